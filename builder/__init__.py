@@ -1,0 +1,1 @@
+"""From a spec to an image: a library without HTTP server, SQL or environment variables."""

@@ -1,0 +1,156 @@
+"""Everything that can go wrong between a name and an image.
+
+::
+
+    BuilderError
+    ├── InvalidDigest
+    ├── ImageNameError
+    │   ├── MalformedName
+    │   ├── MalformedTag
+    │   ├── UnsupportedItem
+    │   └── ChannelNotAllowed
+    ├── SolveError
+    │   ├── UnknownPackage
+    │   ├── Unsatisfiable
+    │   ├── SolveTimeout
+    │   └── ChannelUnavailable
+    ├── LockError
+    ├── PackageError
+    │   ├── PackageUnavailable
+    │   ├── CorruptPackage
+    │   ├── UnsafePackage
+    │   └── UnsupportedPackage
+    ├── BytecodeError
+    └── BaseImageError
+        └── BaseImageUnavailable
+
+Each message is one complete sentence in one line that says what is wrong and, where there is
+something to do, what: it is all that a user of ``docker pull`` gets to see.
+"""
+
+from collections.abc import Sequence
+
+
+class BuilderError(Exception):
+    """Something went wrong while an image was made."""
+
+    #: Whether trying again later may help although the request stays the same.
+    transient = False
+
+    @property
+    def message(self) -> str:
+        """The sentence for the user, in one line."""
+        return " ".join(str(self).split())
+
+
+class InvalidDigest(BuilderError):
+    """A digest is not written as ``sha256:`` and 64 hex digits."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        super().__init__(
+            f"'{text[:100]}' is not a digest: write 'sha256:' and 64 lower-case hex digits"
+        )
+
+
+class ImageNameError(BuilderError):
+    """The image name cannot be understood."""
+
+
+class MalformedName(ImageNameError):
+    """The repository part of the name does not follow the grammar."""
+
+
+class MalformedTag(ImageNameError):
+    """The tag is neither ``latest`` nor made of known parts."""
+
+
+class UnsupportedItem(ImageNameError):
+    """The name asks for something this server cannot build."""
+
+
+class ChannelNotAllowed(ImageNameError):
+    """The name asks for a channel that the administrator did not allow."""
+
+    def __init__(self, channel: str, allowed: Sequence[str]) -> None:
+        self.channel = channel
+        self.allowed = tuple(allowed)
+        super().__init__(
+            f"channel '{channel}' is not allowed on this server, which offers {', '.join(allowed)}"
+        )
+
+
+class SolveError(BuilderError):
+    """No set of packages could be found for the name."""
+
+
+class UnknownPackage(SolveError):
+    """No channel has a package of that name."""
+
+    def __init__(
+        self, name: str, channels: Sequence[str], subdir: str, suggestions: Sequence[str] = ()
+    ) -> None:
+        self.name = name
+        self.channels = tuple(channels)
+        self.subdir = subdir
+        self.suggestions = tuple(suggestions)
+        hint = ""
+        if suggestions:
+            hint = "; did you mean " + " or ".join(f"'{s}'" for s in suggestions) + "?"
+        super().__init__(f"no package '{name}' in {', '.join(channels)} for {subdir}{hint}")
+
+
+class Unsatisfiable(SolveError):
+    """The packages exist, but no versions of them go together."""
+
+
+class SolveTimeout(SolveError):
+    """The solver did not finish in the time it is given."""
+
+    transient = True
+
+
+class ChannelUnavailable(SolveError):
+    """A channel does not answer, or answers with something that is not a channel."""
+
+    transient = True
+
+
+class LockError(BuilderError):
+    """A lock file cannot be read, or cannot be written for these packages."""
+
+
+class PackageError(BuilderError):
+    """A package archive cannot be turned into a layer."""
+
+
+class PackageUnavailable(PackageError):
+    """A package archive cannot be downloaded."""
+
+    transient = True
+
+
+class CorruptPackage(PackageError):
+    """A package archive is damaged, or is not the one that was locked."""
+
+
+class UnsafePackage(PackageError):
+    """A package would write outside its prefix, or is larger than allowed."""
+
+
+class UnsupportedPackage(PackageError):
+    """A package uses something that cannot be put into an image."""
+
+
+class BytecodeError(BuilderError):
+    """The target's Python could not compile a package."""
+
+
+class BaseImageError(BuilderError):
+    """The base image is not an image, or has no such platform."""
+
+
+class BaseImageUnavailable(BaseImageError):
+    """The registry of the base image does not answer."""
+
+    transient = True

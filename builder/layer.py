@@ -1,0 +1,89 @@
+"""What a layer is made of, and what is remembered of it."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Final, Literal, NewType
+
+from builder.oci.digest import Digest
+from builder.records import PackageRecord
+
+#: 64 hex digits that stand for a :class:`LayerPlan`.
+LayerKey = NewType("LayerKey", str)
+
+#: How a layer's tar is compressed.
+Encoding = Literal["zstd", "gzip"]
+
+#: The prefix every environment is installed into, inside the image.
+PREFIX: Final = "/opt/conda"
+
+#: Raised whenever the same packages would give other bytes; old layers are then made anew.
+LAYER_FORMAT: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PythonTarget:
+    """The Python that noarch packages of a layer are installed for."""
+
+    #: Exact, for example ``"3.11.7"``.
+    version: str
+    #: Relative to the prefix, for example ``"lib/python3.11/site-packages"``.
+    site_packages: str
+
+    @property
+    def short(self) -> str:
+        """Major and minor, for example ``"3.11"``."""
+        return ".".join(self.version.split(".")[:2])
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPackage:
+    """One package of a layer, with what the other packages of the image change in it."""
+
+    record: PackageRecord
+    #: Installed paths (relative to the prefix, sorted) that a package linked later has too:
+    #: left out here.
+    omit: tuple[str, ...] = ()
+    #: Installed directories (relative to the prefix, sorted) that another package of the image has
+    #: as a symlink, with the directory it leads to: entries below the first go below the second.
+    redirects: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPlan:
+    """A layer that is to be made: a pure function of its packages."""
+
+    #: In the order in which they are linked: what they need comes before them.
+    packages: tuple[LayerPackage, ...]
+    #: Set when a package of the layer is ``noarch: python``, else ``None``, so that layers
+    #: without such packages are shared between Pythons.
+    python: PythonTarget | None = None
+
+    @property
+    def key(self) -> LayerKey:
+        """The sha256 of everything that decides the bytes of the layer's tar."""
+        content = {
+            "format": LAYER_FORMAT,
+            "prefix": PREFIX,
+            "python": asdict(self.python) if self.python else None,
+            "packages": [
+                [p.record.sha256, p.record.md5, p.record.url, p.record.size_bytes, p.omit]
+                + [p.redirects]
+                for p in self.packages
+            ],
+        }
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return LayerKey(hashlib.sha256(text.encode()).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class LayerBlob:
+    """A layer in one encoding, as its descriptor has it."""
+
+    encoding: Encoding
+    digest: Digest
+    size_bytes: int
+    #: The digest of the tar before compression: the same in every encoding.
+    diff_id: Digest
+    #: The size of the tar before compression.
+    tar_size_bytes: int

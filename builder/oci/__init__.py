@@ -1,0 +1,1 @@
+"""The OCI image format: digests, references, models and the directory layout."""

@@ -1,0 +1,105 @@
+"""What the builder needs from whoever runs it."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+#: What a build is doing, in the order in which it happens.
+Stage = Literal["solve", "base", "download", "plan", "assemble", "finish"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a build is."""
+
+    stage: Stage
+    #: Steps of this stage that are done, of ``total``.
+    done: int = 0
+    total: int = 0
+
+    def __str__(self) -> str:
+        """Return words for the user, e.g. ``downloading packages (3 of 35)``."""
+        words = {
+            "solve": "solving the environment",
+            "base": "fetching the base image",
+            "download": "downloading packages",
+            "plan": "planning layers",
+            "assemble": "assembling layers",
+            "finish": "writing the image",
+        }[self.stage]
+        return f"{words} ({self.done} of {self.total})" if self.total else words
+
+
+class ProgressListener(Protocol):
+    """Is told how far a build is."""
+
+    def __call__(self, progress: Progress, /) -> None:
+        """Take note; must return at once and must not raise."""
+        ...
+
+
+class BuildMetrics(Protocol):
+    """Counts what costs; the registry hands in Prometheus, the command line a null object."""
+
+    def solved(self, seconds: float) -> None:
+        """Count one run of the solver."""
+        ...
+
+    def downloaded(self, size_bytes: int) -> None:
+        """Count one package archive fetched from a channel."""
+        ...
+
+    def assembled(self, size_bytes: int, seconds: float) -> None:
+        """Count one layer made, with the size of its tar."""
+        ...
+
+
+class Store(Protocol):
+    """Keeps bytes under keys such as ``blobs/sha256/e3/e3b0…``; the same on disk and in S3.
+
+    A key is one or more segments joined by ``/``; no segment is empty, ``.`` or ``..``.
+    What was put is seen by every reader at once and whole, or not at all.
+    """
+
+    async def size(self, key: str) -> int | None:
+        """Return how many bytes are under ``key``, or ``None`` when there is nothing."""
+        ...
+
+    async def read(self, key: str) -> bytes | None:
+        """Return all bytes under ``key`` (use it for small things), or ``None``."""
+        ...
+
+    def stream(self, key: str, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+        """Yield the bytes ``start`` to ``stop`` (exclusive; ``None``: the end), ~1 MiB at a time.
+
+        Raises:
+            KeyError: Nothing is under ``key`` (raised before the first chunk).
+        """
+        ...
+
+    async def write(self, key: str, data: bytes) -> None:
+        """Put ``data`` under ``key``, replacing what was there. Idempotent."""
+        ...
+
+    async def adopt(self, key: str, path: Path) -> None:
+        """Put the file at ``path`` under ``key``; the file is gone from ``path`` afterwards.
+
+        The caller has verified its content. Idempotent as far as the store is concerned.
+        """
+        ...
+
+    async def local_path(self, key: str, scratch: Path) -> Path | None:
+        """Return a file with the bytes under ``key`` for reading, or ``None``.
+
+        A store on disk returns its own file; others copy into the directory ``scratch``.
+        """
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Remove ``key``; harmless when there is nothing."""
+        ...
+
+    def keys(self, prefix: str) -> AsyncIterator[str]:
+        """Yield every key that starts with ``prefix``, sorted."""
+        ...

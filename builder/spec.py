@@ -1,0 +1,93 @@
+"""What is wanted: the canonical form of an image name, and its digest."""
+
+import datetime
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Final, Literal, NewType
+
+from builder.platforms import Subdir
+
+#: 64 hex digits that stand for an :class:`EnvironmentSpec`.
+SpecDigest = NewType("SpecDigest", str)
+
+#: How a version is compared; ``"="`` is conda's prefix match: ``=3.12`` takes 3.12.7.
+Operator = Literal["=", "==", "!=", "<", "<=", ">", ">="]
+
+#: Raised whenever the same spec must be solved anew because solving itself has changed.
+SPEC_FORMAT: Final = 1
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Constraint:
+    """One condition on a version, such as ``>=1.26``."""
+
+    operator: Operator
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.operator}{self.version}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Requirement:
+    """One package that is wanted, with every condition on it."""
+
+    name: str
+    #: Sorted and without repetition.
+    constraints: tuple[Constraint, ...] = ()
+    #: The name of the one channel it must come from, or ``""`` for any of the spec's.
+    channel: str = ""
+
+    def __str__(self) -> str:
+        r"""Return the conda match spec, e.g. ``bioconda::samtools >=1.19,<2``."""
+        channel = f"{self.channel}::" if self.channel else ""
+        conditions = ",".join(str(c) for c in self.constraints)
+        return f"{channel}{self.name} {conditions}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A channel that packages may come from."""
+
+    #: The name users know, for example ``"conda-forge"``.
+    name: str
+    #: Its address, without a slash at the end.
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualPackage:
+    """A property of the target that packages may depend on, such as ``__glibc 2.36``."""
+
+    name: str
+    version: str
+    build: str = "0"
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentSpec:
+    """Everything that decides what a solve may answer, in canonical form.
+
+    Two names that mean the same give equal specs, and so the same :attr:`digest`.
+    """
+
+    #: Sorted and without repetition.
+    requirements: tuple[Requirement, ...]
+    #: In order of priority: a package comes from the first channel that has its name.
+    channels: tuple[Channel, ...]
+    #: Sorted.
+    platforms: tuple[Subdir, ...]
+    #: Sorted by name.
+    virtual_packages: tuple[VirtualPackage, ...]
+    #: Only packages published up to the end of that day, UTC, if any.
+    until: datetime.date | None = None
+    #: The reference of the base image; ``None`` for an image of packages alone.
+    base: str | None = None
+
+    @property
+    def digest(self) -> SpecDigest:
+        """The sha256 of the spec's canonical JSON."""
+        content = {"format": SPEC_FORMAT, **asdict(self)}
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
+        return SpecDigest(hashlib.sha256(text.encode()).hexdigest())

@@ -1,0 +1,1 @@
+"""Stored manifests and blobs, as the distribution protocol sees them."""

@@ -1,0 +1,68 @@
+"""What the service says beyond the builder's errors.
+
+::
+
+    RegistryError
+    ├── NameInvalid
+    ├── NameUnknown
+    ├── ManifestUnknown
+    ├── BlobUnknown
+    ├── TagInvalid
+    ├── RangeInvalid
+    ├── Unsupported
+    └── StillBuilding
+"""
+
+from builder.ports import Progress
+
+
+class RegistryError(Exception):
+    """The request cannot be answered as it was meant."""
+
+    @property
+    def message(self) -> str:
+        """The sentence for the user, in one line."""
+        return " ".join(str(self).split())
+
+
+class NameInvalid(RegistryError):
+    """The repository's name does not follow the distribution-spec's grammar."""
+
+
+class NameUnknown(RegistryError):
+    """There is no such repository."""
+
+
+class ManifestUnknown(RegistryError):
+    """The repository has no such manifest."""
+
+
+class BlobUnknown(RegistryError):
+    """There is no such blob."""
+
+
+class TagInvalid(RegistryError):
+    """The tag does not follow the distribution-spec's grammar."""
+
+
+class RangeInvalid(RegistryError):
+    """The range of bytes asked for lies outside the blob."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self.size_bytes = size_bytes
+        super().__init__(f"the range asked for lies outside the blob's {size_bytes} bytes")
+
+
+class Unsupported(RegistryError):
+    """The registry does not offer this."""
+
+
+class StillBuilding(RegistryError):
+    """The image is being built and not ready yet."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        super().__init__(
+            f"the image is still being built: {progress}; pull again in a moment,"
+            " what is done so far is kept"
+        )
