@@ -21,6 +21,7 @@
     │   ├── UnsafePackage
     │   └── UnsupportedPackage
     ├── BytecodeError
+    ├── WorkerLost
     └── BaseImageError
         └── BaseImageUnavailable
 
@@ -144,6 +145,12 @@ class UnsupportedPackage(PackageError):
 
 class BytecodeError(BuilderError):
     """The target's Python could not compile a package."""
+
+
+class WorkerLost(BuilderError):
+    """A process that assembled a layer ended before its time."""
+
+    transient = True
 
 
 class BaseImageError(BuilderError):

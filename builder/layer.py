@@ -23,9 +23,10 @@ LAYER_FORMAT: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class PythonTarget:
-    """The Python that noarch packages of a layer are installed for."""
+    """The Python that noarch packages of a layer are installed and compiled for."""
 
-    #: Exact, for example ``"3.11.7"``.
+    #: Of the Python that compiles, exact, for example ``"3.11.7"``; it shares major and minor
+    #: with the one of the environment.
     version: str
     #: Relative to the prefix, for example ``"lib/python3.11/site-packages"``.
     site_packages: str
@@ -67,8 +68,14 @@ class LayerPlan:
             "prefix": PREFIX,
             "python": asdict(self.python) if self.python else None,
             "packages": [
-                [p.record.sha256, p.record.md5, p.record.url, p.record.size_bytes, p.omit]
-                + [p.redirects]
+                [
+                    p.record.sha256,
+                    p.record.md5,
+                    p.record.url,
+                    p.record.size_bytes,
+                    p.omit,
+                    p.redirects,
+                ]
                 for p in self.packages
             ],
         }

@@ -1,9 +1,12 @@
 """What the builder needs from whoever runs it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, ParamSpec, Protocol, TypeVar
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
 
 #: What a build is doing, in the order in which it happens.
 Stage = Literal["solve", "base", "download", "plan", "assemble", "finish"]
@@ -102,4 +105,19 @@ class Store(Protocol):
 
     def keys(self, prefix: str) -> AsyncIterator[str]:
         """Yield every key that starts with ``prefix``, sorted."""
+        ...
+
+
+class Workers(Protocol):
+    """Runs computation beside the event loop, in processes of its own."""
+
+    async def run(self, function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
+        """Return what ``function(*args)`` returns; it and its arguments can be pickled.
+
+        A caller that is cancelled gets no result; the function itself runs to its end.
+
+        Raises:
+            Exception: Whatever the function raised.
+            WorkerLost: The process ended before the function did, for example out of memory.
+        """
         ...

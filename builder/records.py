@@ -1,7 +1,10 @@
 """Packages as a lock knows them."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
+
+from builder.oci.digest import Digest
 
 NoarchKind = Literal["python", "generic"]
 
@@ -50,3 +53,27 @@ class PackageRecord:
         """The names of what it needs, sorted, without virtual packages."""
         names = {spec.split()[0].rpartition("::")[2] for spec in self.depends}
         return tuple(sorted(name for name in names if not name.startswith("__")))
+
+
+@dataclass(frozen=True, slots=True)
+class BaseReference:
+    """The exact image that an environment's layers are put on."""
+
+    #: Host and repository, e.g. ``"docker.io/library/debian"``; for a layout directory
+    #: ``"oci-layout"``, since its path differs between machines.
+    name: str
+    #: Of the index or manifest that the reference led to.
+    digest: Digest
+
+
+_USER = re.compile(r"(?<=://)[^/@]*@")
+_TOKEN = re.compile(r"/t/[^/]+(?=/)")
+
+
+def without_credentials(url: str) -> str:
+    """Return a channel's or package's address without user, password and token.
+
+    >>> without_credentials("https://user:secret@host/t/tk-1-2/main/noarch/a-1-0.conda")
+    'https://host/main/noarch/a-1-0.conda'
+    """
+    return _TOKEN.sub("", _USER.sub("", url), count=1)

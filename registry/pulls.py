@@ -1,13 +1,46 @@
-"""From a reference to a manifest: stored, else built."""
+"""From a reference to a manifest: stored, else built.
 
-from typing import Literal, Protocol
+::
 
+    (repository, tag, flavour)
+      ├─ answered lately ──────────────────────────→ from memory
+      ├─ failed lately ────────────────────────────→ the same error
+      ├─ repositories/<name>/tags/<tag>.json ─→ images/<key>.<flavour>.json ─→ manifest
+      │        old? answered all the same, and renewed in the background
+      └─ else spec → lock → image, one task however many ask
+"""
+
+import asyncio
+import datetime
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from builder.errors import BuilderError
+from builder.flight import SingleFlight
+from builder.image import Flavour
 from builder.oci.digest import Digest
-from registry.content.manifests import Manifest
+from builder.ports import Progress, ProgressListener, Store
+from builder.resolver import Resolver
+from registry.builds.images import ImageBuilds, StoredImage
+from registry.content.manifests import Manifest, Manifests
+from registry.errors import NameUnknown, StillBuilding
+from registry.recent import Recent
 
-#: In which media types and with which layer compression an image is answered.
-#: Each flavour of an image has a digest of its own; all share one config.
-Flavour = Literal["oci-zstd", "oci-gzip", "docker-gzip"]
+__all__ = ["Flavour", "ImagePulls", "Pulls"]
+
+#: Repositories below this are made by the server.
+GENERATED: Final = "env/"
+_DAY_SECONDS: Final = 86_400
+
+
+class PullMetrics(Protocol):
+    """Counts pulls."""
+
+    def pulled(self, outcome: str) -> None:
+        """Count one answer: ``hit stored stale built waiting`` or ``failed``."""
+        ...
 
 
 class Pulls(Protocol):
@@ -33,13 +66,207 @@ class Pulls(Protocol):
         ...
 
     async def tags(self, repository: str) -> tuple[str, ...]:
-        """Return the tags of ``repository``, sorted.
+        """Return the tags of ``repository`` that were pulled before, sorted.
 
         Raises:
-            NameUnknown: No image is made under this name.
+            NameUnknown: No image has been made under this name.
         """
         ...
 
     async def holds(self, repository: str, digest: Digest) -> bool:
         """Tell whether ``digest`` may be read through ``repository``."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a tag led to."""
+
+    key: str
+    top: Manifest
+    first: Manifest
+    #: In seconds since 1970, after which it is renewed; ``None``: it is right for ever.
+    fresh_until: float | None
+
+
+class ImagePulls:
+    """Answers references from memory, the store, or by building; implements :class:`Pulls`."""
+
+    def __init__(
+        self,
+        store: Store,
+        manifests: Manifests,
+        resolver: Resolver,
+        builds: ImageBuilds,
+        metrics: PullMetrics,
+        *,
+        now: Callable[[], float],
+        latest_ttl_seconds: float,
+        error_ttl_seconds: float,
+    ) -> None:
+        """Make the front of all builds.
+
+        Args:
+            store: Remembers which tags were pulled.
+            manifests: Reads manifests.
+            resolver: Reads names.
+            builds: Solves and builds.
+            metrics: Counts pulls by outcome.
+            now: The time in seconds since 1970.
+            latest_ttl_seconds: How long an answer is served before it is renewed.
+            error_ttl_seconds: How long an error is answered again without another try; errors
+                that may pass are kept a tenth of it.
+        """
+        self._store = store
+        self._manifests = manifests
+        self._resolver = resolver
+        self._builds = builds
+        self._metrics = metrics
+        self._now = now
+        self._latest_ttl_seconds = latest_ttl_seconds
+        self._error_ttl_seconds = error_ttl_seconds
+        self._answers: Recent[tuple[str, str, Flavour], Answer] = Recent(10_000)
+        self._failures: Recent[tuple[str, str], tuple[float, BuilderError]] = Recent(10_000)
+        self._flights: SingleFlight[Answer] = SingleFlight()
+        self._progress: dict[str, Progress] = {}
+
+    def is_generated(self, repository: str) -> bool:
+        """Tell whether the server itself makes the images of ``repository``."""
+        return repository.startswith(GENERATED)
+
+    async def by_tag(
+        self, repository: str, tag: str, flavour: Flavour, *, index: bool, timeout_seconds: float
+    ) -> Manifest:
+        """Return the manifest behind a tag; see :meth:`Pulls.by_tag`."""
+        answer = self._answers.get((repository, tag, flavour))
+        if answer is None:
+            answer = await self._wait(repository, tag, flavour, timeout_seconds)
+        else:
+            self._metrics.pulled("hit")
+        if answer.fresh_until is not None and answer.fresh_until <= self._now():
+            self._renew(repository, tag, flavour)
+        return answer.top if index else answer.first
+
+    async def tags(self, repository: str) -> tuple[str, ...]:
+        """Return the tags that were pulled; see :meth:`Pulls.tags`."""
+        prefix = _tags_prefix(repository)
+        found = [key async for key in self._store.keys(prefix)]
+        if not found or not self.is_generated(repository):
+            raise NameUnknown(f"no image '{repository}' has been pulled from this server yet")
+        return tuple(sorted(key.removeprefix(prefix).removesuffix(".json") for key in found))
+
+    async def holds(self, repository: str, digest: Digest) -> bool:
+        """Tell whether ``digest`` may be read through ``repository``: all made here is public."""
+        return self.is_generated(repository)
+
+    async def close(self) -> None:
+        """Stop every pull under way."""
+        await self._flights.close()
+
+    async def _wait(
+        self, repository: str, tag: str, flavour: Flavour, timeout_seconds: float
+    ) -> Answer:
+        """Return the answer of the one task for this reference, if it comes in time."""
+        name = _flight(repository, tag, flavour)
+        task = self._flights.start(name, lambda: self._find(repository, tag, flavour))
+        done, _ = await asyncio.wait({task}, timeout=timeout_seconds)
+        if not done:
+            self._metrics.pulled("waiting")
+            raise StillBuilding(self._progress.get(name, Progress("solve")))
+        return task.result()
+
+    async def _find(self, repository: str, tag: str, flavour: Flavour) -> Answer:
+        """Return what the store has for the reference, however old, else build it."""
+        answer = await self._remembered(repository, tag, flavour)
+        if answer is None:
+            failure = self._failure(repository, tag)
+            if failure is not None:
+                self._metrics.pulled("failed")
+                raise failure
+            return await self._make(repository, tag, flavour)
+        self._metrics.pulled("stored")
+        self._answers.put((repository, tag, flavour), answer)
+        return answer
+
+    async def _remembered(self, repository: str, tag: str, flavour: Flavour) -> Answer | None:
+        data = await self._store.read(_tag_key(repository, tag))
+        if data is None:
+            return None
+        entry = json.loads(data)
+        image = await self._builds.stored(entry["key"], flavour)
+        if image is None:
+            lock = await self._builds.lock(entry["key"])
+            if lock is None:
+                return None
+            image = await self._builds.build(
+                lock, flavour, self._listener(repository, tag, flavour)
+            )
+        return await self._answer(entry["key"], image, entry["fresh_until"])
+
+    async def _make(self, repository: str, tag: str, flavour: Flavour) -> Answer:
+        """Solve and build the reference anew; failures are remembered for a while."""
+        listen = self._listener(repository, tag, flavour)
+        try:
+            spec = await self._resolver.spec(repository, tag)
+            solved, lock = await self._builds.solve(spec, listen)
+            image = await self._builds.build(lock, flavour, listen)
+        except BuilderError as exc:
+            self._metrics.pulled("failed")
+            ttl = self._error_ttl_seconds / (10 if exc.transient else 1)
+            self._failures.put((repository, tag), (self._now() + ttl, exc))
+            raise
+        finally:
+            self._progress.pop(_flight(repository, tag, flavour), None)
+        fresh_until: float | None = solved.solved_at + self._latest_ttl_seconds
+        if spec.until is not None and _end_of(spec.until) < solved.solved_at:
+            fresh_until = None  # that day is over: the answer is the same for ever
+        answer = await self._answer(solved.key, image, fresh_until)
+        entry = {"key": solved.key, "spec": spec.digest, "fresh_until": fresh_until}
+        await self._store.write(_tag_key(repository, tag), json.dumps(entry).encode())
+        self._answers.put((repository, tag, flavour), answer)
+        self._metrics.pulled("built")
+        return answer
+
+    async def _answer(self, key: str, image: StoredImage, fresh_until: float | None) -> Answer:
+        top = await self._manifests.get(image.top)
+        first = top if image.first == image.top else await self._manifests.get(image.first)
+        return Answer(key, top, first, fresh_until)
+
+    def _renew(self, repository: str, tag: str, flavour: Flavour) -> None:
+        """Make a stale answer new in the background; what fails leaves the old one."""
+        if self._failure(repository, tag) is None:
+            name = _flight(repository, tag, flavour)
+            self._flights.start(name, lambda: self._make(repository, tag, flavour))
+
+    def _failure(self, repository: str, tag: str) -> BuilderError | None:
+        """Return the error the reference ended with lately, if it is too early to try again."""
+        failure = self._failures.get((repository, tag))
+        if failure is None or failure[0] <= self._now():
+            return None
+        return failure[1].with_traceback(None)
+
+    def _listener(self, repository: str, tag: str, flavour: Flavour) -> ProgressListener:
+        name = _flight(repository, tag, flavour)
+
+        def listen(progress: Progress) -> None:
+            self._progress[name] = progress
+
+        return listen
+
+
+def _flight(repository: str, tag: str, flavour: Flavour) -> str:
+    return f"{repository}:{tag}.{flavour}"
+
+
+def _tags_prefix(repository: str) -> str:
+    return f"repositories/{repository}/_tags/"
+
+
+def _tag_key(repository: str, tag: str) -> str:
+    return f"{_tags_prefix(repository)}{tag}.json"
+
+
+def _end_of(day: datetime.date) -> float:
+    """Return when ``day`` is over, UTC, in seconds since 1970."""
+    midnight = datetime.datetime.combine(day, datetime.time(), datetime.UTC)
+    return midnight.timestamp() + _DAY_SECONDS

@@ -1,0 +1,53 @@
+# What one can do here. `make` alone lists it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+ARGS ?=
+
+.PHONY: help demo test check serve bench conformance channel lint types imports format clean
+
+help: ## list the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("pullforge needs Python 3.11 or later; set PYTHON=…" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable . --group test
+	touch $@
+
+demo: $(INSTALLED) ## make the local channel, start a server, pull env/numpy.pandas and run it
+	$(BIN)/python -m conformance.demo
+
+test: $(INSTALLED) ## run every test (ARGS="-k name" is handed to pytest)
+	$(BIN)/python -m pytest $(ARGS) tests conformance/clients
+
+check: lint types imports ## lint, types, import contracts, and the unit tests with branch coverage
+	$(BIN)/python -m pytest --cov --cov-report=term tests
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+imports: $(INSTALLED)
+	$(BIN)/lint-imports
+
+format: $(INSTALLED) ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+serve: $(INSTALLED) ## serve for real: conda-forge, Debian as base (see docs/settings.md)
+	$(BIN)/pullforge serve
+
+channel: $(INSTALLED) ## make the local conda channel and base image
+	$(BIN)/python -m conformance.channel build
+
+clean: ## remove the virtual environment and caches in this directory
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -1,0 +1,173 @@
+"""Base images: from a reference to a digest, and from a digest to blobs in the store."""
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from builder.errors import BaseImageError, BaseImageUnavailable
+from builder.flight import together
+from builder.oci.digest import Digest, digest_of, hex_of, parse_digest
+from builder.oci.layout import OciLayout
+from builder.oci.models import (
+    MANIFEST_TYPES,
+    Descriptor,
+    ImageConfig,
+    ImageIndex,
+    ImageManifest,
+    media_type_of,
+    parse,
+    parse_manifest,
+)
+from builder.oci.reference import parse_reference
+from builder.oci.remote import RemoteRegistry
+from builder.platforms import Platform
+from builder.ports import Store
+from builder.records import BaseReference
+
+#: What a base reference starts with when it is a layout directory.
+LAYOUT_SCHEME = "oci:"
+#: The name of every layout directory in a lock: paths differ between machines.
+LAYOUT_NAME = "oci-layout"
+MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+_CHUNK = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class BaseImage:
+    """One platform of a base image; its layers are in the store."""
+
+    config: ImageConfig
+    layers: tuple[Descriptor, ...]
+
+
+def blob_key(digest: Digest) -> str:
+    """Return the store's key of a blob: ``blobs/sha256/<aa>/<64 hex digits>``."""
+    digits = hex_of(digest)
+    return f"blobs/sha256/{digits[:2]}/{digits}"
+
+
+class BaseImages:
+    """Finds base images and keeps their blobs in the store."""
+
+    def __init__(
+        self, store: Store, http: httpx.AsyncClient, scratch: Path, layout: Path | None = None
+    ) -> None:
+        """Make the finder.
+
+        Args:
+            store: Where blobs are kept.
+            http: For registries; its timeouts bound every wait.
+            scratch: A directory for downloads under way.
+            layout: The layout directory that serves bases named ``oci-layout`` in locks.
+        """
+        self._store = store
+        self._remote = RemoteRegistry(http)
+        self._scratch = scratch
+        self._layout = OciLayout(layout) if layout else None
+
+    async def resolve(self, reference: str) -> BaseReference:
+        """Return what ``reference`` (``oci:/dir`` or a registry's) means now.
+
+        Raises:
+            BaseImageError: It is not a reference, or there is no such image.
+            BaseImageUnavailable: The registry does not answer.
+        """
+        if reference.startswith(LAYOUT_SCHEME):
+            images = OciLayout(Path(reference.removeprefix(LAYOUT_SCHEME))).images()
+            if len(images) != 1:
+                raise BaseImageError(
+                    f"the OCI layout of the base image offers {len(images)} images, not one"
+                )
+            return BaseReference(LAYOUT_NAME, parse_digest(images[0].digest))
+        parsed = parse_reference(reference)
+        if parsed.digest:
+            return BaseReference(parsed.name, parsed.digest)
+        return BaseReference(parsed.name, await self._remote.digest(parsed))
+
+    async def fetch(self, base: BaseReference, platform: Platform) -> BaseImage:
+        """Return the image for ``platform``, with every layer in the store.
+
+        Raises:
+            BaseImageError: The image is malformed or has no such platform.
+            BaseImageUnavailable: A part is missing and its registry does not answer.
+        """
+        document = await self._document(base, base.digest)
+        if isinstance(document, ImageIndex):
+            child = _for_platform(document, platform, base)
+            document = await self._document(base, child.digest)
+        if not isinstance(document, ImageManifest):
+            raise BaseImageError(f"the base image {base.name} is an index of indexes")
+        config = parse(ImageConfig, await self._bytes(base, document.config.digest, "blobs"))
+        if len(config.rootfs.diff_ids) != len(document.layers):
+            raise BaseImageError(f"the config of the base image {base.name} misses a layer")
+        await together(self._ensure_blob(base, layer) for layer in document.layers)
+        return BaseImage(config, tuple(document.layers))
+
+    async def _document(self, base: BaseReference, digest: Digest) -> ImageManifest | ImageIndex:
+        data = await self._bytes(base, digest, "manifests")
+        return parse_manifest(data, media_type_of(data))
+
+    async def _bytes(self, base: BaseReference, digest: Digest, kind: str) -> bytes:
+        """Return a small document from the store, else from where the base comes from."""
+        data = await self._store.read(blob_key(digest))
+        if data is not None:
+            return data
+        data = b"".join([chunk async for chunk in self._source(base, digest, kind)])
+        if digest_of(data) != digest:
+            raise BaseImageError(f"{base.name} answered other bytes than those of {digest}")
+        await self._store.write(blob_key(digest), data)
+        return data
+
+    async def _ensure_blob(self, base: BaseReference, layer: Descriptor) -> None:
+        key = blob_key(layer.digest)
+        if await self._store.size(key) == layer.size:
+            return
+        path = self._scratch / f"base-{secrets.token_hex(8)}"
+        seen, digest = 0, hashlib.sha256()
+        try:
+            with path.open("wb") as file:
+                async for chunk in self._source(base, layer.digest, "blobs"):
+                    seen += len(chunk)
+                    if seen > layer.size:
+                        break
+                    await asyncio.to_thread(digest.update, chunk)
+                    await asyncio.to_thread(file.write, chunk)
+            if seen != layer.size or digest.hexdigest() != hex_of(layer.digest):
+                raise BaseImageError(f"{base.name} answered other bytes than those of a layer")
+            await self._store.adopt(key, path)
+        finally:
+            path.unlink(missing_ok=True)
+
+    async def _source(self, base: BaseReference, digest: Digest, kind: str) -> AsyncIterator[bytes]:
+        """Yield a part of the base from its layout directory or registry, unverified."""
+        if base.name != LAYOUT_NAME:
+            limit = MAX_MANIFEST_BYTES if kind == "manifests" else None
+            reference = parse_reference(f"{base.name}@{digest}")
+            async for chunk in self._remote.stream(reference, kind, limit):
+                yield chunk
+            return
+        path = self._layout.blob(digest) if self._layout else None
+        if path is None or not path.is_file():
+            raise BaseImageUnavailable(
+                f"the base image {digest} is not in this server's store or base layout;"
+                " put the layout it was locked with in place again"
+            )
+        with path.open("rb") as file:
+            while chunk := await asyncio.to_thread(file.read, _CHUNK):
+                yield chunk
+
+
+def _for_platform(index: ImageIndex, platform: Platform, base: BaseReference) -> Descriptor:
+    """Return the index's entry for ``platform``; the first one where several fit."""
+    for entry in index.manifests:
+        is_ours = entry.platform is not None and (
+            (entry.platform.os, entry.platform.architecture) == (platform.os, platform.architecture)
+        )
+        if is_ours and entry.media_type in MANIFEST_TYPES:
+            return entry
+    raise BaseImageError(f"the base image {base.name} has no {platform.os}/{platform.architecture}")

@@ -1,0 +1,138 @@
+"""Pythons that compile noarch packages, unpacked where a sandbox can run them."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from builder.bytecode import unpack_python
+from builder.errors import BytecodeError, SolveError
+from builder.flight import SingleFlight, together
+from builder.grouping import link_order
+from builder.lock import Lock
+from builder.packages import Packages
+from builder.platforms import Subdir
+from builder.ports import Workers
+from builder.records import PackageRecord
+from builder.solve import Solver
+from builder.spec import Constraint, EnvironmentSpec, Requirement
+
+#: Raised when unpacking changes, so that old directories are not used.
+_FORMAT: Final = 1
+
+
+class Compilers:
+    """Finds, for a lock, the Python that compiles, and makes it ready to run on this machine."""
+
+    def __init__(
+        self,
+        solver: Solver,
+        packages: Packages,
+        workers: Workers,
+        directory: Path,
+        host_subdir: Subdir,
+    ) -> None:
+        """Make the finder.
+
+        Args:
+            solver: Finds a Python for this machine where the lock has none.
+            packages: Downloads it.
+            workers: Unpack it.
+            directory: Where unpacked Pythons are kept; may be emptied at any time no build runs.
+            host_subdir: What this machine can run.
+        """
+        self._solver = solver
+        self._packages = packages
+        self._workers = workers
+        self._directory = directory
+        self._host_subdir = host_subdir
+        self._flights: SingleFlight[Path] = SingleFlight()
+
+    async def choose(self, lock: Lock) -> Lock:
+        """Return ``lock`` with the exact Python that compiles for each of its platforms.
+
+        That is the platform's own, or where this machine cannot run it, one of the same version
+        for this machine; if the channels have none, the newest of the same minor version, whose
+        bytecode has the same format. The lock keeps the choice: it decides the image's bytes.
+
+        Raises:
+            BytecodeError: The channels have no such Python for this machine.
+        """
+        chosen: dict[Subdir, str] = {}
+        for subdir, records in lock.platforms.items():
+            version = _python_version(records)
+            if version is None or not any(record.noarch == "python" for record in records):
+                continue
+            chosen[subdir] = await self._choose(lock, version)
+        return dataclasses.replace(lock, bytecode=chosen)
+
+    async def python(self, lock: Lock, version: str) -> Path:
+        """Return the prefix of an unpacked Python of exactly that version.
+
+        Raises:
+            BytecodeError: The channels have none for this machine.
+            PackageError: It cannot be downloaded or unpacked.
+        """
+        return await self._flights.run(f"{lock.key}-{version}", lambda: self._python(lock, version))
+
+    async def close(self) -> None:
+        """Stop what is under way."""
+        await self._flights.close()
+
+    async def _python(self, lock: Lock, version: str) -> Path:
+        records = _closure(lock.platforms.get(self._host_subdir, ()), version)
+        if not records:
+            records = _closure(await self._solve(lock, Constraint("==", version)), version)
+        python = next(record for record in records if record.name == "python")
+        prefix = self._directory / f"{python.sha256}-{_FORMAT}"
+        if prefix.is_dir():
+            return prefix
+        paths = await together(self._packages.archive(record) for record in records)
+        await self._workers.run(unpack_python, paths, prefix)
+        return prefix
+
+    async def _choose(self, lock: Lock, version: str) -> str:
+        if version == _python_version(lock.platforms.get(self._host_subdir, ())):
+            return version
+        try:
+            await self._solve(lock, Constraint("==", version))
+        except BytecodeError:
+            minor = ".".join(version.split(".")[:2])
+            found = await self._solve(lock, Constraint("=", minor))
+            return _python_version(found) or version
+        return version
+
+    async def _solve(self, lock: Lock, constraint: Constraint) -> Sequence[PackageRecord]:
+        """Return an environment for this machine with such a Python."""
+        spec = EnvironmentSpec(
+            requirements=(Requirement("python", (constraint,)),),
+            channels=lock.channels,
+            platforms=(self._host_subdir,),
+            virtual_packages=lock.virtual_packages,
+        )
+        try:
+            solved = await self._solver.solve(spec)
+        except SolveError as exc:
+            raise BytecodeError(
+                f"no Python {constraint} for {self._host_subdir} can be found to compile with:"
+                f" {exc.message}"
+            ) from exc
+        return solved[self._host_subdir]
+
+
+def _python_version(records: Sequence[PackageRecord]) -> str | None:
+    return next((record.version for record in records if record.name == "python"), None)
+
+
+def _closure(records: Sequence[PackageRecord], version: str) -> tuple[PackageRecord, ...]:
+    """Return Python of that version with everything it needs, or nothing if it is not there."""
+    by_name = {record.name: record for record in records}
+    if "python" not in by_name or by_name["python"].version != version:
+        return ()
+    wanted, found = ["python"], {"python"}
+    while wanted:
+        for name in by_name[wanted.pop()].depends_names:
+            if name in by_name and name not in found and by_name[name].noarch != "python":
+                found.add(name)
+                wanted.append(name)
+    return link_order([by_name[name] for name in sorted(found)])

@@ -1,0 +1,125 @@
+"""What the packages of one image change in each other.
+
+Inside a prefix, two packages that have the same path overwrite each other, and a package that has
+files below a directory that is a symlink of another writes through it. Layers are unpacked one
+over the other by runtimes that do neither, so both are decided here, before any layer is made:
+
+* The same path: the package linked last keeps it, the others leave it out.
+* A path that is a file of one and a directory of another: the directory stays.
+* A path below a symlink of another package: it moves to where the symlink leads.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from posixpath import dirname, join, normpath
+from typing import Final
+
+from builder.errors import UnsupportedPackage
+from builder.layer import LayerPackage
+from builder.records import PackageRecord
+
+#: A chain of symlinks longer than this is a loop; Linux gives up at 40 as well.
+_MAX_HOPS: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledPaths:
+    """What one package puts into the prefix; every path is relative to it."""
+
+    #: Files and symlinks, in any order.
+    paths: Sequence[str]
+    #: The symlinks among them, with their targets as written in the package.
+    links: Mapping[str, str] = field(default_factory=dict)
+
+
+def resolve_conflicts(
+    records: Sequence[PackageRecord], installed: Mapping[str, InstalledPaths]
+) -> tuple[LayerPackage, ...]:
+    """Return the packages in the order given, each with what it omits and moves.
+
+    Args:
+        records: The packages of the image in the order in which they are linked.
+        installed: What each puts into the prefix, by the record's sha256.
+
+    Raises:
+        UnsupportedPackage: Symlinks of the packages lead in a circle.
+    """
+    links = {
+        path: target
+        for record in records
+        for path, target in installed[record.sha256].links.items()
+    }
+    directories = {
+        directory
+        for record in records
+        for directory in _directories(installed[record.sha256].paths)
+    }
+    moved: dict[str, str] = {}
+    for path in sorted(directories & links.keys()):
+        destination = _destination(path, links)
+        if destination is not None:
+            moved[path] = destination
+    owners: dict[str, int] = {}
+    final: list[list[tuple[str, str]]] = []
+    for position, record in enumerate(records):
+        pairs = [(path, _move(path, moved)) for path in installed[record.sha256].paths]
+        final.append(pairs)
+        owners.update((target, position) for _, target in pairs)
+    inner = _directories(owners) - moved.keys()
+    return tuple(
+        _layer_package(record, position, final[position], owners, inner, moved)
+        for position, record in enumerate(records)
+    )
+
+
+def _layer_package(
+    record: PackageRecord,
+    position: int,
+    pairs: Sequence[tuple[str, str]],
+    owners: Mapping[str, int],
+    inner: set[str],
+    moved: Mapping[str, str],
+) -> LayerPackage:
+    omit = sorted(path for path, target in pairs if owners[target] != position or target in inner)
+    own = _directories([path for path, _ in pairs]) if moved else set()
+    redirects = sorted((path, target) for path, target in moved.items() if path in own)
+    return LayerPackage(record, tuple(omit), tuple(redirects))
+
+
+def _directories(paths: Iterable[str]) -> set[str]:
+    """Return every directory above the paths."""
+    found: set[str] = set()
+    for path in paths:
+        directory = dirname(path)
+        while directory and directory not in found:
+            found.add(directory)
+            directory = dirname(directory)
+    return found
+
+
+def _destination(path: str, links: Mapping[str, str]) -> str | None:
+    """Return the directory a symlink leads to in the end, or ``None`` when it leaves the prefix."""
+    for _ in range(_MAX_HOPS):
+        target = links.get(path)
+        if target is None:
+            return path
+        if target.startswith("/"):
+            return None
+        path = normpath(join(dirname(path), target))
+        if path == ".." or path.startswith("../"):
+            return None
+    raise UnsupportedPackage(f"the symlink '{path}' of the packages leads in a circle")
+
+
+def _move(path: str, moved: Mapping[str, str]) -> str:
+    """Return where ``path`` lands when directories above it are symlinks."""
+    if not moved:
+        return path
+    for _ in range(_MAX_HOPS):
+        directory = dirname(path)
+        while directory and directory not in moved:
+            directory = dirname(directory)
+        if not directory:
+            return path
+        path = normpath(moved[directory] + path[len(directory) :])
+    raise UnsupportedPackage(f"the symlinks above '{path}' of the packages lead in a circle")

@@ -1,0 +1,39 @@
+"""What packages install, remembered: a package seen once is not downloaded to plan an image."""
+
+from builder.flight import SingleFlight
+from builder.install.contents import PackageContents, dump_contents, parse_contents, read_contents
+from builder.packages import Packages
+from builder.ports import Store, Workers
+from builder.records import PackageRecord
+
+
+class ContentsCache:
+    """Gives the contents of packages, from the store or from their archives."""
+
+    def __init__(self, store: Store, packages: Packages, workers: Workers) -> None:
+        self._store = store
+        self._packages = packages
+        self._workers = workers
+        self._flights: SingleFlight[PackageContents] = SingleFlight()
+
+    async def get(self, record: PackageRecord) -> PackageContents:
+        """Return what ``record`` installs.
+
+        Raises:
+            PackageError: The archive cannot be had, is damaged or is refused.
+        """
+        return await self._flights.run(record.sha256, lambda: self._get(record))
+
+    async def close(self) -> None:
+        """Stop what is under way."""
+        await self._flights.close()
+
+    async def _get(self, record: PackageRecord) -> PackageContents:
+        key = f"contents/{record.sha256[:2]}/{record.sha256}.json"
+        data = await self._store.read(key)
+        if data is not None:
+            return parse_contents(data)
+        archive = await self._packages.archive(record)
+        contents = await self._workers.run(read_contents, archive, record)
+        await self._store.write(key, dump_contents(contents))
+        return contents

@@ -1,0 +1,88 @@
+"""Layers in the store: looked up by key, else assembled, once however many ask."""
+
+import json
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from builder.base_image import blob_key
+from builder.bytecode import Compiler
+from builder.flight import SingleFlight, together
+from builder.install.assemble import assemble
+from builder.layer import Encoding, LayerBlob, LayerPlan
+from builder.packages import Packages
+from builder.ports import BuildMetrics, Store, Workers
+
+#: Makes the compiler of a layer ready when, and only when, the layer must be assembled.
+CompilerFactory = Callable[[], Awaitable[Compiler | None]]
+
+
+class LayerCache:
+    """Gives layers by their plans; the blob of each is in the store."""
+
+    def __init__(
+        self,
+        store: Store,
+        packages: Packages,
+        workers: Workers,
+        scratch: Path,
+        metrics: BuildMetrics,
+    ) -> None:
+        self._store = store
+        self._packages = packages
+        self._workers = workers
+        self._scratch = scratch
+        self._metrics = metrics
+        self._flights: SingleFlight[LayerBlob] = SingleFlight()
+
+    async def ensure(
+        self, plan: LayerPlan, encoding: Encoding, compiler: CompilerFactory
+    ) -> LayerBlob:
+        """Return the layer, assembled if its blob is not in the store.
+
+        Raises:
+            PackageError: A package cannot be had, is damaged or is refused.
+            BytecodeError: Its modules cannot be compiled.
+            WorkerLost: The assembling process died.
+        """
+        return await self._flights.run(
+            f"{plan.key}-{encoding}", lambda: self._ensure(plan, encoding, compiler)
+        )
+
+    async def close(self) -> None:
+        """Stop what is under way."""
+        await self._flights.close()
+
+    async def _ensure(
+        self, plan: LayerPlan, encoding: Encoding, compiler: CompilerFactory
+    ) -> LayerBlob:
+        record_key = f"layers/{plan.key[:2]}/{plan.key}.{encoding}.json"
+        data = await self._store.read(record_key)
+        if data is not None:
+            known = LayerBlob(**json.loads(data))
+            if await self._store.size(blob_key(known.digest)) == known.size_bytes:
+                return known
+        blob = await self._assemble(plan, encoding, compiler)
+        await self._store.write(record_key, json.dumps(asdict(blob)).encode())
+        return blob
+
+    async def _assemble(
+        self, plan: LayerPlan, encoding: Encoding, compiler: CompilerFactory
+    ) -> LayerBlob:
+        records = [package.record for package in plan.packages]
+        archives = await together(self._packages.archive(record) for record in records)
+        paths = {record.sha256: path for record, path in zip(records, archives, strict=True)}
+        ready = await compiler()
+        out = self._scratch / f"layer-{secrets.token_hex(8)}"
+        started = time.monotonic()
+        try:
+            blob = await self._workers.run(
+                assemble, plan, paths, encoding, out, self._scratch, ready
+            )
+            await self._store.adopt(blob_key(blob.digest), out)
+        finally:
+            out.unlink(missing_ok=True)
+        self._metrics.assembled(blob.tar_size_bytes, time.monotonic() - started)
+        return blob

@@ -1,0 +1,172 @@
+"""Package archives: downloaded once, verified, kept in the store."""
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import AsyncIterator, Collection
+from pathlib import Path
+from typing import BinaryIO, Final
+from urllib.parse import unquote, urlsplit
+
+import httpx
+
+from builder.errors import CorruptPackage, PackageUnavailable, UnsafePackage
+from builder.flight import SingleFlight
+from builder.ports import BuildMetrics, Store
+from builder.records import PackageRecord
+
+_CHUNK: Final = 1024 * 1024
+_ATTEMPTS: Final = 3
+#: Statuses after which the same request may succeed a moment later.
+_RETRIED: Final = frozenset({429, 500, 502, 503, 504})
+
+
+def package_key(sha256: str) -> str:
+    """Return the store's key of a package archive."""
+    return f"packages/{sha256[:2]}/{sha256}"
+
+
+class Packages:
+    """Gives package archives as local files."""
+
+    def __init__(
+        self,
+        store: Store,
+        http: httpx.AsyncClient,
+        scratch: Path,
+        metrics: BuildMetrics,
+        *,
+        allowed_hosts: Collection[str],
+        max_size_bytes: int,
+        parallel: int = 8,
+    ) -> None:
+        """Make the cache.
+
+        Args:
+            store: Where archives are kept.
+            http: For downloads; its timeouts bound every wait.
+            scratch: A directory for downloads under way.
+            metrics: Counts downloads.
+            allowed_hosts: Hosts that packages may come from, with the port where there is one;
+                ``""`` allows ``file://``.
+            max_size_bytes: The largest archive to accept.
+            parallel: How many downloads run at once.
+        """
+        self._store = store
+        self._http = http
+        self._scratch = scratch
+        self._metrics = metrics
+        self._allowed_hosts = frozenset(allowed_hosts)
+        self._max_size_bytes = max_size_bytes
+        self._slots = asyncio.Semaphore(parallel)
+        self._flights: SingleFlight[Path] = SingleFlight()
+
+    async def archive(self, record: PackageRecord) -> Path:
+        """Return a file with the archive of ``record``, downloaded if it is not in the store.
+
+        However many ask at once, it is downloaded once. What the file holds has the record's
+        sha256.
+
+        Raises:
+            PackageUnavailable: The channel does not answer, or does not have it any more.
+            CorruptPackage: The channel has other bytes than the record says.
+            UnsafePackage: It is too large, or lies on a host that is not allowed.
+        """
+        return await self._flights.run(record.sha256, lambda: self._archive(record))
+
+    async def close(self) -> None:
+        """Stop every download."""
+        await self._flights.close()
+
+    async def _archive(self, record: PackageRecord) -> Path:
+        key = package_key(record.sha256)
+        kept = await self._store.local_path(key, self._scratch)
+        if kept is not None:
+            return kept
+        self._check(record)
+        async with self._slots:
+            await self._download(record)
+        kept = await self._store.local_path(key, self._scratch)
+        if kept is None:
+            raise PackageUnavailable(
+                f"the store lost {record.file_name} right after its download; pull again"
+            )
+        return kept
+
+    def _check(self, record: PackageRecord) -> None:
+        parts = urlsplit(record.url)
+        if parts.netloc not in self._allowed_hosts:
+            raise UnsafePackage(
+                f"{record.file_name} lies on '{parts.netloc}', which is not the host of a channel"
+                " of this server"
+            )
+        if record.size_bytes > self._max_size_bytes:
+            raise UnsafePackage(
+                f"{record.file_name} has {record.size_bytes} bytes; this server accepts packages"
+                f" up to {self._max_size_bytes}"
+            )
+
+    async def _download(self, record: PackageRecord) -> None:
+        path = self._scratch / f"package-{secrets.token_hex(8)}"
+        try:
+            for attempt in range(1, _ATTEMPTS + 1):
+                try:
+                    await self._fetch(record, path)
+                except httpx.HTTPError as exc:
+                    if attempt == _ATTEMPTS or not _may_pass(exc):
+                        raise _unavailable(record, exc) from exc
+                    await asyncio.sleep(attempt)
+                else:
+                    break
+            await self._store.adopt(package_key(record.sha256), path)
+        finally:
+            path.unlink(missing_ok=True)
+        self._metrics.downloaded(record.size_bytes)
+
+    async def _fetch(self, record: PackageRecord, path: Path) -> None:
+        """Write the archive to ``path``; it has the right bytes when this returns."""
+        digest, seen = hashlib.sha256(), 0
+        limit = record.size_bytes or self._max_size_bytes
+        with path.open("wb") as file:
+            async for chunk in self._bytes(record.url):
+                seen += len(chunk)
+                if seen > limit:
+                    break
+                await asyncio.to_thread(_take, chunk, digest, file)
+        if digest.hexdigest() != record.sha256:
+            raise CorruptPackage(
+                f"{record.file_name} is damaged: {record.channel_url} sent {seen} bytes that do"
+                " not have the sha256 its index promises; tell the channel's owner"
+            )
+
+    async def _bytes(self, url: str) -> AsyncIterator[bytes]:
+        if url.startswith("file://"):
+            with Path(unquote(urlsplit(url).path)).open("rb") as file:
+                while chunk := await asyncio.to_thread(file.read, _CHUNK):
+                    yield chunk
+            return
+        async with self._http.stream("GET", url, follow_redirects=True) as response:
+            response.raise_for_status()
+            async for chunk in response.aiter_raw(_CHUNK):
+                yield chunk
+
+
+def _take(chunk: bytes, digest: "hashlib._Hash", file: BinaryIO) -> None:
+    digest.update(chunk)
+    file.write(chunk)
+
+
+def _may_pass(error: httpx.HTTPError) -> bool:
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code in _RETRIED
+    return isinstance(error, httpx.TransportError)
+
+
+def _unavailable(record: PackageRecord, error: httpx.HTTPError) -> PackageUnavailable:
+    if isinstance(error, httpx.HTTPStatusError):
+        reason = f"answered {error.response.status_code} for it"
+    else:
+        reason = "does not answer"
+    return PackageUnavailable(
+        f"{record.file_name} cannot be downloaded: {record.channel_url} {reason}; pull again later"
+    )

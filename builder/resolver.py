@@ -1,0 +1,69 @@
+"""From a name to a lock: what is wanted, and exactly which packages that means today."""
+
+import asyncio
+import time
+from typing import Final
+
+from builder.base_image import BaseImages
+from builder.compilers import Compilers
+from builder.image_name import NameDefaults, scan
+from builder.lock import Lock
+from builder.ports import BuildMetrics, Progress, ProgressListener
+from builder.solve import Solver
+from builder.spec import EnvironmentSpec
+
+#: Solves at once; each may take a few hundred megabytes with a large channel.
+_PARALLEL_SOLVES: Final = 2
+
+
+class Resolver:
+    """Reads names and locks environments."""
+
+    def __init__(
+        self,
+        defaults: NameDefaults,
+        solver: Solver,
+        bases: BaseImages,
+        compilers: Compilers,
+        metrics: BuildMetrics,
+    ) -> None:
+        self._defaults = defaults
+        self._solver = solver
+        self._bases = bases
+        self._compilers = compilers
+        self._metrics = metrics
+        self._slots = asyncio.Semaphore(_PARALLEL_SOLVES)
+
+    async def spec(self, repository: str, tag: str) -> EnvironmentSpec:
+        """Return what a name such as ``env/numpy.pandas`` and a tag mean.
+
+        Raises:
+            ImageNameError: They cannot be understood; no channel has been asked then.
+            UnknownPackage: No channel has such a package.
+            ChannelUnavailable: A channel does not answer.
+        """
+        scanned = scan(repository, tag, self._defaults)
+        known = await self._solver.known_names(scanned.channels, self._defaults.platforms)
+        return scanned.resolve(known)
+
+    async def lock(self, spec: EnvironmentSpec, listen: ProgressListener) -> Lock:
+        """Return the exact packages and base that ``spec`` means now.
+
+        Raises:
+            SolveError: No packages fit, or a channel does not answer.
+            BaseImageError: The base image cannot be found.
+            LockError: A package lacks what a lock must say of it.
+        """
+        listen(Progress("solve"))
+        async with self._slots:
+            started = time.monotonic()
+            solved = await self._solver.solve(spec)
+            self._metrics.solved(time.monotonic() - started)
+        base = await self._bases.resolve(spec.base) if spec.base else None
+        lock = Lock(
+            platforms=solved,
+            channels=spec.channels,
+            virtual_packages=spec.virtual_packages,
+            base=base,
+        )
+        return await self._compilers.choose(lock)

@@ -1,0 +1,1 @@
+"""Running builds: shared work, progress, and the processes that compute."""

@@ -1,0 +1,20 @@
+"""The ``pullforge`` command."""
+
+import typer
+
+from registry.cli import build, lock, serve
+
+app = typer.Typer(
+    help="An OCI registry whose images are conda environments, built when they are pulled.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+app.command()(serve.serve)
+app.command()(lock.lock)
+app.command()(build.build)
+
+
+def main() -> None:
+    """Run the command line; settings come from the environment."""
+    app()

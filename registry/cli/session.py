@@ -1,0 +1,54 @@
+"""What commands that build without a server share."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from builder.errors import BuilderError
+from builder.ports import Progress, ProgressListener
+from registry.settings import Settings
+from registry.wiring import Builder, open_builder
+
+
+class NullMetrics:
+    """Counts nothing; implements :class:`builder.ports.BuildMetrics`."""
+
+    def solved(self, seconds: float) -> None:
+        """Do nothing."""
+
+    def downloaded(self, size_bytes: int) -> None:
+        """Do nothing."""
+
+    def assembled(self, size_bytes: int, seconds: float) -> None:
+        """Do nothing."""
+
+
+def run(work: Callable[[Builder, ProgressListener], Coroutine[Any, Any, None]]) -> None:
+    """Run ``work`` with a builder and a line of progress; an error is one sentence, exit 1."""
+    try:
+        asyncio.run(_session(work))
+    except BuilderError as exc:
+        typer.echo(f"pullforge: {exc.message}", err=True)
+        raise typer.Exit(1) from None
+
+
+async def _session(work: Callable[[Builder, ProgressListener], Coroutine[Any, Any, None]]) -> None:
+    console = Console(stderr=True)
+    async with open_builder(Settings(), NullMetrics()) as builder:
+        with console.status("reading the name") as status:
+
+            def listen(progress: Progress) -> None:
+                status.update(str(progress))
+
+            await work(builder, listen)
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Return repository and tag of ``env/numpy.pandas:2026-11-01``; the tag may be left out."""
+    repository, _, tag = name.partition(":")
+    return repository, tag or "latest"

@@ -1,0 +1,89 @@
+"""Everything an administrator can set; each field is described in ``docs/settings.md``.
+
+Settings come from environment variables (``PULLFORGE_STORE=/var/lib/pullforge``); lists and
+objects are written as JSON. Unknown ``PULLFORGE_…`` variables are refused, since a misspelt setting
+is worse than none.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from builder.platforms import Subdir
+
+_PREFIX = "PULLFORGE_"
+
+
+class Settings(BaseSettings):
+    """The service's settings, read once at start."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", frozen=True)
+
+    #: The address to listen on.
+    host: str = "127.0.0.1"
+    #: The port to listen on.
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    #: The directory that keeps everything: blobs, locks, package archives.
+    store: Path = Path("~/.local/share/pullforge").expanduser()
+    #: The channels that may be used, name to address; image names ask for one by NAME--PACKAGE.
+    channels: dict[str, str] = {
+        "conda-forge": "https://conda.anaconda.org/conda-forge",
+        "bioconda": "https://conda.anaconda.org/bioconda",
+    }
+    #: The names of the channels that every environment may take packages from, by priority.
+    default_channels: Annotated[list[str], Field(min_length=1)] = ["conda-forge"]
+    #: The base of images: a registry's reference, or a layout directory as ``oci:/directory``.
+    base: str = "docker.io/library/debian:bookworm-slim"
+    #: The platforms every image is built for; the first is mandatory for each environment.
+    platforms: Annotated[list[Subdir], Field(min_length=1)] = ["linux-64"]
+    #: The version of glibc in the base, which packages may ask for.
+    glibc: str = "2.36"
+    #: The version of Linux that packages may expect.
+    linux: str = "5.10"
+    #: How long the answer to ``latest`` is served before it is renewed, in seconds.
+    latest_ttl_seconds: Annotated[float, Field(gt=0)] = 3600
+    #: How long an error is remembered, in seconds.
+    error_ttl_seconds: Annotated[float, Field(ge=0)] = 30
+    #: How long a channel's index is used before it is looked at again, in seconds.
+    repodata_ttl_seconds: Annotated[float, Field(gt=0)] = 300
+    #: How long a pull waits for a build before it is sent round again, in seconds.
+    wait_seconds: Annotated[float, Field(gt=0, lt=30)] = 20
+    #: The most time one solve may take, in seconds.
+    solve_timeout_seconds: Annotated[float, Field(gt=0)] = 120
+    #: The most time a download may go without a byte, in seconds.
+    download_timeout_seconds: Annotated[float, Field(gt=0)] = 300
+    #: How many processes assemble layers; 0 means one for each processor.
+    workers: Annotated[int, Field(ge=0)] = 0
+    #: The largest package archive to accept, in bytes.
+    max_package_bytes: Annotated[int, Field(gt=0)] = 4 * 1024**3
+    #: Whether Python that compiles packages runs inside bubblewrap.
+    sandbox: Literal["bwrap", "none"] = "bwrap"
+    #: How log lines are written.
+    log_format: Literal["json", "console"] = "json"
+
+    @field_validator("channels")
+    @classmethod
+    def _channels_are_addresses(cls, channels: dict[str, str]) -> dict[str, str]:
+        for name, url in channels.items():
+            if urlsplit(url).scheme not in {"http", "https", "file"}:
+                raise ValueError(f"channel {name!r} needs an http, https or file URL, not {url!r}")
+        return {name: url.rstrip("/") for name, url in channels.items()}
+
+    @model_validator(mode="after")
+    def _defaults_are_channels(self) -> "Settings":
+        for name in self.default_channels:
+            if name not in self.channels:
+                raise ValueError(f"default channel {name!r} is not among the channels")
+        return self
+
+    @model_validator(mode="after")
+    def _variables_are_known(self) -> "Settings":
+        known = {_PREFIX + name.upper() for name in type(self).model_fields}
+        for variable in sorted(os.environ):
+            if variable.startswith(_PREFIX) and variable not in known:
+                raise ValueError(f"{variable} is not a setting; docs/settings.md lists them")
+        return self
