@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from builder.bytecode import unpack_python
 from builder.errors import BytecodeError, SolveError
 from builder.flight import SingleFlight, together
 from builder.grouping import link_order
+from builder.install.python_prefix import unpack_python
 from builder.lock import Lock
 from builder.packages import Packages
 from builder.platforms import Subdir
@@ -44,6 +44,7 @@ class Compilers:
         self._solver = solver
         self._packages = packages
         self._workers = workers
+        directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         self._host_subdir = host_subdir
         self._flights: SingleFlight[Path] = SingleFlight()

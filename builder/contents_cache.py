@@ -1,5 +1,7 @@
 """What packages install, remembered: a package seen once is not downloaded to plan an image."""
 
+from contextlib import suppress
+
 from builder.flight import SingleFlight
 from builder.install.contents import PackageContents, dump_contents, parse_contents, read_contents
 from builder.packages import Packages
@@ -32,7 +34,8 @@ class ContentsCache:
         key = f"contents/{record.sha256[:2]}/{record.sha256}.json"
         data = await self._store.read(key)
         if data is not None:
-            return parse_contents(data)
+            with suppress(ValueError):  # of an older format: read the archive again
+                return parse_contents(data)
         archive = await self._packages.archive(record)
         contents = await self._workers.run(read_contents, archive, record)
         await self._store.write(key, dump_contents(contents))

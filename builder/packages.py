@@ -39,6 +39,7 @@ class Packages:
         allowed_hosts: Collection[str],
         max_size_bytes: int,
         parallel: int = 8,
+        retry_seconds: float = 1,
     ) -> None:
         """Make the cache.
 
@@ -51,6 +52,7 @@ class Packages:
                 ``""`` allows ``file://``.
             max_size_bytes: The largest archive to accept.
             parallel: How many downloads run at once.
+            retry_seconds: How long to wait before the second try; the third waits twice that.
         """
         self._store = store
         self._http = http
@@ -58,6 +60,7 @@ class Packages:
         self._metrics = metrics
         self._allowed_hosts = frozenset(allowed_hosts)
         self._max_size_bytes = max_size_bytes
+        self._retry_seconds = retry_seconds
         self._slots = asyncio.Semaphore(parallel)
         self._flights: SingleFlight[Path] = SingleFlight()
 
@@ -115,7 +118,7 @@ class Packages:
                 except httpx.HTTPError as exc:
                     if attempt == _ATTEMPTS or not _may_pass(exc):
                         raise _unavailable(record, exc) from exc
-                    await asyncio.sleep(attempt)
+                    await asyncio.sleep(attempt * self._retry_seconds)
                 else:
                     break
             await self._store.adopt(package_key(record.sha256), path)
@@ -145,9 +148,13 @@ class Packages:
                 while chunk := await asyncio.to_thread(file.read, _CHUNK):
                     yield chunk
             return
-        async with self._http.stream("GET", url, follow_redirects=True) as response:
+        # Archives are compressed already; a server that compresses again only costs time.
+        headers = {"Accept-Encoding": "identity"}
+        async with self._http.stream(
+            "GET", url, headers=headers, follow_redirects=True
+        ) as response:
             response.raise_for_status()
-            async for chunk in response.aiter_raw(_CHUNK):
+            async for chunk in response.aiter_bytes(_CHUNK):
                 yield chunk
 
 

@@ -29,7 +29,7 @@ from builder.image import (
     image_index,
     image_manifest,
 )
-from builder.install.contents import PackageContents, installed_paths
+from builder.install.contents import PackageContents, installed_links, installed_paths
 from builder.layer import Encoding, LayerPlan, PythonTarget
 from builder.layer_cache import LayerCache
 from builder.lock import Lock
@@ -139,7 +139,11 @@ class Pipeline:
                 name: value for known in contents for name, value in sorted(known.variables.items())
             },
             skipped_scripts=tuple(
-                sorted(script for known in contents for script in known.skipped_scripts)
+                sorted(
+                    f"{script} ({known.label})"
+                    for known in contents
+                    for script in known.skipped_scripts
+                )
             ),
             newest_ms=max((record.timestamp_ms or 0 for record in records), default=0),
         )
@@ -160,7 +164,9 @@ def _plan(
     python: PythonTarget | None,
 ) -> tuple[LayerPlan, ...]:
     installed = {
-        record.sha256: InstalledPaths(installed_paths(known, python), known.links)
+        record.sha256: InstalledPaths(
+            installed_paths(known, python), installed_links(known, python)
+        )
         for record, known in zip(records, contents, strict=True)
     }
     return group(resolve_conflicts(records, installed), python)

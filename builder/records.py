@@ -1,6 +1,8 @@
 """Packages as a lock knows them."""
 
+import heapq
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,3 +79,37 @@ def without_credentials(url: str) -> str:
     'https://host/main/noarch/a-1-0.conda'
     """
     return _TOKEN.sub("", _USER.sub("", url), count=1)
+
+
+def link_order(records: Iterable[PackageRecord]) -> tuple[PackageRecord, ...]:
+    """Return packages of different names so that what one needs comes before it; ties by name.
+
+    Python comes before packages that it needs if they need it too (pip), since they cannot be
+    installed without it. In other circles the one that waits for fewest others goes first.
+    """
+    by_name = {record.name: record for record in records}
+    waits_for = {
+        name: {need for need in record.depends_names if need in by_name} - {name}
+        for name, record in by_name.items()
+    }
+    if "python" in waits_for:
+        circle = {need for need in waits_for["python"] if "python" in waits_for[need]}
+        waits_for["python"] -= circle
+    waited_for: dict[str, list[str]] = {name: [] for name in by_name}
+    for name, needs in waits_for.items():
+        for need in needs:
+            waited_for[need].append(name)
+    ready = sorted(name for name, needs in waits_for.items() if not needs)
+    order: list[PackageRecord] = []
+    while waits_for:
+        if not ready:
+            ready.append(min(waits_for, key=lambda name: (len(waits_for[name]), name)))
+        name = heapq.heappop(ready)
+        del waits_for[name]
+        order.append(by_name[name])
+        for waiting in waited_for[name]:
+            if waits_for.get(waiting):
+                waits_for[waiting].discard(name)
+                if not waits_for[waiting]:
+                    heapq.heappush(ready, waiting)
+    return tuple(order)

@@ -3,11 +3,14 @@
 ::
 
     RegistryError
+    ├── EndpointUnknown
     ├── NameInvalid
     ├── NameUnknown
     ├── ManifestUnknown
     ├── BlobUnknown
     ├── TagInvalid
+    ├── UploadUnknown
+    ├── PageInvalid
     ├── RangeInvalid
     ├── Unsupported
     └── StillBuilding
@@ -23,6 +26,10 @@ class RegistryError(Exception):
     def message(self) -> str:
         """The sentence for the user, in one line."""
         return " ".join(str(self).split())
+
+
+class EndpointUnknown(RegistryError):
+    """The address leads to nothing that the distribution-spec describes."""
 
 
 class NameInvalid(RegistryError):
@@ -43,6 +50,14 @@ class BlobUnknown(RegistryError):
 
 class TagInvalid(RegistryError):
     """The tag does not follow the distribution-spec's grammar."""
+
+
+class UploadUnknown(RegistryError):
+    """There is no such upload."""
+
+
+class PageInvalid(RegistryError):
+    """The number of entries asked for is not a number."""
 
 
 class RangeInvalid(RegistryError):

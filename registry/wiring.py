@@ -3,7 +3,7 @@
 import os
 import platform
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,9 @@ from registry.content.manifests import Manifests
 from registry.pulls import ImagePulls
 from registry.settings import Settings
 from registry.storage.filesystem import FilesystemStore
+from registry.storage.probe import check_store
 from registry.telemetry import Metrics
+from registry.web.services import Services
 
 _HOST_SUBDIRS: Final[dict[str, Subdir]] = {"x86_64": "linux-64", "aarch64": "linux-aarch64"}
 
@@ -55,7 +57,7 @@ async def open_builder(settings: Settings, metrics: BuildMetrics) -> AsyncIterat
     timeout = httpx.Timeout(30, read=settings.download_timeout_seconds)
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=timeout))
-        workers = LocalProcesses(settings.workers or os.process_cpu_count_or_one())
+        workers = LocalProcesses(settings.workers or os.cpu_count() or 1)
         stack.callback(workers.close)
         packages = Packages(
             store,
@@ -110,13 +112,15 @@ def _host_subdir() -> Subdir:
 
 
 @asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[Services]:
+async def open_services(
+    settings: Settings, *, now: Callable[[], float] = time.time
+) -> AsyncIterator[Services]:
     """Give everything the faces of the server need; all of it has ended on exit."""
     metrics = Metrics()
     async with open_builder(settings, metrics) as builder, AsyncExitStack() as stack:
         manifests = Manifests(builder.store)
         builds = ImageBuilds(
-            builder.store, builder.resolver, builder.pipeline, builder.workers, time.time
+            builder.store, builder.resolver, builder.pipeline, builder.workers, now
         )
         stack.push_async_callback(builds.close)
         pulls = ImagePulls(
@@ -125,9 +129,15 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             builder.resolver,
             builds,
             metrics,
-            now=time.time,
+            now=now,
             latest_ttl_seconds=settings.latest_ttl_seconds,
             error_ttl_seconds=settings.error_ttl_seconds,
         )
         stack.push_async_callback(pulls.close)
-        yield Services(pulls, manifests, Blobs(builder.store), metrics)
+        yield Services(
+            pulls,
+            manifests,
+            Blobs(builder.store),
+            metrics,
+            checks={"store": lambda: check_store(builder.store)},
+        )

@@ -1,8 +1,20 @@
-"""Manifests by digest."""
+"""Manifests and indexes by digest."""
 
+import json
+from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Final
 
-from builder.oci.digest import Digest
+from builder.oci.digest import Digest, digest_of
+from builder.oci.models import INDEX_TYPES, MANIFEST_TYPES
+from builder.ports import Store
+from registry.content.layout import blob_key
+from registry.errors import ManifestUnknown
+
+#: What clients accept and registries must take (distribution-spec, "Pushing Manifests").
+MAX_MANIFEST_BYTES: Final = 4 * 1024 * 1024
+
+_MEDIA_TYPES: Final = INDEX_TYPES | MANIFEST_TYPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,3 +25,75 @@ class Manifest:
     #: For example ``"application/vnd.oci.image.manifest.v1+json"``.
     media_type: str
     data: bytes
+
+
+class Manifests:
+    """Keeps manifests among the blobs of a store, and those used last in memory."""
+
+    def __init__(self, store: Store, *, memory_bytes: int = 64 * 1024 * 1024) -> None:
+        """Read and write through to ``store``.
+
+        Args:
+            store: Where they are kept.
+            memory_bytes: How many bytes of manifests are kept in memory at most.
+        """
+        self._store = store
+        self._memory_bytes = memory_bytes
+        self._used_bytes = 0
+        self._recent: OrderedDict[Digest, Manifest] = OrderedDict()
+
+    async def get(self, digest: Digest) -> Manifest:
+        """Return the manifest with that digest.
+
+        Raises:
+            ManifestUnknown: It is not in the store, or is a blob of another kind.
+        """
+        manifest = self._recent.get(digest)
+        if manifest is not None:
+            self._recent.move_to_end(digest)
+            return manifest
+        key = blob_key(digest)
+        size = await self._store.size(key)
+        # A layer has the same kind of key: it must not be read into memory to find out.
+        data = None if size is None or size > MAX_MANIFEST_BYTES else await self._store.read(key)
+        media_type = None if data is None else _media_type_of(data)
+        if data is None or media_type is None:
+            raise ManifestUnknown(f"there is no manifest {digest} here")
+        manifest = Manifest(digest, media_type, data)
+        self._remember(manifest)
+        return manifest
+
+    async def put(self, data: bytes, media_type: str | None = None) -> Manifest:
+        """Store a manifest; it can be read by its digest afterwards, here and elsewhere.
+
+        Idempotent. ``media_type`` is what the document itself says if not given.
+
+        Raises:
+            ValueError: The document is no manifest, is too large, or says another media type.
+        """
+        found = _media_type_of(data)
+        if found is None or len(data) > MAX_MANIFEST_BYTES or media_type not in {None, found}:
+            raise ValueError(f"not a manifest of type {media_type or 'known here'}")
+        manifest = Manifest(digest_of(data), found, data)
+        await self._store.write(blob_key(manifest.digest), data)
+        self._remember(manifest)
+        return manifest
+
+    def _remember(self, manifest: Manifest) -> None:
+        """Keep ``manifest`` in memory; those used longest ago go."""
+        before = self._recent.pop(manifest.digest, None)
+        self._used_bytes += len(manifest.data) - (len(before.data) if before else 0)
+        self._recent[manifest.digest] = manifest
+        while self._used_bytes > self._memory_bytes:
+            _, oldest = self._recent.popitem(last=False)
+            self._used_bytes -= len(oldest.data)
+
+
+def _media_type_of(data: bytes) -> str | None:
+    """Return the media type a document gives itself, if it is one of a manifest or index."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    media_type = document.get("mediaType") if isinstance(document, dict) else None
+    return media_type if isinstance(media_type, str) and media_type in _MEDIA_TYPES else None

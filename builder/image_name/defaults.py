@@ -1,0 +1,57 @@
+"""What the administrator offers, and what a name means where it says nothing."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from builder.errors import ChannelNotAllowed
+from builder.platforms import Subdir
+from builder.spec import Channel, Requirement, VirtualPackage
+
+#: What Debian 12, the default base, offers; the kernel is the oldest one still supported.
+DEFAULT_VIRTUAL_PACKAGES: Final = (
+    VirtualPackage("__glibc", "2.36"),
+    VirtualPackage("__linux", "5.10"),
+    VirtualPackage("__unix", "0"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NameDefaults:
+    """The part of a spec that the name does not say.
+
+    A channel can be named in an image name only if its own name is made of lower-case letters,
+    digits and single ``-`` or ``_`` between them.
+    """
+
+    #: Every channel that may be named, in order of priority.
+    channels: tuple[Channel, ...]
+    #: Names of the channels that packages come from unless the name says otherwise, in order of
+    #: priority; empty for all of them.
+    default_channels: tuple[str, ...] = ()
+    platforms: tuple[Subdir, ...] = ("linux-64",)
+    virtual_packages: tuple[VirtualPackage, ...] = DEFAULT_VIRTUAL_PACKAGES
+    #: The reference of the base image; ``None`` for none.
+    base: str | None = None
+    #: Wanted in every image, besides what its name says.
+    builtin: tuple[Requirement, ...] = ()
+
+    def channel(self, name: str) -> Channel:
+        """Return the channel of that name.
+
+        Raises:
+            ChannelNotAllowed: The administrator does not offer it.
+        """
+        for channel in self.channels:
+            if channel.name == name:
+                return channel
+        raise ChannelNotAllowed(name, [channel.name for channel in self.channels])
+
+    def needed(self, pinned: frozenset[str]) -> tuple[Channel, ...]:
+        """Return the default channels and then ``pinned`` ones, each once, by priority.
+
+        Raises:
+            ChannelNotAllowed: The administrator does not offer one of them.
+        """
+        names = list(self.default_channels or (channel.name for channel in self.channels))
+        names += [c.name for c in self.channels if c.name in pinned and c.name not in names]
+        return tuple(self.channel(name) for name in dict.fromkeys(names))

@@ -1,0 +1,193 @@
+"""Reading what was scanned with the names that the channels know.
+
+A run such as ``ruamel.yaml.numpy.ge.1.26`` is read left to right. At each place the longest
+``.``-joined name that a channel knows is taken (``ruamel.yaml``, not ``ruamel``), then the
+conditions that follow it. A name has at most 255 characters, so this is quick whatever it is.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Final
+
+from builder.errors import MalformedName, UnknownPackage
+from builder.image_name.defaults import NameDefaults
+from builder.image_name.suggest import suggest, suggest_joined
+from builder.image_name.tag import TagParts
+from builder.image_name.tokens import OPERATORS, is_numeric, is_suffix, is_version, quote
+from builder.spec import Channel, Constraint, EnvironmentSpec, Requirement, VirtualPackage
+
+#: Channel name to the names of all its packages.
+KnownNames = Mapping[str, AbstractSet[str]]
+
+#: How many packages one name may ask for.
+MAX_ITEMS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Part of a run, whose first item comes from ``channel``; no token of it names another."""
+
+    #: ``""`` for any of the default channels.
+    channel: str
+    #: Decoded.
+    tokens: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScannedName:
+    """A name of which nothing is wrong as far as can be told without package names."""
+
+    segments: tuple[Segment, ...]
+    tag: TagParts
+    defaults: NameDefaults
+    #: The channels whose package names :meth:`resolve` needs, by priority.
+    channels: tuple[Channel, ...]
+
+    def resolve(self, known: KnownNames) -> EnvironmentSpec:
+        """Return what the name asks for, in canonical form.
+
+        Args:
+            known: The package names of each of :attr:`channels`; a channel that is missing
+                counts as empty.
+
+        Raises:
+            MalformedName: An operator without version, a version without package, or too much.
+            UnknownPackage: No channel has a package of that name.
+        """
+        reader = _Reader(self, known)
+        wanted = [item for segment in self.segments for item in reader.read(segment)]
+        if len(wanted) > MAX_ITEMS:
+            raise MalformedName(f"the name has {len(wanted)} items, and {MAX_ITEMS} are allowed")
+        if self.tag.python:
+            reader.require("python")
+            wanted.append(Requirement("python", (Constraint("=", self.tag.python),)))
+        defaults = self.defaults
+        virtual = {package.name: package for package in defaults.virtual_packages}
+        if self.tag.cuda:
+            virtual["__cuda"] = VirtualPackage("__cuda", self.tag.cuda)
+        return EnvironmentSpec(
+            requirements=merge([*wanted, *defaults.builtin]),
+            channels=self.channels,
+            platforms=tuple(sorted(set(defaults.platforms))),
+            virtual_packages=tuple(virtual[name] for name in sorted(virtual)),
+            until=self.tag.until,
+            base=None if self.tag.bare else defaults.base,
+        )
+
+
+def merge(requirements: list[Requirement]) -> tuple[Requirement, ...]:
+    """Return the requirements sorted, one per package and channel.
+
+    What is asked of a package in general is asked of it from its channel too:
+
+    >>> ge, lt = Constraint(">=", "1"), Constraint("<", "2")
+    >>> merged = merge([Requirement("a", (lt,)), Requirement("b"), Requirement("a", (ge,), "c")])
+    >>> [str(requirement) for requirement in merged]
+    ['c::a <2,>=1', 'b']
+    """
+    constraints: dict[str, dict[str, set[Constraint]]] = {}
+    for wanted in requirements:
+        by_channel = constraints.setdefault(wanted.name, {})
+        by_channel.setdefault(wanted.channel, set()).update(wanted.constraints)
+    merged = []
+    for name, by_channel in constraints.items():
+        general = by_channel.get("", set())
+        for channel in [c for c in by_channel if c] or [""]:
+            conditions = tuple(sorted(by_channel[channel] | general))
+            merged.append(Requirement(name, conditions, channel))
+    return tuple(sorted(merged))
+
+
+class _Reader:
+    """Reads segments with the known names of one request."""
+
+    def __init__(self, name: ScannedName, known: KnownNames) -> None:
+        self._subdir = " or ".join(sorted(set(name.defaults.platforms)))
+        self._default_channels = [channel.name for channel in name.defaults.needed(frozenset())]
+        self._known = known
+
+    def require(self, package: str, channel: str = "") -> None:
+        """Raise UnknownPackage unless the channels have ``package``."""
+        if not self._is_known(package, channel):
+            raise self._unknown((package,), channel)
+
+    def read(self, segment: Segment) -> list[Requirement]:
+        """Return the items of a segment, in the order in which they are written."""
+        found = []
+        tokens, channel, position = segment.tokens, segment.channel, 0
+        while position < len(tokens):
+            stop = self._package_end(tokens, position, channel)
+            package = ".".join(tokens[position:stop])
+            constraints, position = self._read_conditions(tokens, stop)
+            found.append(Requirement(package, tuple(sorted(set(constraints))), channel))
+            channel = ""
+        return found
+
+    def _package_end(self, tokens: tuple[str, ...], start: int, channel: str) -> int:
+        """Return where the longest known name that starts at ``start`` ends."""
+        for stop in range(len(tokens), start, -1):
+            if self._is_known(".".join(tokens[start:stop]), channel):
+                return stop
+        here = tokens[start]
+        if here in OPERATORS and (start > 0 or is_numeric("".join(tokens[1:2]))):
+            raise MalformedName(
+                f"'{here}' stands between a package and a version, as in 'numpy.{here}.1.26'"
+            )
+        if is_numeric(here):
+            raise MalformedName(
+                f"{quote('.'.join(tokens[start:]))} is no package: a version follows its package "
+                f"after a '.', as in 'python.3.12'"
+            )
+        raise self._unknown(tokens[start:], channel)
+
+    def _read_conditions(
+        self, tokens: tuple[str, ...], position: int
+    ) -> tuple[list[Constraint], int]:
+        constraints = []
+        while position < len(tokens):
+            if is_numeric(tokens[position]):
+                version, position = self._read_version(tokens, position)
+                constraints.append(Constraint("=", version))
+            elif tokens[position] in OPERATORS and is_numeric("".join(tokens[position + 1 :][:1])):
+                operator = OPERATORS[tokens[position]]
+                version, position = self._read_version(tokens, position + 1)
+                constraints.append(Constraint(operator, version))
+            else:
+                break
+        return constraints, position
+
+    def _read_version(self, tokens: tuple[str, ...], start: int) -> tuple[str, int]:
+        stop = start + 1
+        while stop < len(tokens) and (
+            is_numeric(tokens[stop])
+            or (is_suffix(tokens[stop]) and not self._begins_package(tokens, stop))
+        ):
+            stop += 1
+        version = ".".join(tokens[start:stop])
+        if not is_version(version):
+            raise MalformedName(
+                f"{quote(version)} is not a version; a package whose name starts with a digit is "
+                f"written after a '/'"
+            )
+        return version, stop
+
+    def _begins_package(self, tokens: tuple[str, ...], start: int) -> bool:
+        return any(
+            self._is_known(".".join(tokens[start:stop]), "")
+            for stop in range(start + 1, len(tokens) + 1)
+        )
+
+    def _is_known(self, package: str, channel: str) -> bool:
+        return any(package in self._known.get(name, ()) for name in self._names(channel))
+
+    def _names(self, channel: str) -> list[str]:
+        return [channel] if channel else self._default_channels
+
+    def _unknown(self, tokens: tuple[str, ...], channel: str) -> UnknownPackage:
+        names = self._names(channel)
+        known: frozenset[str] = frozenset().union(*(self._known.get(name, ()) for name in names))
+        package, suggestions = suggest_joined(tokens, known)
+        if not suggestions:
+            package, suggestions = tokens[0], suggest(tokens[0], known)
+        return UnknownPackage(package, names, self._subdir, suggestions)

@@ -1,0 +1,1 @@
+"""From package archives to the tar of a layer."""

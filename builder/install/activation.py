@@ -1,0 +1,117 @@
+"""Environment variables of a package, as far as they can be known without running a shell.
+
+conda sources ``etc/conda/activate.d/*.sh`` when an environment is activated; in an image nothing
+is activated, so scripts that do no more than set variables become the image's ``Env``.
+"""
+
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Final
+
+from builder.install.package_info import PackageInfo
+from builder.install.paths import has_control_characters
+from builder.layer import PREFIX
+
+_ACTIVATE: Final = re.compile(r"etc/conda/activate\.d/[^/]+\.sh")
+_ENV_VARS: Final = re.compile(r"etc/conda/env_vars\.d/[^/]+\.json")
+_LINK_SCRIPT: Final = re.compile(r"bin/\.[^/]+-(?:post-link|pre-link|pre-unlink)\.sh")
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_EXPORT: Final = re.compile(r"export\s+([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.ASCII)
+#: Anything that a shell would act upon, apart from quotes.
+_ACTIVE: Final = re.compile(r"[$`\\;&|<>(){}*?\[\]~#!]")
+_PREFIX_VARIABLE: Final = re.compile(r"\$(?:CONDA_PREFIX(?![A-Za-z0-9_])|\{CONDA_PREFIX\})")
+#: Within single quotes nothing is expanded.
+_QUOTED_PREFIX: Final = re.compile(r"'[^']*\$[^']*'")
+
+
+def is_activation(path: str) -> bool:
+    """Tell whether the file at ``path`` of a package has variables, and so must be read."""
+    return bool(_ACTIVATE.fullmatch(path) or _ENV_VARS.fullmatch(path))
+
+
+def is_link_script(path: str) -> bool:
+    """Tell whether conda would run the file when the package is linked or unlinked."""
+    return _LINK_SCRIPT.fullmatch(path) is not None
+
+
+def read_activation(
+    info: PackageInfo, files: Mapping[str, bytes]
+) -> tuple[dict[str, str], list[str]]:
+    """Return the variables of a package, and the paths of the scripts that have others.
+
+    Args:
+        info: Of the package.
+        files: Content of every path for which :func:`is_activation` holds, with the build prefix
+            replaced.
+    """
+    variables: dict[str, str] = {}
+    skipped: list[str] = []
+    # As conda does: the JSON files first, each kind in the order of names.
+    for path in sorted(files, key=lambda path: (not _ENV_VARS.fullmatch(path), path)):
+        text = files[path].decode("utf-8", "replace")
+        parse = parse_variables if _ENV_VARS.fullmatch(path) else parse_exports
+        found = parse(text)
+        if found is None:
+            skipped.append(path)
+        else:
+            variables.update(found)
+    # Scripts for csh, fish or xonsh say the same again; link scripts are never run.
+    skipped += [path for path in info.paths if is_link_script(path)]
+    return variables, sorted(skipped)
+
+
+def parse_variables(text: str) -> dict[str, str] | None:
+    """Return the variables of an ``env_vars.d`` file, or ``None`` if it is not one.
+
+    >>> parse_variables('{"A": "1"}')
+    {'A': '1'}
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict):
+        return None
+    for name, value in found.items():
+        if not isinstance(value, str) or not _NAME.fullmatch(name):
+            return None
+        if has_control_characters(value):
+            return None
+    return found
+
+
+def parse_exports(text: str) -> dict[str, str] | None:
+    """Return the variables of a script of plain exports, or ``None`` if it does anything else.
+
+    >>> parse_exports('export GDAL_DATA="$CONDA_PREFIX/share/gdal"')
+    {'GDAL_DATA': '/opt/conda/share/gdal'}
+    >>> parse_exports('export PATH="$HOME/bin:$PATH"')
+    """
+    variables: dict[str, str] = {}
+    for line in map(str.strip, text.splitlines()):
+        if not line or line.startswith("#"):
+            continue
+        export = _EXPORT.fullmatch(line)
+        value = _plain_value(export[2]) if export else None
+        if export is None or value is None:
+            return None
+        variables[export[1]] = value
+    return variables
+
+
+def _plain_value(text: str) -> str | None:
+    """Return what a shell would assign, or ``None`` where that takes a shell."""
+    if _QUOTED_PREFIX.search(text):
+        return None
+    text = _PREFIX_VARIABLE.sub(PREFIX, text)
+    if _ACTIVE.search(text):
+        return None
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        return None
+    if not words:
+        return ""
+    return words[0] if len(words) == 1 and not has_control_characters(words[0]) else None

@@ -1,0 +1,101 @@
+"""A layer from package archives, in one stream.
+
+::
+
+    archive ─→ decompress ─→ tar reader ─→ map, replace prefixes ─→ tar writer ─→ 4 MiB pieces
+                                                 │      ↑                              │
+                                              sources  bytecode              hash, compress, hash
+                                                 ↓      │                              ↓
+                                              the target's Python                  the layer
+
+Nothing is unpacked to disk, and memory does not grow with the package. The layer is a pure function
+of its plan and encoding: no clock, locale, umask, number of cores or order of a set has a say.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from builder.bytecode import Compiler
+from builder.errors import UnsafePackage
+from builder.install.archive import PackageArchive
+from builder.install.layer_sink import LayerSink
+from builder.install.limits import Limits
+from builder.install.package_info import check_identity, label_of
+from builder.install.package_writer import ROOT, PackageWriter
+from builder.install.paths import PathTaken
+from builder.install.tar_writer import GENERATED_MTIME, TarWriter
+from builder.layer import Encoding, LayerBlob, LayerPackage, LayerPlan
+
+#: Makes conda see a prefix. Every layer has it, empty, so that no layer is special.
+_HISTORY: Final = ROOT + "conda-meta/history"
+
+
+def assemble(
+    plan: LayerPlan,
+    archives: Mapping[str, Path],
+    encoding: Encoding,
+    out: Path,
+    scratch: Path,
+    compiler: Compiler | None,
+    *,
+    threads: int = 2,
+    limits: Limits | None = None,
+) -> LayerBlob:
+    """Write the layer of ``plan`` to ``out`` and return what it is; both encodings share a tar.
+
+    When it raises, there is nothing at ``out``.
+
+    Args:
+        plan: The packages, in the order in which they are written.
+        archives: The file of each package's archive, verified, by the sha256 of its record.
+        encoding: How the layer is compressed.
+        out: Does not exist.
+        scratch: A directory for temporary files; needs room for the largest text with a prefix
+            in it and for the bytecode of one package.
+        compiler: Makes bytecode for ``noarch: python`` packages; ``None`` leaves it out.
+        threads: How many pieces are compressed side by side. The layer does not depend on it.
+        limits: What each package may unpack to; ``None`` for the usual.
+
+    Raises:
+        CorruptPackage: An archive is damaged, or is another package than its record says.
+        UnsafePackage: A package would write where it must not, or unpacks to too much.
+        UnsupportedPackage: A package has something that cannot be put into a layer.
+        BytecodeError: The modules of a package could not be compiled.
+    """
+    try:
+        with out.open("xb") as file:
+            sink = LayerSink(file, encoding, threads)
+            try:
+                tar = TarWriter(sink.write)
+                tar.add_file(_HISTORY, 0o644, GENERATED_MTIME, 0, ())
+                for package in plan.packages:
+                    archive = PackageArchive(
+                        archives[package.record.sha256], label_of(package.record), limits
+                    )
+                    _write_package(package, archive, plan, tar, scratch, compiler)
+                tar.finish()
+                return sink.finish()
+            finally:
+                sink.abort()
+    except BaseException:
+        out.unlink(missing_ok=True)
+        raise
+
+
+def _write_package(
+    package: LayerPackage,
+    archive: PackageArchive,
+    plan: LayerPlan,
+    tar: TarWriter,
+    scratch: Path,
+    compiler: Compiler | None,
+) -> None:
+    label = label_of(package.record)
+    info = archive.read_info()
+    check_identity(package.record, info)
+    try:
+        PackageWriter(package, archive, info, plan.python, tar, scratch, label).write(compiler)
+    except PathTaken as exc:
+        path = exc.path.removeprefix(ROOT)
+        raise UnsafePackage(f"path '{path}' of package '{label}' {exc.fault}") from exc

@@ -1,0 +1,87 @@
+"""``conda-meta/<package>.json``: by which conda, pixi and scanners know what is installed.
+
+Source: conda's ``PrefixRecord`` (``conda/models/records.py``) and rattler's
+``rattler_conda_types/src/prefix_record.rs``. It says nothing about the machine that made it.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from builder.install.package_info import PackageInfo
+from builder.layer import PREFIX
+from builder.records import PackageRecord
+
+#: conda's ``LinkType.copy``: nothing is shared with a package cache.
+_LINK_TYPE_COPY: Final = 3
+
+InstalledType = Literal["hardlink", "softlink", "directory", "unix_python_entry_point", "pyc_file"]
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledPath:
+    """One path that a package has put into the prefix."""
+
+    #: Relative to the prefix.
+    path: str
+    type: InstalledType
+    #: As the package lists it, 64 hex digits.
+    sha256: str | None = None
+    #: As the package lists it.
+    size_bytes: int | None = None
+    #: Of the file with its prefix replaced, where that makes a difference.
+    sha256_in_prefix: str | None = None
+    #: What was replaced, where the package says so.
+    placeholder: str | None = None
+    file_mode: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the entry of ``paths_data``."""
+        entry: dict[str, Any] = {"_path": self.path, "path_type": self.type}
+        optional = {
+            "sha256": self.sha256,
+            "sha256_in_prefix": self.sha256_in_prefix,
+            "size_in_bytes": self.size_bytes,
+            "prefix_placeholder": self.placeholder,
+            "file_mode": self.file_mode,
+        }
+        entry.update((key, value) for key, value in optional.items() if value is not None)
+        return entry
+
+
+def record_path(record: PackageRecord) -> str:
+    """Return where the record of a package is, relative to the prefix."""
+    return f"conda-meta/{record.name}-{record.version}-{record.build}.json"
+
+
+def prefix_record(
+    record: PackageRecord, info: PackageInfo, installed: Sequence[InstalledPath]
+) -> bytes:
+    """Return the record of a package, the same bytes from the same arguments.
+
+    What the package's own ``info/index.json`` says is kept; where the archive came from is said
+    by ``record``, since the channel's word may have been corrected after the package was made.
+    """
+    paths = sorted(installed, key=lambda path: path.path)
+    content: dict[str, Any] = {
+        **info.index,
+        "depends": list(record.depends) or info.index.get("depends", []),
+        "build_number": record.build_number,
+        "channel": record.channel_url,
+        "subdir": record.subdir,
+        "url": record.url,
+        "fn": record.file_name,
+        "md5": record.md5,
+        "sha256": record.sha256,
+        "size": record.size_bytes,
+        "files": [path.path for path in paths if path.type != "directory"],
+        "paths_data": {"paths_version": 1, "paths": [path.as_json() for path in paths]},
+        "link": {"source": f"{PREFIX}/pkgs/{_stem(record)}", "type": _LINK_TYPE_COPY},
+        "requested_spec": "",
+    }
+    return json.dumps(content, indent=2, sort_keys=True).encode() + b"\n"
+
+
+def _stem(record: PackageRecord) -> str:
+    return f"{record.name}-{record.version}-{record.build}"

@@ -1,0 +1,161 @@
+"""What a package installs, known without its archive once it has been read."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final
+
+from builder.install.activation import is_activation, read_activation
+from builder.install.archive import PackageArchive, PackageFile
+from builder.install.limits import Limits
+from builder.install.noarch import bytecode_path, installed_path, is_compiled, need_python
+from builder.install.package_info import PackageInfo, check_identity, label_of
+from builder.install.relocate import relocate, relocate_target
+from builder.layer import PythonTarget
+from builder.records import PackageRecord
+
+#: Raised when the meaning of stored contents changes.
+_FORMAT: Final = 1
+#: An activation script that is longer does more than set variables.
+_MAX_ACTIVATION_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class PackageContents:
+    """What planning an image must know of one package; the same whatever it is installed for."""
+
+    #: ``name-version-build``, for errors.
+    label: str
+    #: Files, links and empty directories as in the archive: before ``noarch: python`` is mapped.
+    paths: tuple[str, ...]
+    #: The symlinks among them with their targets; the build prefix is replaced.
+    links: Mapping[str, str] = field(default_factory=dict)
+    is_noarch_python: bool = False
+    #: Where the scripts of entry points are, relative to the prefix.
+    entry_point_paths: tuple[str, ...] = ()
+    #: Environment variables that activation would set.
+    variables: Mapping[str, str] = field(default_factory=dict)
+    #: Paths of scripts that nothing in an image runs: link scripts, and activation scripts that do
+    #: more than set variables.
+    skipped_scripts: tuple[str, ...] = ()
+    #: Of all files together, as the package lists them.
+    size_bytes: int = 0
+
+
+def read_contents(
+    archive: Path, record: PackageRecord, limits: Limits | None = None
+) -> PackageContents:
+    """Return the contents of an archive; its payload is read only as far as it must be.
+
+    Raises:
+        CorruptPackage: The archive is damaged, or is another package than its record says.
+        UnsafePackage: A path leaves the prefix, or it unpacks to too much.
+        UnsupportedPackage: It is of a kind that is not known.
+    """
+    label = label_of(record)
+    reader = PackageArchive(archive, label, limits)
+    info = reader.read_info()
+    check_identity(record, info)
+    links, scripts = _read_payload(reader, info)
+    variables, skipped = read_activation(info, scripts)
+    return PackageContents(
+        label=label,
+        paths=tuple(sorted(info.paths)),
+        links=links,
+        is_noarch_python=info.noarch == "python",
+        entry_point_paths=tuple(sorted({point.path for point in info.entry_points})),
+        variables=variables,
+        skipped_scripts=tuple(skipped),
+        size_bytes=sum(path.size_bytes or 0 for path in info.paths.values()),
+    )
+
+
+def installed_paths(contents: PackageContents, python: PythonTarget | None) -> tuple[str, ...]:
+    """Return every path that the package puts into the prefix, sorted, each once.
+
+    For ``noarch: python`` that includes entry points and the bytecode of every module, whether or
+    not the module will compile. The package's record in ``conda-meta`` is left out: no other
+    package has it.
+
+    Raises:
+        UnsupportedPackage: The package needs a Python, and there is none.
+    """
+    if not contents.is_noarch_python:
+        return contents.paths
+    target = need_python(contents.label, python)
+    paths = set(contents.entry_point_paths)
+    for path in contents.paths:
+        installed = installed_path(path, target)
+        paths.add(installed)
+        if is_compiled(path):
+            paths.add(bytecode_path(installed, target))
+    return tuple(sorted(paths))
+
+
+def installed_links(contents: PackageContents, python: PythonTarget | None) -> dict[str, str]:
+    """Return the symlinks that the package puts into the prefix, with their targets.
+
+    Raises:
+        UnsupportedPackage: The package needs a Python, and there is none.
+    """
+    if not contents.is_noarch_python:
+        return dict(contents.links)
+    target = need_python(contents.label, python)
+    return {installed_path(path, target): link for path, link in contents.links.items()}
+
+
+def dump_contents(contents: PackageContents) -> bytes:
+    """Return the contents as JSON, the same bytes for equal contents."""
+    return json.dumps({"format": _FORMAT, **asdict(contents)}, sort_keys=True).encode()
+
+
+def parse_contents(data: bytes) -> PackageContents:
+    """Return what :func:`dump_contents` wrote.
+
+    Raises:
+        ValueError: The data are not such JSON, or of another format: read the archive again.
+    """
+    values = json.loads(data)
+    if not isinstance(values, dict) or values.pop("format", None) != _FORMAT:
+        raise ValueError("these are not the contents of a package in the present format")
+    for name in ("paths", "entry_point_paths", "skipped_scripts"):
+        values[name] = tuple(values[name])
+    return PackageContents(**values)
+
+
+def _read_payload(
+    reader: PackageArchive, info: PackageInfo
+) -> tuple[dict[str, str], dict[str, bytes]]:
+    """Return the targets of symlinks and the content of activation scripts.
+
+    Packages without either, which are most, are not read at all; others to the last of them.
+    """
+    wanted = {
+        path
+        for path, known in info.paths.items()
+        if known.type == "softlink" or not info.has_path_types or is_activation(path)
+    }
+    links: dict[str, str] = {}
+    scripts: dict[str, bytes] = {}
+    if not wanted:
+        return links, scripts
+    for file in reader.files():
+        if file.path not in wanted:
+            continue
+        wanted.discard(file.path)
+        if file.kind == "symlink":
+            links[file.path] = relocate_target(file.link, info)
+        elif file.kind == "file" and is_activation(file.path):
+            scripts[file.path] = _script(file, info)
+        if not wanted:
+            break
+    return dict(sorted(links.items())), scripts
+
+
+def _script(file: PackageFile, info: PackageInfo) -> bytes:
+    relocation = info.paths[file.path].relocation
+    if file.size_bytes > _MAX_ACTIVATION_BYTES:
+        # No command of a shell: makes it a script that is skipped.
+        return b"("
+    return b"".join(relocate(file.chunks(), relocation)) if relocation else file.read()

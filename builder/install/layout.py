@@ -1,0 +1,76 @@
+"""Where the paths of one package go, in a layer."""
+
+from posixpath import normpath
+
+from builder.errors import UnsafePackage
+from builder.install.noarch import bytecode_path, installed_path, is_compiled, need_python
+from builder.install.package_info import PackageInfo
+from builder.layer import LayerPackage, PythonTarget
+
+#: More moves than this for one path are a circle.
+_MAX_MOVES = 40
+
+
+class Layout:
+    """Maps paths of a package's archive to paths below the prefix.
+
+    First ``noarch: python`` is mapped, then what another package has too is left out, then what
+    lies below another package's symlink is moved to where the symlink leads.
+    """
+
+    def __init__(
+        self, package: LayerPackage, info: PackageInfo, python: PythonTarget | None, label: str
+    ) -> None:
+        """Make the map.
+
+        Raises:
+            UnsupportedPackage: The package needs a Python, and there is none.
+        """
+        self._label = label
+        self._omit = frozenset(package.omit)
+        self._redirects = dict(package.redirects)
+        self._python = need_python(label, python) if info.noarch == "python" else None
+
+    @property
+    def python(self) -> PythonTarget | None:
+        """The Python of a ``noarch: python`` package, ``None`` for all others."""
+        return self._python
+
+    def installed(self, path: str) -> str:
+        """Return the path as conda would install it."""
+        return installed_path(path, self._python) if self._python else path
+
+    def bytecode(self, path: str) -> str | None:
+        """Return where the bytecode of the module at ``path`` of the archive is installed.
+
+        ``None`` when it gets none: not a module, or the module or its bytecode is left out.
+        """
+        if self._python is None or not is_compiled(path):
+            return None
+        installed = self.installed(path)
+        bytecode = bytecode_path(installed, self._python)
+        return None if {installed, bytecode} & self._omit else bytecode
+
+    def destination(self, installed: str) -> str | None:
+        """Return where an installed path is written, or ``None`` when it is left out.
+
+        Raises:
+            UnsafePackage: Redirections lead in a circle or out of the prefix.
+        """
+        if installed in self._omit or installed in self._redirects:
+            return None
+        if not self._redirects:
+            return installed
+        path = installed
+        for _ in range(_MAX_MOVES):
+            directory = path.rpartition("/")[0]
+            while directory and directory not in self._redirects:
+                directory = directory.rpartition("/")[0]
+            if not directory:
+                return path
+            path = normpath(self._redirects[directory] + path[len(directory) :])
+            if path.startswith(("../", "/")):
+                break
+        raise UnsafePackage(
+            f"path '{installed}' of package '{self._label}' lies below symlinks that lead nowhere"
+        )

@@ -1,0 +1,90 @@
+"""Which paths may be written, and that each is written once."""
+
+import re
+from typing import Final
+
+#: An empty, ``.`` or ``..`` segment (so also a ``/`` at either end), or a control character.
+_UNSAFE: Final = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def path_fault(path: str) -> str | None:
+    """Return why ``path`` may not be installed, in words that follow the path, else ``None``.
+
+    >>> path_fault("lib/libz.so.1")
+    >>> path_fault("lib/../../etc/passwd")
+    'leaves the prefix'
+    >>> path_fault("/etc/passwd")
+    'is absolute'
+    """
+    if not _UNSAFE.search(path):
+        return None
+    if path.startswith("/"):
+        return "is absolute"
+    if _CONTROL.search(path):
+        return "has control characters"
+    if ".." in path.split("/"):
+        return "leaves the prefix"
+    return "has an empty segment"
+
+
+def has_control_characters(text: str) -> bool:
+    r"""Tell whether ``text`` would break out of one line, or hide part of it.
+
+    >>> has_control_characters("a\nb")
+    True
+    """
+    return _CONTROL.search(text) is not None
+
+
+class PathTaken(Exception):
+    """A path cannot be written where another entry is; the text follows the path."""
+
+    def __init__(self, path: str, fault: str) -> None:
+        self.path = path
+        self.fault = fault
+        super().__init__(f"{path} {fault}")
+
+
+class PathTree:
+    """The paths of one tree, so that no path is written twice, or below a file or a symlink."""
+
+    def __init__(self) -> None:
+        self._leaves: set[str] = set()
+        self._directories: set[str] = set()
+
+    def has_leaf(self, path: str) -> bool:
+        """Tell whether a file or link has been noted at exactly that path."""
+        return path in self._leaves
+
+    def add_leaf(self, path: str) -> list[str]:
+        """Note a file or link; return the directories above it that are new, outermost first.
+
+        Raises:
+            PathTaken: The path is there already, or something above it is no directory.
+        """
+        if path in self._leaves:
+            raise PathTaken(path, "is there twice")
+        if path in self._directories:
+            raise PathTaken(path, "is a directory as well")
+        parent = path.rpartition("/")[0]
+        # Nearly every file lies beside the one before it: one look-up is all that it costs.
+        new = [] if parent in self._directories or not parent else self.add_directory(parent)
+        self._leaves.add(path)
+        return new
+
+    def add_directory(self, path: str) -> list[str]:
+        """Note a directory, which may be there; return it and those above it that are new.
+
+        Raises:
+            PathTaken: Something on the way is no directory.
+        """
+        new: list[str] = []
+        while path and path not in self._directories:
+            if path in self._leaves:
+                raise PathTaken(path, "is a file or symlink with other paths below it")
+            new.append(path)
+            path = path.rpartition("/")[0]
+        new.reverse()
+        self._directories.update(new)
+        return new

@@ -1,0 +1,23 @@
+"""The exact packages of an environment, their key, and the files that remember them.
+
+::
+
+    model      Lock and its key
+    file       a lock as a conda-lock file, and back
+    explicit   a lock as an @EXPLICIT list
+"""
+
+from builder.lock.explicit import to_explicit
+from builder.lock.file import from_yaml, to_yaml
+from builder.lock.model import LOCK_FORMAT, BuildKey, Lock
+from builder.records import BaseReference
+
+__all__ = [
+    "LOCK_FORMAT",
+    "BaseReference",
+    "BuildKey",
+    "Lock",
+    "from_yaml",
+    "to_explicit",
+    "to_yaml",
+]

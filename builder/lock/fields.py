@@ -1,0 +1,162 @@
+"""Package records as entries of a conda-lock file, with what such an entry cannot say beside it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, get_args
+
+from builder.errors import LockError
+from builder.records import NoarchKind, PackageRecord, without_credentials
+
+_NAME = re.compile(r"[a-z0-9_][a-z0-9_.+-]{0,127}")
+_VERSION = re.compile(r"[A-Za-z0-9_.!+-]{1,128}")
+_URL = re.compile(
+    r"(?:https?|file|s3)://[!-~]*/([a-z0-9-]+)/[A-Za-z0-9_.!+%=~-]+(?:\.conda|\.tar\.bz2)"
+)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_MD5 = re.compile(r"[0-9a-f]{32}")
+_SITE_PACKAGES = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*")
+#: A name at the start of a match spec, perhaps with its channel.
+_DEPENDENCY = re.compile(r"([^\s<>=!~\[]+)\s*(.*)", re.DOTALL)
+#: Larger numbers do not survive JSON in other languages.
+_MAX_NUMBER: Final = 2**53
+
+
+def entry_of(record: PackageRecord, platform: str) -> dict[str, Any]:
+    """Return the fields that conda-lock has for a package."""
+    return {
+        "name": record.name,
+        "version": record.version,
+        "manager": "conda",
+        "platform": platform,
+        "dependencies": dependencies_of(record.depends),
+        "url": record.url,
+        "hash": {"md5": record.md5, "sha256": record.sha256},
+        "category": "main",
+        "build": record.build,
+        "optional": False,
+    }
+
+
+def extra_of(record: PackageRecord) -> dict[str, Any]:
+    """Return what :func:`entry_of` leaves out."""
+    extra: dict[str, Any] = {
+        "build_number": record.build_number,
+        "size_bytes": record.size_bytes,
+    }
+    if record.subdir != _subdir_of(record.url):
+        extra["subdir"] = record.subdir
+    if depends_of(dependencies_of(record.depends)) != record.depends:
+        extra["depends"] = list(record.depends)
+    if record.noarch:
+        extra["noarch"] = record.noarch
+    if record.python_site_packages_path is not None:
+        extra["python_site_packages_path"] = record.python_site_packages_path
+    if record.timestamp_ms is not None:
+        extra["timestamp_ms"] = record.timestamp_ms
+    return extra
+
+
+def record_of(entry: Mapping[str, Any], extra: Mapping[str, Any]) -> PackageRecord:
+    """Return the package of an entry and what is said beside it.
+
+    Everything is checked, for the values end up in paths, addresses and the files of an image.
+
+    Raises:
+        LockError: A field is missing or malformed, or it is a package of PyPI.
+    """
+    name = _text(entry, "name", _NAME)
+    if entry.get("manager") != "conda":
+        raise LockError(f"'{name}' comes from PyPI, which cannot be built into images yet")
+    url = without_credentials(_text(entry, "url", _URL, name))
+    hashes = entry.get("hash") or {}
+    if not hashes.get("sha256"):
+        raise LockError(f"'{name}' has no sha256 in the lock file")
+    version = _text(entry, "version", _VERSION, name)
+    noarch = extra.get("noarch")
+    if noarch is None and not extra and _subdir_of(url) == "noarch":
+        noarch = "generic" if "python" not in entry["dependencies"] else "python"
+    if noarch is not None and noarch not in get_args(NoarchKind):
+        raise LockError(f"'{name}' has a malformed noarch in the lock file")
+    return PackageRecord(
+        name=name,
+        version=version,
+        build=_text({"build": entry.get("build") or _build_of(url)}, "build", _VERSION, name),
+        build_number=_number(extra, "build_number", name) or 0,
+        subdir=_text({"subdir": _subdir_of(url), **extra}, "subdir", _NAME, name),
+        url=url,
+        sha256=_text(hashes, "sha256", _SHA256, name),
+        md5=_text(hashes, "md5", _MD5, name),
+        size_bytes=_number(extra, "size_bytes", name) or 0,
+        depends=_depends(extra, entry, name),
+        noarch=noarch,
+        python_site_packages_path=_site_packages(extra, name),
+        timestamp_ms=_number(extra, "timestamp_ms", name),
+    )
+
+
+def dependencies_of(depends: Sequence[str]) -> dict[str, str]:
+    """Return match specs as conda-lock has them: by name; the last of one name wins.
+
+    >>> dependencies_of(("python >=3.9", "zlib", "numpy>=1.2"))
+    {'numpy': '>=1.2', 'python': '>=3.9', 'zlib': ''}
+    """
+    split = [(m[1], m[2]) for spec in depends if (m := _DEPENDENCY.match(spec))]
+    return dict(sorted(split))
+
+
+def depends_of(dependencies: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the match specs that conda-lock's mapping stands for, sorted.
+
+    >>> depends_of({"zlib": "", "python": ">=3.9"})
+    ('python >=3.9', 'zlib')
+    """
+    return tuple(
+        sorted(f"{name} {conditions}".strip() for name, conditions in dependencies.items())
+    )
+
+
+def _depends(extra: Mapping[str, Any], entry: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    depends = extra.get("depends")
+    if depends is None:
+        return depends_of(entry["dependencies"])
+    if not isinstance(depends, list) or not all(isinstance(d, str) and d.split() for d in depends):
+        raise LockError(f"'{name}' has malformed depends in the lock file")
+    return tuple(depends)
+
+
+def _site_packages(extra: Mapping[str, Any], name: str) -> str | None:
+    if extra.get("python_site_packages_path") is None:
+        return None
+    path = _text(extra, "python_site_packages_path", _SITE_PACKAGES, name)
+    if {".", ".."}.intersection(path.split("/")):
+        raise LockError(f"'{name}' has a malformed python_site_packages_path in the lock file")
+    return path
+
+
+def _text(
+    fields: Mapping[str, Any], field: str, pattern: re.Pattern[str], package: str = "a package"
+) -> str:
+    value = fields.get(field)
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise LockError(f"'{package}' has a malformed {field} in the lock file")
+    return value
+
+
+def _number(fields: Mapping[str, Any], field: str, package: str) -> int | None:
+    value = fields.get(field)
+    if value is None:
+        return None
+    # A bool is an int to isinstance.
+    if type(value) is not int or not 0 <= value <= _MAX_NUMBER:
+        raise LockError(f"'{package}' has a malformed {field} in the lock file")
+    return value
+
+
+def _subdir_of(url: str) -> str:
+    return url.rsplit("/", 2)[-2]
+
+
+def _build_of(url: str) -> str:
+    """Return the build string from a file name: ``<name>-<version>-<build>.<type>``."""
+    stem = url.rpartition("/")[2].removesuffix(".conda").removesuffix(".tar.bz2")
+    return stem.rpartition("-")[2]

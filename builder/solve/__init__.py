@@ -1,0 +1,13 @@
+"""From a spec to exact packages: the one place that knows py-rattler.
+
+::
+
+    solver      solve a spec for each of its platforms
+    repodata    what channels offer: kept, renewed, asked again when a channel is down
+    failures    rattler's exceptions as ours, in one table
+    explain     rattler's trees of conflicts as one sentence
+"""
+
+from builder.solve.solver import Solution, Solver
+
+__all__ = ["Solution", "Solver"]

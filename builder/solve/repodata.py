@@ -1,0 +1,187 @@
+"""What channels offer: kept in memory and on disk, renewed, and used when a channel is down."""
+
+import asyncio
+import datetime
+import time
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+import rattler
+from rattler.networking.client import Client
+from rattler.repo_data.gateway import SourceConfig
+
+from builder.errors import ChannelUnavailable
+from builder.platforms import NOARCH, Subdir
+from builder.solve.failures import channel_unavailable, mapped_failures
+from builder.spec import Channel
+
+Answer = TypeVar("Answer")
+
+#: A channel that is down is not asked again before that many seconds.
+_RETRY_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    names: frozenset[str]
+    #: When they are to be asked for again, by the clock.
+    stale_at: float
+
+
+class Repodata:
+    """Answers questions about channels, in one event loop; many may ask at once.
+
+    rattler's gateway never forgets what it has in memory, so a channel is taken out of it when it
+    is older than the time-to-live: a package published since is then seen. On disk, rattler keeps
+    what it fetched; that is used when the channel cannot be reached.
+    """
+
+    def __init__(
+        self,
+        cache_dir: Path,
+        *,
+        network_timeout_seconds: float,
+        ttl_seconds: float,
+        max_retries: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cache_dir = cache_dir
+        self._timeout_seconds = network_timeout_seconds
+        self._ttl_seconds = ttl_seconds
+        self._clock = clock
+        client = Client.default_client(
+            max_retries=max_retries, timeout=max(1, round(network_timeout_seconds))
+        )
+        self._gateway = rattler.Gateway(cache_dir=cache_dir, client=client)
+        #: When each channel, by address, is to be taken out of the gateway's memory.
+        self._stale_at: dict[str, float] = {}
+        #: Until when channels, by their addresses, are not asked if what is on disk suffices.
+        self._down_until: dict[tuple[str, ...], float] = {}
+        self._names: dict[tuple[str, Subdir], _Names] = {}
+        self._locks: dict[tuple[str, Subdir], asyncio.Lock] = {}
+
+    async def names(self, channel: Channel, platform: Subdir) -> frozenset[str]:
+        """Return the names of all packages that ``channel`` has for ``platform``, with noarch.
+
+        While the channel is down, the last names that were seen are returned.
+
+        Raises:
+            ChannelUnavailable: It does not answer, and never has.
+        """
+        key = (channel.url, platform)
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            known = self._names.get(key)
+            if known and self._clock() < known.stale_at:
+                return known.names
+            try:
+                names = await self._fetch_names(channel, platform)
+            except ChannelUnavailable:
+                if known is None:
+                    raise
+                names, ttl_seconds = known.names, min(_RETRY_SECONDS, self._ttl_seconds)
+            else:
+                ttl_seconds = self._ttl_seconds
+            self._names[key] = _Names(names, self._clock() + ttl_seconds)
+            return names
+
+    async def ask(
+        self,
+        channels: Sequence[Channel],
+        question: Callable[[rattler.Gateway], Coroutine[None, None, Answer]],
+        *,
+        extra_seconds: float = 0,
+    ) -> Answer:
+        """Return what ``question`` answers with a gateway that is not older than allowed.
+
+        If a channel is down, it is put to what is on disk.
+
+        Args:
+            channels: The channels that it concerns.
+            question: May be called twice.
+            extra_seconds: What it may take besides waiting for the network.
+
+        Raises:
+            SolveError: As :data:`builder.solve.failures.FAILURES` says.
+        """
+        limit = self._timeout_seconds + extra_seconds
+        urls = tuple(channel.url for channel in channels)
+        if self._clock() < self._down_until.get(urls, 0):
+            # It may hang rather than refuse: not everyone has to find out.
+            with suppress(ChannelUnavailable):
+                return await _bounded(question(self._offline()), channels, limit)
+        self._renew(channels)
+        try:
+            return await _bounded(question(self._gateway), channels, limit)
+        except ChannelUnavailable as unavailable:
+            self._down_until[urls] = self._clock() + _RETRY_SECONDS
+            try:
+                return await _bounded(question(self._offline()), channels, limit)
+            except ChannelUnavailable:
+                raise unavailable from unavailable.__cause__
+
+    async def versions(
+        self, channel: Channel, platform: Subdir, name: str, until: datetime.datetime | None
+    ) -> list[str]:
+        """Return the versions of a package that were published until then, newest first."""
+
+        async def question(gateway: rattler.Gateway) -> list[str]:
+            found = await gateway.query(
+                [rattler.Channel(channel.url)],
+                [platform, NOARCH],
+                [rattler.MatchSpec(name)],
+                recursive=False,
+                channel_relations="disabled",
+            )
+            fitting = {
+                record.version
+                for records in found
+                for record in records
+                if until is None or (record.timestamp is not None and record.timestamp <= until)
+            }
+            return [str(version) for version in sorted(fitting, reverse=True)]
+
+        return await self.ask([channel], question)
+
+    def _offline(self) -> rattler.Gateway:
+        """Return a gateway that has what is on disk now, however old."""
+        config = SourceConfig(cache_action="force-cache-only")
+        return rattler.Gateway(cache_dir=self._cache_dir, default_config=config)
+
+    def _renew(self, channels: Sequence[Channel]) -> None:
+        now = self._clock()
+        for channel in channels:
+            stale_at = self._stale_at.get(channel.url)
+            if stale_at is not None and now < stale_at:
+                continue
+            if stale_at is not None:
+                self._gateway.clear_repodata_cache(rattler.Channel(channel.url))
+            self._stale_at[channel.url] = now + self._ttl_seconds
+
+    async def _fetch_names(self, channel: Channel, platform: Subdir) -> frozenset[str]:
+        async def question(gateway: rattler.Gateway) -> frozenset[str]:
+            found = await gateway.names(
+                [rattler.Channel(channel.url)],
+                [platform, NOARCH],
+                channel_relations="disabled",
+            )
+            return await asyncio.to_thread(_normalized, found)
+
+        return await self.ask([channel], question)
+
+
+def _normalized(names: Iterable[rattler.PackageName]) -> frozenset[str]:
+    return frozenset(name.normalized for name in names)
+
+
+async def _bounded(
+    answer: Coroutine[None, None, Answer], channels: Sequence[Channel], seconds: float
+) -> Answer:
+    """Wait for rattler at most that long: its own timeout does not cover every wait."""
+    try:
+        with mapped_failures(channels):
+            return await asyncio.wait_for(answer, seconds)
+    except TimeoutError as exc:
+        raise channel_unavailable("timed out", channels) from exc

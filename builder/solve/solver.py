@@ -1,0 +1,281 @@
+"""Solving a spec for each of its platforms."""
+
+import asyncio
+import datetime
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import rattler
+
+from builder.errors import LockError, SolveError, UnknownPackage, Unsatisfiable
+from builder.image_name import suggest
+from builder.platforms import NOARCH, Subdir
+from builder.records import PackageRecord, link_order, without_credentials
+from builder.solve.explain import explain, missing_package
+from builder.solve.failures import UnsolvableTree, mapped_failures
+from builder.solve.repodata import Repodata
+from builder.spec import Channel, EnvironmentSpec, Requirement
+
+#: How many versions an error names.
+_SHOWN_VERSIONS: Final = 3
+
+#: What rattler's background threads need to come to rest, measured; a process that ends before
+#: dies of a signal in up to one of four runs.
+_SETTLE_SECONDS: Final = 0.1
+
+#: The last millisecond of a day; half of the next one is there because rattler rounds down.
+_END_OF_DAY: Final = datetime.time(23, 59, 59, 999_500, tzinfo=datetime.UTC)
+
+
+class Solution(Mapping[Subdir, tuple[PackageRecord, ...]]):
+    """The packages of each platform; what a package needs comes before it."""
+
+    def __init__(
+        self,
+        packages: Mapping[Subdir, tuple[PackageRecord, ...]],
+        left_out: Mapping[Subdir, str] | None = None,
+    ) -> None:
+        self._packages = dict(packages)
+        #: Platforms of the spec for which nothing fits, with the sentence that says why.
+        self.left_out: Mapping[Subdir, str] = dict(left_out or {})
+
+    def __getitem__(self, platform: Subdir) -> tuple[PackageRecord, ...]:
+        return self._packages[platform]
+
+    def __iter__(self) -> Iterator[Subdir]:
+        return iter(self._packages)
+
+    def __len__(self) -> int:
+        return len(self._packages)
+
+
+class Solver:
+    """Finds packages; to be used in one event loop, by many at once.
+
+    Every method may be cancelled at any time. Nothing depends on the host: platforms and virtual
+    packages are those of the spec.
+    """
+
+    def __init__(
+        self,
+        cache_dir: Path,
+        *,
+        timeout_seconds: float = 60,
+        network_timeout_seconds: float = 60,
+        repodata_ttl_seconds: float = 300,
+        max_retries: int = 3,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Make the solver.
+
+        Args:
+            cache_dir: Where repodata is kept; may be emptied at any time.
+            timeout_seconds: What solving one platform may take.
+            network_timeout_seconds: What fetching repodata may take, in all, for one platform.
+            repodata_ttl_seconds: After how long a channel is asked whether it has changed.
+            max_retries: How often a request that failed is tried again.
+            clock: Tells the seconds that the time-to-live is measured by.
+        """
+        self._timeout_seconds = timeout_seconds
+        self._repodata = Repodata(
+            cache_dir,
+            network_timeout_seconds=network_timeout_seconds,
+            ttl_seconds=repodata_ttl_seconds,
+            max_retries=max_retries,
+            clock=clock,
+        )
+
+    async def known_names(
+        self, channels: Sequence[Channel], platforms: Sequence[Subdir]
+    ) -> Mapping[str, frozenset[str]]:
+        """Return, by channel name, the names of all packages for any of ``platforms``.
+
+        Names are kept and asked for again after the time-to-live; while a channel is down, the
+        last ones are returned.
+
+        Raises:
+            ChannelUnavailable: A channel does not answer, and never has.
+        """
+        pairs = [(channel, platform) for channel in channels for platform in platforms]
+        names = await asyncio.gather(*(self._repodata.names(c, p) for c, p in pairs))
+        known: dict[str, frozenset[str]] = {channel.name: frozenset() for channel in channels}
+        for (channel, _), found in zip(pairs, names, strict=True):
+            known[channel.name] = known[channel.name] | found if known[channel.name] else found
+        return known
+
+    async def solve(self, spec: EnvironmentSpec) -> Solution:
+        """Return the packages for each platform of ``spec``.
+
+        The first platform must be satisfiable; another one for which nothing fits is left out,
+        and :attr:`Solution.left_out` says so.
+
+        Raises:
+            UnknownPackage: No channel has a package of that name for the first platform.
+            Unsatisfiable: Nothing fits on the first platform.
+            SolveTimeout: The solver took too long on any platform.
+            ChannelUnavailable: A channel does not answer, and what is on disk does not suffice.
+            LockError: A package has no checksums, so it cannot be locked.
+        """
+        answers = await asyncio.gather(
+            *(self._solve_or_say(spec, platform) for platform in spec.platforms)
+        )
+        packages: dict[Subdir, tuple[PackageRecord, ...]] = {}
+        left_out: dict[Subdir, str] = {}
+        for platform, answer in zip(spec.platforms, answers, strict=True):
+            if not isinstance(answer, SolveError):
+                packages[platform] = answer
+            elif platform == spec.platforms[0]:
+                raise answer
+            else:
+                left_out[platform] = answer.message
+        return Solution(packages, left_out)
+
+    async def close(self) -> None:
+        """Let rattler's background threads come to rest; call it before the loop ends.
+
+        May be called more than once. The solver can still be used afterwards.
+        """
+        await asyncio.sleep(_SETTLE_SECONDS)
+
+    async def _solve_or_say(
+        self, spec: EnvironmentSpec, platform: Subdir
+    ) -> tuple[PackageRecord, ...] | Unsatisfiable | UnknownPackage:
+        try:
+            return await self._solve_platform(spec, platform)
+        except (Unsatisfiable, UnknownPackage) as exc:
+            return exc
+
+    async def _solve_platform(
+        self, spec: EnvironmentSpec, platform: Subdir
+    ) -> tuple[PackageRecord, ...]:
+        homes = await self._homes(spec, platform)
+        until = _end_of(spec.until)
+
+        async def question(gateway: rattler.Gateway) -> list[rattler.RepoDataRecord]:
+            return await rattler.solve(
+                [rattler.Channel(channel.url) for channel in spec.channels],
+                [_match_spec(wanted, homes[wanted]) for wanted in spec.requirements],
+                gateway=gateway,
+                platforms=[platform, NOARCH],
+                virtual_packages=_virtual_packages(spec),
+                timeout=datetime.timedelta(seconds=self._timeout_seconds),
+                exclude_newer=until,
+                channel_relations="disabled",
+            )
+
+        try:
+            found = await self._repodata.ask(
+                spec.channels, question, extra_seconds=self._timeout_seconds
+            )
+        except UnsolvableTree as exc:
+            raise Unsatisfiable(await self._explain(str(exc), spec, platform)) from exc
+        with mapped_failures(spec.channels):
+            return await asyncio.to_thread(_to_records, found)
+
+    async def _homes(
+        self, spec: EnvironmentSpec, platform: Subdir
+    ) -> Mapping[Requirement, Channel]:
+        """Return the channel that each requirement is to be met from: the first with its name.
+
+        rattler itself goes on to the next channel if the first one has the name but no version
+        that fits; a package of the same name in a lesser channel is a different thing, though.
+        """
+        known = await self.known_names(spec.channels, [platform])
+        homes = {}
+        for wanted in spec.requirements:
+            offered = [c for c in spec.channels if wanted.channel in {"", c.name}]
+            home = next((c for c in offered if wanted.name in known[c.name]), None)
+            if home is None:
+                names: frozenset[str] = frozenset().union(*(known[c.name] for c in offered))
+                raise UnknownPackage(
+                    wanted.name,
+                    [c.name for c in offered] or [wanted.channel],
+                    platform,
+                    suggest(wanted.name, names),
+                )
+            homes[wanted] = home
+        return homes
+
+    async def _explain(self, tree: str, spec: EnvironmentSpec, platform: Subdir) -> str:
+        name = missing_package(tree)
+        offer = ""
+        if name and not name.startswith("__"):
+            offer = await self._offer(name, spec, platform)
+        return explain(tree, spec, offer)
+
+    async def _offer(self, name: str, spec: EnvironmentSpec, platform: Subdir) -> str:
+        """Return which versions there are, as words: ``conda-forge has 2.3.1, 2.2.6, …``."""
+        known = await self.known_names(spec.channels, [platform])
+        home = next((c for c in spec.channels if name in known[c.name]), None)
+        if home is None:
+            return f"no package of that name is in {', '.join(known)} for {platform}"
+        versions = await self._repodata.versions(home, platform, name, _end_of(spec.until))
+        until = f" until {spec.until}" if spec.until else ""
+        if not versions:
+            return f"{home.name} has none{until}"
+        shown = ", ".join(versions[:_SHOWN_VERSIONS])
+        more = ", …" if len(versions) > _SHOWN_VERSIONS else ""
+        return f"{home.name} has {shown}{more}{until}"
+
+
+def _end_of(day: datetime.date | None) -> datetime.datetime | None:
+    return datetime.datetime.combine(day, _END_OF_DAY) if day else None
+
+
+def _match_spec(wanted: Requirement, home: Channel) -> rattler.MatchSpec:
+    """Return the match spec, with the channel by address: its name may mean another to rattler."""
+    conditions = ",".join(str(constraint) for constraint in wanted.constraints)
+    version = f',version="{conditions}"' if conditions else ""
+    with mapped_failures([home]):
+        return rattler.MatchSpec(f'{wanted.name}[channel="{home.url}"{version}]')
+
+
+def _virtual_packages(spec: EnvironmentSpec) -> list[rattler.GenericVirtualPackage]:
+    return [
+        rattler.GenericVirtualPackage(
+            rattler.PackageName(package.name),
+            rattler.Version(package.version),
+            rattler.BuildString(package.build),
+        )
+        for package in spec.virtual_packages
+    ]
+
+
+def _to_records(found: Sequence[rattler.RepoDataRecord]) -> tuple[PackageRecord, ...]:
+    """Return rattler's records as ours, in order; takes some 20 µs each."""
+    return link_order(_to_record(record) for record in found)
+
+
+def _to_record(record: rattler.RepoDataRecord) -> PackageRecord:
+    """Return rattler's record as ours.
+
+    Raises:
+        LockError: It has no checksums.
+    """
+    name = record.name.normalized
+    missing = "sha256" if not record.sha256 else "md5" if not record.md5 else None
+    if missing or record.sha256 is None or record.md5 is None:
+        raise LockError(
+            f"the channel gives no {missing} for {name} {record.version}, so it cannot be locked"
+        )
+    timestamp_ms = None
+    if record.timestamp is not None:
+        since = record.timestamp - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+        timestamp_ms = since // datetime.timedelta(milliseconds=1)
+    return PackageRecord(
+        name=name,
+        version=str(record.version),
+        build=str(record.build),
+        build_number=record.build_number,
+        subdir=record.subdir,
+        url=without_credentials(record.url),
+        sha256=record.sha256.hex(),
+        md5=record.md5.hex(),
+        size_bytes=record.size or 0,
+        depends=tuple(record.depends),
+        noarch="python" if record.noarch.python else "generic" if record.noarch.generic else None,
+        python_site_packages_path=record.python_site_packages_path,
+        timestamp_ms=timestamp_ms,
+    )

@@ -1,0 +1,224 @@
+"""The whole channel and the base image, from the recipe."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from conformance.channel.base_image import BASE_DEBS, write_base_image
+from conformance.channel.check import check_dependencies
+from conformance.channel.debs import ARCHITECTURES, Debs, fetch_debs
+from conformance.channel.index import index_channel
+from conformance.channel.interpreter import (
+    Interpreter,
+    debian_python,
+    find_interpreters,
+    python_package,
+)
+from conformance.channel.libraries import Libraries, upstream_version
+from conformance.channel.progress import step
+from conformance.channel.requirement import Translation, required_extras
+from conformance.channel.specials import data_packages, python_abi_packages, special_packages
+from conformance.channel.wheel_cache import fetch_wheels, wheel_path
+from conformance.channel.wheel_lock import Recipe, Wheel, conda_names, read_lock
+from conformance.channel.wheels import WheelJob, extra_packages, read_metadata, wheel_package
+from conformance.channel.writer import Package, write_package
+
+#: The Python of the other architecture, and its libraries.
+_PYTHON_DEBS = (
+    "libbz2-1.0", "libcrypt1", "libexpat1", "libffi8", "liblzma5", "libncursesw6",
+    "libpython3.11-minimal", "libpython3.11-stdlib", "libreadline8", "libreadline8t64",
+    "libsqlite3-0", "libssl3", "libssl3t64", "libtinfo6", "libuuid1", "python3.11-minimal",
+    "zlib1g",
+)  # fmt: skip
+#: Needed by wheels, on every architecture; here too they may not be installed.
+_COMPILER_DEBS = ("libgcc-s1", "libgomp1", "libstdc++6")
+_COMPILER_LIBRARIES = ("libgcc_s.so.1", "libgomp.so.1", "libstdc++.so.6")
+_TRIPLETS = {"linux-64": "x86_64-linux-gnu", "linux-aarch64": "aarch64-linux-gnu"}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Everything that the recipe is applied to, on this machine."""
+
+    recipe: Recipe
+    wheels: list[Wheel]
+    #: By minor version: those of the lock that this machine has.
+    interpreters: dict[str, Interpreter]
+    #: Subdir → packages of the base image.
+    base_debs: dict[str, Debs]
+    #: Subdir → packages that python and libraries are taken from.
+    library_debs: dict[str, Debs]
+    cache: Path
+
+
+def gather_sources(recipe: Recipe, cache: Path) -> Sources:
+    """Find the interpreters and fetch the Debian packages; wheels are fetched by `build_channel`.
+
+    Raises:
+        RuntimeError: the machine has none of the Python versions that wheels are pinned for.
+    """
+    wheels = read_lock(recipe)
+    locked = {wheel.python for wheel in wheels if wheel.subdir == "linux-64"}
+    found = find_interpreters()
+    interpreters = {minor: found[minor] for minor in sorted(found) if minor in locked}
+    if not interpreters:
+        wanted = ", ".join(sorted(python for python in locked if python))
+        raise RuntimeError(f"the channel needs an installed Python {wanted}")
+    base = {s: fetch_debs(a, BASE_DEBS, cache) for s, a in ARCHITECTURES.items()}
+    library = {"linux-64": fetch_debs("amd64", _COMPILER_DEBS, cache)}
+    if any(wheel.subdir == "linux-aarch64" for wheel in wheels):
+        library["linux-aarch64"] = fetch_debs("arm64", _PYTHON_DEBS + _COMPILER_DEBS, cache)
+    return Sources(recipe, wheels, interpreters, base, library, cache)
+
+
+def build_channel(sources: Sources, channel: Path, base: Path) -> None:
+    """Make the channel and the base image; both folders must not exist yet.
+
+    Raises:
+        RuntimeError: a package of the channel needs one that the channel does not have.
+    """
+    channel.mkdir(parents=True)
+    with step(f"fetch {len(sources.wheels)} wheels"):
+        fetch_wheels(sources.wheels, sources.cache)
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        try:
+            _build_packages(sources, channel, base, pool)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    with step("index"):
+        index_channel(channel)
+    check_dependencies(channel)
+
+
+def _build_packages(
+    sources: Sources, channel: Path, base: Path, pool: ProcessPoolExecutor
+) -> None:
+    image = pool.submit(write_base_image, sources.base_debs, base)
+    jobs = list(_wheel_jobs(sources))
+    # The largest first, so that none is left alone on one core at the end.
+    jobs.sort(key=lambda job: job.path.stat().st_size, reverse=True)
+    done = [pool.submit(_package_wheel, job, channel) for job in jobs]
+    with step("package Python and its libraries"):
+        for python in _python_packages(sources):
+            write_package(python, channel)
+        _write_others(sources, jobs, channel)
+    with step(f"make {len(jobs)} packages of wheels"):
+        for future in done:
+            future.result()
+    with step("make the base image"):
+        image.result()
+
+
+def _wheel_jobs(sources: Sources) -> Iterable[WheelJob]:
+    """A job per package: a noarch one, or one for each Python that an arch wheel is for."""
+    pythons = {
+        "linux-64": list(sources.interpreters),
+        # One Debian suite has one Python.
+        "linux-aarch64": ["3.11"] if _has_aarch64(sources) else [],
+    }
+    for wheel in sources.wheels:
+        path = wheel_path(wheel, sources.cache)
+        everywhere = tuple(sources.interpreters)
+        if wheel.is_pure:
+            yield WheelJob(wheel, path, None, None, everywhere, "noarch")
+            continue
+        for python in pythons[wheel.subdir]:
+            if wheel.python not in {None, python} or not _reaches(wheel, python):
+                continue
+            interpreter = sources.interpreters.get(python)
+            program = interpreter.program if interpreter else None
+            yield WheelJob(wheel, path, python, program, everywhere, wheel.subdir)
+
+
+def _reaches(wheel: Wheel, python: str) -> bool:
+    """Whether the Python is new enough for a stable-ABI wheel."""
+    return int(python.partition(".")[2]) >= int(wheel.least_python.partition(".")[2])
+
+
+def _package_wheel(job: WheelJob, channel: Path) -> None:
+    write_package(wheel_package(job, Translation(conda_names())), channel)
+
+
+def _has_aarch64(sources: Sources) -> bool:
+    debs = sources.library_debs.get("linux-aarch64")
+    return debs is not None and "python3.11-minimal" in debs.versions
+
+
+def _python_packages(sources: Sources) -> Iterable[Package]:
+    """`python` for every subdir, and the packages of the libraries that it needs."""
+    for subdir, debs in sources.library_debs.items():
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder)
+            versions = debs.unpack(root)
+            unpacked = [
+                root / f"usr/lib/{_TRIPLETS[subdir]}",
+                root / f"lib/{_TRIPLETS[subdir]}",
+            ]
+            if subdir == "linux-64":
+                libraries = Libraries(subdir, [*_library_folders(), *unpacked], versions)
+                for interpreter in sources.interpreters.values():
+                    yield python_package(interpreter, libraries)
+            else:
+                libraries = Libraries(subdir, unpacked, versions)
+                if _has_aarch64(sources):
+                    version = upstream_version(debs.versions["python3.11-minimal"])
+                    compiler = sources.interpreters.get("3.11")
+                    yield debian_python(root, version, libraries, compiler)
+            for soname in (*_COMPILER_LIBRARIES, "libbz2.so.1.0"):
+                libraries.add(soname)
+            yield from libraries.packages()
+
+
+def _library_folders() -> list[Path]:
+    """Where this machine's linker looks, as it says itself."""
+    ldconfig = shutil.which("ldconfig", path=f"{os.environ.get('PATH', os.defpath)}:/sbin")
+    folders: dict[Path, None] = {}
+    if ldconfig:
+        listing = subprocess.run([ldconfig, "-p"], capture_output=True, text=True).stdout
+        for line in listing.splitlines():
+            if "x86-64" in line and " => " in line:
+                folders[Path(line.rpartition(" => ")[2]).parent] = None
+    return list(folders) or [Path("/usr/lib/x86_64-linux-gnu"), Path("/usr/lib64")]
+
+
+def _write_others(sources: Sources, jobs: Sequence[WheelJob], channel: Path) -> None:
+    """Packages that stand for extras, metapackages, data and special cases."""
+    translation = Translation(conda_names())
+    paths = {job.wheel: job.path for job in jobs if job.subdir != "linux-aarch64"}
+    metadata = [(wheel, read_metadata(path)) for wheel, path in paths.items()]
+    wanted: set[tuple[str, str]] = set()
+    for _, message in metadata:
+        wanted |= required_extras(message)
+    pythons = tuple(sources.interpreters)
+    packages = extra_packages(metadata, wanted, translation, pythons)
+    packages += data_packages(list(paths.items()))
+    packages += python_abi_packages(pythons)
+    packages += special_packages()
+    packages += _metapackages(metadata, translation)
+    for package in packages:
+        write_package(package, channel)
+
+
+def _metapackages(
+    metadata: Iterable[tuple[Wheel, object]], translation: Translation
+) -> list[Package]:
+    """`matplotlib`, which on conda-forge is `matplotlib-base` and a name for it."""
+    packages = {
+        wheel.version: Package(
+            wheel.name,
+            wheel.version,
+            depends=(f"{translation.name(wheel.name)} =={wheel.version}",),
+            timestamp_ms=wheel.timestamp_ms,
+        )
+        for wheel, _ in metadata
+        if translation.name(wheel.name) == f"{wheel.name}-base"
+    }
+    return list(packages.values())

@@ -1,0 +1,1 @@
+"""The server pulled from by real clients: each is started here, with data of its own."""

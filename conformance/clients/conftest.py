@@ -1,0 +1,86 @@
+"""Clients, channel and servers for the tests in this directory."""
+
+import shutil
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from conformance.channel import ChannelPaths, ensure
+from conformance.channel.server import ChannelServer
+from conformance.clients.engines import Client, Runner
+from conformance.clients.matrix import Engines
+from conformance.clients.server import Server, StartServer
+
+
+@pytest.fixture(scope="session")
+def engines() -> Iterator[Engines]:
+    """Start clients when they are asked for; stop them at the end."""
+    engines = Engines()
+    yield engines
+    engines.stop()
+
+
+@pytest.fixture
+def client(request: pytest.FixtureRequest, engines: Engines) -> Client:
+    """Return the client that the test is run with."""
+    return engines.get(request.param)
+
+
+@pytest.fixture
+def runner(request: pytest.FixtureRequest, engines: Engines) -> Runner:
+    """Return the client that the test is run with, which can run what it pulls."""
+    runner = engines.get(request.param)
+    assert isinstance(runner, Runner)
+    return runner
+
+
+@pytest.fixture(scope="session")
+def paths() -> ChannelPaths:
+    """Return the channel's directory and the base image's layout."""
+    return ensure("full")
+
+
+@pytest.fixture(scope="module")
+def channel(paths: ChannelPaths) -> Iterator[ChannelServer]:
+    """Serve the channel, with the faults that tests ask for."""
+    with ChannelServer(paths.channel) as channel:
+        yield channel
+
+
+@pytest.fixture(scope="module")
+def start_server(paths: ChannelPaths, channel: ChannelServer) -> Iterator[StartServer]:
+    """Start servers with an empty store each; they are stopped after the module."""
+    home = Path(tempfile.mkdtemp(prefix="pf-server-"))
+    with ExitStack() as stack:
+        count = 0
+
+        def start(**settings: object) -> Server:
+            nonlocal count
+            count += 1
+            store = home / f"store-{count}"
+            return stack.enter_context(Server(store, channel.url, paths.base, settings))
+
+        yield start
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def server(start_server: StartServer) -> Server:
+    """Return the module's server."""
+    return start_server()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add what servers and engines logged to the report of a failure."""
+    report = yield
+    if report.failed and isinstance(item, pytest.Function):
+        for name, value in item.funcargs.items():
+            if hasattr(value, "log_end"):
+                report.sections.append((f"log of {name}", value.log_end()))
+    return report

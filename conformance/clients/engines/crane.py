@@ -1,0 +1,54 @@
+"""crane: the client of go-containerregistry, on which cosign, ko and kaniko are built."""
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Self
+
+from conformance.clients.engines.client import PULL_TIMEOUT_SECONDS, PullResult
+from conformance.clients.engines.go_program import GoProgram
+from conformance.clients.engines.home import make_home, remove_home
+from conformance.clients.engines.program import run
+
+PROGRAM = GoProgram("crane", "github.com/google/go-containerregistry", "v0.22.1", ("cmd/crane",))
+
+
+class Crane:
+    """``crane pull`` into a tar file."""
+
+    name = "crane"
+
+    def __init__(self) -> None:
+        self._home = Path()
+        self._crane = Path()
+
+    def __enter__(self) -> Self:
+        """Build crane if it is not there yet."""
+        self._crane = PROGRAM.directory() / "crane"
+        self._home = make_home("crane")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Delete what was pulled."""
+        remove_home(self._home)
+
+    def pull(
+        self,
+        reference: str,
+        *,
+        architecture: str = "amd64",
+        timeout_seconds: float = PULL_TIMEOUT_SECONDS,
+    ) -> PullResult:
+        """Pull one platform of the image."""
+        platform = f"--platform=linux/{architecture}"
+        argv = [str(self._crane), "pull", "--insecure", platform, reference]
+        env = {"HOME": str(self._home)}
+        return PullResult.of(
+            run([*argv, self._tar(reference)], env=env, timeout_seconds=timeout_seconds)
+        )
+
+    def remove(self, reference: str) -> None:
+        """Delete the tar file."""
+        self._tar(reference).unlink(missing_ok=True)
+
+    def _tar(self, reference: str) -> Path:
+        return self._home / (sha256(reference.encode()).hexdigest()[:16] + ".tar")

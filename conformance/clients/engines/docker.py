@@ -1,0 +1,104 @@
+"""Docker, with a daemon of its own."""
+
+from pathlib import Path
+from typing import Self
+
+from conformance.clients.engines.client import PULL_TIMEOUT_SECONDS, PullResult, RunFailed
+from conformance.clients.engines.home import make_home, remove_home, require
+from conformance.clients.engines.program import Daemon, Outcome, run
+
+
+class Docker:
+    """A ``dockerd`` without network, and the ``docker`` command that talks to it."""
+
+    name = "docker"
+
+    def __init__(self) -> None:
+        self._home = Path()
+        self._daemon: Daemon | None = None
+
+    def __enter__(self) -> Self:
+        """Start the daemon."""
+        require(["dockerd", "docker"])
+        self._home = home = make_home("docker")
+        (home / "config").mkdir()
+        # Instead of /etc/docker/daemon.json, whose settings could contradict the flags.
+        (home / "daemon.json").write_text("{}", encoding="utf-8")
+        argv = [
+            "dockerd",
+            f"--config-file={home / 'daemon.json'}",
+            "--insecure-registry=127.0.0.0/8",
+            f"--data-root={home / 'data'}",
+            f"--exec-root={home / 'exec'}",
+            f"--pidfile={home / 'dockerd.pid'}",
+            f"--host={self._host}",
+            "--bridge=none",
+            "--iptables=false",
+            "--ip6tables=false",
+        ]
+        self._daemon = Daemon(argv, home / "dockerd.log", {})
+        self._daemon.start(lambda: self._docker("version", timeout_seconds=10).returncode == 0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the daemon and delete its data."""
+        if self._daemon is not None:
+            self._daemon.stop()
+        remove_home(self._home)
+
+    def pull(
+        self,
+        reference: str,
+        *,
+        architecture: str = "amd64",
+        timeout_seconds: float = PULL_TIMEOUT_SECONDS,
+    ) -> PullResult:
+        """Run ``docker pull``."""
+        platform = f"--platform=linux/{architecture}"
+        return PullResult.of(
+            self._docker("pull", platform, reference, timeout_seconds=timeout_seconds)
+        )
+
+    def run(
+        self, reference: str, *command: str, user: str | None = None, read_only: bool = False
+    ) -> str:
+        """Run ``docker run`` on an image that was pulled."""
+        options = ["--rm", "--pull=never", "--network=none"]
+        if user is not None:
+            options.append(f"--user={user}")
+        if read_only:
+            options.append("--read-only")
+        outcome = self._docker("run", *options, reference, *command, timeout_seconds=300)
+        if outcome.returncode:
+            raise RunFailed(outcome.output)
+        return outcome.stdout
+
+    def log_end(self) -> str:
+        """Return the end of what the daemon logged."""
+        return self._daemon.log_end() if self._daemon is not None else ""
+
+    def remove(self, reference: str) -> None:
+        """Remove the image with the layers that no other image has."""
+        self._docker("rmi", "--force", reference)
+
+    def image_id(self, reference: str) -> str:
+        """Return the digest of the image's config."""
+        return self._inspect(reference, "{{.Id}}")
+
+    def environment(self, reference: str) -> dict[str, str]:
+        """Return the variables that the image sets."""
+        lines = self._inspect(reference, "{{range .Config.Env}}{{println .}}{{end}}").splitlines()
+        return dict(line.split("=", 1) for line in lines if line)
+
+    @property
+    def _host(self) -> str:
+        return f"unix://{self._home / 'docker.sock'}"
+
+    def _inspect(self, reference: str, template: str) -> str:
+        outcome = self._docker("image", "inspect", f"--format={template}", reference)
+        assert outcome.returncode == 0, outcome.output
+        return outcome.stdout.strip()
+
+    def _docker(self, *arguments: str, timeout_seconds: float = 120) -> Outcome:
+        env = {"DOCKER_CONFIG": str(self._home / "config"), "DOCKER_HOST": self._host}
+        return run(["docker", *arguments], env=env, timeout_seconds=timeout_seconds)

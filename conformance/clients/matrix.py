@@ -1,0 +1,66 @@
+"""Which clients the tests are run with."""
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from typing import Final
+
+import pytest
+
+from conformance.clients.engines import (
+    Client,
+    Containerd,
+    Crane,
+    Docker,
+    EngineMissing,
+    Podman,
+    Skopeo,
+)
+from conformance.clients.engines.containerd import CURRENT
+
+CONTAINERD_1_6: Final = "containerd-1.6"
+CONTAINERD_2: Final = "containerd-2"
+
+#: How each client is made.
+FACTORIES: Final[dict[str, Callable[[], Client]]] = {
+    "docker": Docker,
+    "podman": Podman,
+    "skopeo": Skopeo,
+    CONTAINERD_1_6: lambda: Containerd(CONTAINERD_1_6),
+    CONTAINERD_2: lambda: Containerd(CONTAINERD_2, CURRENT),
+    "crane": Crane,
+}
+
+#: Those that run what they pulled.
+RUNNERS: Final = ("docker", "podman", CONTAINERD_1_6, CONTAINERD_2)
+
+
+def every(names: Iterable[str] = FACTORIES) -> list[object]:
+    """Return parameters, one for each client, that carry the marker ``engine``."""
+    return [pytest.param(name, marks=pytest.mark.engine(name), id=name) for name in names]
+
+
+class Engines:
+    """The clients that were needed so far: each is started once and used by all tests."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._started: dict[str, Client] = {}
+        self._missing: dict[str, str] = {}
+
+    def get(self, name: str) -> Client:
+        """Return a client, started; where it is missing the test is skipped, and fails in CI."""
+        if name not in self._started and name not in self._missing:
+            try:
+                self._started[name] = self._stack.enter_context(FACTORIES[name]())
+            except EngineMissing as error:
+                self._missing[name] = str(error)
+        if name in self._missing:
+            if os.environ.get("CI") == "true":
+                pytest.fail(self._missing[name])
+            pytest.skip(self._missing[name])
+        return self._started[name]
+
+    def stop(self) -> None:
+        """Stop every client."""
+        self._stack.close()

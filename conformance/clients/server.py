@@ -1,0 +1,141 @@
+"""The server as its users have it: a process of its own, known by its port and its store alone."""
+
+import json
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Self
+
+import httpx
+from conda_lock.lockfile import parse_conda_lock_file
+from prometheus_client.parser import text_string_to_metric_families
+
+from conformance.clients.engines.program import Daemon, run
+
+#: What a second process needs to run the module as it is here, installed or not.
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Server:
+    """``python -m registry serve`` on a free port of the loopback interface."""
+
+    def __init__(
+        self,
+        store: Path,
+        channel_url: str,
+        base: Path,
+        settings: Mapping[str, object] | None = None,
+    ) -> None:
+        """Prepare a server.
+
+        Args:
+            store: Its directory; need not exist.
+            channel_url: The address of its only channel, which it calls ``conda-forge``.
+            base: The layout directory of the base image.
+            settings: More settings, e.g. ``{"platforms": ["linux-64"]}``.
+        """
+        self.store = store
+        self.port = _free_port()
+        self._settings: dict[str, object] = {
+            "host": "127.0.0.1",
+            "port": self.port,
+            "store": store,
+            "channels": {"conda-forge": channel_url},
+            "default_channels": ["conda-forge"],
+            "base": f"oci:{base}",
+            # Tests mend what they broke, and must not wait until that is noticed.
+            "error_ttl_seconds": 1,
+            **(settings or {}),
+        }
+        self._daemon: Daemon | None = None
+
+    def __enter__(self) -> Self:
+        """Start it and wait until it answers."""
+        self._daemon = Daemon(
+            [sys.executable, "-m", "registry", "serve"],
+            self.store.with_name(f"{self.store.name}-{self.port}.log"),
+            self._environment(),
+        )
+        self._daemon.start(self._answers)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop it; its store and its log stay."""
+        if self._daemon is not None:
+            self._daemon.stop()
+
+    @property
+    def host(self) -> str:
+        """Host and port as they stand in references."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The server's address."""
+        return f"http://{self.host}"
+
+    def reference(self, name: str) -> str:
+        """Return what a client is given to pull ``env/numpy:latest``."""
+        return f"{self.host}/{name}"
+
+    def log_end(self) -> str:
+        """Return the end of what it logged."""
+        return self._daemon.log_end() if self._daemon is not None else ""
+
+    def metric(self, name: str) -> float:
+        """Return a counter's value, summed over its labels."""
+        text = httpx.get(f"{self.url}/metrics", timeout=15).raise_for_status().text
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name
+        )
+
+    def files(self) -> dict[str, int]:
+        """Return every file in the store with its size, by path."""
+        return {
+            str(path.relative_to(self.store)): path.stat().st_size
+            for path in sorted(self.store.rglob("*"))
+            if path.is_file()
+        }
+
+    def locked_packages(self, name: str) -> list[str]:
+        """Return the packages that ``pullforge lock`` gives for a name, by file name, sorted.
+
+        conda-lock reads the file: it is meant to be one of its own.
+        """
+        outcome = run([sys.executable, "-m", "registry", "lock", name], env=self._environment())
+        assert outcome.returncode == 0, outcome.output
+        path = self.store.with_name(f"{self.store.name}-lock.yml")
+        path.write_text(outcome.stdout, encoding="utf-8")
+        urls = {p.url for p in parse_conda_lock_file(path).package if p.platform == "linux-64"}
+        return sorted(
+            url.rpartition("/")[2].removesuffix(".conda").removesuffix(".tar.bz2") for url in urls
+        )
+
+    def _environment(self) -> dict[str, str]:
+        settings = {f"PULLFORGE_{name.upper()}": _text(v) for name, v in self._settings.items()}
+        return {"PYTHONPATH": str(ROOT), **settings}
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/v2/", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+#: Starts one more server; the keyword arguments are settings.
+StartServer = Callable[..., Server]
+
+
+def _text(value: object) -> str:
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+    return port

@@ -1,0 +1,55 @@
+"""The application: every face of the service, and the life of what they are answered from.
+
+::
+
+    Observe              request id, access log, metrics
+    └─ DistributionFirst
+       ├─ /v2…           Distribution: routing and errors of its own
+       └─ ErrorBoundary
+          └─ router      /  /healthz  /readyz  /metrics
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+
+from registry.distribution import HOP_SECONDS, Distribution, DistributionFirst
+from registry.web.boundary import ErrorBoundary
+from registry.web.observe import Observe
+from registry.web.pages import ROUTES
+from registry.web.services import AppState, Services
+
+#: Opens everything that requests are answered from; on exit nothing of it runs any more.
+OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
+
+
+def create_app(
+    open_services: OpenServices, *, hop_seconds: float = HOP_SECONDS, access_log: bool = True
+) -> Starlette:
+    """Return the application; it opens its services when it starts, and closes them when it ends.
+
+    Args:
+        open_services: Called once for each life of the application.
+        hop_seconds: How long a pull waits for its image before it is sent round again.
+        access_log: Whether each request writes a log line.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[AppState]:
+        async with open_services() as services:
+            yield {"services": services}
+
+    return Starlette(
+        routes=ROUTES,
+        middleware=[
+            Middleware(Observe, access_log=access_log),
+            Middleware(DistributionFirst, face=Distribution(hop_seconds=hop_seconds)),
+            Middleware(
+                ErrorBoundary, failure=PlainTextResponse("the server failed to answer\n", 500)
+            ),
+        ],
+        lifespan=lifespan,
+    )

@@ -1,0 +1,115 @@
+"""How errors are told to container engines: one table for every error there is.
+
+Engines show the ``message`` of the first error, and only some of them for some statuses
+(notes/clients-measured.md, section 3):
+
+* 404 with MANIFEST_UNKNOWN is shown by docker, podman and skopeo, which ask only once.
+* containerd hides the text of any 404 and takes an error of HEAD as final, but goes on with GET
+  after 405, and newer versions show the text of a 400. So it gets those for images that cannot be
+  made. A repository that does not exist stays 404, or it would not ask the next mirror.
+* Nobody shows the text of a 5xx.
+"""
+
+from typing import Final
+
+from starlette.datastructures import Headers
+
+from builder import errors as builder_errors
+from builder.errors import BuilderError, InvalidDigest
+from registry import errors
+from registry.web.answer import Answer, HeaderLines, header, json_answer
+
+#: The methods that any address of a read-only registry knows.
+READ_METHODS: Final = "GET, HEAD"
+
+#: When a build or a channel is worth asking for again.
+_RETRY_SECONDS: Final = 10
+
+_UNMADE: Final = (404, "MANIFEST_UNKNOWN")
+
+#: Status and code (distribution-spec, "Error Codes") of every error.
+ERRORS: Final[dict[type[Exception], tuple[int, str]]] = {
+    errors.RegistryError: (500, "UNKNOWN"),
+    errors.EndpointUnknown: (404, "UNSUPPORTED"),
+    errors.NameInvalid: (400, "NAME_INVALID"),
+    errors.NameUnknown: (404, "NAME_UNKNOWN"),
+    errors.ManifestUnknown: (404, "MANIFEST_UNKNOWN"),
+    errors.BlobUnknown: (404, "BLOB_UNKNOWN"),
+    # Not 400: the conformance suite asks for a tag that cannot be and expects to find nothing.
+    errors.TagInvalid: (404, "MANIFEST_UNKNOWN"),
+    errors.UploadUnknown: (404, "BLOB_UPLOAD_UNKNOWN"),
+    errors.PageInvalid: (400, "PAGINATION_NUMBER_INVALID"),
+    errors.RangeInvalid: (416, "RANGE_INVALID"),
+    errors.Unsupported: (405, "UNSUPPORTED"),
+    errors.StillBuilding: (429, "TOOMANYREQUESTS"),
+    builder_errors.BuilderError: _UNMADE,
+    builder_errors.InvalidDigest: (400, "DIGEST_INVALID"),
+    builder_errors.ImageNameError: _UNMADE,
+    builder_errors.MalformedName: _UNMADE,
+    builder_errors.MalformedTag: _UNMADE,
+    builder_errors.UnsupportedItem: _UNMADE,
+    builder_errors.ChannelNotAllowed: _UNMADE,
+    builder_errors.SolveError: _UNMADE,
+    builder_errors.UnknownPackage: _UNMADE,
+    builder_errors.Unsatisfiable: _UNMADE,
+    builder_errors.SolveTimeout: _UNMADE,
+    builder_errors.ChannelUnavailable: _UNMADE,
+    builder_errors.LockError: _UNMADE,
+    builder_errors.PackageError: _UNMADE,
+    builder_errors.PackageUnavailable: _UNMADE,
+    builder_errors.CorruptPackage: _UNMADE,
+    builder_errors.UnsafePackage: _UNMADE,
+    builder_errors.UnsupportedPackage: _UNMADE,
+    builder_errors.BytecodeError: _UNMADE,
+    builder_errors.BaseImageError: _UNMADE,
+    builder_errors.BaseImageUnavailable: _UNMADE,
+}
+
+
+def error_answer(
+    error: BuilderError | errors.RegistryError, *, method: str, headers: Headers
+) -> Answer:
+    """Return what ``error`` is for the client that sent ``headers``.
+
+    Args:
+        error: Any error of the table, or a subclass of one.
+        method: Of the request.
+        headers: Of the request.
+    """
+    status, code = status_and_code(type(error))
+    lines: HeaderLines = []
+    is_unmade = isinstance(error, BuilderError) and not isinstance(error, InvalidDigest)
+    if is_unmade and headers.get("user-agent", "").startswith("containerd/"):
+        status = 405 if method == "HEAD" else 400
+    elif isinstance(error, errors.StillBuilding) and method == "HEAD":
+        status = 405  # which makes containerd go on with GET; docker does so anyway
+    if isinstance(error, errors.Unsupported):
+        lines.append(header("allow", READ_METHODS))
+    elif status == 405:
+        lines.append(header("allow", "GET"))
+    if isinstance(error, errors.StillBuilding) or (is_unmade and _is_transient(error)):
+        lines.append(header("retry-after", str(_RETRY_SECONDS)))
+    if isinstance(error, errors.RangeInvalid):
+        lines.append(header("content-range", f"bytes */{error.size_bytes}"))
+    return errors_body(status, code, error.message, lines)
+
+
+def status_and_code(kind: type[BaseException]) -> tuple[int, str]:
+    """Return the table's entry for an error class: its own, else that of the nearest base."""
+    return next(ERRORS[base] for base in kind.__mro__ if base in ERRORS)
+
+
+def errors_body(status: int, code: str, message: str, headers: HeaderLines | None = None) -> Answer:
+    """Return an answer with one error, in the form of the specification."""
+    error = {"code": code, "message": message, "detail": None}
+    # Errors pass: no cache between here and the client may keep them.
+    lines = [*(headers or []), (b"cache-control", b"no-store")]
+    return json_answer(status, {"errors": [error]}, lines)
+
+
+#: What is answered for an error that nobody foresaw; the log has it.
+FAILURE: Final = errors_body(500, "UNKNOWN", "the server failed to answer; its log says why")
+
+
+def _is_transient(error: Exception) -> bool:
+    return isinstance(error, BuilderError) and error.transient

@@ -1,0 +1,1 @@
+"""Where bytes are kept: drivers of :class:`builder.ports.Store`."""

@@ -1,0 +1,204 @@
+"""A store on disk: each key is a path below one directory.
+
+Bytes are written to a file in the store's scratch directory, synced, and renamed to their key. So a
+reader sees all of them or nothing, and a process that is killed leaves nothing torn.
+"""
+
+import asyncio
+import errno
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Final, TypeVar
+
+from registry.storage.keys import checked_key, checked_prefix
+from registry.storage.reading import open_reader
+from registry.storage.scratch import Scratch
+
+T = TypeVar("T")
+
+#: How many keys are listed before the event loop hears of them.
+_BATCH: Final = 1000
+
+
+class FilesystemStore:
+    """Keeps bytes below one directory; implements :class:`builder.ports.Store`.
+
+    Any number of stores, in any number of processes, may use the same directory. File operations
+    run in threads of the store's own, so that they never wait for compression. An operation whose
+    caller is cancelled still ends as a whole: the bytes are there, or nothing is.
+    """
+
+    def __init__(self, root: Path, *, threads: int = 16) -> None:
+        """Open the store; what processes killed while writing left behind is removed.
+
+        Args:
+            root: The directory; it is made when it is missing.
+            threads: How many file operations may run at once.
+        """
+        self._root = root
+        self._scratch = Scratch(root)
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="store")
+
+    def close(self) -> None:
+        """Wait for operations under way and give up the scratch directory; harmless twice."""
+        self._threads.shutdown()
+        self._scratch.close()
+
+    async def size(self, key: str) -> int | None:
+        """Return how many bytes are under ``key``, or ``None`` when there is nothing."""
+        path = self._path(key)
+        return await self._run(lambda: _size(path))
+
+    async def read(self, key: str) -> bytes | None:
+        """Return all bytes under ``key``, or ``None``."""
+        path = self._path(key)
+        return await self._run(lambda: _read(path))
+
+    async def stream(
+        self, key: str, start: int = 0, stop: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """Yield the bytes ``start`` to ``stop``; those of the moment it began, even if replaced.
+
+        Raises:
+            KeyError: Nothing is under ``key``.
+        """
+        path = self._path(key)
+        try:
+            reader = await self._run(lambda: open_reader(path, start, stop))
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as exc:
+            raise KeyError(key) from exc
+        with reader:
+            while not reader.done:
+                yield reader.read_cached() or await self._run(reader.read)
+
+    async def write(self, key: str, data: bytes) -> None:
+        """Put ``data`` under ``key``, replacing what was there. Idempotent."""
+        path = self._path(key)
+        await self._run(lambda: self._write(path, data))
+
+    async def adopt(self, key: str, path: Path) -> None:
+        """Put the file at ``path`` under ``key``; the file is gone from ``path`` afterwards.
+
+        Idempotent: asked again for a file that it has taken already, it does nothing.
+
+        Raises:
+            FileNotFoundError: There is no file at ``path``, and nothing under ``key``.
+        """
+        target = self._path(key)
+        await self._run(lambda: self._adopt(target, path))
+
+    async def local_path(self, key: str, scratch: Path) -> Path | None:
+        """Return the store's own file under ``key``, for reading, or ``None``."""
+        path = self._path(key)
+        return await self._run(lambda: path if path.is_file() else None)
+
+    async def delete(self, key: str) -> None:
+        """Remove ``key``; harmless when there is nothing. Who reads it reads on."""
+        path = self._path(key)
+        await self._run(lambda: _delete(path))
+
+    async def keys(self, prefix: str) -> AsyncIterator[str]:
+        """Yield every key that starts with ``prefix``, sorted."""
+        folder, _, _ = checked_prefix(prefix).rpartition("/")
+        found = _walk(self._root / folder, f"{folder}/" if folder else "", prefix)
+        while batch := await self._run(lambda: list(islice(found, _BATCH))):
+            for key in batch:
+                yield key
+
+    def _path(self, key: str) -> Path:
+        return self._root / checked_key(key)
+
+    async def _run(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+
+    def _write(self, path: Path, data: bytes) -> None:
+        temporary = self._scratch.new_path()
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+            _publish(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _adopt(self, target: Path, source: Path) -> None:
+        if not source.exists() and target.is_file():
+            return
+        try:
+            _publish(source, target)
+        except OSError as exc:
+            if exc.errno != errno.EXDEV:
+                raise
+            temporary = self._scratch.new_path()
+            try:
+                shutil.copyfile(source, temporary)
+                _publish(temporary, target)
+                source.unlink()
+            finally:
+                temporary.unlink(missing_ok=True)
+
+
+def _publish(temporary: Path, path: Path) -> None:
+    """Rename a written file to its key, for good: also when the power fails right afterwards."""
+    _sync(temporary)
+    _make_directory(path.parent)
+    temporary.replace(path)
+    _sync(path.parent)
+
+
+def _make_directory(path: Path) -> None:
+    """Make ``path`` and what is missing above it; each is in its parent for good."""
+    if path.is_dir():
+        return
+    _make_directory(path.parent)
+    path.mkdir(exist_ok=True)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+
+
+def _delete(path: Path) -> None:
+    with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        path.unlink()
+
+
+def _walk(directory: Path, base: str, prefix: str) -> Iterator[str]:
+    """Yield the keys below ``directory`` (whose own key is ``base``), sorted as strings.
+
+    A directory sorts as if its name ended in ``/``, since its keys do: ``a.b`` is before ``a/b``.
+    """
+    try:
+        entries = sorted(
+            f"{entry.name}/" if entry.is_dir() else entry.name
+            for entry in os.scandir(directory)
+            if not entry.name.startswith(".")
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for name in entries:
+        key = base + name
+        if name.endswith("/") and (key.startswith(prefix) or prefix.startswith(key)):
+            yield from _walk(directory / name, key, prefix)
+        elif not name.endswith("/") and key.startswith(prefix):
+            yield key

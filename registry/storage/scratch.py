@@ -1,0 +1,75 @@
+"""A directory for half-written files that a dead process cannot leave behind for long.
+
+::
+
+    <root>/.tmp/<random>/    one for each open store, under an exclusive flock
+    <root>/.tmp/<random>/…   half-written files
+
+The kernel releases the lock when the process ends, however it ends. So a directory whose lock can
+be had belongs to nobody: the next store that opens removes it, and never one of a process that
+lives.
+"""
+
+import fcntl
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import Final
+
+_FOLDER: Final = ".tmp"
+
+
+class Scratch:
+    """Holds the directory until :meth:`close`."""
+
+    def __init__(self, root: Path) -> None:
+        """Make a directory below ``root``, and remove those of dead processes."""
+        folder = root / _FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in sorted(folder.iterdir()):
+            _remove_if_dead(left)
+        self._path, self._descriptor = _locked_directory(folder)
+
+    def new_path(self) -> Path:
+        """Return a path that nobody else has, on the file system of the store."""
+        return self._path / secrets.token_hex(16)
+
+    def close(self) -> None:
+        """Remove the directory; harmless when it is closed already."""
+        if self._descriptor >= 0:
+            shutil.rmtree(self._path, ignore_errors=True)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _locked_directory(folder: Path) -> tuple[Path, int]:
+    """Return a new directory below ``folder`` and the descriptor that holds its lock."""
+    while True:
+        path = folder / secrets.token_hex(8)
+        path.mkdir()
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:  # another process opened a store before we had the lock
+            continue
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        # It may also have been removed between the opening and the lock.
+        if path.exists():
+            return path, descriptor
+        os.close(descriptor)
+
+
+def _remove_if_dead(path: Path) -> None:
+    """Remove a scratch directory unless a living process holds its lock."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,54 @@
+"""Log lines: a constant lower-case event, and everything that varies as fields of its own.
+
+Code says ``structlog.get_logger().info("built image", key=key, seconds=3.2)``. What was bound for a
+request (``request_id``) is in each of its lines.
+"""
+
+import logging
+import sys
+from typing import Literal, TextIO
+
+import structlog
+from structlog.typing import Processor
+
+
+def configure_logs(
+    log_format: Literal["json", "console"],
+    *,
+    level: int = logging.INFO,
+    file: TextIO | None = None,
+) -> None:
+    """Send all log lines to standard error, also those of libraries that use ``logging``.
+
+    Args:
+        log_format: One JSON object a line, or words for people.
+        level: The least severe level that is written.
+        file: A text stream instead of standard error.
+    """
+    stream = file if file is not None else sys.stderr
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    last: list[Processor] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        if log_format == "json"
+        else [structlog.dev.ConsoleRenderer()]
+    )
+    structlog.configure(
+        processors=[*shared, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(max(level, logging.WARNING))

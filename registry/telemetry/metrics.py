@@ -1,0 +1,124 @@
+"""Prometheus metrics, on a registry of their own: nothing is registered by an import."""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+#: From a warm answer to a large build, in seconds.
+_SECONDS: Final = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 20, 60, 300)
+
+
+class Metrics:
+    """Everything that is counted; implements :class:`builder.ports.BuildMetrics`."""
+
+    #: The Content-Type of :meth:`render`.
+    content_type: Final[str] = CONTENT_TYPE_LATEST
+
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        self._solves = Counter("pullforge_solves", "Runs of the solver.", registry=registry)
+        self._solve_seconds = Histogram(
+            "pullforge_solve_seconds", "Time of one solve.", buckets=_SECONDS, registry=registry
+        )
+        self._downloads = Counter(
+            "pullforge_downloads", "Package archives fetched from channels.", registry=registry
+        )
+        self._download_bytes = Counter(
+            "pullforge_download_bytes", "Bytes of fetched archives.", registry=registry
+        )
+        self._assemblies = Counter(
+            "pullforge_layer_assemblies", "Layers made from packages.", registry=registry
+        )
+        self._assembly_bytes = Counter(
+            "pullforge_layer_assembly_bytes", "Bytes of their tars.", registry=registry
+        )
+        self._assembly_seconds = Histogram(
+            "pullforge_layer_assembly_seconds",
+            "Time to make one layer.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._pulls = Counter(
+            "pullforge_pulls",
+            "Tags answered, by where the answer came from.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._requests = Counter(
+            "pullforge_http_requests",
+            "Requests, by route template, method and class of status.",
+            ["route", "method", "status"],
+            registry=registry,
+        )
+        self._request_seconds = Histogram(
+            "pullforge_http_request_seconds",
+            "Time from the request to the last byte of its answer.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._sent_bytes = Counter(
+            "pullforge_http_sent_bytes", "Bytes of bodies sent.", ["route"], registry=registry
+        )
+        self._in_flight = Gauge(
+            "pullforge_http_requests_in_flight", "Requests being answered.", registry=registry
+        )
+        # ``labels`` costs more than the counting itself; the label sets are few.
+        self._known_requests: dict[tuple[str, str, int], Counter] = {}
+        self._known_routes: dict[str, tuple[Histogram, Counter]] = {}
+
+    def solved(self, seconds: float) -> None:
+        """Count one run of the solver."""
+        self._solves.inc()
+        self._solve_seconds.observe(seconds)
+
+    def downloaded(self, size_bytes: int) -> None:
+        """Count one package archive fetched from a channel."""
+        self._downloads.inc()
+        self._download_bytes.inc(size_bytes)
+
+    def assembled(self, size_bytes: int, seconds: float) -> None:
+        """Count one layer made, with the size of its tar."""
+        self._assemblies.inc()
+        self._assembly_bytes.inc(size_bytes)
+        self._assembly_seconds.observe(seconds)
+
+    def pulled(self, outcome: str) -> None:
+        """Count one answer to a tag: ``hit stored stale built waiting`` or ``failed``."""
+        self._pulls.labels(outcome).inc()
+
+    def request_started(self) -> None:
+        """Count a request as being answered, until :meth:`request_ended`."""
+        self._in_flight.inc()
+
+    def request_ended(
+        self, route: str, method: str, status: int, seconds: float, sent_bytes: int
+    ) -> None:
+        """Count one request that was answered.
+
+        Args:
+            route: The template, e.g. ``"/v2/{name}/blobs/{digest}"``: never what the client wrote,
+                or there would be a time series for each name.
+            method: One that HTTP knows, or ``"other"``.
+            status: 499 when the client went away before the answer.
+            seconds: From its start to its end.
+            sent_bytes: The size of the body.
+        """
+        self._in_flight.dec()
+        known = (route, method, status // 100)
+        counter = self._known_requests.get(known)
+        if counter is None:
+            counter = self._requests.labels(route, method, f"{status // 100}xx")
+            self._known_requests[known] = counter
+        counter.inc()
+        of_route = self._known_routes.get(route)
+        if of_route is None:
+            of_route = (self._request_seconds.labels(route), self._sent_bytes.labels(route))
+            self._known_routes[route] = of_route
+        of_route[0].observe(seconds)
+        of_route[1].inc(sent_bytes)
+
+    def render(self) -> bytes:
+        """Return all of it as Prometheus reads it."""
+        return generate_latest(self._registry)

@@ -1,0 +1,1 @@
+"""What every face of the service needs of HTTP; nothing here knows the distribution protocol."""

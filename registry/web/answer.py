@@ -1,0 +1,113 @@
+"""Answers: a body in memory, or one that comes in pieces.
+
+Both send what they are, and nothing else: no compression, no header that was not asked for. To HEAD
+they send the headers of the GET and no body.
+"""
+
+import asyncio
+import json
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from typing import Final, Protocol, Self
+
+from starlette.types import Receive, Scope, Send
+
+from registry.web.gone import wait_until_gone
+
+#: Header lines, as ASGI has them: names in lower case.
+HeaderLines = list[tuple[bytes, bytes]]
+
+_JSON: Final = "application/json"
+
+
+def header(name: str, value: str) -> tuple[bytes, bytes]:
+    """Return a header line.
+
+    >>> header("etag", '"abc"')
+    (b'etag', b'"abc"')
+    """
+    return name.encode("ascii"), value.encode("latin-1")
+
+
+class Body(Protocol):
+    """The pieces of a body; whoever has one closes it."""
+
+    def __aiter__(self) -> Self:
+        """Return itself."""
+        ...
+
+    async def __anext__(self) -> bytes:
+        """Return the next piece."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give up what it holds, e.g. an open file; harmless at any time, and twice."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A complete answer; an ASGI application. ``Content-Length`` is added."""
+
+    status: int
+    headers: HeaderLines
+    body: bytes = b""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        headers = self.headers
+        if self.status != 304:  # RFC 9110, 8.6: there it would be the length of the 200
+            headers = [*headers, (b"content-length", b"%d" % len(self.body))]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        body = b"" if scope["method"] == "HEAD" else self.body
+        await send({"type": "http.response.body", "body": body})
+
+
+def json_answer(
+    status: int, content: object, headers: HeaderLines | None = None, *, media_type: str = _JSON
+) -> Answer:
+    """Return an answer whose body is ``content`` as JSON."""
+    # ASCII, so that whatever a name was made of can be encoded.
+    body = json.dumps(content, separators=(",", ":")).encode("ascii")
+    return Answer(status, [header("content-type", media_type), *(headers or [])], body)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamAnswer:
+    """An answer whose body comes in pieces; an ASGI application.
+
+    The caller has found out that the body exists: once the status is sent, an error can only cut
+    the connection.
+    """
+
+    status: int
+    headers: HeaderLines
+    size_bytes: int
+    #: ``None`` to send the headers alone, for HEAD.
+    body: Body | None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it; stop reading when the client has gone."""
+        headers = [*self.headers, (b"content-length", b"%d" % self.size_bytes)]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        if self.body is None:
+            await send({"type": "http.response.body", "body": b""})
+            return
+        # Servers swallow what is sent to a client that has gone: 10 GB would be read for nobody.
+        gone = asyncio.create_task(wait_until_gone(receive))
+        try:
+            async with aclosing(self.body):
+                async for piece in self.body:
+                    if gone.done():
+                        return
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    # With a fast client and a file in memory nothing above waits: others would.
+                    await asyncio.sleep(0)
+            await send({"type": "http.response.body", "body": b""})
+        except OSError:  # what ASGI servers of spec version 2.4 raise when the client has gone
+            if not gone.done():
+                raise
+        finally:
+            gone.cancel()
+            with suppress(asyncio.CancelledError):
+                await gone

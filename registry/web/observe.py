@@ -1,0 +1,114 @@
+"""One middleware around everything: request id, access log and metrics.
+
+They are one so that each request is wrapped once: three layers were a third of the time that a warm
+manifest takes.
+"""
+
+import re
+import secrets
+import time
+from typing import Final
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from registry.web.services import services_of
+
+#: The key of the scope under which a face leaves the template of its route, for metrics.
+ROUTE: Final = "pullforge.route"
+
+#: What proxies send: no blanks, no quotes, nothing that could forge a log line.
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
+_METHODS: Final = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"}
+)
+#: nginx's number for a client that left before its answer.
+_CLIENT_GONE: Final = 499
+#: Enough of a User-Agent and of a path to recognise them.
+_MAX_LOGGED: Final = 300
+
+_log = structlog.get_logger("registry.access")
+
+
+class Observe:
+    """Gives each request an id, and writes one log line and its metrics when it is answered.
+
+    The id is the client's ``X-Request-Id`` if that is sane; it is answered, and bound to every log
+    line written meanwhile.
+    """
+
+    def __init__(self, app: ASGIApp, *, access_log: bool = True) -> None:
+        self._app = app
+        self._access_log = access_log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id, user_agent = _identify(scope)
+        observed = _Observed(send, request_id)
+        metrics = services_of(scope).metrics
+        tokens = structlog.contextvars.bind_contextvars(request_id=request_id.decode("ascii"))
+        metrics.request_started()
+        started = time.perf_counter()
+        try:
+            await self._app(scope, receive, observed.send)
+        except BaseException:
+            observed.status = observed.status or 500
+            raise
+        finally:
+            seconds = time.perf_counter() - started
+            status = observed.status or _CLIENT_GONE
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            metrics.request_ended(_route_of(scope), method, status, seconds, observed.sent_bytes)
+            if self._access_log:
+                _log.info(
+                    "answered request",
+                    method=method,
+                    path=scope["path"][:_MAX_LOGGED],
+                    status=status,
+                    seconds=round(seconds, 6),
+                    bytes=observed.sent_bytes,
+                    user_agent=user_agent.decode("latin-1")[:_MAX_LOGGED],
+                )
+            structlog.contextvars.reset_contextvars(**tokens)
+
+
+class _Observed:
+    """Notes what is sent, and adds the request id to the headers."""
+
+    __slots__ = ("_request_id", "_send", "sent_bytes", "status")
+
+    def __init__(self, send: Send, request_id: bytes) -> None:
+        self._send = send
+        self._request_id = request_id
+        #: 0 until there is one.
+        self.status = 0
+        self.sent_bytes = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = [*message.get("headers", ()), (b"x-request-id", self._request_id)]
+            message = {**message, "headers": headers}
+        else:
+            self.sent_bytes += len(message.get("body", b""))
+        await self._send(message)
+
+
+def _identify(scope: Scope) -> tuple[bytes, bytes]:
+    """Return the request's id, and its User-Agent."""
+    request_id = user_agent = b""
+    for name, value in scope["headers"]:
+        if name == b"user-agent":
+            user_agent = value
+        elif name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            request_id = value
+    return request_id or secrets.token_hex(8).encode("ascii"), user_agent
+
+
+def _route_of(scope: Scope) -> str:
+    """Return the template of the route that answered, e.g. ``"/healthz"``."""
+    template = scope.get(ROUTE) or getattr(scope.get("route"), "path", None)
+    return template if isinstance(template, str) else "other"

@@ -1,0 +1,38 @@
+"""What handlers are given: made by wiring, held by the application while it runs."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypedDict, cast
+
+from starlette.types import Scope
+
+from registry.content.blobs import Blobs
+from registry.content.manifests import Manifests
+from registry.pulls import Pulls
+from registry.telemetry import Metrics
+
+#: Returns when a part of the service can be used, and raises when not.
+ReadinessCheck = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that requests are answered from."""
+
+    pulls: Pulls
+    manifests: Manifests
+    blobs: Blobs
+    metrics: Metrics
+    #: What must work before requests are sent here, by name, e.g. ``"store"``.
+    checks: Mapping[str, ReadinessCheck] = field(default_factory=dict)
+
+
+class AppState(TypedDict):
+    """What the application's lifespan gives each request, as ``request.state``."""
+
+    services: Services
+
+
+def services_of(scope: Scope) -> Services:
+    """Return the services of the application that received the request."""
+    return cast("AppState", scope["state"])["services"]

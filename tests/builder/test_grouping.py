@@ -1,0 +1,78 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builder.grouping import ALONE_BYTES, LIBRARY_BINS, MAX_ALONE, PYTHON_BINS, group, link_order
+from builder.layer import LayerPackage, LayerPlan, PythonTarget
+from builder.records import PackageRecord
+from tests.builder.records_for_tests import record
+
+PYTHON = PythonTarget("3.11.7", "lib/python3.11/site-packages")
+
+
+def plan(*records: PackageRecord) -> tuple[LayerPlan, ...]:
+    return group([LayerPackage(one) for one in link_order(records)], PYTHON)
+
+
+def names(layers: tuple[LayerPlan, ...]) -> list[list[str]]:
+    return [[package.record.name for package in layer.packages] for layer in layers]
+
+
+def environment(small: int = 100) -> list[PackageRecord]:
+    """Return an environment with a few large packages and many small ones."""
+    packages = [
+        record("openssl"),
+        record("python", "openssl", version="3.11.7", size_bytes=2 * ALONE_BYTES),
+        record("numpy", "python", size_bytes=3 * ALONE_BYTES),
+    ]
+    return packages + [record(f"small{i}", "python", noarch="python") for i in range(small)]
+
+
+def test_what_a_package_needs_is_linked_before_it_with_ties_by_name() -> None:
+    order = link_order([record("c", "b"), record("a"), record("b", "z >=1"), record("z")])
+    assert [one.name for one in order] == ["a", "z", "b", "c"]
+
+
+def test_packages_that_need_each_other_are_linked_in_order_of_name() -> None:
+    order = link_order([record("b", "a"), record("a", "b"), record("c", "a")])
+    assert [one.name for one in order] == ["a", "b", "c"]
+
+
+@given(st.permutations(environment(12)))
+def test_the_layers_do_not_depend_on_the_order_of_the_packages(
+    shuffled: list[PackageRecord],
+) -> None:
+    assert plan(*shuffled) == plan(*environment(12))
+
+
+def test_an_environment_of_a_hundred_packages_has_about_ten_layers() -> None:
+    layers = plan(*environment(100))
+    assert sum(len(layer.packages) for layer in layers) == 103
+    assert 4 <= len(layers) <= LIBRARY_BINS + PYTHON_BINS + MAX_ALONE
+
+
+def test_adding_a_small_package_changes_one_layer() -> None:
+    before = {layer.key for layer in plan(*environment(100))}
+    after = {layer.key for layer in plan(*environment(101))}
+    assert len(after - before) == 1
+    assert len(before - after) == 1
+
+
+def test_a_large_package_keeps_its_layer_in_every_environment() -> None:
+    small = {layer.key for layer in plan(*environment(5))}
+    large = {layer.key for layer in plan(*environment(90))}
+    assert len(small & large) >= 3  # numpy's, python's and openssl's
+
+
+def test_libraries_lie_below_python_and_python_below_its_packages() -> None:
+    order = [name for layer in names(plan(*environment(20))) for name in layer]
+    assert order.index("openssl") < order.index("python") < order.index("numpy")
+    assert order.index("numpy") < order.index("small0")
+
+
+def test_only_layers_with_noarch_python_packages_depend_on_the_python_version() -> None:
+    packages = [LayerPackage(one) for one in link_order(environment(3))]
+    one = group(packages, PYTHON)
+    other = group(packages, PythonTarget("3.11.8", PYTHON.site_packages))
+    changed = [a for a, b in zip(one, other, strict=True) if a.key != b.key]
+    assert all(any(p.record.noarch for p in layer.packages) for layer in changed)
+    assert changed

@@ -1,0 +1,135 @@
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from builder.errors import CorruptPackage, PackageError, PackageUnavailable, UnsafePackage
+from builder.packages import Packages, package_key
+from builder.records import PackageRecord
+from registry.storage.filesystem import FilesystemStore
+from tests.builder.counting import CountingMetrics
+from tests.builder.records_for_tests import record
+
+DATA = b"the archive's bytes"
+RECORD = record("zlib", data=DATA)
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+class Channel:
+    """A channel in this process that answers as told and counts requests."""
+
+    def __init__(self, *answers: httpx.Response | Exception) -> None:
+        self.answers = list(answers)
+        self.requests = 0
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests += 1
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def fetch(
+    channel: Handler, root: Path, wanted: PackageRecord = RECORD, *, times: int = 1
+) -> tuple[list[bytes], CountingMetrics]:
+    """Return the archives that ``times`` callers at once get, and what was counted."""
+
+    async def scenario() -> tuple[list[bytes], CountingMetrics]:
+        metrics = CountingMetrics()
+        scratch = root / "scratch"
+        scratch.mkdir(exist_ok=True)
+        async with httpx.AsyncClient(transport=httpx.MockTransport(channel)) as http:
+            packages = Packages(
+                FilesystemStore(root / "store"),
+                http,
+                scratch,
+                metrics,
+                allowed_hosts={"channel.test", ""},
+                max_size_bytes=1000,
+                retry_seconds=0,
+            )
+            paths = await asyncio.gather(*(packages.archive(wanted) for _ in range(times)))
+        return [path.read_bytes() for path in paths], metrics
+
+    return asyncio.run(scenario())
+
+
+def leftovers(root: Path) -> list[Path]:
+    return [path for path in root.rglob("*") if path.is_file() and path.name != ".lock"]
+
+
+def test_an_archive_is_downloaded_once_however_many_ask(tmp_path: Path) -> None:
+    channel = Channel(httpx.Response(200, content=DATA))
+    archives, metrics = fetch(channel, tmp_path, times=20)
+    assert archives == [DATA] * 20
+    assert (channel.requests, metrics.downloads) == (1, 1)
+
+
+def test_an_archive_in_the_store_is_not_downloaded(tmp_path: Path) -> None:
+    fetch(Channel(httpx.Response(200, content=DATA)), tmp_path)
+    archives, metrics = fetch(Channel(httpx.ConnectError("down")), tmp_path)
+    assert archives == [DATA]
+    assert metrics.downloads == 0
+    assert (tmp_path / "store" / package_key(RECORD.sha256)).read_bytes() == DATA
+
+
+def test_a_channel_that_fails_for_a_moment_is_asked_again(tmp_path: Path) -> None:
+    channel = Channel(
+        httpx.ReadError("reset"), httpx.Response(503), httpx.Response(200, content=DATA)
+    )
+    archives, _ = fetch(channel, tmp_path)
+    assert archives == [DATA]
+    assert channel.requests == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "words", "requests"),
+    [
+        (httpx.Response(404), PackageUnavailable, "answered 404", 1),
+        (httpx.Response(503), PackageUnavailable, "answered 503", 3),
+        (httpx.ConnectError("refused"), PackageUnavailable, "does not answer", 3),
+        (httpx.Response(200, content=b"x" * len(DATA)), CorruptPackage, "is damaged", 1),
+        (httpx.Response(200, content=DATA + b"more"), CorruptPackage, "is damaged", 1),
+        (httpx.Response(200, content=DATA[:5]), CorruptPackage, "is damaged", 1),
+    ],
+)
+def test_what_cannot_be_had_is_an_error_in_one_sentence_and_leaves_nothing(
+    tmp_path: Path,
+    answer: httpx.Response | Exception,
+    error: type[PackageError],
+    words: str,
+    requests: int,
+) -> None:
+    channel = Channel(answer)
+    with pytest.raises(error, match=words) as raised:
+        fetch(channel, tmp_path)
+    assert RECORD.file_name in raised.value.message
+    assert channel.requests == requests
+    assert leftovers(tmp_path) == []
+
+
+def test_a_host_that_is_no_channels_is_not_asked(tmp_path: Path) -> None:
+    channel = Channel(httpx.Response(200, content=DATA))
+    elsewhere = record("zlib", data=DATA, channel="http://169.254.169.254/latest")
+    with pytest.raises(UnsafePackage, match="not the host of a channel"):
+        fetch(channel, tmp_path, elsewhere)
+    assert channel.requests == 0
+
+
+def test_a_package_over_the_limit_is_refused_before_its_download(tmp_path: Path) -> None:
+    channel = Channel(httpx.Response(200, content=DATA))
+    with pytest.raises(UnsafePackage, match="up to 1000"):
+        fetch(channel, tmp_path, record("big", size_bytes=1001))
+    assert channel.requests == 0
+
+
+def test_a_channel_directory_is_read_like_any_other(tmp_path: Path) -> None:
+    local = record("zlib", data=DATA, channel=f"file://{tmp_path}/channel")
+    path = tmp_path / "channel" / "linux-64" / local.file_name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(DATA)
+    archives, _ = fetch(Channel(httpx.ConnectError("unused")), tmp_path, local)
+    assert archives == [DATA]

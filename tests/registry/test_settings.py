@@ -1,0 +1,41 @@
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from registry.settings import Settings
+
+DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
+
+
+def test_every_setting_has_its_entry_in_the_documentation_and_nothing_else_does() -> None:
+    documented = re.findall(r"^### `PULLFORGE_(\w+)`$", DOCS.read_text(), re.MULTILINE)
+    assert documented == [name.upper() for name in Settings.model_fields]
+
+
+def test_the_documented_defaults_are_the_real_ones() -> None:
+    text = DOCS.read_text()
+    for name, field in Settings.model_fields.items():
+        entry = text.split(f"### `PULLFORGE_{name.upper()}`")[1].split("###")[0]
+        if isinstance(field.default, int | float | str):
+            default = f"{field.default:g}" if isinstance(field.default, float) else field.default
+            assert f"efault `{default}`" in " ".join(entry.split()), name
+
+
+def test_a_misspelt_variable_is_refused_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULLFORGE_CHANELS", "{}")
+    with pytest.raises(ValidationError, match="PULLFORGE_CHANELS is not a setting"):
+        Settings()
+
+
+def test_a_default_channel_must_be_one_of_the_channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULLFORGE_DEFAULT_CHANNELS", '["nowhere"]')
+    with pytest.raises(ValidationError, match="'nowhere' is not among the channels"):
+        Settings()
+
+
+def test_a_channel_needs_an_address_that_can_be_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULLFORGE_CHANNELS", '{"conda-forge": "conda-forge"}')
+    with pytest.raises(ValidationError, match="needs an http, https or file URL"):
+        Settings()
