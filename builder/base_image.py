@@ -11,6 +11,7 @@ import httpx
 
 from builder.errors import BaseImageError, BaseImageUnavailable
 from builder.flight import together
+from builder.keys import blob_key
 from builder.oci.digest import Digest, digest_of, hex_of, parse_digest
 from builder.oci.layout import OciLayout
 from builder.oci.models import (
@@ -43,12 +44,6 @@ class BaseImage:
 
     config: ImageConfig
     layers: tuple[Descriptor, ...]
-
-
-def blob_key(digest: Digest) -> str:
-    """Return the store's key of a blob: ``blobs/sha256/<aa>/<64 hex digits>``."""
-    digits = hex_of(digest)
-    return f"blobs/sha256/{digits[:2]}/{digits}"
 
 
 class BaseImages:

@@ -4,6 +4,7 @@ from contextlib import suppress
 
 from builder.flight import SingleFlight
 from builder.install.contents import PackageContents, dump_contents, parse_contents, read_contents
+from builder.keys import contents_key
 from builder.packages import Packages
 from builder.ports import Store, Workers
 from builder.records import PackageRecord
@@ -31,7 +32,7 @@ class ContentsCache:
         await self._flights.close()
 
     async def _get(self, record: PackageRecord) -> PackageContents:
-        key = f"contents/{record.sha256[:2]}/{record.sha256}.json"
+        key = contents_key(record.sha256)
         data = await self._store.read(key)
         if data is not None:
             with suppress(ValueError):  # of an older format: read the archive again

@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from builder.base_image import blob_key
+from builder.keys import blob_key
 from builder.oci.digest import Digest
 from builder.oci.layout import OciLayout
 from builder.oci.models import Descriptor, ImageManifest

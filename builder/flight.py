@@ -43,6 +43,11 @@ class SingleFlight(Generic[Result]):
         """Tell whether ``key`` is being made now."""
         return key in self._tasks
 
+    async def settle(self) -> None:
+        """Wait until nothing is under way any more; failures stay with those who asked."""
+        while self._tasks:
+            await asyncio.wait(list(self._tasks.values()))
+
     async def close(self) -> None:
         """Cancel what is under way and wait until it has ended."""
         tasks = list(self._tasks.values())

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from builder.base_image import blob_key
 from builder.bytecode import Compiler
 from builder.flight import SingleFlight, together
 from builder.install.assemble import assemble
+from builder.keys import blob_key, layer_record_key
 from builder.layer import Encoding, LayerBlob, LayerPlan
 from builder.packages import Packages
 from builder.ports import BuildMetrics, Store, Workers
@@ -58,7 +58,7 @@ class LayerCache:
     async def _ensure(
         self, plan: LayerPlan, encoding: Encoding, compiler: CompilerFactory
     ) -> LayerBlob:
-        record_key = f"layers/{plan.key[:2]}/{plan.key}.{encoding}.json"
+        record_key = layer_record_key(plan.key, encoding)
         data = await self._store.read(record_key)
         if data is not None:
             known = LayerBlob(**json.loads(data))

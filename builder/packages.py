@@ -12,6 +12,7 @@ import httpx
 
 from builder.errors import CorruptPackage, PackageUnavailable, UnsafePackage
 from builder.flight import SingleFlight
+from builder.keys import package_key
 from builder.ports import BuildMetrics, Store
 from builder.records import PackageRecord
 
@@ -19,11 +20,6 @@ _CHUNK: Final = 1024 * 1024
 _ATTEMPTS: Final = 3
 #: Statuses after which the same request may succeed a moment later.
 _RETRIED: Final = frozenset({429, 500, 502, 503, 504})
-
-
-def package_key(sha256: str) -> str:
-    """Return the store's key of a package archive."""
-    return f"packages/{sha256[:2]}/{sha256}"
 
 
 class Packages:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from builder.base_image import BaseImages, blob_key
+from builder.base_image import BaseImages
 from builder.bytecode import Compiler, SandboxKind
 from builder.compilers import Compilers
 from builder.conflicts import InstalledPaths, resolve_conflicts
@@ -30,6 +30,7 @@ from builder.image import (
     image_manifest,
 )
 from builder.install.contents import PackageContents, installed_links, installed_paths
+from builder.keys import blob_key
 from builder.layer import Encoding, LayerPlan, PythonTarget
 from builder.layer_cache import LayerCache
 from builder.lock import Lock

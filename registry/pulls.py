@@ -20,6 +20,7 @@ from typing import Final, Protocol
 from builder.errors import BuilderError
 from builder.flight import SingleFlight
 from builder.image import Flavour
+from builder.keys import tag_key, tags_prefix
 from builder.oci.digest import Digest
 from builder.ports import Progress, ProgressListener, Store
 from builder.resolver import Resolver
@@ -149,7 +150,7 @@ class ImagePulls:
 
     async def tags(self, repository: str) -> tuple[str, ...]:
         """Return the tags that were pulled; see :meth:`Pulls.tags`."""
-        prefix = _tags_prefix(repository)
+        prefix = tags_prefix(repository)
         found = [key async for key in self._store.keys(prefix)]
         if not found or not self.is_generated(repository):
             raise NameUnknown(f"no image '{repository}' has been pulled from this server yet")
@@ -189,7 +190,7 @@ class ImagePulls:
         return answer
 
     async def _remembered(self, repository: str, tag: str, flavour: Flavour) -> Answer | None:
-        data = await self._store.read(_tag_key(repository, tag))
+        data = await self._store.read(tag_key(repository, tag))
         if data is None:
             return None
         entry = json.loads(data)
@@ -222,7 +223,7 @@ class ImagePulls:
             fresh_until = None  # that day is over: the answer is the same for ever
         answer = await self._answer(solved.key, image, fresh_until)
         entry = {"key": solved.key, "spec": spec.digest, "fresh_until": fresh_until}
-        await self._store.write(_tag_key(repository, tag), json.dumps(entry).encode())
+        await self._store.write(tag_key(repository, tag), json.dumps(entry).encode())
         self._answers.put((repository, tag, flavour), answer)
         self._metrics.pulled("built")
         return answer
@@ -256,14 +257,6 @@ class ImagePulls:
 
 def _flight(repository: str, tag: str, flavour: Flavour) -> str:
     return f"{repository}:{tag}.{flavour}"
-
-
-def _tags_prefix(repository: str) -> str:
-    return f"repositories/{repository}/_tags/"
-
-
-def _tag_key(repository: str, tag: str) -> str:
-    return f"{_tags_prefix(repository)}{tag}.json"
 
 
 def _end_of(day: datetime.date) -> float:

@@ -1,5 +1,6 @@
 """Puts the service together from its settings: the one place that chooses drivers."""
 
+import asyncio
 import os
 import platform
 import time
@@ -118,6 +119,8 @@ async def open_services(
     """Give everything the faces of the server need; all of it has ended on exit."""
     metrics = Metrics()
     async with open_builder(settings, metrics) as builder, AsyncExitStack() as stack:
+        loading = asyncio.create_task(builder.workers.start())
+        stack.callback(loading.cancel)
         manifests = Manifests(builder.store)
         builds = ImageBuilds(
             builder.store, builder.resolver, builder.pipeline, builder.workers, now

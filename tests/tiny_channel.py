@@ -1,8 +1,9 @@
 """A channel of tiny packages in a directory, for tests that need no real ones."""
 
+import asyncio
 from pathlib import Path
 
-from conformance.channel.index import aindex_channel, index_channel
+from conformance.channel.index import index_channel
 from conformance.channel.writer import Entry, Package, write_package
 
 #: 2024-01-01 and 2025-01-01, in milliseconds.
@@ -32,4 +33,4 @@ def write_tiny_channel(directory: Path) -> Path:
 async def publish(directory: Path, package: Package) -> None:
     """Add a package to the channel."""
     write_package(package, directory)
-    await aindex_channel(directory)
+    await asyncio.to_thread(index_channel, directory)

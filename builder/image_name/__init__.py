@@ -15,7 +15,7 @@ with the names those channels know. A name that cannot be right thus never costs
     version    = numeric { "." ( numeric | suffix ) } ;
     numeric    = a token that starts with a digit ;
     suffix     = ( "a" | "alpha" | "b" | "beta" | "c" | "rc" | "pre" | "post" | "rev" | "dev" )
-                 digit { digit } ;                       (unless it begins a known package)
+                 digit { digit } [ "__p__" token ] ;     (unless it begins a known package)
     token      = alnum { separator alnum } ;
     separator  = "_" | "__" | "-" { "-" } ;
     alnum      = ( "a" … "z" | digit ) { "a" … "z" | digit } ;

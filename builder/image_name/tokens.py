@@ -18,7 +18,7 @@ OPERATORS: Final[dict[str, Operator]] = {
 WORDS: Final[dict[Operator, str]] = {operator: word for word, operator in OPERATORS.items()}
 
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*")
-_SUFFIX = re.compile(r"(?:a|alpha|b|beta|c|rc|pre|post|rev|dev)[0-9]{1,8}")
+_SUFFIX = re.compile(r"(?:a|alpha|b|beta|c|rc|pre|post|rev|dev)[0-9]{1,8}(?:\+[a-z0-9_]+)?")
 #: Numbers longer than this do not fit what solvers compare versions with.
 _VERSION = re.compile(
     r"(?:[0-9]{1,18}!)?[0-9][a-z0-9]*(?:[._][a-z0-9]+)*(?:\+[a-z0-9]+(?:[._][a-z0-9]+)*)?"
@@ -41,7 +41,7 @@ def is_numeric(token: str) -> bool:
 
 
 def is_suffix(token: str) -> bool:
-    """Tell whether ``token`` can continue a version although it starts with a letter.
+    """Tell whether a decoded ``token`` can continue a version although it starts with a letter.
 
     >>> is_suffix("post1"), is_suffix("rc2"), is_suffix("dev"), is_suffix("numpy")
     (True, True, False, False)

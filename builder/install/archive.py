@@ -14,6 +14,7 @@ bytes, since caches name archives by their hash.
 """
 
 import bz2
+import errno
 import json
 import lzma
 import struct
@@ -48,8 +49,9 @@ def _reading(label: str) -> Iterator[None]:
     except TarError as exc:
         raise CorruptPackage(f"package '{label}' is damaged: {exc}") from exc
     except OSError as exc:
-        # bz2 has no exception of its own; what the file system raises has a number.
-        if exc.errno is not None:
+        # bz2 has no exception of its own. What the file system raises has a number, and EINVAL is
+        # a jump to before the file's beginning, as a damaged zip asks for.
+        if exc.errno not in (None, errno.EINVAL):
             raise
         raise CorruptPackage(f"package '{label}' is damaged: {exc}") from exc
     except NotImplementedError as exc:

@@ -155,7 +155,7 @@ def _object(label: str, files: Mapping[str, bytes], name: str) -> dict[str, Any]
 
 def _noarch(label: str, index: Mapping[str, Any]) -> NoarchKind | None:
     kind = index.get("noarch")
-    if kind in {"python", "generic", None}:
+    if kind in ("python", "generic", None):
         return kind
     # Before 2017 it said only whether.
     if kind is True:
@@ -177,17 +177,18 @@ def _entry_points(label: str, files: Mapping[str, bytes]) -> tuple[EntryPoint, .
 
 
 def _paths(label: str, listed: Mapping[str, Any]) -> dict[str, PackagePath]:
-    version, entries = listed.get("paths_version"), listed.get("paths")
+    version, entries = listed.get("paths_version", 1), listed.get("paths")
     if version != 1 or not isinstance(entries, list):
         raise UnsupportedPackage(f"package '{label}' has an info/paths.json of an unknown version")
     paths: dict[str, PackagePath] = {}
+    # Anything may be in there, also what has no hash: hence tuples below, where sets would do.
     for entry in entries:
         if not isinstance(entry, dict) or not isinstance(entry.get("_path"), str):
             raise CorruptPackage(f"package '{label}' is damaged: info/paths.json has no path")
         path = entry["_path"]
         _check(label, path, paths)
         kind = entry.get("path_type", "hardlink")
-        if kind not in {"hardlink", "softlink", "directory"}:
+        if kind not in ("hardlink", "softlink", "directory"):
             raise UnsupportedPackage(f"path '{path}' of package '{label}' is of an unknown type")
         size, digest = entry.get("size_in_bytes"), entry.get("sha256")
         paths[path] = PackagePath(
@@ -231,7 +232,7 @@ def _relocation(label: str, path: str, placeholder: object, mode: object) -> Rel
         return None
     if not isinstance(placeholder, str) or "\0" in placeholder:
         raise CorruptPackage(f"path '{path}' of package '{label}' has a malformed placeholder")
-    if mode not in {"text", "binary"}:
+    if mode not in ("text", "binary"):
         raise UnsupportedPackage(f"path '{path}' of package '{label}' has an unknown file mode")
     return Relocation(placeholder.encode(), "text" if mode == "text" else "binary")
 

@@ -7,6 +7,8 @@ from typing import Final
 _UNSAFE: Final = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
+_MAX_NAME_BYTES: Final = 255
+
 
 def path_fault(path: str) -> str | None:
     """Return why ``path`` may not be installed, in words that follow the path, else ``None``.
@@ -18,7 +20,7 @@ def path_fault(path: str) -> str | None:
     'is absolute'
     """
     if not _UNSAFE.search(path):
-        return None
+        return "has a name that is too long" if len(path) > 63 and _has_long_name(path) else None
     if path.startswith("/"):
         return "is absolute"
     if _CONTROL.search(path):
@@ -26,6 +28,11 @@ def path_fault(path: str) -> str | None:
     if ".." in path.split("/"):
         return "leaves the prefix"
     return "has an empty segment"
+
+
+def _has_long_name(path: str) -> bool:
+    """Tell whether a segment is longer than file systems take; a character has up to 4 bytes."""
+    return any(len(name.encode()) > _MAX_NAME_BYTES for name in path.split("/") if len(name) > 63)
 
 
 def has_control_characters(text: str) -> bool:

@@ -11,6 +11,7 @@ Both work on a stream and hold no more than a piece of it, however long the file
 Source: conda's ``conda/core/portability.py``, rattler's ``install/link.rs``.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -20,6 +21,8 @@ from builder.layer import PREFIX
 
 _PREFIX: Final = PREFIX.encode()
 _PADDING: Final = bytes(64 * 1024)
+#: What conda-build and rattler-build fill their prefix up with.
+_BUILD_PREFIX: Final = re.compile(r"/(?:[^/]+/)*?[^/]*placehold_placehold_[^/]*(?=/|\Z)")
 
 
 def relocate(
@@ -52,6 +55,9 @@ def relocate_target(target: str, info: PackageInfo) -> str:
     for placeholder in info.placeholders:
         if target == placeholder or target.startswith(placeholder + "/"):
             return PREFIX + target[len(placeholder) :]
+    # Packages do not say the placeholder of a symlink, but builders have agreed on how it looks.
+    if (built := _BUILD_PREFIX.match(target)) is not None:
+        return PREFIX + target[built.end() :]
     return target
 
 

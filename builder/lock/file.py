@@ -86,7 +86,7 @@ def from_yaml(data: bytes) -> Lock:
         lock = _lock(parsed, custom)
     except LockError:
         raise
-    except (BuilderError, ValueError, TypeError, KeyError) as exc:
+    except (BuilderError, ValueError, TypeError, RecursionError) as exc:
         raise LockError(f"the lock file is damaged: {_brief(exc)}") from exc
     if f"{_OURS}key" in custom and custom[f"{_OURS}key"] != lock.key:
         raise LockError("the lock file was changed after it was written: lock the environment anew")

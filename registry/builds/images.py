@@ -1,19 +1,12 @@
-"""Images by spec: one solve and one build of each, however many ask; results in the store.
-
-Keys written here::
-
-    solves/<aa>/<spec digest>.json      spec → key of the lock, and when it was solved
-    locks/<key>.yml                     the lock: the only thing that must be backed up
-    images/<key>.<flavour>.json         key → documents of the image in one flavour
-"""
+"""Images by spec: one solve and one build of each, however many ask; results in the store."""
 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from builder.base_image import blob_key
 from builder.flight import SingleFlight, together
 from builder.image import Flavour
+from builder.keys import blob_key, image_key, lock_key, solve_key
 from builder.lock import Lock, from_yaml, to_yaml
 from builder.oci.digest import Digest
 from builder.oci.models import ImageIndex, media_type_of, parse_manifest
@@ -73,7 +66,7 @@ class ImageBuilds:
 
     async def solved(self, digest: SpecDigest) -> Solved | None:
         """Return what the spec was solved to last, if it was."""
-        data = await self._store.read(_solve_key(digest))
+        data = await self._store.read(solve_key(digest))
         return Solved(**json.loads(data)) if data is not None else None
 
     async def solve(self, spec: EnvironmentSpec, listen: ProgressListener) -> tuple[Solved, Lock]:
@@ -87,12 +80,12 @@ class ImageBuilds:
 
     async def lock(self, key: str) -> Lock | None:
         """Return a kept lock."""
-        data = await self._store.read(_lock_key(key))
+        data = await self._store.read(lock_key(key))
         return await self._workers.run(from_yaml, data) if data is not None else None
 
     async def stored(self, key: str, flavour: Flavour) -> StoredImage | None:
         """Return where the image of a lock is, if all of it is in the store in that flavour."""
-        data = await self._store.read(_image_key(key, flavour))
+        data = await self._store.read(image_key(key, flavour))
         if data is None:
             return None
         image = StoredImage(**json.loads(data))
@@ -128,10 +121,10 @@ class ImageBuilds:
     async def _solve(self, spec: EnvironmentSpec, listen: ProgressListener) -> tuple[Solved, Lock]:
         lock = await self._resolver.lock(spec, listen)
         solved = Solved(lock.key, self._now())
-        if await self._store.size(_lock_key(lock.key)) is None:
-            await self._store.write(_lock_key(lock.key), await self._workers.run(to_yaml, lock))
+        if await self._store.size(lock_key(lock.key)) is None:
+            await self._store.write(lock_key(lock.key), await self._workers.run(to_yaml, lock))
         await self._store.write(
-            _solve_key(spec.digest),
+            solve_key(spec.digest),
             json.dumps({"key": solved.key, "solved_at": solved.solved_at}).encode(),
         )
         return solved, lock
@@ -141,19 +134,7 @@ class ImageBuilds:
         first = next(iter(image.manifests.values()))
         stored = StoredImage(image.top.digest, first.digest)
         await self._store.write(
-            _image_key(lock.key, flavour),
+            image_key(lock.key, flavour),
             json.dumps({"top": stored.top, "first": stored.first}).encode(),
         )
         return stored
-
-
-def _solve_key(digest: SpecDigest) -> str:
-    return f"solves/{digest[:2]}/{digest}.json"
-
-
-def _lock_key(key: str) -> str:
-    return f"locks/{key}.yml"
-
-
-def _image_key(key: str, flavour: Flavour) -> str:
-    return f"images/{key}.{flavour}.json"

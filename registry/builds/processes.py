@@ -1,6 +1,7 @@
 """Worker processes of this server: where layers are assembled and archives read."""
 
 import asyncio
+import importlib
 import multiprocessing
 import signal
 from collections.abc import Callable
@@ -30,6 +31,10 @@ class LocalProcesses:
         self._count = count
         self._pool: ProcessPoolExecutor | None = None
 
+    async def start(self) -> None:
+        """Start the processes now rather than with the first call, which would wait for them."""
+        await asyncio.gather(*(self.run(_load) for _ in range(self._count)))
+
     async def run(self, function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
         """Return what the function returns; see :meth:`builder.ports.Workers.run`."""
         assert not kwargs, "arguments are positional, as the pool takes them"
@@ -58,6 +63,12 @@ class LocalProcesses:
         return ProcessPoolExecutor(
             self._count, mp_context=multiprocessing.get_context("spawn"), initializer=_ignore_keys
         )
+
+
+def _load() -> None:
+    """Import what the first layer needs."""
+    importlib.import_module("builder.install.assemble")
+    importlib.import_module("conda_lock.lockfile.v1.models")
 
 
 def _ignore_keys() -> None:

@@ -3,9 +3,9 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Self
 
+from builder.keys import blob_key
 from builder.oci.digest import Digest
 from builder.ports import Store
-from registry.content.layout import blob_key
 from registry.errors import BlobUnknown
 
 __all__ = ["Blobs", "blob_key"]

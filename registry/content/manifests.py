@@ -5,10 +5,10 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
+from builder.keys import blob_key
 from builder.oci.digest import Digest, digest_of
 from builder.oci.models import INDEX_TYPES, MANIFEST_TYPES
 from builder.ports import Store
-from registry.content.layout import blob_key
 from registry.errors import ManifestUnknown
 
 #: What clients accept and registries must take (distribution-spec, "Pushing Manifests").

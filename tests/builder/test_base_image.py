@@ -6,8 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from builder.base_image import BaseImage, BaseImages, blob_key
+from builder.base_image import BaseImage, BaseImages
 from builder.errors import BaseImageError, BaseImageUnavailable
+from builder.keys import blob_key
 from builder.oci.digest import Digest, digest_of
 from builder.oci.layout import OciLayout
 from builder.oci.models import (

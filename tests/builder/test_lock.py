@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -238,43 +239,45 @@ PACKAGE = "pullforge.package.linux-64.zlib"
         b"{a: " * 1000,
         b"!!python/object/apply:os.system ['true']",
         b"a: 2001-99-99",
-        changed(lambda content: content.update(version=2)),
-        changed(lambda content: content.update(more=1)),
-        changed(lambda content: content["metadata"].update(platforms=["osx-64"])),
-        changed(set_custom("pullforge.format", "99")),
-        changed(set_custom("pullforge.base", "no digest")),
-        changed(set_custom("pullforge.base", "@" + EMPTY)),
-        changed(set_custom("pullforge.channels", "[")),
-        changed(set_custom("pullforge.channels", "[1]")),
-        changed(set_custom("pullforge.channels", "{}")),
-        changed(set_custom("pullforge.bytecode", '{"osx-64": "3"}')),
-        changed(set_custom("pullforge.bytecode", "[]")),
-        changed(set_custom("pullforge.virtual_packages", '[["a"]]')),
-        changed(set_custom(PACKAGE, "[" * 100_000)),
-        changed(set_custom(PACKAGE, '{"size_bytes": -1}')),
-        changed(set_custom(PACKAGE, '{"size_bytes": true}')),
-        changed(set_custom(PACKAGE, '{"size_bytes": 1e400}')),
-        changed(set_custom(PACKAGE, '{"noarch": "yes"}')),
-        changed(set_custom(PACKAGE, '{"noarch": ["python"]}')),
-        changed(set_custom(PACKAGE, '{"depends": [""]}')),
-        changed(set_custom(PACKAGE, '{"depends": 7}')),
-        changed(set_custom(PACKAGE, '{"subdir": "../x"}')),
-        changed(set_custom(PACKAGE, '{"python_site_packages_path": "../../etc"}')),
-        changed(set_custom(PACKAGE, '{"python_site_packages_path": "/etc"}')),
-        foreign(set_package("url", "http://h/main/linux-64/../../../etc/passwd")),
-        foreign(set_package("url", "http://h/main/linux-64/zlib.conda\nX: y")),
-        foreign(set_package("url", "javascript:alert(1)//linux-64/zlib-1-0.conda")),
-        foreign(set_package("name", "../zlib")),
-        foreign(set_package("version", "1 2")),
-        foreign(set_package("manager", "pip")),
-        foreign(set_package("hash", {"md5": "0" * 32})),
-        foreign(set_package("hash", {"md5": "0" * 32, "sha256": "0" * 63 + "\n"})),
-        foreign(lambda content: content["package"].append(content["package"][0] | {})),
+        partial(changed, lambda content: content.update(version=2)),
+        partial(changed, lambda content: content.update(more=1)),
+        partial(changed, lambda content: content["metadata"].update(platforms=["osx-64"])),
+        partial(changed, set_custom("pullforge.format", "99")),
+        partial(changed, set_custom("pullforge.base", "no digest")),
+        partial(changed, set_custom("pullforge.base", "@" + EMPTY)),
+        partial(changed, set_custom("pullforge.channels", "[")),
+        partial(changed, set_custom("pullforge.channels", "[1]")),
+        partial(changed, set_custom("pullforge.channels", "{}")),
+        partial(changed, set_custom("pullforge.bytecode", '{"osx-64": "3"}')),
+        partial(changed, set_custom("pullforge.bytecode", "[]")),
+        partial(changed, set_custom("pullforge.virtual_packages", '[["a"]]')),
+        partial(changed, set_custom(PACKAGE, "[" * 100_000)),
+        partial(changed, set_custom(PACKAGE, '{"size_bytes": -1}')),
+        partial(changed, set_custom(PACKAGE, '{"size_bytes": true}')),
+        partial(changed, set_custom(PACKAGE, '{"size_bytes": 1e400}')),
+        partial(changed, set_custom(PACKAGE, '{"noarch": "yes"}')),
+        partial(changed, set_custom(PACKAGE, '{"noarch": ["python"]}')),
+        partial(changed, set_custom(PACKAGE, '{"depends": [""]}')),
+        partial(changed, set_custom(PACKAGE, '{"depends": 7}')),
+        partial(changed, set_custom(PACKAGE, '{"subdir": "../x"}')),
+        partial(changed, set_custom(PACKAGE, '{"python_site_packages_path": "../../etc"}')),
+        partial(changed, set_custom(PACKAGE, '{"python_site_packages_path": "/etc"}')),
+        partial(foreign, set_package("url", "http://h/main/linux-64/../../../etc/passwd")),
+        partial(foreign, set_package("url", "http://h/main/linux-64/zlib.conda\nX: y")),
+        partial(foreign, set_package("url", "javascript:alert(1)//linux-64/zlib-1-0.conda")),
+        partial(foreign, set_package("name", "../zlib")),
+        partial(foreign, set_package("version", "1 2")),
+        partial(foreign, set_package("manager", "pip")),
+        partial(foreign, set_package("hash", {"md5": "0" * 32})),
+        partial(foreign, set_package("hash", {"md5": "0" * 32, "sha256": "0" * 63 + "\n"})),
+        partial(foreign, lambda content: content["package"].append(content["package"][0] | {})),
     ],
 )
-def test_what_is_no_lock_file_is_refused_with_a_sentence(data: bytes) -> None:
+def test_what_is_no_lock_file_is_refused_with_a_sentence(
+    data: bytes | Callable[[], bytes],
+) -> None:
     with pytest.raises(LockError) as caught:
-        from_yaml(data)
+        from_yaml(data() if callable(data) else data)
     assert caught.value.message
     assert "\n" not in caught.value.message
     assert len(caught.value.message) < 300

@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from builder.errors import CorruptPackage, PackageError, PackageUnavailable, UnsafePackage
-from builder.packages import Packages, package_key
+from builder.keys import package_key
+from builder.packages import Packages
 from builder.records import PackageRecord
 from registry.storage.filesystem import FilesystemStore
 from tests.builder.counting import CountingMetrics

@@ -1,0 +1,74 @@
+"""Where everything lies in the store: one drawing, one function for each kind of key.
+
+::
+
+    blobs/sha256/<aa>/<digest>                 layers, configs, manifests and indexes
+    packages/<aa>/<sha256>                     package archives
+    contents/<aa>/<sha256>.json                package → the paths it installs
+    layers/<aa>/<layer key>.<encoding>.json    layer → diff_id, digest, sizes
+    solves/<aa>/<spec digest>.json             spec → key of a lock, when
+    locks/<key>.yml                            the lock: the only thing that must be backed up
+    images/<key>.<flavour>.json                lock → documents of its image
+    repositories/<name>/_tags/<tag>.json       tag → what was pulled by it
+
+``<aa>`` is the first two digits of what follows: no directory gets more than a 256th of the files.
+
+``_tags`` starts with an underscore since no component of a repository's name can: without it, the
+repository ``env/zlib/tags/latest.json`` would need a directory where ``env/zlib`` has a file.
+"""
+
+from builder.oci.digest import Digest, hex_of
+
+
+def blob_key(digest: Digest) -> str:
+    """Return where the bytes of ``digest`` are.
+
+    >>> from builder.oci.digest import EMPTY
+    >>> blob_key(EMPTY)[:23]
+    'blobs/sha256/e3/e3b0c44'
+    """
+    return f"blobs/sha256/{_spread(hex_of(digest))}"
+
+
+def package_key(sha256: str) -> str:
+    """Return where a package archive is."""
+    return f"packages/{_spread(sha256)}"
+
+
+def contents_key(sha256: str) -> str:
+    """Return where it is written what a package installs."""
+    return f"contents/{_spread(sha256)}.json"
+
+
+def layer_record_key(layer: str, encoding: str) -> str:
+    """Return where it is written which blob a layer is in an encoding."""
+    return f"layers/{_spread(layer)}.{encoding}.json"
+
+
+def solve_key(spec: str) -> str:
+    """Return where it is written what a spec was solved to."""
+    return f"solves/{_spread(spec)}.json"
+
+
+def lock_key(build: str) -> str:
+    """Return where a lock is."""
+    return f"locks/{build}.yml"
+
+
+def image_key(build: str, flavour: str) -> str:
+    """Return where it is written which documents the image of a lock has."""
+    return f"images/{build}.{flavour}.json"
+
+
+def tags_prefix(repository: str) -> str:
+    """Return what the keys of all tags of a repository start with."""
+    return f"repositories/{repository}/_tags/"
+
+
+def tag_key(repository: str, tag: str) -> str:
+    """Return where it is written what a tag led to."""
+    return f"{tags_prefix(repository)}{tag}.json"
+
+
+def _spread(digits: str) -> str:
+    return f"{digits[:2]}/{digits}"

@@ -1,0 +1,95 @@
+import json
+
+import pytest
+
+from builder.install.activation import (
+    is_activation,
+    is_link_script,
+    parse_exports,
+    parse_variables,
+    read_activation,
+)
+from builder.install.package_info import PackageInfo, PackagePath
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("", {}),
+        ("# a comment\n\n", {}),
+        ("#!/bin/sh\nexport A=1\n", {"A": "1"}),
+        ("export A='b c'\n  export B=\"d e\"\n", {"A": "b c", "B": "d e"}),
+        ("export A=", {"A": ""}),
+        ('export A=""', {"A": ""}),
+        ("export A=$CONDA_PREFIX/share", {"A": "/opt/conda/share"}),
+        ('export A="${CONDA_PREFIX}/share"', {"A": "/opt/conda/share"}),
+        ("export A=x\nexport A=y", {"A": "y"}),
+    ],
+)
+def test_a_script_of_plain_exports_gives_its_variables(
+    script: str, expected: dict[str, str]
+) -> None:
+    assert parse_exports(script) == expected
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "A=1",
+        "export A",
+        "export A=1 B=2",
+        "export A=1; rm -rf /",
+        "export A=1 # why",
+        "export A=$HOME",
+        "export A=$CONDA_PREFIX_1",
+        "export A='$CONDA_PREFIX'",
+        'export A="$(id)"',
+        "export A=`id`",
+        "export A=~/x",
+        "export A=*",
+        "export A=a\\ b",
+        "export A='b",
+        "if true; then\nexport A=1\nfi",
+        "export 1A=1",
+        "export A=$B",
+        "unset A",
+    ],
+)
+def test_a_script_that_needs_a_shell_gives_none(script: str) -> None:
+    assert parse_exports(script) is None
+
+
+def test_variables_in_json_are_strings_under_names() -> None:
+    assert parse_variables('{"A": "1", "B": ""}') == {"A": "1", "B": ""}
+    for text in ("", "[]", '{"A": 1}', '{"A B": "1"}', '{"A": "1\\n2"}', '{"": "x"}'):
+        assert parse_variables(text) is None
+
+
+def test_scripts_come_after_json_and_each_in_the_order_of_names() -> None:
+    files = {
+        "etc/conda/activate.d/b.sh": b"export A=script-b\n",
+        "etc/conda/activate.d/a.sh": b"export A=script-a\nexport B=script-a\n",
+        "etc/conda/activate.d/c.sh": b"eval x\n",
+        "etc/conda/env_vars.d/z.json": json.dumps({"A": "json", "C": "json"}).encode(),
+    }
+    scripts = ["bin/.p-post-link.sh", "bin/.p-pre-unlink.sh", "bin/p"]
+    paths = {path: PackagePath(path, "hardlink") for path in [*files, *scripts]}
+    info = PackageInfo({"name": "p"}, paths, None, (), (), has_path_types=True)
+    variables, skipped = read_activation(info, files)
+    assert variables == {"A": "script-b", "B": "script-a", "C": "json"}
+    assert skipped == ["bin/.p-post-link.sh", "bin/.p-pre-unlink.sh", "etc/conda/activate.d/c.sh"]
+
+
+def test_only_scripts_for_sh_are_read() -> None:
+    assert is_activation("etc/conda/activate.d/a.sh")
+    assert is_activation("etc/conda/env_vars.d/a.json")
+    assert not is_activation("etc/conda/activate.d/a.fish")
+    assert not is_activation("etc/conda/activate.d/sub/a.sh")
+    assert not is_activation("etc/conda/deactivate.d/a.sh")
+
+
+def test_link_scripts_are_known_by_their_names() -> None:
+    assert is_link_script("bin/.font-ttf-post-link.sh")
+    assert is_link_script("bin/.a-pre-link.sh")
+    assert not is_link_script("bin/a-post-link.sh")
+    assert not is_link_script("share/.a-post-link.sh")

@@ -1,0 +1,114 @@
+from pathlib import Path
+
+import pytest
+
+from builder.errors import CorruptPackage, UnsupportedPackage
+from builder.install.contents import (
+    PackageContents,
+    dump_contents,
+    installed_links,
+    installed_paths,
+    parse_contents,
+    read_contents,
+)
+from conformance.channel.writer import PLACEHOLDER, Entry, Package, package_bytes
+from tests.builder.install.layers import PYTHON, record_of, store
+
+
+def _contents(directory: Path, package: Package) -> PackageContents:
+    data = package_bytes(package)
+    return read_contents(store(directory, data), record_of(package, data))
+
+
+def test_contents_tell_what_planning_needs(tmp_path: Path) -> None:
+    package = Package(
+        "demo",
+        "1.0",
+        entries=[
+            Entry("bin/.demo-post-link.sh", b"rm -rf /\n"),
+            Entry("etc/conda/activate.d/demo.sh", b"export DEMO=$CONDA_PREFIX/demo\n"),
+            Entry("etc/conda/env_vars.d/demo.json", f'{{"CERTS": "{PLACEHOLDER}/ssl"}}\n'.encode()),
+            Entry("lib64", link="lib"),
+            Entry("share/abs", link=f"{PLACEHOLDER}/lib"),
+            Entry("share/empty", directory=True),
+        ],
+    )
+    assert _contents(tmp_path, package) == PackageContents(
+        label="demo-1.0-0",
+        paths=(
+            "bin/.demo-post-link.sh",
+            "etc/conda/activate.d/demo.sh",
+            "etc/conda/env_vars.d/demo.json",
+            "lib64",
+            "share/abs",
+            "share/empty",
+        ),
+        links={"lib64": "lib", "share/abs": "/opt/conda/lib"},
+        variables={"CERTS": "/opt/conda/ssl", "DEMO": "/opt/conda/demo"},
+        skipped_scripts=("bin/.demo-post-link.sh",),
+        size_bytes=9 + 31 + 15 + len(PLACEHOLDER) + 5,
+    )
+
+
+def test_an_activation_script_too_long_to_be_simple_is_skipped(tmp_path: Path) -> None:
+    script = b"export A=1\n" * 10_000
+    package = Package("demo", "1.0", entries=[Entry("etc/conda/activate.d/demo.sh", script)])
+    contents = _contents(tmp_path, package)
+    assert contents.variables == {}
+    assert contents.skipped_scripts == ("etc/conda/activate.d/demo.sh",)
+
+
+def test_modules_are_mapped_with_entry_points_and_bytecode(tmp_path: Path) -> None:
+    package = Package(
+        "demo",
+        "1.0",
+        noarch="python",
+        entry_points=("demo = demo:main",),
+        entries=[
+            Entry("python-scripts/tool", b"#!python\n"),
+            Entry("site-packages/demo.py", b"def main(): ...\n"),
+            Entry("site-packages/demo/data.txt", b""),
+            Entry("site-packages/link", link="demo"),
+        ],
+    )
+    contents = _contents(tmp_path, package)
+    assert contents.is_noarch_python
+    site = "lib/python3.11/site-packages"
+    assert installed_paths(contents, PYTHON) == (
+        "bin/demo",
+        "bin/tool",
+        f"{site}/__pycache__/demo.cpython-311.pyc",
+        f"{site}/demo.py",
+        f"{site}/demo/data.txt",
+        f"{site}/link",
+    )
+    assert installed_links(contents, PYTHON) == {f"{site}/link": "demo"}
+    with pytest.raises(UnsupportedPackage):
+        installed_paths(contents, None)
+
+
+def test_other_packages_are_installed_as_they_are(tmp_path: Path) -> None:
+    package = Package("demo", "1.0", entries=[Entry("site-packages/a.py"), Entry("x", link="y")])
+    contents = _contents(tmp_path, package)
+    assert installed_paths(contents, None) == ("site-packages/a.py", "x")
+    assert installed_links(contents, PYTHON) == {"x": "y"}
+
+
+def test_contents_survive_being_stored(tmp_path: Path) -> None:
+    package = Package("demo", "1.0", entries=[Entry("a", b"x"), Entry("b", link="a")])
+    contents = _contents(tmp_path, package)
+    assert parse_contents(dump_contents(contents)) == contents
+    assert dump_contents(parse_contents(dump_contents(contents))) == dump_contents(contents)
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"format": 0}'])
+def test_stored_contents_of_another_format_are_not_misread(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_contents(data)
+
+
+def test_an_archive_of_another_package_is_refused(tmp_path: Path) -> None:
+    data = package_bytes(Package("openssl", "1.0"))
+    record = record_of(Package("demo", "1.0"), data)
+    with pytest.raises(CorruptPackage, match="holds 'openssl-1.0-0' instead"):
+        read_contents(store(tmp_path, data), record)
