@@ -7,13 +7,12 @@ from typing import Final
 
 from builder.errors import BytecodeError, SolveError
 from builder.flight import SingleFlight, together
-from builder.grouping import link_order
 from builder.install.python_prefix import unpack_python
 from builder.lock import Lock
 from builder.packages import Packages
 from builder.platforms import Subdir
 from builder.ports import Workers
-from builder.records import PackageRecord
+from builder.records import PackageRecord, link_order
 from builder.solve import Solver
 from builder.spec import Constraint, EnvironmentSpec, Requirement
 

@@ -17,12 +17,10 @@ Worked example: ``python`` (12 MB), ``numpy`` (16 MB), ``pandas`` (13 MB), ``ope
 """
 
 import hashlib
-import heapq
 from collections.abc import Sequence
 from typing import Final
 
 from builder.layer import LayerPackage, LayerPlan, PythonTarget
-from builder.records import PackageRecord
 
 #: From this archive size on a package gets a layer of its own.
 ALONE_BYTES: Final = 6 * 1024 * 1024
@@ -31,39 +29,6 @@ MAX_ALONE: Final = 6
 #: Bins of small packages without and with Python.
 LIBRARY_BINS: Final = 2
 PYTHON_BINS: Final = 3
-
-
-def link_order(records: Sequence[PackageRecord]) -> tuple[PackageRecord, ...]:
-    """Return the packages so that what a package needs comes before it; ties by name.
-
-    Where packages need each other in a circle, the first by name goes first.
-    """
-    by_name = {record.name: record for record in records}
-    needs = {
-        record.name: {name for name in record.depends_names if name in by_name} - {record.name}
-        for record in records
-    }
-    needed_by: dict[str, list[str]] = {name: [] for name in by_name}
-    for name, dependencies in needs.items():
-        for dependency in dependencies:
-            needed_by[dependency].append(name)
-    ready = [name for name, dependencies in needs.items() if not dependencies]
-    heapq.heapify(ready)
-    order: list[str] = []
-    placed: set[str] = set()
-    while len(order) < len(by_name):
-        if not ready:
-            ready.append(min(name for name in by_name if name not in placed))
-        name = heapq.heappop(ready)
-        if name in placed:
-            continue
-        placed.add(name)
-        order.append(name)
-        for dependent in needed_by[name]:
-            needs[dependent].discard(name)
-            if not needs[dependent] and dependent not in placed:
-                heapq.heappush(ready, dependent)
-    return tuple(by_name[name] for name in order)
 
 
 def group(packages: Sequence[LayerPackage], python: PythonTarget | None) -> tuple[LayerPlan, ...]:

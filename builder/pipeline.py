@@ -20,7 +20,7 @@ from builder.compilers import Compilers
 from builder.conflicts import InstalledPaths, resolve_conflicts
 from builder.contents_cache import ContentsCache
 from builder.flight import together
-from builder.grouping import group, link_order
+from builder.grouping import group
 from builder.image import (
     Document,
     EnvironmentLayers,
@@ -36,7 +36,7 @@ from builder.layer_cache import LayerCache
 from builder.lock import Lock
 from builder.platforms import PLATFORMS, Subdir
 from builder.ports import Progress, ProgressListener, Stage, Store
-from builder.records import PackageRecord
+from builder.records import PackageRecord, link_order
 
 Result = TypeVar("Result")
 

@@ -1,6 +1,7 @@
 """From a name to a lock: what is wanted, and exactly which packages that means today."""
 
 import asyncio
+import datetime
 import time
 from typing import Final
 
@@ -34,15 +35,20 @@ class Resolver:
         self._metrics = metrics
         self._slots = asyncio.Semaphore(_PARALLEL_SOLVES)
 
-    async def spec(self, repository: str, tag: str) -> EnvironmentSpec:
+    async def spec(self, repository: str, tag: str, today: datetime.date) -> EnvironmentSpec:
         """Return what a name such as ``env/numpy.pandas`` and a tag mean.
+
+        Args:
+            repository: The name, with ``env/``.
+            tag: For example ``"latest"``; a date after ``today`` is refused.
+            today: UTC.
 
         Raises:
             ImageNameError: They cannot be understood; no channel has been asked then.
             UnknownPackage: No channel has such a package.
             ChannelUnavailable: A channel does not answer.
         """
-        scanned = scan(repository, tag, self._defaults)
+        scanned = scan(repository, tag, self._defaults, today=today)
         known = await self._solver.known_names(scanned.channels, self._defaults.platforms)
         return scanned.resolve(known)
 

@@ -22,9 +22,10 @@ from builder.flight import SingleFlight
 from builder.image import Flavour
 from builder.keys import tag_key, tags_prefix
 from builder.oci.digest import Digest
-from builder.ports import Progress, ProgressListener, Store
+from builder.ports import Store
 from builder.resolver import Resolver
 from registry.builds.images import ImageBuilds, StoredImage
+from registry.builds.progress import ProgressBoard
 from registry.content.manifests import Manifest, Manifests
 from registry.errors import NameUnknown, StillBuilding
 from registry.recent import Recent
@@ -129,7 +130,7 @@ class ImagePulls:
         self._answers: Recent[tuple[str, str, Flavour], Answer] = Recent(10_000)
         self._failures: Recent[tuple[str, str], tuple[float, BuilderError]] = Recent(10_000)
         self._flights: SingleFlight[Answer] = SingleFlight()
-        self._progress: dict[str, Progress] = {}
+        self._progress = ProgressBoard()
 
     def is_generated(self, repository: str) -> bool:
         """Tell whether the server itself makes the images of ``repository``."""
@@ -173,7 +174,7 @@ class ImagePulls:
         done, _ = await asyncio.wait({task}, timeout=timeout_seconds)
         if not done:
             self._metrics.pulled("waiting")
-            raise StillBuilding(self._progress.get(name, Progress("solve")))
+            raise StillBuilding(self._progress.latest(name))
         return task.result()
 
     async def _find(self, repository: str, tag: str, flavour: Flavour) -> Answer:
@@ -199,25 +200,22 @@ class ImagePulls:
             lock = await self._builds.lock(entry["key"])
             if lock is None:
                 return None
-            image = await self._builds.build(
-                lock, flavour, self._listener(repository, tag, flavour)
-            )
+            with self._progress.of(_flight(repository, tag, flavour)) as listen:
+                image = await self._builds.build(lock, flavour, listen)
         return await self._answer(entry["key"], image, entry["fresh_until"])
 
     async def _make(self, repository: str, tag: str, flavour: Flavour) -> Answer:
         """Solve and build the reference anew; failures are remembered for a while."""
-        listen = self._listener(repository, tag, flavour)
         try:
-            spec = await self._resolver.spec(repository, tag)
-            solved, lock = await self._builds.solve(spec, listen)
-            image = await self._builds.build(lock, flavour, listen)
+            with self._progress.of(_flight(repository, tag, flavour)) as listen:
+                spec = await self._resolver.spec(repository, tag, self._today())
+                solved, lock = await self._builds.solve(spec, listen)
+                image = await self._builds.build(lock, flavour, listen)
         except BuilderError as exc:
             self._metrics.pulled("failed")
             ttl = self._error_ttl_seconds / (10 if exc.transient else 1)
             self._failures.put((repository, tag), (self._now() + ttl, exc))
             raise
-        finally:
-            self._progress.pop(_flight(repository, tag, flavour), None)
         fresh_until: float | None = solved.solved_at + self._latest_ttl_seconds
         if spec.until is not None and _end_of(spec.until) < solved.solved_at:
             fresh_until = None  # that day is over: the answer is the same for ever
@@ -233,6 +231,9 @@ class ImagePulls:
         first = top if image.first == image.top else await self._manifests.get(image.first)
         return Answer(key, top, first, fresh_until)
 
+    def _today(self) -> datetime.date:
+        return datetime.datetime.fromtimestamp(self._now(), datetime.UTC).date()
+
     def _renew(self, repository: str, tag: str, flavour: Flavour) -> None:
         """Make a stale answer new in the background; what fails leaves the old one."""
         if self._failure(repository, tag) is None:
@@ -245,14 +246,6 @@ class ImagePulls:
         if failure is None or failure[0] <= self._now():
             return None
         return failure[1].with_traceback(None)
-
-    def _listener(self, repository: str, tag: str, flavour: Flavour) -> ProgressListener:
-        name = _flight(repository, tag, flavour)
-
-        def listen(progress: Progress) -> None:
-            self._progress[name] = progress
-
-        return listen
 
 
 def _flight(repository: str, tag: str, flavour: Flavour) -> str:

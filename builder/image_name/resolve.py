@@ -23,6 +23,9 @@ KnownNames = Mapping[str, AbstractSet[str]]
 #: How many packages one name may ask for.
 MAX_ITEMS: Final = 100
 
+#: How many tokens a misspelt package name is looked for in.
+_MOST_DOTS: Final = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -188,6 +191,10 @@ class _Reader:
         names = self._names(channel)
         known: frozenset[str] = frozenset().union(*(self._known.get(name, ()) for name in names))
         package, suggestions = suggest_joined(tokens, known)
-        if not suggestions:
-            package, suggestions = tokens[0], suggest(tokens[0], known)
-        return UnknownPackage(package, names, self._subdir, suggestions)
+        for stop in range(1, min(len(tokens), _MOST_DOTS) + 1):
+            if not suggestions:
+                package = ".".join(tokens[:stop])
+                suggestions = suggest(package, known)
+        return UnknownPackage(
+            package if suggestions else tokens[0], names, self._subdir, suggestions
+        )

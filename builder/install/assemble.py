@@ -63,24 +63,35 @@ def assemble(
         UnsupportedPackage: A package has something that cannot be put into a layer.
         BytecodeError: The modules of a package could not be compiled.
     """
+    with out.open("xb") as file:
+        try:
+            return _assemble(
+                plan, archives, LayerSink(file, encoding, threads), scratch, compiler, limits
+            )
+        except BaseException:
+            out.unlink()
+            raise
+
+
+def _assemble(
+    plan: LayerPlan,
+    archives: Mapping[str, Path],
+    sink: LayerSink,
+    scratch: Path,
+    compiler: Compiler | None,
+    limits: Limits | None,
+) -> LayerBlob:
     try:
-        with out.open("xb") as file:
-            sink = LayerSink(file, encoding, threads)
-            try:
-                tar = TarWriter(sink.write)
-                tar.add_file(_HISTORY, 0o644, GENERATED_MTIME, 0, ())
-                for package in plan.packages:
-                    archive = PackageArchive(
-                        archives[package.record.sha256], label_of(package.record), limits
-                    )
-                    _write_package(package, archive, plan, tar, scratch, compiler)
-                tar.finish()
-                return sink.finish()
-            finally:
-                sink.abort()
-    except BaseException:
-        out.unlink(missing_ok=True)
-        raise
+        tar = TarWriter(sink.write)
+        tar.add_file(_HISTORY, 0o644, GENERATED_MTIME, 0, ())
+        for package in plan.packages:
+            path = archives[package.record.sha256]
+            archive = PackageArchive(path, label_of(package.record), limits)
+            _write_package(package, archive, plan, tar, scratch, compiler)
+        tar.finish()
+        return sink.finish()
+    finally:
+        sink.abort()
 
 
 def _write_package(

@@ -22,7 +22,7 @@ _DIRECTORY: Final = b"5"
 _EXTENDED: Final = b"x"
 _OWNER: Final = b"0000000\0" * 2
 #: Magic and version; no names of users and groups; no device.
-_USTAR: Final = b"ustar\00000" + bytes(64) + b"0000000\0" * 2
+_USTAR: Final = b"ustar\00000" + bytes(64 + 16)
 
 
 class TarWriter:

@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import structlog
+
 from builder.flight import SingleFlight, together
 from builder.image import Flavour
 from builder.keys import blob_key, image_key, lock_key, solve_key
@@ -119,6 +121,7 @@ class ImageBuilds:
         return sizes == [part.size for part in parts]
 
     async def _solve(self, spec: EnvironmentSpec, listen: ProgressListener) -> tuple[Solved, Lock]:
+        started = self._now()
         lock = await self._resolver.lock(spec, listen)
         solved = Solved(lock.key, self._now())
         if await self._store.size(lock_key(lock.key)) is None:
@@ -127,10 +130,15 @@ class ImageBuilds:
             solve_key(spec.digest),
             json.dumps({"key": solved.key, "solved_at": solved.solved_at}).encode(),
         )
+        log = structlog.get_logger()
+        log.info("solved", spec=spec.digest, key=lock.key, seconds=round(self._now() - started, 3))
         return solved, lock
 
     async def _build(self, lock: Lock, flavour: Flavour, listen: ProgressListener) -> StoredImage:
+        started = self._now()
         image = await self._pipeline.build(lock, flavour, listen)
+        seconds = round(self._now() - started, 3)
+        structlog.get_logger().info("built", key=lock.key, flavour=flavour, seconds=seconds)
         first = next(iter(image.manifests.values()))
         stored = StoredImage(image.top.digest, first.digest)
         await self._store.write(

@@ -8,7 +8,7 @@ import typer
 from builder.export import export_layout
 from builder.image import Flavour
 from builder.ports import ProgressListener
-from registry.cli.session import run, split_name
+from registry.cli.session import run, split_name, today
 from registry.wiring import Builder
 
 
@@ -21,7 +21,7 @@ def build(
 
     async def work(builder: Builder, listen: ProgressListener) -> None:
         repository, tag = split_name(name)
-        spec = await builder.resolver.spec(repository, tag)
+        spec = await builder.resolver.spec(repository, tag, today())
         locked = await builder.resolver.lock(spec, listen)
         flavour: Flavour = "oci-gzip" if gzip else "oci-zstd"
         image = await builder.pipeline.build(locked, flavour, listen)

@@ -6,7 +6,7 @@ import typer
 
 from builder.lock import to_yaml
 from builder.ports import ProgressListener
-from registry.cli.session import run, split_name
+from registry.cli.session import run, split_name, today
 from registry.wiring import Builder
 
 
@@ -16,7 +16,7 @@ def lock(
     """Solve a name and print its lock, a conda-lock file."""
 
     async def work(builder: Builder, listen: ProgressListener) -> None:
-        spec = await builder.resolver.spec(*split_name(name))
+        spec = await builder.resolver.spec(*split_name(name), today())
         locked = await builder.resolver.lock(spec, listen)
         typer.echo(to_yaml(locked).decode(), nl=False)
 

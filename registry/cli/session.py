@@ -1,6 +1,7 @@
 """What commands that build without a server share."""
 
 import asyncio
+import datetime
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -44,6 +45,11 @@ async def _session(work: Callable[[Builder, ProgressListener], Coroutine[Any, An
                 status.update(str(progress))
 
             await work(builder, listen)
+
+
+def today() -> datetime.date:
+    """Return the date, UTC: names cannot ask for the future."""
+    return datetime.datetime.now(datetime.UTC).date()
 
 
 def split_name(name: str) -> tuple[str, str]:

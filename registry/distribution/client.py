@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from starlette.datastructures import Headers
-
 from builder.image import Flavour
 from builder.oci.models import DOCKER_LIST, DOCKER_MANIFEST, INDEX_TYPES, MANIFEST_TYPES
+from registry.web.headers import RequestHeaders
 
 #: The first version, major and minor, that unpacks zstd layers. By the name in User-Agent.
 #: Everything that is not here gets gzip, which everything can unpack.
@@ -52,10 +51,10 @@ class Wanted:
     index: bool
 
 
-def wanted_by(headers: Headers) -> Wanted:
+def wanted_by(headers: RequestHeaders) -> Wanted:
     """Return what the sender of ``headers`` can take."""
-    accept = ",".join(headers.getlist("accept"))
-    return _wanted(accept[:_MAX_HEADER], headers.get("user-agent", "")[:_MAX_HEADER])
+    accept, user_agent = headers.get("accept", ""), headers.get("user-agent", "")
+    return _wanted(accept[:_MAX_HEADER], user_agent[:_MAX_HEADER])
 
 
 @lru_cache(maxsize=1024)
@@ -70,11 +69,11 @@ def _wanted(accept: str, user_agent: str) -> Wanted:
 
 
 def unpacks_zstd(user_agent: str) -> bool:
-    r"""Tell whether the client is known to unpack layers compressed with zstd.
+    """Tell whether the client is known to unpack layers compressed with zstd.
 
     The first product that is known decides: tools put their own name before that of the library.
 
-    >>> unpacks_zstd("docker/20.10.24 go/go1.19 UpstreamClient(Docker-Client/28.2 \(linux\))")
+    >>> unpacks_zstd("docker/20.10.24 go/go1.19 UpstreamClient(Docker-Client/28.2)")
     False
     >>> unpacks_zstd("containers/5.23.1 (github.com/containers/image)")
     True

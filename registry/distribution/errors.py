@@ -12,12 +12,11 @@ Engines show the ``message`` of the first error, and only some of them for some 
 
 from typing import Final
 
-from starlette.datastructures import Headers
-
 from builder import errors as builder_errors
 from builder.errors import BuilderError, InvalidDigest
 from registry import errors
 from registry.web.answer import Answer, HeaderLines, header, json_answer
+from registry.web.headers import RequestHeaders
 
 #: The methods that any address of a read-only registry knows.
 READ_METHODS: Final = "GET, HEAD"
@@ -61,13 +60,14 @@ ERRORS: Final[dict[type[Exception], tuple[int, str]]] = {
     builder_errors.UnsafePackage: _UNMADE,
     builder_errors.UnsupportedPackage: _UNMADE,
     builder_errors.BytecodeError: _UNMADE,
+    builder_errors.WorkerLost: _UNMADE,
     builder_errors.BaseImageError: _UNMADE,
     builder_errors.BaseImageUnavailable: _UNMADE,
 }
 
 
 def error_answer(
-    error: BuilderError | errors.RegistryError, *, method: str, headers: Headers
+    error: BuilderError | errors.RegistryError, *, method: str, headers: RequestHeaders
 ) -> Answer:
     """Return what ``error`` is for the client that sent ``headers``.
 

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from builder.errors import BuilderError
@@ -20,6 +19,7 @@ from registry.distribution.waiting import HOP_SECONDS
 from registry.errors import RegistryError, Unsupported
 from registry.web.boundary import ErrorBoundary
 from registry.web.gone import ClientGone
+from registry.web.headers import RequestHeaders, headers_of
 from registry.web.observe import ROUTE
 from registry.web.services import services_of
 
@@ -51,7 +51,7 @@ class Distribution:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
-        headers = Headers(scope=scope)
+        headers = headers_of(scope)
         try:
             answer = await self._answer(scope, receive, headers)
         except (BuilderError, RegistryError) as error:
@@ -60,7 +60,7 @@ class Distribution:
             return
         await answer(scope, receive, send)
 
-    async def _answer(self, scope: Scope, receive: Receive, headers: Headers) -> ASGIApp:
+    async def _answer(self, scope: Scope, receive: Receive, headers: RequestHeaders) -> ASGIApp:
         if scope["method"] not in {"GET", "HEAD"}:
             raise Unsupported(_READ_ONLY)
         target = parse_path(scope["path"])

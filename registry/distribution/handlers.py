@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope
 
 from builder.oci.digest import Digest, is_digest, parse_digest
@@ -19,6 +18,7 @@ from registry.distribution.waiting import wait_answer
 from registry.errors import NameUnknown, PageInvalid, StillBuilding, UploadUnknown
 from registry.web.answer import Answer, HeaderLines, StreamAnswer, header, json_answer
 from registry.web.gone import unless_gone
+from registry.web.headers import RequestHeaders
 from registry.web.ranges import is_not_modified, range_of
 from registry.web.services import Services
 
@@ -37,7 +37,7 @@ class Call:
     scope: Scope
     receive: Receive
     target: Target
-    headers: Headers
+    headers: RequestHeaders
     services: Services
 
 

@@ -4,12 +4,16 @@ Code says ``structlog.get_logger().info("built image", key=key, seconds=3.2)``. 
 request (``request_id``) is in each of its lines.
 """
 
+import json
 import logging
 import sys
-from typing import Literal, TextIO
+from typing import Final, Literal, TextIO
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+#: Made once: ``json.dumps`` makes one for each line as soon as anything is not its default.
+_ENCODER: Final = json.JSONEncoder(default=str, separators=(",", ":"))
 
 
 def configure_logs(
@@ -32,7 +36,7 @@ def configure_logs(
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     last: list[Processor] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        [structlog.processors.format_exc_info, _render_json]
         if log_format == "json"
         else [structlog.dev.ConsoleRenderer()]
     )
@@ -52,3 +56,7 @@ def configure_logs(
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(level, logging.WARNING))
+
+
+def _render_json(_logger: WrappedLogger, _method: str, fields: EventDict) -> str:
+    return _ENCODER.encode(fields)

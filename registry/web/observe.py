@@ -22,7 +22,7 @@ _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _METHODS: Final = frozenset(
     {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"}
 )
-#: nginx's number for a client that left before its answer.
+#: nginx's number for a client that left before its answer, or was left by a server that stops.
 _CLIENT_GONE: Final = 499
 #: Enough of a User-Agent and of a path to recognise them.
 _MAX_LOGGED: Final = 300
@@ -54,7 +54,7 @@ class Observe:
         started = time.perf_counter()
         try:
             await self._app(scope, receive, observed.send)
-        except BaseException:
+        except Exception:
             observed.status = observed.status or 500
             raise
         finally:

@@ -4,9 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from starlette.datastructures import Headers
-
 from registry.errors import RangeInvalid
+from registry.web.headers import RequestHeaders
 
 _RANGE: Final = re.compile(r"bytes[ \t]*=[ \t]*([0-9]*)-([0-9]*)[ \t]*", re.IGNORECASE)
 #: More digits than any blob's size has: longer numbers mean the same as this many nines.
@@ -63,7 +62,7 @@ def parse_range(text: str | None, size_bytes: int) -> ByteRange | None:
     return ByteRange(start, min(stop, size_bytes))
 
 
-def range_of(headers: Headers, etag: str, size_bytes: int) -> ByteRange | None:
+def range_of(headers: RequestHeaders, etag: str, size_bytes: int) -> ByteRange | None:
     """Return the part that a request asks for, with regard to ``If-Range``.
 
     Raises:
@@ -76,17 +75,16 @@ def range_of(headers: Headers, etag: str, size_bytes: int) -> ByteRange | None:
     return parse_range(headers.get("range"), size_bytes)
 
 
-def is_not_modified(headers: Headers, etag: str) -> bool:
+def is_not_modified(headers: RequestHeaders, etag: str) -> bool:
     """Tell whether the client has what ``etag`` stands for already.
 
     Source:
         RFC 9110, 13.1.2: weak comparison.
     """
-    tags = [
-        tag.strip().removeprefix("W/")
-        for line in headers.getlist("if-none-match")
-        for tag in line.split(",")
-    ]
+    condition = headers.get("if-none-match")
+    if condition is None:
+        return False
+    tags = {tag.strip().removeprefix("W/") for tag in condition.split(",")}
     return etag in tags or "*" in tags
 
 

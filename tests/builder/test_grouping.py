@@ -1,9 +1,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.grouping import ALONE_BYTES, LIBRARY_BINS, MAX_ALONE, PYTHON_BINS, group, link_order
+from builder.grouping import ALONE_BYTES, LIBRARY_BINS, MAX_ALONE, PYTHON_BINS, group
 from builder.layer import LayerPackage, LayerPlan, PythonTarget
-from builder.records import PackageRecord
+from builder.records import PackageRecord, link_order
 from tests.builder.records_for_tests import record
 
 PYTHON = PythonTarget("3.11.7", "lib/python3.11/site-packages")
@@ -25,16 +25,6 @@ def environment(small: int = 100) -> list[PackageRecord]:
         record("numpy", "python", size_bytes=3 * ALONE_BYTES),
     ]
     return packages + [record(f"small{i}", "python", noarch="python") for i in range(small)]
-
-
-def test_what_a_package_needs_is_linked_before_it_with_ties_by_name() -> None:
-    order = link_order([record("c", "b"), record("a"), record("b", "z >=1"), record("z")])
-    assert [one.name for one in order] == ["a", "z", "b", "c"]
-
-
-def test_packages_that_need_each_other_are_linked_in_order_of_name() -> None:
-    order = link_order([record("b", "a"), record("a", "b"), record("c", "a")])
-    assert [one.name for one in order] == ["a", "b", "c"]
 
 
 @given(st.permutations(environment(12)))

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from rattler import exceptions as rattler_errors
 
 from builder.errors import (
@@ -16,11 +18,20 @@ from builder.errors import (
     UnknownPackage,
     Unsatisfiable,
 )
+from builder.image_name.tokens import _VERSION, is_version
 from builder.platforms import Subdir
 from builder.solve import Solution, Solver
 from builder.solve.explain import MAX_LENGTH, explain
 from builder.solve.failures import FAILURES, channel_unavailable, mapped_failures
-from builder.spec import Channel, Constraint, EnvironmentSpec, Requirement, VirtualPackage
+from builder.solve.solver import _match_spec
+from builder.spec import (
+    Channel,
+    Constraint,
+    EnvironmentSpec,
+    Operator,
+    Requirement,
+    VirtualPackage,
+)
 from tests.builder.fake_channel import FakeChannels, fake_channels, package
 
 Result = TypeVar("Result")
@@ -152,6 +163,25 @@ def test_the_order_of_requirements_does_not_change_the_order_of_packages(
     there = solve(tmp_path, spec("zlib; click; pandas", main))
     back = solve(tmp_path, spec("pandas; click; zlib", main))
     assert list(there.items()) == list(back.items())
+
+
+def test_packages_that_need_each_other_have_one_order(
+    tmp_path: Path, channels: FakeChannels
+) -> None:
+    channel = channels["main"].add(
+        package("python", "3.12.1", "pip", "zlib"),
+        package("pip", "25.0", "python", subdir="noarch", noarch="python"),
+        package("zlib"),
+        package("b", "1.0", "a"),
+        package("a", "1.0", "b", "pip"),
+    )
+    assert names(solve(tmp_path, spec("a", channel))) == [
+        "zlib-1.0",
+        "python-3.12.1",
+        "pip-25.0",
+        "a-1.0",
+        "b-1.0",
+    ]
 
 
 def test_a_record_has_everything_that_the_channel_says(
@@ -503,3 +533,13 @@ def test_a_tree_of_unknown_form_is_joined_and_cut() -> None:
     assert sentence.startswith("no set of versions fits: Something new a b c c")
     assert len(sentence) <= MAX_LENGTH
     assert explain("", nothing, "") == "no set of versions fits: "
+
+
+@given(st.from_regex(_VERSION, fullmatch=True).filter(is_version))
+@example("1" * 18)
+@example("1!2.0.post1.dev2+cu12.4_1")
+@settings(deadline=None)
+def test_every_version_of_the_grammar_is_one_for_the_solver(version: str) -> None:
+    operators: tuple[Operator, ...] = ("=", "==", "!=", "<", "<=", ">", ">=")
+    conditions = tuple(Constraint(operator, version) for operator in operators)
+    _match_spec(Requirement("a", conditions), Channel("main", "http://channel.test/main"))

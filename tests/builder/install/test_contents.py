@@ -21,13 +21,15 @@ def _contents(directory: Path, package: Package) -> PackageContents:
 
 
 def test_contents_tell_what_planning_needs(tmp_path: Path) -> None:
+    script = b"export DEMO=$CONDA_PREFIX/demo\n"
+    variables = f'{{"CERTS": "{PLACEHOLDER}/ssl"}}\n'.encode()
     package = Package(
         "demo",
         "1.0",
         entries=[
             Entry("bin/.demo-post-link.sh", b"rm -rf /\n"),
-            Entry("etc/conda/activate.d/demo.sh", b"export DEMO=$CONDA_PREFIX/demo\n"),
-            Entry("etc/conda/env_vars.d/demo.json", f'{{"CERTS": "{PLACEHOLDER}/ssl"}}\n'.encode()),
+            Entry("etc/conda/activate.d/demo.sh", script),
+            Entry("etc/conda/env_vars.d/demo.json", variables),
             Entry("lib64", link="lib"),
             Entry("share/abs", link=f"{PLACEHOLDER}/lib"),
             Entry("share/empty", directory=True),
@@ -46,7 +48,7 @@ def test_contents_tell_what_planning_needs(tmp_path: Path) -> None:
         links={"lib64": "lib", "share/abs": "/opt/conda/lib"},
         variables={"CERTS": "/opt/conda/ssl", "DEMO": "/opt/conda/demo"},
         skipped_scripts=("bin/.demo-post-link.sh",),
-        size_bytes=9 + 31 + 15 + len(PLACEHOLDER) + 5,
+        size_bytes=len(script + variables) + 9,
     )
 
 
@@ -110,5 +112,5 @@ def test_stored_contents_of_another_format_are_not_misread(data: bytes) -> None:
 def test_an_archive_of_another_package_is_refused(tmp_path: Path) -> None:
     data = package_bytes(Package("openssl", "1.0"))
     record = record_of(Package("demo", "1.0"), data)
-    with pytest.raises(CorruptPackage, match="holds 'openssl-1.0-0' instead"):
+    with pytest.raises(CorruptPackage, match="its archive holds 'openssl"):
         read_contents(store(tmp_path, data), record)

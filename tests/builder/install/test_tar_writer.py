@@ -9,7 +9,7 @@ from builder.install.paths import PathTaken
 from builder.install.tar_writer import TarWriter, header
 
 _NAME = st.text(
-    st.characters(codec="utf-8", exclude_characters="/\0", exclude_categories=("Cs",)),
+    st.characters(codec="utf-8", exclude_characters="/\0"),
     min_size=1,
     max_size=80,
 ).filter(lambda name: name not in {".", ".."})

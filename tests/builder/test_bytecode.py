@@ -1,0 +1,111 @@
+import importlib.util
+import marshal
+import pickle
+import types
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from builder.bytecode import Compiler
+from builder.errors import BytecodeError
+from builder.layer import PythonTarget
+
+_SITE = "/opt/conda/lib/python3.11/site-packages"
+
+
+@pytest.fixture
+def compiler(python_prefix: Path, host_python: PythonTarget) -> Compiler:
+    return Compiler(python_prefix, host_python, "none")
+
+
+def _compile(compiler: Compiler, scratch: Path, *modules: tuple[str, bytes]) -> list[bytes | None]:
+    with compiler.start("demo-1.0-0", scratch) as compilation:
+        for path, source in modules:
+            compilation.add(path, source)
+        return list(compilation.results())
+
+
+def test_bytecode_runs_and_knows_where_its_source_will_be(
+    tmp_path: Path, compiler: Compiler
+) -> None:
+    source = b"def f():\n    return 42\n"
+    (pyc,) = _compile(compiler, tmp_path, (f"{_SITE}/m.py", source))
+    assert pyc is not None
+    assert pyc[:4] == importlib.util.MAGIC_NUMBER
+    # PEP 552: made from a hash of the source, which is not compared when it is imported.
+    assert pyc[4:8] == b"\1\0\0\0"
+    assert pyc[8:16] == importlib.util.source_hash(source)
+    code = marshal.loads(pyc[16:])
+    assert isinstance(code, types.CodeType)
+    assert code.co_filename == f"{_SITE}/m.py"
+    module: dict[str, object] = {}
+    exec(code, module)
+    f = module["f"]
+    assert callable(f)
+    assert f() == 42
+
+
+@pytest.mark.parametrize(
+    "source",
+    [b"print 'python 2'\n", b"{{ template }}:\n", b"\0", b"\xff\xfe", b"# coding: none-such\n"],
+)
+def test_what_does_not_compile_is_skipped_and_the_rest_is_not(
+    tmp_path: Path, compiler: Compiler, source: bytes
+) -> None:
+    good = b"x = 1\n"
+    results = _compile(compiler, tmp_path, ("a.py", good), ("b.py", source), ("c.py", good))
+    assert [result is not None for result in results] == [True, False, True]
+
+
+def test_source_is_not_run(tmp_path: Path, compiler: Compiler) -> None:
+    marker = tmp_path / "ran"
+    source = f"open({str(marker)!r}, 'w')\n".encode()
+    assert _compile(compiler, tmp_path, ("a.py", source)) != [None]
+    assert not marker.exists()
+
+
+def test_the_same_package_gives_the_same_bytes_in_every_process(
+    tmp_path: Path, compiler: Compiler
+) -> None:
+    modules = [
+        (f"{_SITE}/m{n}.py", f"name = 'shared'\nnames = {{'a', 'b', 'c{n}'}}\n".encode() * n)
+        for n in range(1, 30)
+    ]
+    assert _compile(compiler, tmp_path, *modules) == _compile(compiler, tmp_path, *modules)
+
+
+def test_a_python_of_another_version_is_refused(tmp_path: Path, compiler: Compiler) -> None:
+    target = replace(compiler.target, version=f"{compiler.target.short}.99")
+    with pytest.raises(BytecodeError, match="cannot be compiled: this is Python 3"):
+        _compile(replace(compiler, target=target), tmp_path, ("a.py", b""))
+
+
+def test_a_python_that_is_not_there_is_reported(tmp_path: Path, compiler: Compiler) -> None:
+    with pytest.raises(BytecodeError, match="No such file"):
+        _compile(replace(compiler, prefix=tmp_path), tmp_path)
+
+
+def test_a_compiler_that_hangs_is_stopped(tmp_path: Path, compiler: Compiler) -> None:
+    hanging = tmp_path / "bin" / f"python{compiler.target.short}"
+    hanging.parent.mkdir()
+    hanging.write_text("#!/bin/sh\nexec sleep 60\n")
+    hanging.chmod(0o755)
+    slow = replace(compiler, prefix=tmp_path, timeout_seconds=0.2)
+    with pytest.raises(BytecodeError, match="status -9"):
+        _compile(slow, tmp_path, *[("a.py", bytes(1_000_000))] * 3)
+
+
+def test_nothing_is_left_when_the_caller_gives_up(tmp_path: Path, compiler: Compiler) -> None:
+    def give_up() -> None:
+        with compiler.start("demo", tmp_path) as compilation:
+            compilation.add("a.py", b"x = 1\n")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        give_up()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_compiler_survives_being_pickled(compiler: Compiler) -> None:
+    assert pickle.loads(pickle.dumps(compiler)) == compiler
