@@ -6,7 +6,6 @@ where neither works, a small client of the project's, with bubblewrap to run the
 """
 
 import os
-import resource
 import shutil
 import socket
 import subprocess
@@ -24,6 +23,7 @@ from rich.console import Console
 
 from conformance.channel import ensure
 from conformance.channel.server import ChannelServer
+from conformance.clients.engines.podman import Podman
 from conformance.oci_client import OciClient, run_in, unpack
 
 REPOSITORY: Final = "env/numpy.pandas"
@@ -54,8 +54,8 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="pullforge-demo-") as directory,
         ChannelServer(paths.channel) as channel,
         _server(channel.url, paths.base, Path(directory)) as address,
+        _engine(address, Path(directory)) as engine,
     ):
-        engine = _engine(address, Path(directory))
         reference = f"{address}/{REPOSITORY}"
         console.print(f"[bold]2.[/] first pull: {engine.name} pull {reference}")
         first = _timed(lambda: engine.pull(reference))
@@ -64,7 +64,7 @@ def main() -> None:
         console.print("[bold]4.[/] second pull")
         second = _timed(lambda: engine.pull(reference))
         console.print(
-            f"first pull {first:.1f} s (solved, assembled, pulled), second pull {second:.1f} s"
+            f"first pull {first:.1f} s (solved, assembled, pulled), second pull {second:.2f} s"
         )
         console.print(f"the server is at [bold]http://{address}[/]; try {reference}.scipy")
         if "--keep" in sys.argv or sys.stdin.isatty():
@@ -109,52 +109,39 @@ def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
     raise SystemExit("the server did not start; its log is server.log in the demo's directory")
 
 
-def _engine(address: str, directory: Path) -> Engine:
-    """Return docker, podman or the project's own client: the first that works here."""
+@contextmanager
+def _engine(address: str, directory: Path) -> Iterator[Engine]:
+    """Give docker, podman or the project's own client: the first that works here."""
     if shutil.which("docker") and _works("docker", "info"):
-        return _command_line_engine("docker", [], ["--network=none"])
-    podman = ["--root", str(directory / "podman"), "--runroot", str(directory / "podman-run")]
-    podman += ["--cgroup-manager=cgroupfs"]
-    if shutil.which("runc"):
-        podman += ["--runtime=runc"]  # crun refuses machines with both cgroup versions
-    if shutil.which("podman") and _works("podman", *podman, "info"):
-        run = ["--network=none", *_own_limits()]
-        return _command_line_engine("podman", podman, run, ["--tls-verify=false"])
-    if not shutil.which("bwrap"):
+        yield Engine("docker", _docker_pull, _docker_run)
+    elif all(shutil.which(program) for program in ("podman", "runc", "conmon")):
+        with Podman() as podman:  # with storage of its own: leaves nothing in the user's
+            yield _podman_engine(podman)
+    elif shutil.which("bwrap"):
+        yield _own_engine(address, directory)
+    else:
         raise SystemExit("running an image needs docker, podman or bubblewrap; install one")
-    return _own_engine(address, directory)
 
 
-def _own_limits() -> list[str]:
-    """Return podman's options to ask for no more than this process may have.
-
-    Inside a container podman could not raise its limits, and would refuse to start.
-    """
-    limits = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
-    return [
-        f"--ulimit={name}={soft}:{hard}"
-        for name, (soft, hard) in ((n, resource.getrlimit(limit)) for n, limit in limits.items())
-        if hard != resource.RLIM_INFINITY
-    ]
+def _docker_pull(reference: str) -> None:
+    subprocess.run(["docker", "pull", reference], check=True)
 
 
-def _command_line_engine(
-    program: str, options: list[str], run: list[str], pull: list[str] | None = None
-) -> Engine:
-    command = [program, *options]
+def _docker_run(reference: str, source: str) -> str:
+    command = ["docker", "run", "--rm", "--network=none", reference, "python", "-c", source]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
-    def pull_image(reference: str) -> None:
-        subprocess.run([*command, "pull", *(pull or []), reference], check=True)
 
-    def run_image(reference: str, source: str) -> str:
-        return subprocess.run(
-            [*command, "run", "--rm", *run, reference, "python", "-c", source],
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-        ).stdout
+def _podman_engine(podman: Podman) -> Engine:
+    def pull(reference: str) -> None:
+        result = podman.pull(reference)
+        print(result.output.rstrip())
+        if result.returncode:
+            raise SystemExit("podman could not pull the image")
 
-    return Engine(program, pull_image, run_image)
+    return Engine(
+        "podman", pull, lambda reference, source: podman.run(reference, "python", "-c", source)
+    )
 
 
 def _own_engine(address: str, directory: Path) -> Engine:
@@ -173,7 +160,8 @@ def _own_engine(address: str, directory: Path) -> Engine:
 
 
 def _works(*command: str) -> bool:
-    return subprocess.run(command, capture_output=True, timeout=60).returncode == 0
+    result = subprocess.run(command, check=False, capture_output=True, timeout=60)
+    return result.returncode == 0
 
 
 def _timed(work: Callable[[], None]) -> float:
