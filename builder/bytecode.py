@@ -42,6 +42,9 @@ resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
 resource.setrlimit(resource.RLIMIT_CPU, (600, 600))
 resource.setrlimit(resource.RLIMIT_FSIZE, (4 << 30, 4 << 30))
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+# How deeply source may be nested depends on it.
+hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
+resource.setrlimit(resource.RLIMIT_STACK, (8 << 20, hard))
 read, write = sys.stdin.buffer.read, sys.stdout.buffer.write
 while True:
     head = read(8)

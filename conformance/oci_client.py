@@ -19,9 +19,7 @@ from typing import Any, BinaryIO
 import httpx
 import zstandard
 
-_ACCEPT = (
-    "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*"
-)
+_ACCEPT = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*"
 #: Taken for a client that understands zstd.
 _USER_AGENT = "containers/5.30.0 (pullforge-demo)"
 

@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     #: The directory that keeps everything: blobs, locks, package archives.
     store: Path = Path("~/.local/share/pullforge").expanduser()
+    #: A directory for what may be lost: downloads under way, channel indexes, unpacked Pythons.
+    #: ``None`` for one inside the store.
+    scratch: Path | None = None
     #: The channels that may be used, name to address; image names ask for one by NAME--PACKAGE.
     channels: dict[str, str] = {
         "conda-forge": "https://conda.anaconda.org/conda-forge",
@@ -51,7 +54,7 @@ class Settings(BaseSettings):
     #: How long a channel's index is used before it is looked at again, in seconds.
     repodata_ttl_seconds: Annotated[float, Field(gt=0)] = 300
     #: How long a pull waits for a build before it is sent round again, in seconds.
-    wait_seconds: Annotated[float, Field(gt=0, lt=30)] = 20
+    wait_seconds: Annotated[float, Field(gt=0, lt=30)] = 19
     #: The most time one solve may take, in seconds.
     solve_timeout_seconds: Annotated[float, Field(gt=0)] = 120
     #: The most time a download may go without a byte, in seconds.
@@ -62,6 +65,8 @@ class Settings(BaseSettings):
     max_package_bytes: Annotated[int, Field(gt=0)] = 4 * 1024**3
     #: Whether Python that compiles packages runs inside bubblewrap.
     sandbox: Literal["bwrap", "none"] = "bwrap"
+    #: Whether each request writes a log line.
+    access_log: bool = True
     #: How log lines are written.
     log_format: Literal["json", "console"] = "json"
 

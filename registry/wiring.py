@@ -52,11 +52,12 @@ class Builder:
 @asynccontextmanager
 async def open_builder(settings: Settings, metrics: BuildMetrics) -> AsyncIterator[Builder]:
     """Give a builder over the settings' store; everything it started has ended on exit."""
-    store = FilesystemStore(settings.store)
-    scratch = settings.store / "scratch"
+    scratch = settings.scratch or settings.store / ".scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     timeout = httpx.Timeout(30, read=settings.download_timeout_seconds)
     async with AsyncExitStack() as stack:
+        store = FilesystemStore(settings.store)
+        stack.callback(store.close)
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=timeout))
         workers = LocalProcesses(settings.workers or os.cpu_count() or 1)
         stack.callback(workers.close)
@@ -70,15 +71,13 @@ async def open_builder(settings: Settings, metrics: BuildMetrics) -> AsyncIterat
         )
         stack.push_async_callback(packages.close)
         solver = Solver(
-            settings.store / "repodata",
+            scratch / "repodata",
             timeout_seconds=settings.solve_timeout_seconds,
             repodata_ttl_seconds=settings.repodata_ttl_seconds,
         )
         stack.push_async_callback(solver.close)
         bases = BaseImages(store, http, scratch, _layout(settings.base))
-        compilers = Compilers(
-            solver, packages, workers, settings.store / "compilers", _host_subdir()
-        )
+        compilers = Compilers(solver, packages, workers, scratch / "compilers", _host_subdir())
         stack.push_async_callback(compilers.close)
         contents = ContentsCache(store, packages, workers)
         stack.push_async_callback(contents.close)

@@ -80,7 +80,8 @@ def prefix_record(
         "link": {"source": f"{PREFIX}/pkgs/{_stem(record)}", "type": _LINK_TYPE_COPY},
         "requested_spec": "",
     }
-    return json.dumps(content, indent=2, sort_keys=True).encode() + b"\n"
+    # Not indented: with 20,000 paths that takes a second, since only Python code can do it.
+    return json.dumps(content, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
 def _stem(record: PackageRecord) -> str:

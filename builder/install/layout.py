@@ -30,6 +30,9 @@ class Layout:
         self._omit = frozenset(package.omit)
         self._redirects = dict(package.redirects)
         self._python = need_python(label, python) if info.noarch == "python" else None
+        self._paths = info.paths
+        #: By path: of two entry points with one name, conda keeps the later one.
+        self.entry_points = {point.path: point for point in info.entry_points}
 
     @property
     def python(self) -> PythonTarget | None:
@@ -40,12 +43,28 @@ class Layout:
         """Return the path as conda would install it."""
         return installed_path(path, self._python) if self._python else path
 
+    def file_destination(self, path: str) -> str | None:
+        """Return where a path of the archive is written, or ``None`` when it is left out.
+
+        Conda writes entry points last, over a script of that name, so the script is left out.
+
+        Raises:
+            UnsafePackage: Redirections lead in a circle or out of the prefix.
+        """
+        installed = self.installed(path)
+        if path not in self._paths or installed in self.entry_points:
+            return None
+        return self.destination(installed)
+
     def bytecode(self, path: str) -> str | None:
         """Return where the bytecode of the module at ``path`` of the archive is installed.
 
-        ``None`` when it gets none: not a module, or the module or its bytecode is left out.
+        ``None`` when it gets none: not a module, the package has bytecode itself, or the module or
+        its bytecode is left out.
         """
         if self._python is None or not is_compiled(path):
+            return None
+        if bytecode_path(path, self._python) in self._paths:
             return None
         installed = self.installed(path)
         bytecode = bytecode_path(installed, self._python)

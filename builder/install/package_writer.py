@@ -86,7 +86,7 @@ class PackageWriter:
             known = self._info.paths.get(file.path)
             missing.discard(file.path)
             installed = self._layout.installed(file.path)
-            destination = self._layout.destination(installed) if known else None
+            destination = self._layout.file_destination(file.path)
             if file.kind == "file":
                 if known and destination:
                     self._write_file(file, known, installed, destination, compilation)
@@ -200,12 +200,12 @@ class PackageWriter:
     def _write_entry_points(self) -> None:
         if self._layout.python is None:
             return
-        for point in self._info.entry_points:
-            destination = self._layout.destination(point.path)
+        for path, point in self._layout.entry_points.items():
+            destination = self._layout.destination(path)
             if destination:
                 script = entry_point_script(point, self._layout.python)
                 self._write_generated(destination, 0o755, script)
-                self._installed.append(InstalledPath(point.path, "unix_python_entry_point"))
+                self._installed.append(InstalledPath(path, "unix_python_entry_point"))
 
     def _write_bytecode(self, compilation: Compilation) -> None:
         for (path, mtime), pyc in zip(self._modules, compilation.results(), strict=True):

@@ -102,7 +102,7 @@ def _deb_members(deb: Path) -> dict[str, Member]:
 
 def _merged(name: str) -> str:
     """The path of a package's file where `/bin` and its like are links into `/usr`."""
-    name = posixpath.normpath(name).removeprefix("./").strip("/").removeprefix(".")
+    name = posixpath.normpath(f"/{name}").strip("/")
     return f"usr/{name}" if name.partition("/")[0] in _MERGED and "/" in name else name
 
 
@@ -120,7 +120,10 @@ def _add_configuration(members: dict[str, Member], status: bytes) -> None:
         if name.startswith("usr/share/ca-certificates/") and name.endswith(".crt")
     ]
     files = {
-        "etc/passwd": members["usr/share/base-passwd/passwd.master"][1],
+        # There is no bash.
+        "etc/passwd": members["usr/share/base-passwd/passwd.master"][1].replace(
+            b"/bin/bash", b"/bin/sh"
+        ),
         "etc/group": members["usr/share/base-passwd/group.master"][1],
         "etc/nsswitch.conf": _NSSWITCH,
         "etc/ssl/certs/ca-certificates.crt": b"".join(certificates),

@@ -23,7 +23,7 @@ from conformance.channel.interpreter import (
 )
 from conformance.channel.libraries import Libraries, upstream_version
 from conformance.channel.progress import step
-from conformance.channel.requirement import Translation, required_extras
+from conformance.channel.requirement import Translation
 from conformance.channel.specials import data_packages, python_abi_packages, special_packages
 from conformance.channel.wheel_cache import fetch_wheels, wheel_path
 from conformance.channel.wheel_lock import Recipe, Wheel, conda_names, read_lock
@@ -32,14 +32,17 @@ from conformance.channel.writer import Package, write_package
 
 #: The Python of the other architecture, and its libraries.
 _PYTHON_DEBS = (
-    "libbz2-1.0", "libcrypt1", "libexpat1", "libffi8", "liblzma5", "libncursesw6",
+    "libcrypt1", "libffi8", "liblzma5", "libncursesw6",
     "libpython3.11-minimal", "libpython3.11-stdlib", "libreadline8", "libreadline8t64",
     "libsqlite3-0", "libssl3", "libssl3t64", "libtinfo6", "libuuid1", "python3.11-minimal",
     "zlib1g",
 )  # fmt: skip
 #: Needed by wheels, on every architecture; here too they may not be installed.
-_COMPILER_DEBS = ("libgcc-s1", "libgomp1", "libstdc++6")
-_COMPILER_LIBRARIES = ("libgcc_s.so.1", "libgomp.so.1", "libstdc++.so.6")
+_COMPILER_DEBS = ("libbz2-1.0", "libexpat1", "libgcc-s1", "libgomp1", "libstdc++6")
+#: Packaged whether or not Python needs them.
+_LIBRARIES = (
+    "libbz2.so.1.0", "libexpat.so.1", "libgcc_s.so.1", "libgomp.so.1", "libstdc++.so.6",
+)  # fmt: skip
 _TRIPLETS = {"linux-64": "x86_64-linux-gnu", "linux-aarch64": "aarch64-linux-gnu"}
 
 
@@ -65,12 +68,11 @@ def gather_sources(recipe: Recipe, cache: Path) -> Sources:
         RuntimeError: the machine has none of the Python versions that wheels are pinned for.
     """
     wheels = read_lock(recipe)
-    locked = {wheel.python for wheel in wheels if wheel.subdir == "linux-64"}
-    found = find_interpreters()
-    interpreters = {minor: found[minor] for minor in sorted(found) if minor in locked}
+    locked = {wheel.python for wheel in wheels if wheel.python and wheel.subdir == "linux-64"}
+    interpreters = find_interpreters(sorted(locked))
     if not interpreters:
-        wanted = ", ".join(sorted(python for python in locked if python))
-        raise RuntimeError(f"the channel needs an installed Python {wanted}")
+        wanted = " or ".join(sorted(locked))
+        raise RuntimeError(f"the channel is made of an installed Python {wanted}: there is none")
     base = {s: fetch_debs(a, BASE_DEBS, cache) for s, a in ARCHITECTURES.items()}
     library = {"linux-64": fetch_debs("amd64", _COMPILER_DEBS, cache)}
     if any(wheel.subdir == "linux-aarch64" for wheel in wheels):
@@ -98,9 +100,7 @@ def build_channel(sources: Sources, channel: Path, base: Path) -> None:
     check_dependencies(channel)
 
 
-def _build_packages(
-    sources: Sources, channel: Path, base: Path, pool: ProcessPoolExecutor
-) -> None:
+def _build_packages(sources: Sources, channel: Path, base: Path, pool: ProcessPoolExecutor) -> None:
     image = pool.submit(write_base_image, sources.base_debs, base)
     jobs = list(_wheel_jobs(sources))
     # The largest first, so that none is left alone on one core at the end.
@@ -172,7 +172,7 @@ def _python_packages(sources: Sources) -> Iterable[Package]:
                     version = upstream_version(debs.versions["python3.11-minimal"])
                     compiler = sources.interpreters.get("3.11")
                     yield debian_python(root, version, libraries, compiler)
-            for soname in (*_COMPILER_LIBRARIES, "libbz2.so.1.0"):
+            for soname in _LIBRARIES:
                 libraries.add(soname)
             yield from libraries.packages()
 
@@ -182,7 +182,8 @@ def _library_folders() -> list[Path]:
     ldconfig = shutil.which("ldconfig", path=f"{os.environ.get('PATH', os.defpath)}:/sbin")
     folders: dict[Path, None] = {}
     if ldconfig:
-        listing = subprocess.run([ldconfig, "-p"], capture_output=True, text=True).stdout
+        command = [ldconfig, "-p"]
+        listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         for line in listing.splitlines():
             if "x86-64" in line and " => " in line:
                 folders[Path(line.rpartition(" => ")[2]).parent] = None
@@ -194,11 +195,8 @@ def _write_others(sources: Sources, jobs: Sequence[WheelJob], channel: Path) -> 
     translation = Translation(conda_names())
     paths = {job.wheel: job.path for job in jobs if job.subdir != "linux-aarch64"}
     metadata = [(wheel, read_metadata(path)) for wheel, path in paths.items()]
-    wanted: set[tuple[str, str]] = set()
-    for _, message in metadata:
-        wanted |= required_extras(message)
     pythons = tuple(sources.interpreters)
-    packages = extra_packages(metadata, wanted, translation, pythons)
+    packages = extra_packages(metadata, translation, pythons)
     packages += data_packages(list(paths.items()))
     packages += python_abi_packages(pythons)
     packages += special_packages()

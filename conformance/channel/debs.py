@@ -63,11 +63,10 @@ def fetch_debs(architecture: str, names: tuple[str, ...], cache: Path) -> Debs:
     listing = folder / "debs.json"
     if not listing.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as part:
+        # The folder is gone from its temporary name when all went well.
+        with tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as part:
             _download(architecture, names, Path(part), folder.parent / f"apt-{architecture}")
-            if not folder.exists():
-                Path(part).rename(folder)
-                Path(part).mkdir()
+            Path(part).rename(folder)
     found = json.loads(listing.read_text())
     return Debs(folder, found["files"], found["versions"])
 
@@ -79,7 +78,8 @@ def _download(architecture: str, names: tuple[str, ...], folder: Path, state: Pa
     versions = {n.split(":")[0]: v for n, v in sorted(offered.items()) if v != "(none)"}
     _run("apt-get", *options, "-qq", "download", *versions, cwd=folder)
     files = {
-        deb.name: hashlib.sha256(deb.read_bytes()).hexdigest() for deb in sorted(folder.glob("*.deb"))
+        deb.name: hashlib.sha256(deb.read_bytes()).hexdigest()
+        for deb in sorted(folder.glob("*.deb"))
     }
     (folder / "debs.json").write_text(json.dumps({"files": files, "versions": versions}, indent=1))
 
@@ -103,7 +103,7 @@ def _prepare_apt(architecture: str, state: Path) -> list[str]:
 
 
 def _run(*command: str, cwd: Path | None = None) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=cwd)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command[:1])} failed: {done.stderr.strip()}")
     return done.stdout

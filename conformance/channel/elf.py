@@ -39,9 +39,8 @@ def is_elf(data: bytes) -> bool:
 
 def needed(path: Path) -> list[str]:
     """The sonames that the file is linked to; none for a file that is not a dynamic ELF."""
-    done = subprocess.run(
-        [patchelf(), "--print-needed", str(path)], capture_output=True, text=True
-    )
+    command = [patchelf(), "--print-needed", str(path)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     return done.stdout.split()
 
 

@@ -254,9 +254,7 @@ def _odd_names(package: Package) -> Made:
 
 
 def _placeholder_in_link(package: Package) -> Made:
-    return _of_members(
-        package, [_special("share/abs", tarfile.SYMTYPE, f"{PLACEHOLDER}/share/x")]
-    )
+    return _of_members(package, [_special("share/abs", tarfile.SYMTYPE, f"{PLACEHOLDER}/share/x")])
 
 
 #: Name of the attack → maker of its package.

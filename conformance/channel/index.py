@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import msgpack
+import msgpack  # type: ignore[import-untyped]  # ships no types
 import zstandard
 from rattler.index import index_fs
 
@@ -32,17 +32,16 @@ def index_channel(channel: Path) -> None:
     Packages are read again even if their name was indexed before, so that a package that was
     rewritten under its old name gets its new hash.
     """
-    asyncio.run(aindex_channel(channel))
-
-
-async def aindex_channel(channel: Path) -> None:
-    """`index_channel` for callers that are asynchronous themselves."""
     for subdir in _SUBDIRS:
         (channel / subdir).mkdir(parents=True, exist_ok=True)
-    await index_fs(str(channel), force=True)
-    await asyncio.sleep(_SETTLE_SECONDS)
+    asyncio.run(_index(channel))
     for repodata in sorted(channel.glob("*/repodata.json")):
-        await asyncio.to_thread(_normalise, repodata.parent)
+        _normalise(repodata.parent)
+
+
+async def _index(channel: Path) -> None:
+    await index_fs(channel, force=True)
+    await asyncio.sleep(_SETTLE_SECONDS)
 
 
 def write_repodata(channel: Path, packages: Iterable[tuple[Package, bytes]]) -> None:

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,7 @@ print(json.dumps({
 _DEBIAN_PATCHES = (
     (
         "site.py",
-        "is_virtual_environment = sys.base_prefix != sys.prefix or "
-        'hasattr(sys, "real_prefix")',
+        'is_virtual_environment = sys.base_prefix != sys.prefix or hasattr(sys, "real_prefix")',
         "is_virtual_environment = True",
     ),
     ("sysconfig.py", "prefix_scheme = 'posix_local'", "prefix_scheme = 'posix_prefix'"),
@@ -77,25 +77,35 @@ class Interpreter:
         return self.prefix == Path("/usr")
 
 
-def find_interpreters() -> dict[str, Interpreter]:
-    """Interpreters of this machine by minor version: the running one, then pyenv's, then `PATH`'s."""
-    pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
-    candidates = [Path(sys.executable), *sorted(pyenv.glob("3.*/bin/python3"), reverse=True)]
-    for minor in range(11, 15):
-        found = shutil.which(f"python3.{minor}")
-        candidates += [Path(f) for f in (found, f"/usr/bin/python3.{minor}") if f]
-    interpreters: dict[str, Interpreter] = {}
-    for candidate in candidates:
-        interpreter = probe(candidate)
-        if interpreter is not None:
-            interpreters.setdefault(interpreter.minor, interpreter)
-    return interpreters
+def find_interpreters(minors: Iterable[str]) -> dict[str, Interpreter]:
+    """Interpreters of this machine by minor version, for those of `minors` that it has.
+
+    The running one comes first, then pyenv's, then the one on `PATH`, then Debian's.
+    """
+    found: dict[str, Interpreter] = {}
+    for minor in minors:
+        for candidate in _candidates(minor):
+            interpreter = probe(candidate)
+            if interpreter is not None and interpreter.minor == minor:
+                found[minor] = interpreter
+                break
+    return found
+
+
+def _candidates(minor: str) -> Iterator[Path]:
+    if minor == f"{sys.version_info.major}.{sys.version_info.minor}":
+        yield Path(sys.executable)
+    pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
+    yield from sorted(pyenv.glob(f"versions/{minor}.*/bin/python3"), reverse=True)
+    name = f"python{minor}"
+    yield from (Path(path) for path in (shutil.which(name), f"/usr/bin/{name}") if path)
 
 
 def probe(program: Path) -> Interpreter | None:
-    """What the program says about itself; `None` if it is no working CPython (a shim may not be)."""
+    """What the program says about itself; `None` if it is no working CPython, like many a shim."""
     try:
-        done = subprocess.run([program, "-I", "-S", "-c", _PROBE], capture_output=True, text=True)
+        command = [str(program), "-I", "-S", "-c", _PROBE]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
         found: dict[str, Any] = json.loads(done.stdout)
     except (OSError, ValueError):
         return None
@@ -177,7 +187,7 @@ class _Files:
     def add_elf(self, path: Path, name: str, rpath: str) -> None:
         """Add the file unless it needs a library that this system does not have."""
         sonames = [n for n in needed(path) if not n.startswith("libpython")]
-        if all([self.libraries.add(soname) for soname in sonames]):
+        if all(self.libraries.add(soname) for soname in sonames):
             self.sonames.update(sonames)
             data = path.read_bytes()
             # Debian's are stripped already, and may be of an architecture that strip does not know.

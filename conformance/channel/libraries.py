@@ -71,7 +71,7 @@ class Libraries:
             return False
         # Before its own needs are looked at: libraries may need each other.
         self._found[soname] = (_package_of(soname), path.resolve())
-        if all([self.add(other) for other in needed(path)]):
+        if all(self.add(other) for other in needed(path)):
             return True
         del self._found[soname]
         return False
@@ -144,7 +144,9 @@ def _dpkg_version(path: Path) -> str | None:
     """Version of the installed package that owns the file; dpkg may know it without `/usr`."""
     for name in (str(path), str(path).removeprefix("/usr")):
         try:
-            owner = subprocess.run(["dpkg", "-S", name], capture_output=True, text=True)
+            owner = subprocess.run(
+                ["dpkg", "-S", name], check=False, capture_output=True, text=True
+            )
         except FileNotFoundError:
             return None
         if owner.returncode == 0:

@@ -41,22 +41,32 @@ class Translation:
             extra: Only what this extra adds, when given.
         """
         specs: set[str] = set()
-        environments = [_environment(subdir, python) for python in pythons]
-        for requirement in _requirements(metadata):
-            if not any(_applies(requirement, env, extra) for env in environments):
-                continue
+        for requirement in _applying(metadata, subdir, pythons, extra):
             version = _version_spec(requirement)
             specs.add(f"{self.name(requirement.name)} {version}".strip())
             for required_extra in requirement.extras:
                 specs.add(f"{self.extra_name(requirement.name, required_extra)} {version}".strip())
         return sorted(specs)
 
+    def required_extras(
+        self, metadata: Message, subdir: str, pythons: Iterable[str], extra: str = ""
+    ) -> set[tuple[str, str]]:
+        """PyPI name and extra of each requirement in `depends` that names an extra."""
+        return {
+            (canonicalize_name(requirement.name), required_extra)
+            for requirement in _applying(metadata, subdir, pythons, extra)
+            for required_extra in requirement.extras
+        }
+
     def extra_name(self, pypi_name: str, extra: str) -> str:
         """The package that stands for an extra."""
         return f"{self.name(pypi_name)}-with-{canonicalize_name(extra)}"
 
     def constrains(self, metadata: Message, subdir: str, pythons: Iterable[str]) -> list[str]:
-        """What extras ask of packages that may be installed beside: `run_constrained`."""
+        """What extras ask of packages that may be installed beside: `run_constrained`.
+
+        Lower bounds only: the exact versions in an extra are those of somebody's test machine.
+        """
         extras = metadata.get_all("Provides-Extra") or []
         python = min(pythons)
         environment = _environment(subdir, python)
@@ -64,18 +74,22 @@ class Translation:
         for requirement in _requirements(metadata):
             version = _version_spec(requirement)
             applies = any(_applies(requirement, environment, extra) for extra in extras)
-            if version and applies and not _applies(requirement, environment, ""):
+            bounds = all(specifier.operator == ">=" for specifier in requirement.specifier)
+            if version and bounds and applies and not _applies(requirement, environment, ""):
                 specs.setdefault(self.name(requirement.name), version)
         return [f"{name} {version}" for name, version in sorted(specs.items())]
 
 
-def required_extras(metadata: Message) -> set[tuple[str, str]]:
-    """PyPI name and extra of each requirement that names an extra."""
-    return {
-        (canonicalize_name(requirement.name), extra)
+def _applying(
+    metadata: Message, subdir: str, pythons: Iterable[str], extra: str
+) -> list[Requirement]:
+    """The requirements that one of the Python versions has."""
+    environments = [_environment(subdir, python) for python in pythons]
+    return [
+        requirement
         for requirement in _requirements(metadata)
-        for extra in requirement.extras
-    }
+        if any(_applies(requirement, environment, extra) for environment in environments)
+    ]
 
 
 def _requirements(metadata: Message) -> list[Requirement]:

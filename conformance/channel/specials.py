@@ -187,7 +187,9 @@ def _clobbers() -> list[Package]:
                 Entry("share/linkdir-real/from-link.txt", b"link\n"),
             ],
         ),
-        Package("linkdir-folder", "1.0", entries=[Entry("share/linkdir/from-folder.txt", b"dir\n")]),
+        Package(
+            "linkdir-folder", "1.0", entries=[Entry("share/linkdir/from-folder.txt", b"dir\n")]
+        ),
     ]
 
 

@@ -41,8 +41,8 @@ def default_cache() -> Path:
 def ensure(recipe: Recipe = "full", cache: Path | None = None) -> ChannelPaths:
     """Return the channel of the recipe, after building it if it is not there.
 
-    A build that is killed leaves nothing that is taken for a channel. Processes that ask at the same
-    time wait for one build.
+    A build that is killed leaves nothing that is taken for a channel. Processes that ask at
+    the same time wait for one build.
 
     Raises:
         RuntimeError: it cannot be built here; the message says why.
@@ -55,6 +55,7 @@ def ensure(recipe: Recipe = "full", cache: Path | None = None) -> ChannelPaths:
         paths = ChannelPaths(folder / "channel", folder / "base")
         if not folder.exists():
             _remove_leftovers(cache)
+            # In the same folder, so that its last step is a rename.
             part = Path(tempfile.mkdtemp(prefix="part-", dir=cache))
             build_channel(sources, part / "channel", part / "base")
             part.chmod(0o755)
@@ -70,12 +71,16 @@ def channel_key(sources: Sources) -> str:
         if path.suffix in {".py", ".toml", ".json"}:
             digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
     tools = [f"{name} {version(name)}" for name in _TOOLS]
-    tools.append(subprocess.run([patchelf(), "--version"], capture_output=True, text=True).stdout)
+    for program in filter(None, (patchelf(), shutil.which("strip"))):
+        command = [program, "--version"]
+        tools.append(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     digest.update(repr(tools).encode())
     for minor, interpreter in sources.interpreters.items():
         digest.update(repr((minor, interpreter)).encode())
     for debs in (sources.base_debs, sources.library_debs):
-        digest.update(repr([(subdir, sorted(d.files.items())) for subdir, d in debs.items()]).encode())
+        digest.update(
+            repr([(subdir, sorted(d.files.items())) for subdir, d in debs.items()]).encode()
+        )
     return f"{sources.recipe}-{digest.hexdigest()[:16]}"
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from conformance.channel.wheel_lock import Wheel
 
 _MACHINES = {"linux-64": "x86_64", "linux-aarch64": "aarch64"}
-_GLIBC_TAGS = ("manylinux1", "manylinux2010", "manylinux2014") + tuple(
-    f"manylinux_2_{minor}" for minor in (5, 12, 17, 24, 26, 27, 28)
-)
+_GLIBC_TAGS = (
+    "manylinux1", "manylinux2010", "manylinux2014", "manylinux_2_5", "manylinux_2_12",
+    "manylinux_2_17", "manylinux_2_24", "manylinux_2_26", "manylinux_2_27", "manylinux_2_28",
+)  # fmt: skip
 _DOWNLOADS_AT_ONCE = 4
 
 
@@ -76,7 +77,11 @@ def _fetch_batch(batch: list[Wheel], cache: Path) -> None:
         for tag in _GLIBC_TAGS:
             command += ["--platform", f"{tag}_{machine}"]
         done = subprocess.run(
-            command, capture_output=True, text=True, env=os.environ | {"UV_NO_PROGRESS": "1"}
+            command,
+            check=False,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"UV_NO_PROGRESS": "1"},
         )
         if done.returncode:
             raise RuntimeError(f"pip could not download wheels:\n{done.stderr}")

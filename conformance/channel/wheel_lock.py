@@ -122,14 +122,12 @@ def _resolve(resolution: dict[str, Any], sets: dict[str, list[str]]) -> list[dic
         wanted = Path(folder) / "wanted.in"
         wanted.write_text("\n".join(name for s in resolution["sets"] for name in sets[s]))
         out = Path(folder) / "pylock.toml"
-        subprocess.run(
-            [sys.executable, "-m", "uv", "pip", "compile", str(wanted), "-q", "-o", str(out)]
-            + ["--python", sys.executable, "--python-version", resolution["python"]]
-            + ["--python-platform", _UV_PLATFORMS[resolution["subdir"]]]
-            + ["--exclude-newer", (day + timedelta(days=1)).isoformat().replace("+00:00", "Z")]
-            + ["--only-binary", ":all:", "--no-header", "--format", "pylock.toml"],
-            check=True,
-        )
+        command = [sys.executable, "-m", "uv", "pip", "compile", str(wanted), "-q", "-o", str(out)]
+        command += ["--python", sys.executable, "--python-version", resolution["python"]]
+        command += ["--python-platform", _UV_PLATFORMS[resolution["subdir"]]]
+        command += ["--exclude-newer", f"{day + timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}"]
+        command += ["--only-binary", ":all:", "--no-header", "--format", "pylock.toml"]
+        subprocess.run(command, check=True)
         lock = tomllib.loads(out.read_text())
     return [_pinned(package) for package in lock["packages"]]
 

@@ -63,9 +63,7 @@ def wheel_package(job: WheelJob, translation: Translation) -> Package:
         metadata = _metadata(archive)
         entries = list(_entries(archive, job))
         entry_points = _entry_points(archive)
-    depends = translation.depends(
-        metadata, job.subdir, [job.python] if job.python else job.pythons
-    )
+    depends = translation.depends(metadata, job.subdir, [job.python] if job.python else job.pythons)
     if job.python is None:
         template = "pyh{hash}_0"
         supported = (metadata["Requires-Python"] or ">=3.8").replace(" ", "")
@@ -96,36 +94,44 @@ def wheel_package(job: WheelJob, translation: Translation) -> Package:
 
 
 def extra_packages(
-    wheels: Iterable[tuple[Wheel, Message]],
-    wanted: Iterable[tuple[str, str]],
-    translation: Translation,
-    pythons: Sequence[str],
+    wheels: Sequence[tuple[Wheel, Message]], translation: Translation, pythons: Sequence[str]
 ) -> list[Package]:
     """One package without files per version of a project and extra that something requires.
 
     Args:
         wheels: All wheels of the channel and their metadata.
-        wanted: PyPI name and extra.
         translation: Of the channel.
         pythons: Minor versions of the channel.
     """
     packages: dict[str, Package] = {}
-    extras: dict[str, list[str]] = {}
-    for name, extra in sorted(wanted):
-        extras.setdefault(name, []).append(extra)
-    for wheel, metadata in wheels:
-        for extra in extras.get(wheel.name, []):
-            depends = translation.depends(metadata, "noarch", pythons, extra)
-            package = Package(
-                translation.extra_name(wheel.name, extra),
-                wheel.version,
-                depends=(f"{translation.name(wheel.name)} =={wheel.version}", *depends),
-                timestamp_ms=wheel.timestamp_ms,
-                summary=f"{wheel.name} and what its extra {extra} needs",
-            )
-            package = with_build(package, "h{hash}_0")
+    wanted: set[tuple[str, str]] = set()
+    for _, metadata in wheels:
+        wanted |= translation.required_extras(metadata, "noarch", pythons)
+    todo = sorted(wanted)
+    for name, extra in todo:
+        for wheel, metadata in wheels:
+            if wheel.name != name:
+                continue
+            package = _extra_package(wheel, metadata, extra, translation, pythons)
             packages.setdefault(package.stem, package)
+            # An extra may need extras of other projects: these come later in the same loop.
+            more = translation.required_extras(metadata, "noarch", pythons, extra)
+            todo += sorted(more - set(todo))
     return list(packages.values())
+
+
+def _extra_package(
+    wheel: Wheel, metadata: Message, extra: str, translation: Translation, pythons: Sequence[str]
+) -> Package:
+    depends = translation.depends(metadata, "noarch", pythons, extra)
+    package = Package(
+        translation.extra_name(wheel.name, extra),
+        wheel.version,
+        depends=(f"{translation.name(wheel.name)} =={wheel.version}", *depends),
+        timestamp_ms=wheel.timestamp_ms,
+        summary=f"{wheel.name} and what its extra {extra} needs",
+    )
+    return with_build(package, "h{hash}_0")
 
 
 def _metadata(archive: zipfile.ZipFile) -> Message:
@@ -140,9 +146,7 @@ def _dist_info(archive: zipfile.ZipFile) -> str:
 
 def _entries(archive: zipfile.ZipFile, job: WheelJob) -> Iterable[Entry]:
     dist_info = _dist_info(archive)
-    site_packages = (
-        f"lib/python{job.python}/site-packages" if job.python else "site-packages"
-    )
+    site_packages = f"lib/python{job.python}/site-packages" if job.python else "site-packages"
     for member in archive.infolist():
         if member.is_dir() or member.filename == f"{dist_info}/RECORD":
             continue

@@ -28,7 +28,7 @@ from typing import Any, Literal
 
 import zstandard
 
-#: What packages call the directory that they will be installed to. 255 characters, as conda-build's.
+#: What packages call the directory that they will be installed to; 255 characters, as always.
 PLACEHOLDER = ("/opt/_channel_build_" + "placehold_" * 40)[:255]
 #: 2020-01-01, the age of what has no upload time: older than every date that a test asks for.
 EPOCH_SECONDS = 1_577_836_800
@@ -203,7 +203,7 @@ def info_members(package: Package, entries: list[Entry]) -> list[Member]:
 
 
 def index_json(package: Package) -> dict[str, Any]:
-    """The package's own record, `info/index.json`; keys without a value are left out, as conda-build does."""
+    """The package's own record, `info/index.json`; keys without a value are left out."""
     machine = {"linux-64": "x86_64", "linux-aarch64": "aarch64"}.get(package.subdir)
     index: dict[str, Any] = {
         "arch": machine,
@@ -252,7 +252,7 @@ def _paths(entries: list[Entry]) -> list[dict[str, Any]]:
 
 
 def _content(entry: Entry, by_path: dict[str, Entry]) -> bytes:
-    """What one reads at the entry: conda-build records the hash of a link's target, empty if none."""
+    """What one reads at the entry; nothing for a dangling link."""
     for _ in range(10):
         if entry.hardlink is not None:
             target = entry.hardlink

@@ -9,12 +9,18 @@ import httpx
 from conformance.channel import HUNDRED
 from conformance.clients.server import Server
 
-#: What a client of today takes.
+#: The types of manifests there are.
 ACCEPT: Final = (
     "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json,"
     " application/vnd.docker.distribution.manifest.list.v2+json,"
     " application/vnd.docker.distribution.manifest.v2+json"
 )
+
+#: What podman and skopeo send; tells the server that zstd is understood.
+USER_AGENT: Final = "containers/5.23.1 (github.com/containers/image)"
+
+#: The headers of a client of today.
+HEADERS: Final = {"Accept": ACCEPT, "User-Agent": USER_AGENT}
 
 #: Two packages and all they need.
 SIMPLE: Final = "env/numpy.pandas:latest"
@@ -60,7 +66,7 @@ def get_manifest(server: Server, name: str, reference: str | None = None) -> htt
     """Return the server's answer, error or not, after all redirects."""
     repository, _, tag = name.partition(":")
     url = f"{server.url}/v2/{repository}/manifests/{reference or tag}"
-    return httpx.get(url, headers={"Accept": ACCEPT}, follow_redirects=True, timeout=120)
+    return httpx.get(url, headers=HEADERS, follow_redirects=True, timeout=120)
 
 
 def error_message(server: Server, name: str) -> str:

@@ -3,6 +3,7 @@
 import json
 import socket
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
@@ -15,6 +16,9 @@ from conformance.clients.engines.program import Daemon, run
 
 #: What a second process needs to run the module as it is here, installed or not.
 ROOT = Path(__file__).resolve().parents[2]
+
+#: How long the server remembers errors: not shorter, since clients ask two to four times.
+ERROR_TTL_SECONDS = 5
 
 
 class Server:
@@ -45,7 +49,7 @@ class Server:
             "default_channels": ["conda-forge"],
             "base": f"oci:{base}",
             # Tests mend what they broke, and must not wait until that is noticed.
-            "error_ttl_seconds": 1,
+            "error_ttl_seconds": ERROR_TTL_SECONDS,
             **(settings or {}),
         }
         self._daemon: Daemon | None = None
@@ -100,6 +104,10 @@ class Server:
             for path in sorted(self.store.rglob("*"))
             if path.is_file()
         }
+
+    def forget_errors(self) -> None:
+        """Wait until an error that was answered so far is no longer remembered."""
+        time.sleep(ERROR_TTL_SECONDS)
 
     def locked_packages(self, name: str) -> list[str]:
         """Return the packages that ``pullforge lock`` gives for a name, by file name, sorted.

@@ -2,9 +2,10 @@
 
 import pytest
 
-from conformance.clients.engines import Client, PullResult
+from conformance.clients.engines import Client
 from conformance.clients.images import error_message, get_manifest
 from conformance.clients.matrix import CONTAINERD_1_6, CONTAINERD_2, every
+from conformance.clients.refusal import assert_shown
 from conformance.clients.server import Server
 from conformance.clients.trace import left_behind
 
@@ -87,15 +88,3 @@ def test_client_pulls_after_it_was_refused(client: Client, server: Server) -> No
     assert not client.pull(server.reference(MISSPELT)).ok
     result = client.pull(server.reference("env/click:latest"))
     assert result.ok, result.output
-
-
-def assert_shown(client: Client, result: PullResult, message: str) -> None:
-    """Check that a pull failed and that the user could read why.
-
-    containerd 1.6 shows the status alone; it must not be 404, which it reports as "not found".
-    """
-    assert not result.ok, result.output
-    if client.name == CONTAINERD_1_6:
-        assert "400 Bad Request" in result.words, result.output
-    else:
-        assert message in result.words, result.output

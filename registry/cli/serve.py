@@ -12,7 +12,11 @@ def serve() -> None:
     """Serve the registry; docs/settings.md lists the settings."""
     settings = Settings()
     configure_logs(settings.log_format)
-    app = create_app(lambda: open_services(settings), hop_seconds=settings.wait_seconds)
+    app = create_app(
+        lambda: open_services(settings),
+        hop_seconds=settings.wait_seconds,
+        access_log=settings.access_log,
+    )
     uvicorn.run(
         app,
         host=settings.host,

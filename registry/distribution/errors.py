@@ -1,15 +1,17 @@
 """How errors are told to container engines: one table for every error there is.
 
 Engines show the ``message`` of the first error, and only some of them for some statuses
-(notes/clients-measured.md, section 3):
+(docs/clients.md, section 3):
 
 * 404 with MANIFEST_UNKNOWN is shown by docker, podman and skopeo, which ask only once.
-* containerd hides the text of any 404 and takes an error of HEAD as final, but goes on with GET
-  after 405, and newer versions show the text of a 400. So it gets those for images that cannot be
-  made. A repository that does not exist stays 404, or it would not ask the next mirror.
+* containerd hides the text of any 404. From 2.0 on it shows the text of a 403, if HEAD and GET both
+  answer that (core/remotes/docker/resolver.go, ``withGETErrorBody``); older ones show no text, but
+  the status of a GET, which they make after a HEAD answered 405. So it gets those for images that
+  cannot be made. A repository that does not exist stays 404, or it would not ask the next mirror.
 * Nobody shows the text of a 5xx.
 """
 
+import re
 from typing import Final
 
 from builder import errors as builder_errors
@@ -23,6 +25,9 @@ READ_METHODS: Final = "GET, HEAD"
 
 #: When a build or a channel is worth asking for again.
 _RETRY_SECONDS: Final = 10
+
+#: The major version of a containerd, also of the one that docker has inside from 29 on.
+_CONTAINERD: Final = re.compile(r"(?:^|\s)containerd(?:-client)?/v?([0-9]{1,6})\b")
 
 _UNMADE: Final = (404, "MANIFEST_UNKNOWN")
 
@@ -79,7 +84,10 @@ def error_answer(
     status, code = status_and_code(type(error))
     lines: HeaderLines = []
     is_unmade = isinstance(error, BuilderError) and not isinstance(error, InvalidDigest)
-    if is_unmade and headers.get("user-agent", "").startswith("containerd/"):
+    containerd = _CONTAINERD.search(headers.get("user-agent", "")) if is_unmade else None
+    if containerd is not None and int(containerd[1]) >= 2:
+        status = 403
+    elif containerd is not None:
         status = 405 if method == "HEAD" else 400
     elif isinstance(error, errors.StillBuilding) and method == "HEAD":
         status = 405  # which makes containerd go on with GET; docker does so anyway

@@ -10,9 +10,9 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Final, Protocol, Self
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from registry.web.gone import wait_until_gone
+from registry.web.gone import ClientGone, wait_until_gone
 
 #: Header lines, as ASGI has them: names in lower case.
 HeaderLines = list[tuple[bytes, bytes]]
@@ -89,25 +89,46 @@ class StreamAnswer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it; stop reading when the client has gone."""
         headers = [*self.headers, (b"content-length", b"%d" % self.size_bytes)]
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        start: Message = {
+            "type": "http.response.start",
+            "status": self.status,
+            "headers": headers,
+        }
         if self.body is None:
+            await send(start)
             await send({"type": "http.response.body", "body": b""})
             return
-        # Servers swallow what is sent to a client that has gone: 10 GB would be read for nobody.
+        # Most servers swallow what is sent to a client that has gone: without this watcher,
+        # 10 GB would be read for nobody.
         gone = asyncio.create_task(wait_until_gone(receive))
         try:
-            async with aclosing(self.body):
-                async for piece in self.body:
-                    if gone.done():
-                        return
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
-                    # With a fast client and a file in memory nothing above waits: others would.
-                    await asyncio.sleep(0)
-            await send({"type": "http.response.body", "body": b""})
-        except OSError:  # what ASGI servers of spec version 2.4 raise when the client has gone
-            if not gone.done():
-                raise
+            async with aclosing(self.body) as pieces:
+                with suppress(ClientGone):
+                    await _send_pieces(start, pieces, send, gone)
         finally:
             gone.cancel()
             with suppress(asyncio.CancelledError):
                 await gone
+
+
+async def _send_pieces(start: Message, pieces: Body, send: Send, gone: asyncio.Task[None]) -> None:
+    """Send a whole answer.
+
+    Raises:
+        ClientGone: Its reader left; what reading raises comes through as it is.
+    """
+
+    async def deliver(message: Message) -> None:
+        try:
+            await send(message)
+        except OSError as exc:  # other servers tell by this that the client has gone (ASGI 2.4)
+            raise ClientGone from exc
+
+    await deliver(start)
+    async for piece in pieces:
+        if gone.done():
+            raise ClientGone
+        await deliver({"type": "http.response.body", "body": piece, "more_body": True})
+        # With a fast client and a file in memory nothing above waits: others would.
+        await asyncio.sleep(0)
+    await deliver({"type": "http.response.body", "body": b""})

@@ -9,6 +9,7 @@ import pytest
 import rattler
 
 from conformance.channel.index import index_channel, write_repodata
+from conformance.channel.server import ChannelServer
 from conformance.channel.writer import Entry, Package, package_bytes, write_package
 
 NEW_YEAR_2024_MS = 1_704_067_200_000
@@ -74,8 +75,6 @@ def test_every_shard_has_the_hash_that_its_name_says(channel: Path, tmp_path: Pa
     # What is left can be solved with the shards only.
     for path in sharded.glob("*/repodata.json*"):
         path.unlink()
-    from conformance.channel.server import ChannelServer
-
     with ChannelServer(sharded) as server:
         assert solve_url(server.url, tmp_path) == {"user": "1.0", "tiny": "2.0"}
 

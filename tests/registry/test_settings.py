@@ -19,7 +19,7 @@ def test_the_documented_defaults_are_the_real_ones() -> None:
     for name, field in Settings.model_fields.items():
         entry = text.split(f"### `PULLFORGE_{name.upper()}`")[1].split("###")[0]
         if isinstance(field.default, int | float | str):
-            default = f"{field.default:g}" if isinstance(field.default, float) else field.default
+            default = _written(field.default)
             assert f"efault `{default}`" in " ".join(entry.split()), name
 
 
@@ -39,3 +39,10 @@ def test_a_channel_needs_an_address_that_can_be_fetched(monkeypatch: pytest.Monk
     monkeypatch.setenv("PULLFORGE_CHANNELS", '{"conda-forge": "conda-forge"}')
     with pytest.raises(ValidationError, match="needs an http, https or file URL"):
         Settings()
+
+
+def _written(value: float | str) -> str:
+    """Return a value as one writes it in the environment."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)

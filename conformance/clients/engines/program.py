@@ -129,7 +129,7 @@ class Daemon:
             self._process.wait()
             self._process = None
 
-    def log_end(self, size_bytes: int = 20_000) -> str:
+    def log_end(self, size_bytes: int = 6000) -> str:
         """Return the end of what it printed."""
         return self.log.read_bytes()[-size_bytes:].decode(errors="replace")
 

@@ -79,8 +79,11 @@ def test_a_layer_has_the_listing_that_was_agreed_upon(tmp_path: Path) -> None:
 
 def test_the_record_of_a_package_is_what_was_agreed_upon(tmp_path: Path) -> None:
     layer = assemble_packages(tmp_path, DEMO, MODULES)
-    _golden("demo-1.0-h0_0.json", layer.text("conda-meta/demo-1.0-h0_0.json"))
-    _golden("modules-2.0-pyh_0.json", layer.text("conda-meta/modules-2.0-pyh_0.json"))
+    for name in ("demo-1.0-h0_0.json", "modules-2.0-pyh_0.json"):
+        text = layer.text(f"conda-meta/{name}")
+        readable = json.dumps(json.loads(text), indent=2) + "\n"
+        assert list(json.loads(text)) == sorted(json.loads(text))
+        _golden(name, readable)
 
 
 def test_both_encodings_have_the_same_tar(tmp_path: Path) -> None:
@@ -192,6 +195,19 @@ def test_hard_links_with_different_prefixes_are_different_files(tmp_path: Path) 
     assert layer.text("a") == "prefix=/opt/conda\n"
     assert layer.content["opt/conda/b"] == text
     assert layer.members["opt/conda/c"].linkname == "opt/conda/a"
+
+
+def test_an_entry_point_replaces_a_script_of_its_name(tmp_path: Path) -> None:
+    package = Package(
+        "p",
+        "1.0",
+        noarch="python",
+        entry_points=("tool = first:main", "tool = second:main"),
+        entries=[Entry("python-scripts/tool", b"#!python\n")],
+    )
+    layer = assemble_packages(tmp_path, package)
+    assert layer.below_prefix() == ["bin/tool"]
+    assert "from second import main" in layer.text("bin/tool")
 
 
 def test_two_packages_of_a_layer_with_one_path_are_refused(tmp_path: Path) -> None:

@@ -64,3 +64,13 @@ def test_packages_for_one_python_keep_the_bytecode_they_have(
     )
     layer = _assemble(tmp_path, python_prefix, host_python, package)
     assert layer.content[f"opt/conda/{SITE}/__pycache__/m.cpython-311.pyc"] == b"pyc"
+
+
+def test_modules_that_bring_their_bytecode_keep_it(
+    tmp_path: Path, python_prefix: Path, host_python: PythonTarget
+) -> None:
+    name = "__pycache__/m.cpython-311.pyc"
+    entries = [Entry("site-packages/m.py"), Entry(f"site-packages/{name}", b"pyc")]
+    package = Package("demo", "1.0", noarch="python", entries=entries)
+    layer = _assemble(tmp_path, python_prefix, host_python, package)
+    assert layer.content[f"opt/conda/{SITE}/{name}"] == b"pyc"

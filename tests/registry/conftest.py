@@ -1,0 +1,36 @@
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from registry.storage.filesystem import FilesystemStore
+from tests.registry.asgi import Client, open_client
+from tests.registry.fakes import FakePulls, House
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[FilesystemStore]:
+    store = FilesystemStore(tmp_path / "store")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def house(store: FilesystemStore) -> House:
+    return House(store)
+
+
+@pytest.fixture
+def pulls(house: House) -> FakePulls:
+    return house.pulls
+
+
+@pytest.fixture
+async def client(house: House, anyio_backend: str) -> AsyncIterator[Client]:
+    async with open_client(house.app()) as client:
+        yield client

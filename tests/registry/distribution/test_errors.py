@@ -1,0 +1,80 @@
+from collections.abc import Iterator
+
+import pytest
+
+from builder.errors import BuilderError, ChannelUnavailable, Unsatisfiable
+from builder.ports import Progress
+from registry.distribution.errors import ERRORS, error_answer, status_and_code
+from registry.errors import NameUnknown, RangeInvalid, RegistryError, StillBuilding, Unsupported
+
+CONTAINERD = "containerd/1.6.20"
+
+
+def family(root: type[Exception]) -> Iterator[type[Exception]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from family(child)
+
+
+@pytest.mark.parametrize(
+    "kind", [*family(BuilderError), *family(RegistryError)], ids=lambda kind: kind.__name__
+)
+def test_every_error_is_in_the_table(kind: type[Exception]) -> None:
+    """Errors that a module keeps to itself, as the solver does, count as their base."""
+    is_public = kind.__module__ in {"builder.errors", "registry.errors"}
+    assert kind in ERRORS or not is_public
+    assert status_and_code(kind)[0] < 500 or kind is RegistryError
+
+
+def test_nothing_else_is_in_the_table() -> None:
+    assert set(ERRORS) <= {*family(BuilderError), *family(RegistryError)}
+
+
+def test_an_error_of_a_pull_is_shown_by_docker() -> None:
+    for kind in family(BuilderError):
+        if kind.__name__ != "InvalidDigest":
+            assert status_and_code(kind) == (404, "MANIFEST_UNKNOWN")
+
+
+def lines_of(error: BuilderError | RegistryError, method: str, agent: str) -> dict[str, str]:
+    answer = error_answer(error, method=method, headers={"user-agent": agent})
+    lines = {name.decode(): value.decode() for name, value in answer.headers}
+    return {"status": str(answer.status), **lines}
+
+
+@pytest.mark.parametrize(
+    ("error", "method", "agent", "expected"),
+    [
+        (Unsatisfiable("x"), "GET", "docker/20.10", {"status": "404"}),
+        (Unsatisfiable("x"), "HEAD", "docker/20.10", {"status": "404"}),
+        (Unsatisfiable("x"), "GET", CONTAINERD, {"status": "400"}),
+        (Unsatisfiable("x"), "HEAD", CONTAINERD, {"status": "405", "allow": "GET"}),
+        (Unsatisfiable("x"), "GET", "containerd/v2.4.2", {"status": "403"}),
+        (Unsatisfiable("x"), "HEAD", "containerd/v2.4.2", {"status": "403"}),
+        (Unsatisfiable("x"), "GET", "docker/29.0.0 containerd-client/2.1", {"status": "403"}),
+        (NameUnknown("x"), "GET", "containerd/v2.4.2", {"status": "404"}),
+        (ChannelUnavailable("x"), "GET", "", {"status": "404", "retry-after": "10"}),
+        (ChannelUnavailable("x"), "GET", CONTAINERD, {"status": "400", "retry-after": "10"}),
+        (
+            ChannelUnavailable("x"),
+            "HEAD",
+            CONTAINERD,
+            {"status": "405", "retry-after": "10", "allow": "GET"},
+        ),
+        (NameUnknown("x"), "HEAD", CONTAINERD, {"status": "404"}),
+        (Unsupported("x"), "PUT", CONTAINERD, {"status": "405", "allow": "GET, HEAD"}),
+        (RangeInvalid(10), "GET", "", {"status": "416", "content-range": "bytes */10"}),
+        (StillBuilding(Progress("solve")), "GET", "", {"status": "429", "retry-after": "10"}),
+        (
+            StillBuilding(Progress("solve")),
+            "HEAD",
+            "",
+            {"status": "405", "retry-after": "10", "allow": "GET"},
+        ),
+    ],
+)
+def test_each_engine_is_told_so_that_it_shows_it(
+    error: BuilderError | RegistryError, method: str, agent: str, expected: dict[str, str]
+) -> None:
+    always = {"content-type": "application/json", "cache-control": "no-store"}
+    assert lines_of(error, method, agent) == {**always, **expected}

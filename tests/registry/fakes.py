@@ -1,0 +1,114 @@
+"""A service over a real store, with pulls that do as they are told."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+
+from builder.image import Flavour
+from builder.oci.digest import Digest, digest_of
+from builder.oci.models import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
+from builder.ports import Progress
+from registry.app import create_app
+from registry.content.blobs import Blobs, blob_key
+from registry.content.manifests import Manifest, Manifests
+from registry.errors import NameUnknown, StillBuilding
+from registry.storage.filesystem import FilesystemStore
+from registry.storage.probe import check_store
+from registry.telemetry import Metrics
+from registry.web.services import ReadinessCheck, Services
+
+
+class FakePulls:
+    """Knows the repositories below ``env/``; implements :class:`registry.pulls.Pulls`."""
+
+    def __init__(self, manifests: Manifests) -> None:
+        self._manifests = manifests
+        #: What ``by_tag`` raises, by tag.
+        self.errors: dict[str, Exception] = {}
+        #: How often ``by_tag`` still says that it is building, by tag.
+        self.rounds: dict[str, int] = {}
+        #: While this is clear, ``by_tag`` of the tag ``hangs`` waits.
+        self.released = asyncio.Event()
+        #: How many calls wait now, and whether that are ``expected``.
+        self.waiting = 0
+        self.expected = 0
+        self.all_wait = asyncio.Event()
+        self.known_tags: tuple[str, ...] = ()
+        self.held: set[Digest] = set()
+        self.timeouts: set[float] = set()
+
+    def is_generated(self, repository: str) -> bool:
+        return repository.startswith("env/")
+
+    async def by_tag(
+        self, repository: str, tag: str, flavour: Flavour, *, index: bool, timeout_seconds: float
+    ) -> Manifest:
+        self.timeouts.add(timeout_seconds)
+        if tag in self.errors:
+            raise self.errors[tag]
+        if self.rounds.get(tag, 0) > 0:
+            self.rounds[tag] -= 1
+            raise StillBuilding(Progress("download", 3, 35))
+        if tag == "hangs":
+            await self._hang()
+        return await self._manifests.put(manifest_data(repository, flavour, index=index))
+
+    async def tags(self, repository: str) -> tuple[str, ...]:
+        if not self.known_tags:
+            raise NameUnknown(f"'{repository}' was never pulled")
+        return self.known_tags
+
+    async def holds(self, repository: str, digest: Digest) -> bool:
+        return self.is_generated(repository) or digest in self.held
+
+    async def _hang(self) -> None:
+        self.waiting += 1
+        if self.waiting == self.expected:
+            self.all_wait.set()
+        try:
+            await self.released.wait()
+        finally:
+            self.waiting -= 1
+
+
+class House:
+    """Everything a request is answered from."""
+
+    def __init__(self, store: FilesystemStore) -> None:
+        self.store = store
+        self.manifests = Manifests(store)
+        self.blobs = Blobs(store)
+        self.pulls = FakePulls(self.manifests)
+        self.metrics = Metrics()
+        self.checks: dict[str, ReadinessCheck] = {"store": lambda: check_store(store)}
+        #: How often the services were opened, and how often closed.
+        self.opened = self.closed = 0
+
+    def app(self, *, hop_seconds: float = 19, access_log: bool = True) -> Starlette:
+        return create_app(self._open, hop_seconds=hop_seconds, access_log=access_log)
+
+    async def put_blob(self, data: bytes) -> Digest:
+        digest = digest_of(data)
+        await self.store.write(blob_key(digest), data)
+        return digest
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[Services]:
+        self.opened += 1
+        yield Services(self.pulls, self.manifests, self.blobs, self.metrics, self.checks)
+        self.closed += 1
+
+
+def manifest_data(repository: str, flavour: Flavour, *, index: bool) -> bytes:
+    """Return a document that tells what was asked for."""
+    is_docker = flavour == "docker-gzip"
+    media_type = (
+        (DOCKER_LIST if index else DOCKER_MANIFEST)
+        if is_docker
+        else (OCI_INDEX if index else OCI_MANIFEST)
+    )
+    about = {"repository": repository, "flavour": flavour}
+    return json.dumps({"schemaVersion": 2, "mediaType": media_type, "annotations": about}).encode()

@@ -1,0 +1,63 @@
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from registry.telemetry import configure_logs
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers = handlers
+    root.setLevel(level)
+
+
+def test_a_line_is_one_json_object() -> None:
+    file = io.StringIO()
+    configure_logs("json", file=file)
+    log = structlog.get_logger()
+    with structlog.contextvars.bound_contextvars(request_id="r1"):
+        log.info("built image", key="abc", note="two\nlines")
+        log.debug("not written")
+    line = json.loads(file.getvalue())
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "event": "built image",
+        "level": "info",
+        "key": "abc",
+        "note": "two\nlines",
+        "request_id": "r1",
+    }
+
+
+def test_an_exception_stays_on_its_line() -> None:
+    file = io.StringIO()
+    configure_logs("json", file=file)
+    structlog.get_logger().error("failed to build", exc_info=ValueError("broken"))
+    (text,) = file.getvalue().splitlines()
+    assert "ValueError: broken" in json.loads(text)["exception"]
+
+
+def test_warnings_of_libraries_have_the_same_form() -> None:
+    file = io.StringIO()
+    configure_logs("json", file=file)
+    logging.getLogger("some.library").warning("connection %s lost", 7)
+    logging.getLogger("some.library").info("not written")
+    line = json.loads(file.getvalue())
+    assert line["event"] == "connection 7 lost"
+    assert line["level"] == "warning"
+
+
+def test_people_get_words() -> None:
+    file = io.StringIO()
+    configure_logs("console", file=file)
+    structlog.get_logger().info("built image", key="abc")
+    assert "built image" in file.getvalue()
+    assert not file.getvalue().startswith("{")
