@@ -49,16 +49,7 @@ def resolve_conflicts(
         for record in records
         for path, target in installed[record.sha256].links.items()
     }
-    directories = {
-        directory
-        for record in records
-        for directory in _directories(installed[record.sha256].paths)
-    }
-    moved: dict[str, str] = {}
-    for path in sorted(directories & links.keys()):
-        destination = _destination(path, links)
-        if destination is not None:
-            moved[path] = destination
+    moved = _moved_directories([installed[record.sha256].paths for record in records], links)
     owners: dict[str, int] = {}
     final: list[list[tuple[str, str]]] = []
     for position, record in enumerate(records):
@@ -81,9 +72,37 @@ def _layer_package(
     moved: Mapping[str, str],
 ) -> LayerPackage:
     omit = sorted(path for path, target in pairs if owners[target] != position or target in inner)
-    own = _directories([path for path, _ in pairs]) if moved else set()
-    redirects = sorted((path, target) for path, target in moved.items() if path in own)
-    return LayerPackage(record, tuple(omit), tuple(redirects))
+    redirects = _followed([path for path, _ in pairs], moved) if moved else {}
+    return LayerPackage(record, tuple(omit), tuple(sorted(redirects.items())))
+
+
+def _moved_directories(paths: Iterable[Iterable[str]], links: Mapping[str, str]) -> dict[str, str]:
+    """Return every directory of the packages that is a symlink of one, with where it leads to.
+
+    Where one leads to may lie below another, so the search goes on until nothing new is found.
+    """
+    moved: dict[str, str] = {}
+    wanted = {directory for some in paths for directory in _directories(some)} & links.keys()
+    while wanted:
+        found: set[str] = set()
+        for path in sorted(wanted):
+            destination = _destination(path, links)
+            if destination is not None:
+                moved[path] = destination
+                found |= _directories([f"{destination}/."])
+        wanted = (found & links.keys()) - moved.keys()
+    return moved
+
+
+def _followed(paths: Iterable[str], moved: Mapping[str, str]) -> dict[str, str]:
+    """Return the moved directories above ``paths``, and above where those lead to."""
+    followed: dict[str, str] = {}
+    wanted = _directories(paths) & moved.keys()
+    while wanted:
+        followed |= {path: moved[path] for path in wanted}
+        above = _directories(f"{moved[path]}/." for path in wanted)
+        wanted = (above & moved.keys()) - followed.keys()
+    return followed
 
 
 def _directories(paths: Iterable[str]) -> set[str]:

@@ -22,6 +22,7 @@
     │   └── UnsupportedPackage
     ├── BytecodeError
     ├── WorkerLost
+    ├── StoreUnavailable
     └── BaseImageError
         └── BaseImageUnavailable
 
@@ -149,6 +150,12 @@ class BytecodeError(BuilderError):
 
 class WorkerLost(BuilderError):
     """A process that assembled a layer ended before its time."""
+
+    transient = True
+
+
+class StoreUnavailable(BuilderError):
+    """The store does not answer, or has no room left."""
 
     transient = True
 

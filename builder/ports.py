@@ -58,11 +58,23 @@ class BuildMetrics(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class StoreEntry:
+    """One thing in a store."""
+
+    key: str
+    size_bytes: int
+    #: When it was put there, in seconds since 1970, by the store's clock.
+    modified: float
+
+
 class Store(Protocol):
     """Keeps bytes under keys such as ``blobs/sha256/e3/e3b0…``; the same on disk and in S3.
 
     A key is one or more segments joined by ``/``; no segment is empty, ``.`` or ``..``.
-    What was put is seen by every reader at once and whole, or not at all.
+    What was put is seen by every reader at once and whole, or not at all. Every method raises
+    :class:`builder.errors.StoreUnavailable` when the store cannot be reached or is full; nothing
+    is left half written then, and the same call may be made again.
     """
 
     async def size(self, key: str) -> int | None:
@@ -103,8 +115,8 @@ class Store(Protocol):
         """Remove ``key``; harmless when there is nothing."""
         ...
 
-    def keys(self, prefix: str) -> AsyncIterator[str]:
-        """Yield every key that starts with ``prefix``, sorted."""
+    def entries(self, prefix: str) -> "AsyncIterator[StoreEntry]":
+        """Yield what there is under every key that starts with ``prefix``, sorted by key."""
         ...
 
 

@@ -152,7 +152,7 @@ class ImagePulls:
     async def tags(self, repository: str) -> tuple[str, ...]:
         """Return the tags that were pulled; see :meth:`Pulls.tags`."""
         prefix = tags_prefix(repository)
-        found = [key async for key in self._store.keys(prefix)]
+        found = [entry.key async for entry in self._store.entries(prefix)]
         if not found or not self.is_generated(repository):
             raise NameUnknown(f"no image '{repository}' has been pulled from this server yet")
         return tuple(sorted(key.removeprefix(prefix).removesuffix(".json") for key in found))

@@ -40,11 +40,6 @@ def runner(request: pytest.FixtureRequest, engines: Engines) -> Runner:
 @pytest.fixture(scope="session")
 def paths() -> ChannelPaths:
     """Return the channel's directory and the base image's layout."""
-    import os  # TEMPORARY
-
-    if os.environ.get("PF_CHANNEL"):
-        root = Path(os.environ["PF_CHANNEL"])
-        return ChannelPaths(root / "channel", root / "base")
     return ensure("full")
 
 

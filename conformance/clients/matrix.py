@@ -15,24 +15,27 @@ from conformance.clients.engines import (
     EngineMissing,
     Podman,
     Skopeo,
+    containerd,
+    docker,
 )
-from conformance.clients.engines.containerd import CURRENT
 
+DOCKER_29: Final = "docker-29"
 CONTAINERD_1_6: Final = "containerd-1.6"
 CONTAINERD_2: Final = "containerd-2"
 
 #: How each client is made.
 FACTORIES: Final[dict[str, Callable[[], Client]]] = {
     "docker": Docker,
+    DOCKER_29: lambda: Docker(DOCKER_29, [docker.CURRENT, containerd.CURRENT]),
     "podman": Podman,
     "skopeo": Skopeo,
     CONTAINERD_1_6: lambda: Containerd(CONTAINERD_1_6),
-    CONTAINERD_2: lambda: Containerd(CONTAINERD_2, CURRENT),
+    CONTAINERD_2: lambda: Containerd(CONTAINERD_2, containerd.CURRENT),
     "crane": Crane,
 }
 
 #: Those that run what they pulled.
-RUNNERS: Final = ("docker", "podman", CONTAINERD_1_6, CONTAINERD_2)
+RUNNERS: Final = ("docker", DOCKER_29, "podman", CONTAINERD_1_6, CONTAINERD_2)
 
 
 def every(names: Iterable[str] = FACTORIES) -> list[object]:

@@ -15,6 +15,7 @@ SLOWNESS_SECONDS = 100
 
 @pytest.mark.timeout(900)
 @pytest.mark.engine("docker")
+@pytest.mark.engine("docker-29")
 @pytest.mark.engine("podman")
 @pytest.mark.engine("skopeo")
 @pytest.mark.engine("containerd-1.6")

@@ -10,7 +10,7 @@ import pytest
 from conformance.clients import inside
 from conformance.clients.engines import Docker, Podman, Runner
 from conformance.clients.images import LARGE, SIMPLE, SPECIAL
-from conformance.clients.matrix import CONTAINERD_2, RUNNERS, Engines, every
+from conformance.clients.matrix import CONTAINERD_2, DOCKER_29, RUNNERS, Engines, every
 from conformance.clients.server import Server
 
 pytestmark = pytest.mark.timeout(1200)
@@ -90,7 +90,9 @@ def test_entry_points_of_packages_are_commands(runner: Runner, server: Server) -
     )
 
 
-@pytest.mark.parametrize("runner", every(("docker", "podman", CONTAINERD_2)), indirect=True)
+@pytest.mark.parametrize(
+    "runner", every(("docker", DOCKER_29, "podman", CONTAINERD_2)), indirect=True
+)
 def test_environment_works_read_only_and_for_any_user(runner: Runner, server: Server) -> None:
     """As Kubernetes runs it with ``runAsNonRoot`` and ``readOnlyRootFilesystem``.
 
@@ -102,7 +104,7 @@ def test_environment_works_read_only_and_for_any_user(runner: Runner, server: Se
     assert output.split() == ["12345", "3"]
 
 
-@pytest.mark.parametrize("runner", every(("docker", "podman")), indirect=True)
+@pytest.mark.parametrize("runner", every(("docker", DOCKER_29, "podman")), indirect=True)
 def test_image_sets_what_activation_exports(runner: Runner, server: Server) -> None:
     """There is no shell that would run ``activate.d``."""
     assert isinstance(runner, Docker | Podman)

@@ -66,6 +66,7 @@ ERRORS: Final[dict[type[Exception], tuple[int, str]]] = {
     builder_errors.UnsupportedPackage: _UNMADE,
     builder_errors.BytecodeError: _UNMADE,
     builder_errors.WorkerLost: _UNMADE,
+    builder_errors.StoreUnavailable: _UNMADE,
     builder_errors.BaseImageError: _UNMADE,
     builder_errors.BaseImageUnavailable: _UNMADE,
 }

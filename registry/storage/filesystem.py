@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
 
+from builder.ports import StoreEntry
 from registry.storage.keys import checked_key, checked_prefix
 from registry.storage.reading import open_reader
 from registry.storage.scratch import Scratch
@@ -102,13 +103,13 @@ class FilesystemStore:
         path = self._path(key)
         await self._run(lambda: _delete(path))
 
-    async def keys(self, prefix: str) -> AsyncIterator[str]:
-        """Yield every key that starts with ``prefix``, sorted."""
+    async def entries(self, prefix: str) -> AsyncIterator[StoreEntry]:
+        """Yield what there is under every key that starts with ``prefix``, sorted by key."""
         folder, _, _ = checked_prefix(prefix).rpartition("/")
         found = _walk(self._root / folder, f"{folder}/" if folder else "", prefix)
         while batch := await self._run(lambda: list(islice(found, _BATCH))):
-            for key in batch:
-                yield key
+            for entry in batch:
+                yield entry
 
     def _path(self, key: str) -> Path:
         return self._root / checked_key(key)
@@ -183,8 +184,8 @@ def _delete(path: Path) -> None:
         path.unlink()
 
 
-def _walk(directory: Path, base: str, prefix: str) -> Iterator[str]:
-    """Yield the keys below ``directory`` (whose own key is ``base``), sorted as strings.
+def _walk(directory: Path, base: str, prefix: str) -> Iterator[StoreEntry]:
+    """Yield what lies below ``directory`` (whose own key is ``base``), sorted by key as strings.
 
     A directory sorts as if its name ended in ``/``, since its keys do: ``a.b`` is before ``a/b``.
     """
@@ -201,4 +202,6 @@ def _walk(directory: Path, base: str, prefix: str) -> Iterator[str]:
         if name.endswith("/") and (key.startswith(prefix) or prefix.startswith(key)):
             yield from _walk(directory / name, key, prefix)
         elif not name.endswith("/") and key.startswith(prefix):
-            yield key
+            with suppress(FileNotFoundError):  # deleted since the directory was read
+                found = (directory / name).stat()
+                yield StoreEntry(key, found.st_size, found.st_mtime)

@@ -61,3 +61,15 @@ def test_a_symlink_that_leaves_the_prefix_moves_nothing() -> None:
 def test_a_file_gives_way_to_a_directory_of_the_same_name() -> None:
     resolved = resolve(InstalledPaths(["share/x"]), InstalledPaths(["share/x/y"]))
     assert resolved[0].omit == ("share/x",)
+
+
+def test_a_symlink_that_leads_below_another_symlink_takes_both_along() -> None:
+    resolved = resolve(
+        InstalledPaths(["a", "b", "real/c/x"], {"a": "b/c", "b": "real"}), InstalledPaths(["a/y"])
+    )
+    assert resolved[1].redirects == (("a", "b/c"), ("b", "real"))
+
+
+def test_symlinks_that_lead_below_each_other_in_a_circle_are_refused() -> None:
+    with pytest.raises(UnsupportedPackage, match="circle"):
+        resolve(InstalledPaths(["a", "b"], {"a": "b/c", "b": "a/d"}), InstalledPaths(["a/y"]))

@@ -41,7 +41,7 @@ async def read_stream(store: Store, key: str, start: int = 0, stop: int | None =
 
 
 async def list_keys(store: Store, prefix: str) -> list[str]:
-    return [key async for key in store.keys(prefix)]
+    return [entry.key async for entry in store.entries(prefix)]
 
 
 @pytest.mark.anyio

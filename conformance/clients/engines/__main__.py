@@ -1,11 +1,11 @@
 """Builds the clients that come from Go modules, so that no test has to wait for it."""
 
-from conformance.clients.engines import containerd, crane
+from conformance.clients.engines import containerd, crane, docker
 
 
 def main() -> None:
     """Build what is not there yet and say where it is."""
-    for program in (containerd.CURRENT, crane.PROGRAM):
+    for program in (containerd.CURRENT, crane.PROGRAM, docker.CURRENT):
         print(program.directory())
 
 

@@ -1,30 +1,55 @@
 """Docker, with a daemon of its own."""
 
+import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from conformance.clients.engines.client import PULL_TIMEOUT_SECONDS, PullResult, RunFailed
+from conformance.clients.engines.go_program import GoProgram
 from conformance.clients.engines.home import make_home, remove_home, require
 from conformance.clients.engines.program import Daemon, Outcome, run
+
+#: The daemon of Docker 29, from the module's newest tag. It says its version in ``User-Agent``.
+CURRENT: Final = GoProgram(
+    "dockerd",
+    "github.com/moby/moby/v2",
+    "v2.0.0-beta.24",
+    ("cmd/dockerd",),
+    ("exclude_graphdriver_btrfs",),
+    ("github.com/moby/moby/v2/dockerversion.Version=29.0.0",),
+)
 
 
 class Docker:
     """A ``dockerd`` without network, and the ``docker`` command that talks to it."""
 
-    name = "docker"
+    def __init__(self, name: str = "docker", programs: Sequence[GoProgram] = ()) -> None:
+        """Prepare an engine.
 
-    def __init__(self) -> None:
+        Args:
+            name: What tests call it.
+            programs: The daemon and the containerd it starts; else those of the system.
+        """
+        self.name = name
+        self._programs = programs
         self._home = Path()
         self._daemon: Daemon | None = None
 
     def __enter__(self) -> Self:
         """Start the daemon."""
-        require(["dockerd", "docker"])
+        directories = [str(program.directory()) for program in self._programs]
+        path = ":".join([*directories, os.environ.get("PATH", os.defpath)])
+        require(["dockerd", "docker", "containerd", "runc"], path)
         self._home = home = make_home("docker")
         (home / "config").mkdir()
-        # Instead of /etc/docker/daemon.json, whose settings could contradict the flags.
-        (home / "daemon.json").write_text("{}", encoding="utf-8")
+        # Instead of /etc/docker/daemon.json, whose settings could contradict the flags. The runc of
+        # Debian 12 knows no time namespaces, which newer daemons take for given.
+        settings = {"features": {"time-namespaces": False}} if self._programs else {}
+        (home / "daemon.json").write_text(json.dumps(settings), encoding="utf-8")
         argv = [
+            "env",
             "dockerd",
             f"--config-file={home / 'daemon.json'}",
             "--insecure-registry=127.0.0.0/8",
@@ -36,7 +61,7 @@ class Docker:
             "--iptables=false",
             "--ip6tables=false",
         ]
-        self._daemon = Daemon(argv, home / "dockerd.log", {})
+        self._daemon = Daemon(argv, home / "dockerd.log", {"PATH": path})
         self._daemon.start(lambda: self._docker("version", timeout_seconds=10).returncode == 0)
         return self
 

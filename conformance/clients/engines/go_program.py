@@ -32,6 +32,8 @@ class GoProgram:
     #: Directories of the module, each a command.
     commands: tuple[str, ...]
     tags: tuple[str, ...] = ()
+    #: Variables to set when linking, e.g. ``("main.version=1.0",)``.
+    variables: tuple[str, ...] = ()
 
     def directory(self) -> Path:
         """Return the directory with the commands, building them when it is not there yet.
@@ -55,7 +57,12 @@ class GoProgram:
             packages = [f"{self.module}/{command}@{self.version}" for command in self.commands]
             # Without cgo no C headers are needed, and the programs run on any Linux.
             env = {"GOBIN": str(binaries), "CGO_ENABLED": "0", "GOFLAGS": ""}
-            argv = [str(go), "install", "-trimpath", f"-tags={','.join(self.tags)}", *packages]
+            options = [
+                "-trimpath",
+                f"-tags={','.join(self.tags)}",
+                f"-ldflags={' '.join(f'-X {variable}' for variable in self.variables)}",
+            ]
+            argv = [str(go), "install", *options, *packages]
             outcome = run(argv, env=env, timeout_seconds=BUILD_TIMEOUT_SECONDS)
             if outcome.returncode:
                 raise EngineMissing(f"{self.name} {self.version} was not built: {outcome.output}")
