@@ -9,6 +9,7 @@
     solves/<aa>/<spec digest>.json             spec → key of a lock, when
     locks/<key>.yml                            the lock: the only thing that must be backed up
     images/<key>.<flavour>.json                lock → documents of its image
+    origins/<aa>/<digest>.json                 blob → lock and flavour it can be made from again
     repositories/<name>/_tags/<tag>.json       tag → what was pulled by it
 
 ``<aa>`` is the first two digits of what follows: no directory gets more than a 256th of the files.
@@ -58,6 +59,11 @@ def lock_key(build: str) -> str:
 def image_key(build: str, flavour: str) -> str:
     """Return where it is written which documents the image of a lock has."""
     return f"images/{build}.{flavour}.json"
+
+
+def origin_key(digest: Digest) -> str:
+    """Return where it is written which lock and flavour a blob can be made from again."""
+    return f"origins/{_spread(hex_of(digest))}.json"
 
 
 def tags_prefix(repository: str) -> str:

@@ -15,7 +15,7 @@ import datetime
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from builder.errors import BuilderError
 from builder.flight import SingleFlight
@@ -35,6 +35,8 @@ __all__ = ["Flavour", "ImagePulls", "Pulls"]
 #: Repositories below this are made by the server.
 GENERATED: Final = "env/"
 _DAY_SECONDS: Final = 86_400
+
+Result = TypeVar("Result")
 
 
 class PullMetrics(Protocol):
@@ -77,6 +79,18 @@ class Pulls(Protocol):
 
     async def holds(self, repository: str, digest: Digest) -> bool:
         """Tell whether ``digest`` may be read through ``repository``."""
+        ...
+
+    async def restore(self, digest: Digest, *, timeout_seconds: float) -> bool:
+        """Make a blob or manifest again that is gone from the store, which is a cache.
+
+        Returns:
+            ``False`` when it was never part of an image made here.
+
+        Raises:
+            StillBuilding: It took longer than ``timeout_seconds``; ask again.
+            BuilderError: It cannot be built any more.
+        """
         ...
 
 
@@ -130,6 +144,7 @@ class ImagePulls:
         self._answers: Recent[tuple[str, str, Flavour], Answer] = Recent(10_000)
         self._failures: Recent[tuple[str, str], tuple[float, BuilderError]] = Recent(10_000)
         self._flights: SingleFlight[Answer] = SingleFlight()
+        self._restores: SingleFlight[bool] = SingleFlight()
         self._progress = ProgressBoard()
 
     def is_generated(self, repository: str) -> bool:
@@ -161,9 +176,20 @@ class ImagePulls:
         """Tell whether ``digest`` may be read through ``repository``: all made here is public."""
         return self.is_generated(repository)
 
+    async def restore(self, digest: Digest, *, timeout_seconds: float) -> bool:
+        """Make a lost blob or manifest again; see :meth:`Pulls.restore`."""
+        name = f"restore {digest}"
+
+        async def work() -> bool:
+            with self._progress.of(name) as listen:
+                return await self._builds.restore(digest, listen)
+
+        return await self._in_time(self._restores.start(name, work), name, timeout_seconds)
+
     async def close(self) -> None:
         """Stop every pull under way."""
         await self._flights.close()
+        await self._restores.close()
 
     async def _wait(
         self, repository: str, tag: str, flavour: Flavour, timeout_seconds: float
@@ -171,6 +197,11 @@ class ImagePulls:
         """Return the answer of the one task for this reference, if it comes in time."""
         name = _flight(repository, tag, flavour)
         task = self._flights.start(name, lambda: self._find(repository, tag, flavour))
+        return await self._in_time(task, name, timeout_seconds)
+
+    async def _in_time(
+        self, task: asyncio.Task[Result], name: str, timeout_seconds: float
+    ) -> Result:
         done, _ = await asyncio.wait({task}, timeout=timeout_seconds)
         if not done:
             self._metrics.pulled("waiting")
@@ -209,8 +240,9 @@ class ImagePulls:
         try:
             with self._progress.of(_flight(repository, tag, flavour)) as listen:
                 spec = await self._resolver.spec(repository, tag, self._today())
-                solved, lock = await self._builds.solve(spec, listen)
-                image = await self._builds.build(lock, flavour, listen)
+                solved, image = await self._builds.make(
+                    spec, flavour, listen, max_age=self._latest_ttl_seconds
+                )
         except BuilderError as exc:
             self._metrics.pulled("failed")
             ttl = self._error_ttl_seconds / (10 if exc.transient else 1)

@@ -8,11 +8,11 @@ import structlog
 
 from builder.flight import SingleFlight, together
 from builder.image import Flavour
-from builder.keys import blob_key, image_key, lock_key, solve_key
+from builder.keys import blob_key, image_key, lock_key, origin_key, solve_key
 from builder.lock import Lock, from_yaml, to_yaml
 from builder.oci.digest import Digest
-from builder.oci.models import ImageIndex, media_type_of, parse_manifest
-from builder.pipeline import Pipeline
+from builder.oci.models import ImageIndex, ImageManifest, media_type_of, parse, parse_manifest
+from builder.pipeline import BuiltImage, Pipeline
 from builder.ports import ProgressListener, Store, Workers
 from builder.resolver import Resolver
 from builder.spec import EnvironmentSpec, SpecDigest
@@ -66,19 +66,51 @@ class ImageBuilds:
         self._solves: SingleFlight[tuple[Solved, Lock]] = SingleFlight()
         self._builds: SingleFlight[StoredImage] = SingleFlight()
 
-    async def solved(self, digest: SpecDigest) -> Solved | None:
-        """Return what the spec was solved to last, if it was."""
-        data = await self._store.read(solve_key(digest))
-        return Solved(**json.loads(data)) if data is not None else None
+    async def make(
+        self, spec: EnvironmentSpec, flavour: Flavour, listen: ProgressListener, *, max_age: float
+    ) -> tuple[Solved, StoredImage]:
+        """Return what the spec means, solved anew unless that was done lately, and its image.
 
-    async def solve(self, spec: EnvironmentSpec, listen: ProgressListener) -> tuple[Solved, Lock]:
-        """Solve the spec anew and keep the lock.
+        A solve is remembered only when its image could be built: nothing stays of one that fails.
+
+        Args:
+            spec: What is wanted.
+            flavour: Of the image.
+            listen: Is told how far it is.
+            max_age: In seconds; an older solve is not used.
 
         Raises:
-            SolveError: No packages fit, or a channel does not answer.
-            BaseImageError: The base image cannot be found.
+            BuilderError: It cannot be solved or built.
         """
-        return await self._solves.run(spec.digest, lambda: self._solve(spec, listen))
+        known = await self._solved(spec.digest, max_age)
+        if known is not None:
+            solved, lock = known
+        else:
+            solved, lock = await self._solves.run(spec.digest, lambda: self._solve(spec, listen))
+        image = await self.build(lock, flavour, listen)
+        if known is None:
+            data = json.dumps({"key": solved.key, "solved_at": solved.solved_at}).encode()
+            await self._store.write(solve_key(spec.digest), data)
+        return solved, image
+
+    async def restore(self, digest: Digest, listen: ProgressListener) -> bool:
+        """Make a blob or manifest again that is gone from the store, with all of its image.
+
+        Returns:
+            ``False`` when it was never part of an image made here.
+
+        Raises:
+            BuilderError: It cannot be built.
+        """
+        data = await self._store.read(origin_key(digest))
+        if data is None:
+            return False
+        origin = json.loads(data)
+        lock = await self.lock(origin["key"])
+        if lock is None:
+            return False
+        await self.build(lock, origin["flavour"], listen)
+        return True
 
     async def lock(self, key: str) -> Lock | None:
         """Return a kept lock."""
@@ -120,29 +152,50 @@ class ImageBuilds:
         sizes = await together(self._store.size(blob_key(part.digest)) for part in parts)
         return sizes == [part.size for part in parts]
 
+    async def _solved(self, digest: SpecDigest, max_age: float) -> tuple[Solved, Lock] | None:
+        data = await self._store.read(solve_key(digest))
+        if data is None:
+            return None
+        solved = Solved(**json.loads(data))
+        lock = await self.lock(solved.key) if self._now() < solved.solved_at + max_age else None
+        return (solved, lock) if lock is not None else None
+
     async def _solve(self, spec: EnvironmentSpec, listen: ProgressListener) -> tuple[Solved, Lock]:
         started = self._now()
         lock = await self._resolver.lock(spec, listen)
-        solved = Solved(lock.key, self._now())
-        if await self._store.size(lock_key(lock.key)) is None:
-            await self._store.write(lock_key(lock.key), await self._workers.run(to_yaml, lock))
-        await self._store.write(
-            solve_key(spec.digest),
-            json.dumps({"key": solved.key, "solved_at": solved.solved_at}).encode(),
-        )
-        log = structlog.get_logger()
-        log.info("solved", spec=spec.digest, key=lock.key, seconds=round(self._now() - started, 3))
-        return solved, lock
+        seconds = round(self._now() - started, 3)
+        structlog.get_logger().info("solved", spec=spec.digest, key=lock.key, seconds=seconds)
+        return Solved(lock.key, self._now()), lock
 
     async def _build(self, lock: Lock, flavour: Flavour, listen: ProgressListener) -> StoredImage:
         started = self._now()
         image = await self._pipeline.build(lock, flavour, listen)
         seconds = round(self._now() - started, 3)
         structlog.get_logger().info("built", key=lock.key, flavour=flavour, seconds=seconds)
+        if await self._store.size(lock_key(lock.key)) is None:
+            data = await self._workers.run(to_yaml, lock)
+            await self._store.write(lock_key(lock.key), data)
         first = next(iter(image.manifests.values()))
         stored = StoredImage(image.top.digest, first.digest)
+        await together(self._note_origin(one, lock, flavour) for one in _digests(image))
         await self._store.write(
             image_key(lock.key, flavour),
             json.dumps({"top": stored.top, "first": stored.first}).encode(),
         )
         return stored
+
+    async def _note_origin(self, digest: Digest, lock: Lock, flavour: Flavour) -> None:
+        """Write down how to make a blob again; one way is enough, so the first one stays."""
+        if await self._store.size(origin_key(digest)) is None:
+            origin = json.dumps({"key": lock.key, "flavour": flavour}).encode()
+            await self._store.write(origin_key(digest), origin)
+
+
+def _digests(image: BuiltImage) -> list[Digest]:
+    """Return the digest of everything an image consists of, each once, sorted."""
+    found = {image.top.digest}
+    for document in image.manifests.values():
+        manifest = parse(ImageManifest, document.data)
+        found.update(part.digest for part in [manifest.config, *manifest.layers])
+        found.add(document.digest)
+    return sorted(found)

@@ -14,6 +14,7 @@ from builder.errors import BuilderError
 from registry.distribution import handlers
 from registry.distribution.errors import FAILURE, error_answer
 from registry.distribution.handlers import Call
+from registry.distribution.healing import healing
 from registry.distribution.paths import TEMPLATES, Kind, belongs_here, parse_path
 from registry.distribution.waiting import HOP_SECONDS
 from registry.errors import RegistryError, Unsupported
@@ -42,8 +43,10 @@ class Distribution:
         """
         self._handlers: dict[Kind, Handler] = {
             "api": handlers.get_api,
-            "manifest": partial(handlers.get_manifest, hop_seconds=hop_seconds),
-            "blob": handlers.get_blob,
+            "manifest": healing(
+                partial(handlers.get_manifest, hop_seconds=hop_seconds), hop_seconds=hop_seconds
+            ),
+            "blob": healing(handlers.get_blob, hop_seconds=hop_seconds),
             "tags": handlers.list_tags,
             "referrers": handlers.list_referrers,
             "upload": handlers.get_upload,

@@ -9,14 +9,13 @@ that is not ready is sent to the same address again, with a count of how often::
     GET …/manifests/latest?wait=9   ── 19 s ──→ 429 Retry-After, or to HEAD 405: go on with GET
 
 The count only rises and ends at nine, whatever the client writes into it. (Measured with docker,
-podman, skopeo and containerd: notes/clients-measured.md, section 2.)
+podman, skopeo and containerd: docs/clients.md, section 2.)
 """
 
 import re
 from typing import Final
 from urllib.parse import quote
 
-from registry.content.names import TagName
 from registry.errors import StillBuilding
 from registry.web.answer import Answer, header, json_answer
 
@@ -45,11 +44,17 @@ def hops_of(query: bytes) -> int:
     return min(max(counts, default=0), MAX_HOPS)
 
 
-def wait_answer(tag: TagName, query: bytes, error: StillBuilding) -> Answer:
+def wait_answer(reference: str, query: bytes, error: StillBuilding) -> Answer:
     """Return a redirect to the same address, counted.
 
     Its address is relative to the last segment, so that it survives proxies that put something
     before ``/v2``. The body is not empty, since containerd counts bytes as progress.
+
+    Args:
+        reference: The last segment; with ``./`` in front where it has a colon, which would
+            otherwise end the scheme of an absolute address.
+        query: Of the request.
+        error: Says how far the build is.
 
     Raises:
         StillBuilding: This was the last.
@@ -60,7 +65,7 @@ def wait_answer(tag: TagName, query: bytes, error: StillBuilding) -> Answer:
     others = [part for part in query.split(b"&") if part and part.partition(b"=")[0] != b"wait"]
     parts = [*(quote(part, safe=_QUERY_SAFE) for part in others), f"wait={hops + 1}"]
     headers = [
-        header("location", f"{tag}?{'&'.join(parts)}"),
+        header("location", f"{reference}?{'&'.join(parts)}"),
         (b"cache-control", b"no-store"),
     ]
     return json_answer(307, {"status": str(error.progress), "waited": hops + 1}, headers)

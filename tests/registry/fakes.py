@@ -38,6 +38,9 @@ class FakePulls:
         self.all_wait = asyncio.Event()
         self.known_tags: tuple[str, ...] = ()
         self.held: set[Digest] = set()
+        #: What ``restore`` puts back, and how often it says before that it is building.
+        self.lost: dict[Digest, bytes] = {}
+        self.restore_rounds = 0
         self.timeouts: set[float] = set()
 
     def is_generated(self, repository: str) -> bool:
@@ -63,6 +66,15 @@ class FakePulls:
 
     async def holds(self, repository: str, digest: Digest) -> bool:
         return self.is_generated(repository) or digest in self.held
+
+    async def restore(self, digest: Digest, *, timeout_seconds: float) -> bool:
+        if self.restore_rounds > 0:
+            self.restore_rounds -= 1
+            raise StillBuilding(Progress("assemble", 1, 9))
+        if digest not in self.lost:
+            return False
+        await self._manifests.put(self.lost[digest])
+        return True
 
     async def _hang(self) -> None:
         self.waiting += 1

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import BuilderError, UnknownPackage
+from builder.errors import BuilderError, CorruptPackage, UnknownPackage
 from builder.image import Flavour
+from builder.oci.digest import Digest, digest_of
 from registry.content.manifests import Manifest
 from registry.errors import NameUnknown, StillBuilding
 from registry.pulls import ImagePulls
@@ -256,5 +257,62 @@ def test_a_tag_that_cannot_be_understood_costs_no_solve(house: House) -> None:
             with pytest.raises(BuilderError, match="nightly"):
                 await pull(services, tag="nightly")
             assert counted(services, "pullforge_solves_total") == 0
+
+    asyncio.run(scenario())
+
+
+def test_every_digest_answered_before_is_made_again_while_the_server_runs(house: House) -> None:
+    async def scenario() -> None:
+        async with house.open() as services:
+            first = await pull(services)
+            digests = [Digest(digest) for digest in [first.digest, *layers(first)]]
+            before = {digest: await _read(services, digest) for digest in digests}
+            for digest in digests:
+                shutil.rmtree(house.root / "store" / "blobs")
+                assert await services.pulls.restore(digest, timeout_seconds=WAIT_SECONDS)
+                assert await _read(services, digest) == before[digest]
+
+    asyncio.run(scenario())
+
+
+async def _read(services: Services, digest: Digest) -> bytes:
+    return b"".join([piece async for piece in services.blobs.stream(digest)])
+
+
+def test_a_digest_that_was_never_answered_is_not_made(house: House) -> None:
+    async def scenario() -> None:
+        async with house.open() as services:
+            await pull(services)
+            unknown = digest_of(b"never made")
+            assert not await services.pulls.restore(unknown, timeout_seconds=WAIT_SECONDS)
+
+    asyncio.run(scenario())
+
+
+def test_a_build_that_fails_leaves_no_lock_and_no_solve_and_heals_with_the_channel(
+    house: House,
+) -> None:
+    async def scenario() -> None:
+        archive = house.channel / "noarch" / "tool-2.0-0.conda"
+        good = archive.read_bytes()
+        archive.write_bytes(good[:-1] + b"x")
+        async with house.open() as services:
+            with pytest.raises(CorruptPackage):
+                await pull(services)
+            kept = {path.name for path in (house.root / "store").iterdir()}
+            assert not kept & {"locks", "solves", "images", "repositories"}
+            archive.write_bytes(good)
+            house.clock.now += 31
+            assert layers(await pull(services))
+
+    asyncio.run(scenario())
+
+
+def test_another_name_of_the_same_environment_needs_no_second_solve(house: House) -> None:
+    async def scenario() -> None:
+        async with house.open() as services:
+            first = await pull(services, "env/tool.library")
+            assert await pull(services, "env/library.tool") == first
+            assert counted(services, "pullforge_solves_total") == 1
 
     asyncio.run(scenario())

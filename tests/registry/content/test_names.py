@@ -3,7 +3,7 @@ import pytest
 from registry.content.names import parse_repository, parse_tag
 from registry.errors import NameInvalid, TagInvalid
 
-# Measured with docker, podman, skopeo, CRI and BuildKit: notes/clients-measured.md, section 6.
+# Measured with docker, podman, skopeo, CRI and BuildKit: docs/clients.md, section 6.
 GOOD_NAMES = (
     "env/numpy.pandas",
     "env/python.eq.3.11/numpy.ge.1.26",

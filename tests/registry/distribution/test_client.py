@@ -9,7 +9,7 @@ from registry.web.headers import headers_of
 
 ZSTD = "containerd/1.7.13"
 
-# As docker 20.10 sends them: notes/clients-measured.md, section 1.
+# As docker 20.10 sends them: docs/clients.md, section 1.
 SIX_LINES = (
     DOCKER_MANIFEST,
     DOCKER_LIST,
