@@ -24,10 +24,10 @@ demo: $(INSTALLED) ## make the local channel, start a server, pull env/numpy.pan
 	$(BIN)/python -m conformance.demo
 
 test: $(INSTALLED) ## run every test (ARGS="-k name" is handed to pytest)
-	$(BIN)/python -m pytest $(ARGS) tests conformance/clients
+	$(BIN)/python -m pytest $(ARGS)
 
 check: lint types imports ## lint, types, import contracts, and the unit tests with branch coverage
-	$(BIN)/python -m pytest --cov --cov-report=term tests
+	$(BIN)/python -m pytest --cov --cov-report=term tests builder registry
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -12,11 +12,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
+import structlog
 
 from builder.base_image import LAYOUT_SCHEME, BaseImages
 from builder.compilers import Compilers
 from builder.contents_cache import ContentsCache
 from builder.image_name import NameDefaults
+from builder.install.canary import differing_encoders
 from builder.layer_cache import LayerCache
 from builder.packages import Packages
 from builder.pipeline import Pipeline
@@ -116,6 +118,7 @@ async def open_services(
     settings: Settings, *, now: Callable[[], float] = time.time
 ) -> AsyncIterator[Services]:
     """Give everything the faces of the server need; all of it has ended on exit."""
+    _warn_of_other_encoders()
     metrics = Metrics()
     async with open_builder(settings, metrics) as builder, AsyncExitStack() as stack:
         loading = asyncio.create_task(builder.workers.start())
@@ -142,4 +145,14 @@ async def open_services(
             Blobs(builder.store),
             metrics,
             checks={"store": lambda: check_store(builder.store)},
+        )
+
+
+def _warn_of_other_encoders() -> None:
+    """Say in the log if layers made on this machine would have digests of their own."""
+    differing = differing_encoders()
+    if differing:
+        structlog.get_logger().warning(
+            "this machine compresses otherwise than others: do not share its store",
+            encodings=differing,
         )
