@@ -10,6 +10,8 @@
     locks/<key>.yml                            the lock: the only thing that must be backed up
     images/<key>.<flavour>.json                lock → documents of its image
     origins/<aa>/<digest>.json                 blob → lock and flavour it can be made from again
+    used/<key>.json                            build → when its image was used last, to the hour
+    pins/<key>                                 build → it stays makeable: its packages are kept
     repositories/<name>/_tags/<tag>.json       tag → what was pulled by it
 
 ``<aa>`` is the first two digits of what follows: no directory gets more than a 256th of the files.
@@ -18,7 +20,18 @@
 repository ``env/zlib/tags/latest.json`` would need a directory where ``env/zlib`` has a file.
 """
 
+from typing import Final
+
 from builder.oci.digest import Digest, hex_of
+
+#: What the keys of each kind start with.
+BLOBS: Final = "blobs/sha256/"
+PACKAGES: Final = "packages/"
+LAYER_RECORDS: Final = "layers/"
+LOCKS: Final = "locks/"
+IMAGES: Final = "images/"
+USES: Final = "used/"
+PINS: Final = "pins/"
 
 
 def blob_key(digest: Digest) -> str:
@@ -64,6 +77,16 @@ def image_key(build: str, flavour: str) -> str:
 def origin_key(digest: Digest) -> str:
     """Return where it is written which lock and flavour a blob can be made from again."""
     return f"origins/{_spread(hex_of(digest))}.json"
+
+
+def used_key(build: str) -> str:
+    """Return where it is written when the image of a lock was used last."""
+    return f"{USES}{build}.json"
+
+
+def pin_key(build: str) -> str:
+    """Return where it is written that a lock stays makeable for ever."""
+    return f"{PINS}{build}"
 
 
 def tags_prefix(repository: str) -> str:

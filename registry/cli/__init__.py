@@ -14,7 +14,3 @@ app.command()(serve.serve)
 app.command()(lock.lock)
 app.command()(build.build)
 
-
-def main() -> None:
-    """Run the command line; settings come from the environment."""
-    app()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from builder.ports import StoreEntry
+from registry.storage.disk_errors import disk_errors
 from registry.storage.keys import checked_key, checked_prefix
 from registry.storage.reading import open_reader
 from registry.storage.scratch import Scratch
@@ -32,6 +33,9 @@ class FilesystemStore:
     Any number of stores, in any number of processes, may use the same directory. File operations
     run in threads of the store's own, so that they never wait for compression. An operation whose
     caller is cancelled still ends as a whole: the bytes are there, or nothing is.
+
+    Every method raises :class:`builder.errors.StoreUnavailable` when the disk is full, read-only or
+    broken. Nothing is left of what it was doing then, and it works again as soon as the disk does.
     """
 
     def __init__(self, root: Path, *, threads: int = 16) -> None:
@@ -40,9 +44,13 @@ class FilesystemStore:
         Args:
             root: The directory; it is made when it is missing.
             threads: How many file operations may run at once.
+
+        Raises:
+            StoreUnavailable: Nothing can be written there.
         """
         self._root = root
-        self._scratch = Scratch(root)
+        with disk_errors():
+            self._scratch = Scratch(root)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="store")
 
     def close(self) -> None:
@@ -75,7 +83,9 @@ class FilesystemStore:
             raise KeyError(key) from exc
         with reader:
             while not reader.done:
-                yield reader.read_cached() or await self._run(reader.read)
+                with disk_errors():
+                    piece = reader.read_cached()
+                yield piece or await self._run(reader.read)
 
     async def write(self, key: str, data: bytes) -> None:
         """Put ``data`` under ``key``, replacing what was there. Idempotent."""
@@ -115,7 +125,8 @@ class FilesystemStore:
         return self._root / checked_key(key)
 
     async def _run(self, function: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+        with disk_errors():
+            return await asyncio.get_running_loop().run_in_executor(self._threads, function)
 
     def _write(self, path: Path, data: bytes) -> None:
         temporary = self._scratch.new_path()

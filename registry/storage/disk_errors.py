@@ -1,0 +1,45 @@
+"""Which errors of a disk mean that the store cannot be used now, rather than that code is wrong."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import structlog
+
+from builder.errors import StoreUnavailable
+
+_FULL: Final = "the store is full: its administrator has to make room, and then pull again"
+_READ_ONLY: Final = "the store cannot be written by this server: its administrator has to look"
+_BROKEN: Final = "the store's disk does not work: its administrator has to look"
+
+_SENTENCES: Final = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: _FULL,  # a limit of the process or of the file system on the size of files
+    errno.EROFS: _READ_ONLY,
+    errno.EACCES: _READ_ONLY,
+    errno.EPERM: _READ_ONLY,
+    errno.EIO: _BROKEN,
+    errno.ESTALE: _BROKEN,  # NFS
+    errno.ETIMEDOUT: _BROKEN,
+    errno.ENODEV: _BROKEN,
+    errno.ENXIO: _BROKEN,
+}
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Raise what a disk cannot help as an error of the store; other errors pass.
+
+    Raises:
+        StoreUnavailable: The disk is full, read-only or broken.
+    """
+    try:
+        yield
+    except OSError as exc:
+        sentence = _SENTENCES.get(exc.errno) if exc.errno is not None else None
+        if sentence is None:
+            raise
+        structlog.get_logger("registry.storage").warning("failed to use disk", error=str(exc))
+        raise StoreUnavailable(sentence) from exc

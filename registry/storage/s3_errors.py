@@ -1,0 +1,98 @@
+"""Every way in which S3 fails, as one error with one sentence; the log has the details."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import aiohttp
+import structlog
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
+
+from builder.errors import StoreUnavailable
+
+#: What reaching S3, or reading from it, raises.
+FAILURES: Final = (ClientError, BotoCoreError, aiohttp.ClientError, ConnectionError, TimeoutError)
+
+#: A small request with all its tries takes no longer: engines wait 30 s for an answer.
+PATIENCE_SECONDS: Final = 25.0
+
+_NO_ANSWER: Final = "the store does not answer; try again in a moment"
+_OVERLOADED: Final = "the store is overloaded; try again in a moment"
+_FULL: Final = "the store is full: its administrator has to make room"
+_NO_BUCKET: Final = "the store's bucket does not exist: the administrator has to look"
+_REFUSED: Final = (
+    "the store refuses this server, whose administrator has to look at its credentials and"
+    " permissions"
+)
+
+_SENTENCES: Final = {
+    "SlowDown": _OVERLOADED,
+    "ServiceUnavailable": _OVERLOADED,
+    "RequestLimitExceeded": _OVERLOADED,
+    "TooManyRequests": _OVERLOADED,
+    "503": _OVERLOADED,
+    "429": _OVERLOADED,
+    "507": _FULL,
+    "QuotaExceeded": _FULL,
+    "XMinioStorageFull": _FULL,
+    "NoSuchBucket": _NO_BUCKET,
+    "AccessDenied": _REFUSED,
+    "403": _REFUSED,
+    "401": _REFUSED,
+    "InvalidAccessKeyId": _REFUSED,
+    "SignatureDoesNotMatch": _REFUSED,
+    "ExpiredToken": _REFUSED,
+    "InvalidToken": _REFUSED,
+}
+
+
+@asynccontextmanager
+async def s3_errors(operation: str, patience_seconds: float | None = None) -> AsyncIterator[None]:
+    """Raise whatever S3 does wrong inside as an error of the store.
+
+    Args:
+        operation: What is being done, for the log.
+        patience_seconds: How long all of it may take; ``None`` where only silence is limited.
+
+    Raises:
+        StoreUnavailable: S3 does not answer, refuses, is full or has no such bucket.
+    """
+    try:
+        async with asyncio.timeout(patience_seconds):
+            yield
+    except FAILURES as exc:
+        log = structlog.get_logger("registry.storage")
+        log.warning("failed to use s3", operation=operation, error=str(exc) or repr(exc))
+        raise StoreUnavailable(_sentence(exc)) from exc
+
+
+def code_of(error: BaseException) -> str:
+    """Return S3's code, e.g. ``"NoSuchKey"``; for answers without a body, the status."""
+    if not isinstance(error, ClientError):
+        return ""
+    return error.response.get("Error", {}).get("Code", "")
+
+
+def status_of(error: BaseException) -> int:
+    """Return the status of S3's answer, 0 if there was none."""
+    if not isinstance(error, ClientError):
+        return 0
+    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+
+
+def is_missing(error: BaseException) -> bool:
+    """Tell whether S3 said that there is no such key; of the bucket, HEAD says the same."""
+    return code_of(error) in {"NoSuchKey", "404"}
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, NoCredentialsError | PartialCredentialsError):
+        return _REFUSED
+    by_status = _SENTENCES.get(str(status_of(error)), _NO_ANSWER)
+    return _SENTENCES.get(code_of(error), by_status)
