@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -58,28 +58,43 @@ class LayerCache:
     async def _ensure(
         self, plan: LayerPlan, encoding: Encoding, compiler: CompilerFactory
     ) -> LayerBlob:
-        record_key = layer_record_key(plan.key, encoding)
-        data = await self._store.read(record_key)
-        if data is not None:
-            known = LayerBlob(**json.loads(data))
-            if await self._store.size(blob_key(known.digest)) == known.size_bytes:
-                return known
-        blob = await self._assemble(plan, encoding, compiler)
-        await self._store.write(record_key, json.dumps(asdict(blob)).encode())
-        return blob
-
-    async def _assemble(
-        self, plan: LayerPlan, encoding: Encoding, compiler: CompilerFactory
-    ) -> LayerBlob:
+        known = await self._known(plan, encoding)
+        if known is not None:
+            return known
         records = [package.record for package in plan.packages]
         archives = await together(self._packages.archive(record) for record in records)
         paths = {record.sha256: path for record, path in zip(records, archives, strict=True)}
         ready = await compiler()
+        # Downloads take their time: another server may have made the layer meanwhile.
+        known = await self._known(plan, encoding)
+        if known is not None:
+            return known
+        blob = await self._assemble(plan, encoding, paths, ready)
+        record = json.dumps(asdict(blob)).encode()
+        await self._store.write(layer_record_key(plan.key, encoding), record)
+        return blob
+
+    async def _known(self, plan: LayerPlan, encoding: Encoding) -> LayerBlob | None:
+        """Return the layer if it was made before and its blob is in the store."""
+        data = await self._store.read(layer_record_key(plan.key, encoding))
+        if data is None:
+            return None
+        known = LayerBlob(**json.loads(data))
+        size = await self._store.size(blob_key(known.digest))
+        return known if size == known.size_bytes else None
+
+    async def _assemble(
+        self,
+        plan: LayerPlan,
+        encoding: Encoding,
+        paths: Mapping[str, Path],
+        compiler: Compiler | None,
+    ) -> LayerBlob:
         out = self._scratch / f"layer-{secrets.token_hex(8)}"
         started = time.monotonic()
         try:
             blob = await self._workers.run(
-                assemble, plan, paths, encoding, out, self._scratch, ready
+                assemble, plan, paths, encoding, out, self._scratch, compiler
             )
             await self._store.adopt(blob_key(blob.digest), out)
         finally:

@@ -3,7 +3,10 @@
 import asyncio
 import importlib
 import multiprocessing
+import multiprocessing.connection
+import os
 import signal
+import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -61,7 +64,7 @@ class LocalProcesses:
     def _new_pool(self) -> ProcessPoolExecutor:
         # "spawn": a fork of a process with threads (rattler's, the store's) may deadlock.
         return ProcessPoolExecutor(
-            self._count, mp_context=multiprocessing.get_context("spawn"), initializer=_ignore_keys
+            self._count, mp_context=multiprocessing.get_context("spawn"), initializer=_settle_in
         )
 
 
@@ -71,6 +74,15 @@ def _load() -> None:
     importlib.import_module("conda_lock.lockfile.v1.models")
 
 
-def _ignore_keys() -> None:
-    """Leave Ctrl-C to the server, which stops its workers itself."""
+def _settle_in() -> None:
+    """Leave Ctrl-C to the server, which stops its workers itself, and end when it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent is gone: nobody else would, after a ``kill -9``."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)

@@ -1,8 +1,12 @@
 import asyncio
 import os
+import select
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -50,3 +54,31 @@ def test_a_process_that_dies_is_an_error_in_words_and_the_next_call_works() -> N
             assert await pool.run(double, 21) == 42
 
     asyncio.run(scenario())
+
+
+SERVER = """
+import asyncio, os
+from registry.builds.processes import LocalProcesses
+
+async def main():
+    print(await LocalProcesses(1).run(os.getpid), flush=True)
+    await asyncio.Event().wait()
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+def test_workers_end_when_their_server_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "server.py"
+    script.write_text(SERVER)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    with subprocess.Popen(
+        [sys.executable, script], env=environment, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        worker = os.pidfd_open(int(server.stdout.readline()))
+        server.kill()
+        ended, _, _ = select.select([worker], [], [], 30)
+    os.close(worker)
+    assert ended
