@@ -5,6 +5,7 @@
     (repository, tag, flavour)
       ├─ answered lately ──────────────────────────→ from memory
       ├─ failed lately ────────────────────────────→ the same error
+      ├─ build/<key> ──────────────────────────────→ the image of that lock, for ever
       ├─ repositories/<name>/tags/<tag>.json ─→ images/<key>.<flavour>.json ─→ manifest
       │        old? answered all the same, and renewed in the background
       └─ else spec → lock → image, one task however many ask
@@ -13,6 +14,7 @@
 import asyncio
 import datetime
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
@@ -21,19 +23,24 @@ from builder.errors import BuilderError
 from builder.flight import SingleFlight
 from builder.image import Flavour
 from builder.keys import tag_key, tags_prefix
+from builder.lock import Lock
 from builder.oci.digest import Digest
 from builder.ports import Store
 from builder.resolver import Resolver
 from registry.builds.images import ImageBuilds, StoredImage
 from registry.builds.progress import ProgressBoard
 from registry.content.manifests import Manifest, Manifests
-from registry.errors import NameUnknown, StillBuilding
+from registry.errors import ManifestUnknown, NameUnknown, StillBuilding
 from registry.recent import Recent
 
 __all__ = ["Flavour", "ImagePulls", "Pulls"]
 
-#: Repositories below this are made by the server.
-GENERATED: Final = "env/"
+#: Below this are images by the packages their names list, and by the key of their lock.
+ENVIRONMENTS: Final = "env/"
+BUILDS: Final = "build/"
+#: The one tag of a locked build.
+BUILD_TAG: Final = "latest"
+_KEY: Final = re.compile(r"[0-9a-f]{32}")
 _DAY_SECONDS: Final = 86_400
 
 Result = TypeVar("Result")
@@ -48,7 +55,7 @@ class PullMetrics(Protocol):
 
 
 class Pulls(Protocol):
-    """Answers references of generated repositories (``env/…``)."""
+    """Answers references of generated repositories (``env/…``, ``build/…``)."""
 
     def is_generated(self, repository: str) -> bool:
         """Tell whether the server itself makes the images of ``repository``."""
@@ -149,7 +156,7 @@ class ImagePulls:
 
     def is_generated(self, repository: str) -> bool:
         """Tell whether the server itself makes the images of ``repository``."""
-        return repository.startswith(GENERATED)
+        return repository.startswith((ENVIRONMENTS, BUILDS))
 
     async def by_tag(
         self, repository: str, tag: str, flavour: Flavour, *, index: bool, timeout_seconds: float
@@ -166,6 +173,9 @@ class ImagePulls:
 
     async def tags(self, repository: str) -> tuple[str, ...]:
         """Return the tags that were pulled; see :meth:`Pulls.tags`."""
+        if repository.startswith(BUILDS):
+            await self._lock(repository)
+            return (BUILD_TAG,)
         prefix = tags_prefix(repository)
         found = [entry.key async for entry in self._store.entries(prefix)]
         if not found or not self.is_generated(repository):
@@ -210,6 +220,8 @@ class ImagePulls:
 
     async def _find(self, repository: str, tag: str, flavour: Flavour) -> Answer:
         """Return what the store has for the reference, however old, else build it."""
+        if repository.startswith(BUILDS):
+            return await self._locked(repository, tag, flavour)
         answer = await self._remembered(repository, tag, flavour)
         if answer is None:
             failure = self._failure(repository, tag)
@@ -220,6 +232,32 @@ class ImagePulls:
         self._metrics.pulled("stored")
         self._answers.put((repository, tag, flavour), answer)
         return answer
+
+    async def _locked(self, repository: str, tag: str, flavour: Flavour) -> Answer:
+        """Return the image of ``build/<key>``: one lock's, for ever."""
+        lock = await self._lock(repository)
+        if tag != BUILD_TAG:
+            raise ManifestUnknown(
+                f"'{repository}' is one locked build and has the tag '{BUILD_TAG}' only"
+            )
+        image = await self._builds.stored(lock.key, flavour)
+        if image is None:
+            with self._progress.of(_flight(repository, tag, flavour)) as listen:
+                image = await self._builds.build(lock, flavour, listen)
+        self._metrics.pulled("stored")
+        answer = await self._answer(lock.key, image, None)
+        self._answers.put((repository, tag, flavour), answer)
+        return answer
+
+    async def _lock(self, repository: str) -> Lock:
+        key = repository.removeprefix(BUILDS)
+        lock = await self._builds.lock(key) if _KEY.fullmatch(key) else None
+        if lock is None:
+            raise NameUnknown(
+                f"there is no build '{key}' here: a build is named by the 32 hex digits of its"
+                " key, which the annotation io.pullforge.build.key of every image has"
+            )
+        return lock
 
     async def _remembered(self, repository: str, tag: str, flavour: Flavour) -> Answer | None:
         data = await self._store.read(tag_key(repository, tag))
