@@ -14,6 +14,17 @@ from conformance.clients.engines import Client, Runner
 from conformance.clients.matrix import Engines
 from conformance.clients.server import Server, StartServer
 
+#: The first test also waits for the channel and for clients that are built from source, and the
+#: last one until everything is deleted.
+TIMEOUT_SECONDS = 1800
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of this directory time; what they wait for has limits of its own."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.timeout(TIMEOUT_SECONDS))
+
 
 @pytest.fixture(scope="session")
 def engines() -> Iterator[Engines]:

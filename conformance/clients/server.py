@@ -1,6 +1,7 @@
 """The server as its users have it: a process of its own, known by its port and its store alone."""
 
 import json
+import os
 import socket
 import sys
 import time
@@ -17,8 +18,8 @@ from conformance.clients.engines.program import Daemon, run
 #: What a second process needs to run the module as it is here, installed or not.
 ROOT = Path(__file__).resolve().parents[2]
 
-#: How long the server remembers errors: not shorter, since clients ask two to four times.
-ERROR_TTL_SECONDS = 5
+#: How long the server remembers errors; tests wait for it before they pull what they mended.
+ERROR_TTL_SECONDS = 2
 
 
 class Server:
@@ -48,7 +49,6 @@ class Server:
             "channels": {"conda-forge": channel_url},
             "default_channels": ["conda-forge"],
             "base": f"oci:{base}",
-            # Tests mend what they broke, and must not wait until that is noticed.
             "error_ttl_seconds": ERROR_TTL_SECONDS,
             **(settings or {}),
         }
@@ -69,6 +69,11 @@ class Server:
         if self._daemon is not None:
             self._daemon.stop()
 
+    def kill(self) -> None:
+        """Kill its process without a warning; what it started has to end by itself."""
+        if self._daemon is not None:
+            self._daemon.kill_alone()
+
     @property
     def host(self) -> str:
         """Host and port as they stand in references."""
@@ -82,6 +87,12 @@ class Server:
     def reference(self, name: str) -> str:
         """Return what a client is given to pull ``env/numpy:latest``."""
         return f"{self.host}/{name}"
+
+    @property
+    def pid(self) -> int:
+        """The number of the server's process."""
+        assert self._daemon is not None, "it does not run"
+        return self._daemon.pid
 
     def log_end(self) -> str:
         """Return the end of what it logged."""
@@ -97,13 +108,13 @@ class Server:
             if sample.name == name
         )
 
-    def files(self) -> dict[str, int]:
-        """Return every file in the store with its size, by path."""
-        return {
-            str(path.relative_to(self.store)): path.stat().st_size
-            for path in sorted(self.store.rglob("*"))
-            if path.is_file()
-        }
+    def files(self) -> frozenset[str]:
+        """Return the path of every file in the store; it may be at work meanwhile."""
+        return frozenset(
+            str(Path(directory, name).relative_to(self.store))
+            for directory, _, names in os.walk(self.store)
+            for name in names
+        )
 
     def forget_errors(self) -> None:
         """Wait until an error that was answered so far is no longer remembered."""

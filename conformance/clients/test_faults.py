@@ -14,8 +14,6 @@ from conformance.clients.refusal import assert_shown
 from conformance.clients.server import Server, StartServer
 from conformance.clients.trace import left_behind
 
-pytestmark = pytest.mark.timeout(900)
-
 #: A package that needs nothing, so that only what is wrong with it can be left behind.
 LONELY = "env/emptydirdemo:latest"
 #: Pulled before, so that the base image is in the store.
@@ -70,7 +68,7 @@ def test_unreachable_channel_is_named_and_the_next_pull_succeeds(
     message = error_message(server, LONELY)
     assert "conda-forge" in message
     assert_shown(client, client.pull(server.reference(LONELY)), message)
-    assert left_behind(before, server.files()) == []
+    assert left_behind(before, server.files) == []
     healthy_channel.reset()
     assert_mended(client, server, LONELY)
 
@@ -87,9 +85,8 @@ def test_damaged_package_is_named_and_the_next_pull_succeeds(
     message = error_message(server, LONELY)
     assert "emptydirdemo-1.0" in message
     assert_shown(client, client.pull(server.reference(LONELY)), message)
-    after = server.files()
-    assert left_behind(before, after) == []
-    assert [p for p in after if p.startswith("packages/") and p not in before] == []
+    assert left_behind(before, server.files) == []
+    assert [p for p in server.files() if p.startswith("packages/") and p not in before] == []
     healthy_channel.reset()
     assert_mended(client, server, LONELY)
 
@@ -106,7 +103,7 @@ def test_package_that_cannot_be_fetched_is_named_and_the_next_pull_succeeds(
     message = error_message(server, LONELY)
     assert "emptydirdemo-1.0" in message
     assert_shown(client, client.pull(server.reference(LONELY)), message)
-    assert left_behind(before, server.files()) == []
+    assert left_behind(before, server.files) == []
     healthy_channel.reset()
     assert_mended(client, server, LONELY)
 
@@ -118,7 +115,7 @@ def test_package_that_leaves_its_prefix_is_refused(client: Client, hostile_serve
     message = error_message(hostile_server, name)
     assert "parent-path-1.0" in message
     assert_shown(client, client.pull(hostile_server.reference(name)), message)
-    assert_mended(client, hostile_server, LONELY)
+    assert client.pull(hostile_server.reference(LONELY)).ok
 
 
 @pytest.mark.parametrize("package", [*ESCAPES, *DAMAGED])
@@ -129,7 +126,7 @@ def test_hostile_package_leaves_nothing_behind(hostile_server: Server, package: 
     message = error_message(hostile_server, f"env/hostile--{package}:latest")
     assert package in message
     assert "\n" not in message
-    assert left_behind(before, hostile_server.files()) == []
+    assert left_behind(before, hostile_server.files) == []
     outside = [hostile_server.store.parent, hostile_server.store.parent.parent, Path("/tmp")]
     assert [p for d in outside for p in d.glob("*evil*")] == []
 

@@ -13,7 +13,6 @@ from conformance.clients.server import Server
 SLOWNESS_SECONDS = 100
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.engine("docker")
 @pytest.mark.engine("docker-29")
 @pytest.mark.engine("podman")

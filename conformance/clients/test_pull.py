@@ -17,9 +17,6 @@ from conformance.clients.images import (
 from conformance.clients.matrix import Engines, every
 from conformance.clients.server import Server, StartServer
 
-# The first test also waits for the channel and for engines that are built from source.
-pytestmark = pytest.mark.timeout(1200)
-
 
 @pytest.fixture(scope="module")
 def two_platforms(start_server: StartServer) -> Server:

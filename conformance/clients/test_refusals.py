@@ -9,8 +9,6 @@ from conformance.clients.refusal import assert_shown
 from conformance.clients.server import Server
 from conformance.clients.trace import left_behind
 
-pytestmark = pytest.mark.timeout(900)
-
 MISSPELT = "env/nunpy:latest"
 NO_SUCH_PACKAGE = "no package 'nunpy' in conda-forge for linux-64; did you mean 'numpy'?"
 
@@ -79,7 +77,7 @@ def test_refused_name_leaves_nothing_behind(server: Server, name: str) -> None:
     """No lock, no image, no blob, no file that was not finished."""
     before = server.files()
     error_message(server, name)
-    assert left_behind(before, server.files()) == []
+    assert left_behind(before, server.files) == []
 
 
 @pytest.mark.parametrize("client", every(), indirect=True)

@@ -13,8 +13,6 @@ from conformance.clients.images import LARGE, SIMPLE, SPECIAL
 from conformance.clients.matrix import CONTAINERD_2, DOCKER_29, RUNNERS, Engines, every
 from conformance.clients.server import Server
 
-pytestmark = pytest.mark.timeout(1200)
-
 #: What is run in the container to look at the environment.
 LOOK: Final = Path(inside.__file__).read_text(encoding="utf-8")
 

@@ -13,8 +13,6 @@ from conformance.clients.images import DOTTED, HEADERS, SIMPLE, VERSIONED, fetch
 from conformance.clients.matrix import CONTAINERD_2, Engines
 from conformance.clients.server import Server, StartServer
 
-pytestmark = pytest.mark.timeout(900)
-
 CLIENTS = 50
 
 

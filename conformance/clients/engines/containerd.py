@@ -58,7 +58,11 @@ class Containerd:
         (home / "config.toml").write_text(CONFIG.format(home=home), encoding="utf-8")
         argv = ["env", "containerd", "--config", str(home / "config.toml")]
         self._daemon = Daemon(argv, home / "containerd.log", {"PATH": self._path})
-        self._daemon.start(lambda: self._ctr("version", timeout_seconds=10).returncode == 0)
+        try:
+            self._daemon.start(lambda: self._ctr("version", timeout_seconds=10).returncode == 0)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -62,7 +62,11 @@ class Docker:
             "--ip6tables=false",
         ]
         self._daemon = Daemon(argv, home / "dockerd.log", {"PATH": path})
-        self._daemon.start(lambda: self._docker("version", timeout_seconds=10).returncode == 0)
+        try:
+            self._daemon.start(lambda: self._docker("version", timeout_seconds=10).returncode == 0)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

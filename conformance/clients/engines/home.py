@@ -1,12 +1,12 @@
 """Where an engine lives: a directory of its own that disappears with it."""
 
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from conformance.clients.engines.client import EngineMissing
-from conformance.clients.engines.program import remove_tree
 
 
 def make_home(name: str) -> Path:
@@ -15,8 +15,14 @@ def make_home(name: str) -> Path:
 
 
 def remove_home(home: Path) -> None:
-    """Delete the directory with all mounts below it."""
-    remove_tree(home)
+    """Delete the directory; the engine may have left mounts in it."""
+    mounts = [
+        line.split()[4].encode().decode("unicode_escape")
+        for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+    ]
+    for mount in sorted((m for m in mounts if Path(m).is_relative_to(home)), reverse=True):
+        subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
+    shutil.rmtree(home, ignore_errors=True)
 
 
 def require(programs: Iterable[str], path: str | None = None) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -122,24 +121,21 @@ class Daemon:
             self._process.wait()
         self._process = None
 
-    def kill(self) -> None:
-        """End it without warning, as a crash would."""
+    @property
+    def pid(self) -> int:
+        """The process's number while it runs."""
+        assert self._process is not None, "it does not run"
+        return self._process.pid
+
+    def kill_alone(self) -> None:
+        """Kill the program itself, as the system does when memory runs out.
+
+        What it started has to end by itself.
+        """
         if self._process is not None:
-            kill_session(self._process.pid)
+            self._process.kill()
             self._process.wait()
-            self._process = None
 
     def log_end(self, size_bytes: int = 6000) -> str:
         """Return the end of what it printed."""
         return self.log.read_bytes()[-size_bytes:].decode(errors="replace")
-
-
-def remove_tree(root: Path) -> None:
-    """Delete a directory in which an engine may have left mounts."""
-    mounts = [
-        line.split()[4].encode().decode("unicode_escape")
-        for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
-    ]
-    for mount in sorted((m for m in mounts if Path(m).is_relative_to(root)), reverse=True):
-        subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
-    shutil.rmtree(root, ignore_errors=True)
