@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ARGS ?=
+# Where the demo keeps its store: directory or s3.
+STORE ?= directory
 
 .PHONY: help demo test check serve bench conformance channel lint types imports format clean
 
@@ -20,8 +22,8 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable . --group test
 	touch $@
 
-demo: $(INSTALLED) ## make the local channel, start a server, pull env/numpy.pandas and run it
-	$(BIN)/python -m conformance.demo
+demo: $(INSTALLED) ## make the local channel, start a server, pull env/numpy.pandas and run it (STORE=s3)
+	$(BIN)/python -m conformance.demo --store=$(STORE)
 
 test: $(INSTALLED) ## run every test (ARGS="-k name" is handed to pytest)
 	$(BIN)/python -m pytest $(ARGS)

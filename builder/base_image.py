@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 
+from builder.disk import disk_errors
 from builder.errors import BaseImageError, BaseImageUnavailable
 from builder.flight import together
 from builder.keys import blob_key
@@ -125,7 +126,7 @@ class BaseImages:
         path = self._scratch / f"base-{secrets.token_hex(8)}"
         seen, digest = 0, hashlib.sha256()
         try:
-            with path.open("wb") as file:
+            with disk_errors(), path.open("wb") as file:
                 async for chunk in self._source(base, layer.digest, "blobs"):
                     seen += len(chunk)
                     if seen > layer.size:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from builder.errors import BytecodeError, SolveError
-from builder.flight import SingleFlight, together
+from builder.flight import SingleFlight
 from builder.install.python_prefix import unpack_python
 from builder.lock import Lock
 from builder.packages import Packages
@@ -87,8 +87,11 @@ class Compilers:
         prefix = self._directory / f"{python.sha256}-{_FORMAT}"
         if prefix.is_dir():
             return prefix
-        paths = await together(self._packages.archive(record) for record in records)
-        await self._workers.run(unpack_python, paths, prefix)
+
+        async def work(paths: list[Path]) -> None:
+            await self._workers.run(unpack_python, paths, prefix)
+
+        await self._packages.use(records, work)
         return prefix
 
     async def _choose(self, lock: Lock, version: str) -> str:

@@ -1,6 +1,7 @@
 """What packages install, remembered: a package seen once is not downloaded to plan an image."""
 
 from contextlib import suppress
+from pathlib import Path
 
 from builder.flight import SingleFlight
 from builder.install.contents import PackageContents, dump_contents, parse_contents, read_contents
@@ -37,7 +38,10 @@ class ContentsCache:
         if data is not None:
             with suppress(ValueError):  # of an older format: read the archive again
                 return parse_contents(data)
-        archive = await self._packages.archive(record)
-        contents = await self._workers.run(read_contents, archive, record)
+
+        async def work(paths: list[Path]) -> PackageContents:
+            return await self._workers.run(read_contents, paths[0], record)
+
+        contents = await self._packages.use([record], work)
         await self._store.write(key, dump_contents(contents))
         return contents

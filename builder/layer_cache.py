@@ -8,7 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from builder.bytecode import Compiler
-from builder.flight import SingleFlight, together
+from builder.disk import disk_errors
+from builder.flight import SingleFlight
 from builder.install.assemble import assemble
 from builder.keys import blob_key, layer_record_key
 from builder.layer import Encoding, LayerBlob, LayerPlan
@@ -62,14 +63,15 @@ class LayerCache:
         if known is not None:
             return known
         records = [package.record for package in plan.packages]
-        archives = await together(self._packages.archive(record) for record in records)
-        paths = {record.sha256: path for record, path in zip(records, archives, strict=True)}
-        ready = await compiler()
-        # Downloads take their time: another server may have made the layer meanwhile.
-        known = await self._known(plan, encoding)
-        if known is not None:
-            return known
-        blob = await self._assemble(plan, encoding, paths, ready)
+
+        async def work(archives: list[Path]) -> LayerBlob:
+            paths = {record.sha256: path for record, path in zip(records, archives, strict=True)}
+            ready = await compiler()
+            # Downloads take their time: another server may have made the layer meanwhile.
+            known = await self._known(plan, encoding)
+            return known or await self._assemble(plan, encoding, paths, ready)
+
+        blob = await self._packages.use(records, work)
         record = json.dumps(asdict(blob)).encode()
         await self._store.write(layer_record_key(plan.key, encoding), record)
         return blob
@@ -93,9 +95,10 @@ class LayerCache:
         out = self._scratch / f"layer-{secrets.token_hex(8)}"
         started = time.monotonic()
         try:
-            blob = await self._workers.run(
-                assemble, plan, paths, encoding, out, self._scratch, compiler
-            )
+            with disk_errors():
+                blob = await self._workers.run(
+                    assemble, plan, paths, encoding, out, self._scratch, compiler
+                )
             await self._store.adopt(blob_key(blob.digest), out)
         finally:
             out.unlink(missing_ok=True)

@@ -3,18 +3,21 @@
 import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import httpx
 
+from builder.disk import disk_errors
 from builder.errors import CorruptPackage, PackageUnavailable, UnsafePackage
-from builder.flight import SingleFlight
+from builder.flight import SingleFlight, together
 from builder.keys import package_key
 from builder.ports import BuildMetrics, Store
 from builder.records import PackageRecord
+
+Result = TypeVar("Result")
 
 _CHUNK: Final = 1024 * 1024
 _ATTEMPTS: Final = 3
@@ -73,6 +76,29 @@ class Packages:
         """
         return await self._flights.run(record.sha256, lambda: self._archive(record))
 
+    async def use(
+        self, records: Sequence[PackageRecord], work: Callable[[list[Path]], Awaitable[Result]]
+    ) -> Result:
+        """Return what ``work`` makes of the archives, which are in the order of ``records``.
+
+        The store is a cache: an archive may be evicted after it was found and before ``work`` opens
+        it. Then it is downloaded, which makes it too new to be evicted, and ``work`` is done again.
+
+        Raises:
+            PackageUnavailable: As :meth:`archive`, as are the two below.
+            CorruptPackage: See there.
+            UnsafePackage: See there.
+            Exception: Whatever ``work`` raised.
+        """
+        for _ in range(_ATTEMPTS - 1):
+            paths = await together(self.archive(record) for record in records)
+            try:
+                return await work(paths)
+            except FileNotFoundError as exc:
+                if exc.filename not in {str(path) for path in paths}:
+                    raise
+        return await work(await together(self.archive(record) for record in records))
+
     async def close(self) -> None:
         """Stop every download."""
         await self._flights.close()
@@ -126,7 +152,7 @@ class Packages:
         """Write the archive to ``path``; it has the right bytes when this returns."""
         digest, seen = hashlib.sha256(), 0
         limit = record.size_bytes or self._max_size_bytes
-        with path.open("wb") as file:
+        with disk_errors(), path.open("wb") as file:
             async for chunk in self._bytes(record.url):
                 seen += len(chunk)
                 if seen > limit:

@@ -107,7 +107,8 @@ class Store(Protocol):
     async def local_path(self, key: str, scratch: Path) -> Path | None:
         """Return a file with the bytes under ``key`` for reading, or ``None``.
 
-        A store on disk returns its own file; others copy into the directory ``scratch``.
+        A store on disk returns its own file; others copy into the directory ``scratch``, or into
+        one of their own, where the copy stays for at least an hour.
         """
         ...
 

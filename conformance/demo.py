@@ -2,17 +2,20 @@
 
 Everything is real but local: the channel and the base image are made from what PyPI and Debian
 offer, so that no other server is needed. The pull uses the machine's own engine, docker or podman;
-where neither works, a small client of the project's, with bubblewrap to run the image.
+where neither works, a small client of the project's, with bubblewrap to run the image. With
+``--store=s3`` an S3 server is started besides, and the engine gets the blobs from there.
 """
 
+import argparse
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +28,7 @@ from conformance.channel import ensure
 from conformance.channel.server import ChannelServer
 from conformance.clients.engines.podman import Podman
 from conformance.oci_client import OciClient, run_in, unpack
+from conformance.s3 import S3Server
 
 REPOSITORY: Final = "env/numpy.pandas"
 PROGRAM: Final = (
@@ -47,13 +51,15 @@ class Engine:
 
 def main() -> None:
     """Run the demonstration; with ``--keep`` the server runs on until Ctrl-C."""
+    options = _options()
     console = Console()
     console.print("[bold]1.[/] the local conda channel and base image (kept for the next time)")
     paths = ensure()
     with (
         tempfile.TemporaryDirectory(prefix="pullforge-demo-") as directory,
         ChannelServer(paths.channel) as channel,
-        _server(channel.url, paths.base, Path(directory)) as address,
+        _store(options.store, Path(directory)) as store,
+        _server(channel.url, paths.base, Path(directory), store) as address,
         _engine(address, Path(directory)) as engine,
     ):
         reference = f"{address}/{REPOSITORY}"
@@ -66,21 +72,48 @@ def main() -> None:
         console.print(
             f"first pull {first:.1f} s (solved, assembled, pulled), second pull {second:.2f} s"
         )
+        if options.store == "s3":
+            sent = _sent_bytes(address)
+            console.print(
+                f"the store is {store['PULLFORGE_STORE']} at"
+                f" {store['PULLFORGE_S3_ENDPOINT']}: blobs came from there, and {sent:,} bytes from"
+                " the server itself"
+            )
         console.print(f"the server is at [bold]http://{address}[/]; try {reference}.scipy")
-        if "--keep" in sys.argv or sys.stdin.isatty():
+        if options.keep or sys.stdin.isatty():
             console.print("press Ctrl-C to stop it")
             with _until_interrupted():
                 while True:
                     time.sleep(3600)
 
 
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="let the server run on until Ctrl-C")
+    parser.add_argument("--store", choices=["directory", "s3"], default="directory")
+    return parser.parse_args()
+
+
 @contextmanager
-def _server(channel_url: str, base: Path, directory: Path) -> Iterator[str]:
+def _store(kind: str, directory: Path) -> Iterator[dict[str, str]]:
+    """Give the settings of an empty store, in the demonstration's directory or a real bucket."""
+    if kind == "directory":
+        yield {"PULLFORGE_STORE": str(directory / "store")}
+        return
+    with S3Server() as s3:
+        settings = s3.settings("demo") | {"scratch": directory / "scratch"}
+        yield {f"PULLFORGE_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+@contextmanager
+def _server(
+    channel_url: str, base: Path, directory: Path, store: Mapping[str, str]
+) -> Iterator[str]:
     """Start the registry as a user would; gives its host and port."""
     port = _free_port()
     environment = os.environ | {
+        **store,
         "PULLFORGE_PORT": str(port),
-        "PULLFORGE_STORE": str(directory / "store"),
         "PULLFORGE_CHANNELS": f'{{"conda-forge": "{channel_url}"}}',
         "PULLFORGE_BASE": f"oci:{base}",
     }
@@ -157,6 +190,16 @@ def _own_engine(address: str, directory: Path) -> Engine:
         return run_in(root, image, ["python", "-c", source])
 
     return Engine("(no docker or podman works here: our own client)", pull_image, run_image)
+
+
+def _sent_bytes(address: str) -> int:
+    """Return how many bytes of manifests and blobs the server has sent."""
+    found = re.findall(
+        r'^pullforge_http_sent_bytes_total\{route="/v2[^"]*"\} (\S+)$',
+        httpx.get(f"http://{address}/metrics").text,
+        re.MULTILINE,
+    )
+    return sum(int(float(value)) for value in found)
 
 
 def _works(*command: str) -> bool:

@@ -8,6 +8,7 @@
     ├── NameUnknown
     ├── ManifestUnknown
     ├── BlobUnknown
+    ├── BlobUnavailable
     ├── TagInvalid
     ├── UploadUnknown
     ├── PageInvalid
@@ -46,6 +47,10 @@ class ManifestUnknown(RegistryError):
 
 class BlobUnknown(RegistryError):
     """There is no such blob."""
+
+
+class BlobUnavailable(RegistryError):
+    """The blob cannot be read now, and will be readable again."""
 
 
 class TagInvalid(RegistryError):

@@ -19,6 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
+import structlog
+
 from builder.errors import BuilderError
 from builder.flight import SingleFlight
 from builder.image import Flavour
@@ -29,6 +31,7 @@ from builder.ports import Store
 from builder.resolver import Resolver
 from registry.builds.images import ImageBuilds, StoredImage
 from registry.builds.progress import ProgressBoard
+from registry.collection.usage import Usage
 from registry.content.manifests import Manifest, Manifests
 from registry.errors import ManifestUnknown, NameUnknown, StillBuilding
 from registry.recent import Recent
@@ -121,6 +124,7 @@ class ImagePulls:
         manifests: Manifests,
         resolver: Resolver,
         builds: ImageBuilds,
+        usage: Usage,
         metrics: PullMetrics,
         *,
         now: Callable[[], float],
@@ -134,6 +138,7 @@ class ImagePulls:
             manifests: Reads manifests.
             resolver: Reads names.
             builds: Solves and builds.
+            usage: Notes which images are used, for eviction.
             metrics: Counts pulls by outcome.
             now: The time in seconds since 1970.
             latest_ttl_seconds: How long an answer is served before it is renewed.
@@ -144,6 +149,7 @@ class ImagePulls:
         self._manifests = manifests
         self._resolver = resolver
         self._builds = builds
+        self._usage = usage
         self._metrics = metrics
         self._now = now
         self._latest_ttl_seconds = latest_ttl_seconds
@@ -169,6 +175,7 @@ class ImagePulls:
             self._metrics.pulled("hit")
         if answer.fresh_until is not None and answer.fresh_until <= self._now():
             self._renew(repository, tag, flavour)
+        await self._usage.note(answer.key)
         return answer.top if index else answer.first
 
     async def tags(self, repository: str) -> tuple[str, ...]:
@@ -283,6 +290,13 @@ class ImagePulls:
                 )
         except BuilderError as exc:
             self._metrics.pulled("failed")
+            structlog.get_logger().warning(
+                "failed to build",
+                repository=repository,
+                tag=tag,
+                error=exc.message,
+                cause=repr(exc.__cause__),
+            )
             ttl = self._error_ttl_seconds / (10 if exc.transient else 1)
             self._failures.put((repository, tag), (self._now() + ttl, exc))
             raise

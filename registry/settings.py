@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ByteSize, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from builder.platforms import Subdir
+from registry.locations import parse_location
 
 _PREFIX = "PULLFORGE_"
 
@@ -27,11 +28,25 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     #: The port to listen on.
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
-    #: The directory that keeps everything: blobs, locks, package archives.
-    store: Path = Path("~/.local/share/pullforge").expanduser()
+    #: What keeps everything, blobs, locks, package archives: a directory or ``s3://BUCKET/PREFIX``.
+    store: str = "~/.local/share/pullforge"
     #: A directory for what may be lost: downloads under way, channel indexes, unpacked Pythons.
-    #: ``None`` for one inside the store.
+    #: ``None`` for one inside the store; with S3, one in the user's cache.
     scratch: Path | None = None
+    #: The address of an S3 server; ``None`` for Amazon's.
+    s3_endpoint: str | None = None
+    #: The region of the bucket; ``None`` for what the SDK finds.
+    s3_region: str | None = None
+    #: Who reads and writes the bucket; ``None`` for what the SDK finds.
+    s3_access_key_id: SecretStr | None = None
+    #: The secret that belongs to it.
+    s3_secret_access_key: SecretStr | None = None
+    #: The address under which clients reach the S3 server; ``None`` for the same.
+    s3_public_endpoint: str | None = None
+    #: How long the address of a blob that a client was given works, in seconds.
+    s3_link_seconds: Annotated[int, Field(ge=60, le=604_800)] = 1200
+    #: Whether clients get blobs from S3 themselves rather than through this server.
+    redirect_blobs: bool = True
     #: The channels that may be used, name to address; image names ask for one by NAME--PACKAGE.
     channels: dict[str, str] = {
         "conda-forge": "https://conda.anaconda.org/conda-forge",
@@ -63,12 +78,38 @@ class Settings(BaseSettings):
     workers: Annotated[int, Field(ge=0)] = 0
     #: The largest package archive to accept, in bytes.
     max_package_bytes: Annotated[int, Field(gt=0)] = 4 * 1024**3
+    #: What layers and archives of packages that are not pinned may take together, e.g. ``"500GB"``;
+    #: those used longest ago go. ``None``: they stay.
+    cache_bytes: Annotated[ByteSize, Field(ge=0)] | None = None
+    #: After how many days without a use a layer or archive goes; ``None``: never.
+    cache_days: Annotated[float, Field(gt=0)] | None = None
     #: Whether Python that compiles packages runs inside bubblewrap.
     sandbox: Literal["bwrap", "none"] = "bwrap"
     #: Whether each request writes a log line.
     access_log: bool = True
     #: How log lines are written.
     log_format: Literal["json", "console"] = "json"
+
+    @field_validator("store")
+    @classmethod
+    def _store_is_a_place(cls, store: str) -> str:
+        parse_location(store)
+        return store
+
+    @field_validator("s3_endpoint", "s3_public_endpoint")
+    @classmethod
+    def _endpoints_are_addresses(cls, url: str | None) -> str | None:
+        if url is not None and not (
+            urlsplit(url).scheme in {"http", "https"} and urlsplit(url).netloc
+        ):
+            raise ValueError(f"{url!r} is not an address: write http://HOST:PORT or https://HOST")
+        return url
+
+    @model_validator(mode="after")
+    def _credentials_are_two(self) -> "Settings":
+        if (self.s3_access_key_id is None) != (self.s3_secret_access_key is None):
+            raise ValueError("PULLFORGE_S3_ACCESS_KEY_ID and …SECRET_ACCESS_KEY go together")
+        return self
 
     @field_validator("channels")
     @classmethod

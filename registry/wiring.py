@@ -5,10 +5,10 @@ import os
 import platform
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import httpx
@@ -23,21 +23,32 @@ from builder.layer_cache import LayerCache
 from builder.packages import Packages
 from builder.pipeline import Pipeline
 from builder.platforms import Subdir
-from builder.ports import BuildMetrics
+from builder.ports import BuildMetrics, Store
 from builder.resolver import Resolver
 from builder.solve import Solver
 from builder.spec import Channel, VirtualPackage
 from registry.builds.images import ImageBuilds
 from registry.builds.processes import LocalProcesses
-from registry.content.blobs import Blobs
+from registry.collection.collector import run_collection
+from registry.collection.eviction import Budget
+from registry.collection.usage import Usage
+from registry.content.blobs import BlobLinks, Blobs
 from registry.content.manifests import Manifests
+from registry.locations import parse_location
 from registry.pulls import ImagePulls
 from registry.settings import Settings
 from registry.storage.filesystem import FilesystemStore
+from registry.storage.local_copies import LocalCopies
 from registry.storage.probe import check_store
+from registry.storage.scratch import Scratch
 from registry.telemetry import Metrics
 from registry.web.services import Services
 
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+
+#: For scratch files where the store is not on this machine.
+_CACHE: Final = Path("~/.cache/pullforge/scratch")
 _HOST_SUBDIRS: Final[dict[str, Subdir]] = {"x86_64": "linux-64", "aarch64": "linux-aarch64"}
 
 
@@ -45,7 +56,7 @@ _HOST_SUBDIRS: Final[dict[str, Subdir]] = {"x86_64": "linux-64", "aarch64": "lin
 class Builder:
     """What turns names into images, with or without a server around it."""
 
-    store: FilesystemStore
+    store: Store
     resolver: Resolver
     pipeline: Pipeline
     workers: LocalProcesses
@@ -54,12 +65,11 @@ class Builder:
 @asynccontextmanager
 async def open_builder(settings: Settings, metrics: BuildMetrics) -> AsyncIterator[Builder]:
     """Give a builder over the settings' store; everything it started has ended on exit."""
-    scratch = settings.scratch or settings.store / ".scratch"
-    scratch.mkdir(parents=True, exist_ok=True)
+    kept = scratch_of(settings)
     timeout = httpx.Timeout(30, read=settings.download_timeout_seconds)
     async with AsyncExitStack() as stack:
-        store = FilesystemStore(settings.store)
-        stack.callback(store.close)
+        store = await stack.enter_async_context(open_store(settings, settings.store))
+        scratch = stack.enter_context(closing(Scratch(kept))).path
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=timeout))
         workers = LocalProcesses(settings.workers or os.cpu_count() or 1)
         stack.callback(workers.close)
@@ -73,13 +83,13 @@ async def open_builder(settings: Settings, metrics: BuildMetrics) -> AsyncIterat
         )
         stack.push_async_callback(packages.close)
         solver = Solver(
-            scratch / "repodata",
+            kept / "repodata",
             timeout_seconds=settings.solve_timeout_seconds,
             repodata_ttl_seconds=settings.repodata_ttl_seconds,
         )
         stack.push_async_callback(solver.close)
         bases = BaseImages(store, http, scratch, _layout(settings.base))
-        compilers = Compilers(solver, packages, workers, scratch / "compilers", _host_subdir())
+        compilers = Compilers(solver, packages, workers, kept / "compilers", _host_subdir())
         stack.push_async_callback(compilers.close)
         contents = ContentsCache(store, packages, workers)
         stack.push_async_callback(contents.close)
@@ -88,6 +98,44 @@ async def open_builder(settings: Settings, metrics: BuildMetrics) -> AsyncIterat
         pipeline = Pipeline(store, bases, contents, layers, compilers, settings.sandbox)
         resolver = Resolver(name_defaults(settings), solver, bases, compilers, metrics)
         yield Builder(store, resolver, pipeline, workers)
+
+
+@asynccontextmanager
+async def open_store(settings: Settings, place: str) -> AsyncIterator[Store]:
+    """Give the store at ``place``, a directory or ``s3://BUCKET/PREFIX``, until the exit.
+
+    Raises:
+        StoreUnavailable: It cannot be used.
+        ValueError: ``place`` is neither.
+    """
+    location = parse_location(place)
+    if isinstance(location, Path):
+        with closing(FilesystemStore(location)) as files:
+            yield files
+        return
+    # The SDK takes half a second to import, which a store on disk need not wait for.
+    from registry.storage.s3 import open_s3_store  # noqa: PLC0415
+
+    copies = LocalCopies(scratch_of(settings) / "copies")
+    async with (
+        _s3_client(settings, settings.s3_endpoint) as client,
+        open_s3_store(client, location, copies) as objects,
+    ):
+        yield objects
+
+
+@asynccontextmanager
+async def open_links(settings: Settings) -> AsyncIterator[BlobLinks | None]:
+    """Give what sends clients to the store itself, or ``None`` if bytes go through this server."""
+    location = parse_location(settings.store)
+    if isinstance(location, Path) or not settings.redirect_blobs:
+        yield None
+        return
+    from registry.storage.s3_links import S3Links  # noqa: PLC0415
+
+    endpoint = settings.s3_public_endpoint or settings.s3_endpoint
+    async with _s3_client(settings, endpoint) as client:
+        yield S3Links(client, location, lifetime_seconds=settings.s3_link_seconds)
 
 
 def name_defaults(settings: Settings) -> NameDefaults:
@@ -103,6 +151,26 @@ def name_defaults(settings: Settings) -> NameDefaults:
         ),
         base=settings.base,
     )
+
+
+def scratch_of(settings: Settings) -> Path:
+    """Return the directory for what may be lost; it may still have to be made."""
+    location = parse_location(settings.store)
+    beside = location / ".scratch" if isinstance(location, Path) else _CACHE.expanduser()
+    return settings.scratch or beside
+
+
+def _s3_client(settings: Settings, endpoint: str | None) -> "AbstractAsyncContextManager[S3Client]":
+    from registry.storage.s3_client import S3Access, open_client  # noqa: PLC0415
+
+    key, secret = settings.s3_access_key_id, settings.s3_secret_access_key
+    access = S3Access(
+        endpoint,
+        settings.s3_region,
+        key.get_secret_value() if key else None,
+        secret.get_secret_value() if secret else None,
+    )
+    return open_client(access)
 
 
 def _layout(base: str) -> Path | None:
@@ -133,16 +201,21 @@ async def open_services(
             manifests,
             builder.resolver,
             builds,
+            Usage(builder.store, now),
             metrics,
             now=now,
             latest_ttl_seconds=settings.latest_ttl_seconds,
             error_ttl_seconds=settings.error_ttl_seconds,
         )
         stack.push_async_callback(pulls.close)
+        budget = Budget.of(settings.cache_bytes, settings.cache_days)
+        collecting = asyncio.create_task(run_collection(builder.store, budget, now))
+        stack.callback(collecting.cancel)
+        links = await stack.enter_async_context(open_links(settings))
         yield Services(
             pulls,
             manifests,
-            Blobs(builder.store),
+            Blobs(builder.store, links),
             metrics,
             checks={"store": lambda: check_store(builder.store)},
         )

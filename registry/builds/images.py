@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
@@ -16,6 +17,9 @@ from builder.pipeline import BuiltImage, Pipeline
 from builder.ports import ProgressListener, Store, Workers
 from builder.resolver import Resolver
 from builder.spec import EnvironmentSpec, SpecDigest
+
+#: How often a blob is made again that was evicted while its image was built.
+_RESTORES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +113,12 @@ class ImageBuilds:
         lock = await self.lock(origin["key"])
         if lock is None:
             return False
-        await self.build(lock, origin["flavour"], listen)
-        return True
+        for _ in range(_RESTORES):
+            await self.build(lock, origin["flavour"], listen)
+            # The build may have begun before, and seen the blob when it was still there.
+            if await self._store.size(blob_key(digest)) is not None:
+                return True
+        return False
 
     async def lock(self, key: str) -> Lock | None:
         """Return a kept lock."""

@@ -2,7 +2,8 @@
 
 import asyncio
 import datetime
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -29,8 +30,15 @@ class NullMetrics:
 
 def run(work: Callable[[Builder, ProgressListener], Coroutine[Any, Any, None]]) -> None:
     """Run ``work`` with a builder and a line of progress; an error is one sentence, exit 1."""
-    try:
+    with exit_on_error():
         asyncio.run(_session(work))
+
+
+@contextmanager
+def exit_on_error() -> Iterator[None]:
+    """Turn what can go wrong into one sentence and exit code 1."""
+    try:
+        yield
     except BuilderError as exc:
         typer.echo(f"pullforge: {exc.message}", err=True)
         raise typer.Exit(1) from None

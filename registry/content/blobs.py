@@ -1,21 +1,43 @@
 """Blobs by digest."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Self
+from typing import Protocol, Self
 
 from builder.keys import blob_key
 from builder.oci.digest import Digest
 from builder.ports import Store
 from registry.errors import BlobUnknown
 
-__all__ = ["Blobs", "blob_key"]
+__all__ = ["BlobLinks", "Blobs", "blob_key"]
+
+
+class BlobLinks(Protocol):
+    """Gives addresses under which clients can read a store without this server."""
+
+    async def link(self, key: str) -> str:
+        """Return an absolute address that answers GET with what is under ``key``, for a while.
+
+        Raises:
+            StoreUnavailable: None can be given now.
+        """
+        ...
 
 
 class Blobs:
-    """Reads blobs of a store. They were verified when they were written, and are not again."""
+    """Reads blobs of a store. They were verified when they were written, and are not again.
 
-    def __init__(self, store: Store) -> None:
+    Every method raises :class:`builder.errors.StoreUnavailable` when the store cannot be used.
+    """
+
+    def __init__(self, store: Store, links: BlobLinks | None = None) -> None:
+        """Read from ``store``.
+
+        Args:
+            store: Where blobs are.
+            links: Where clients can get them themselves, if they can.
+        """
         self._store = store
+        self._links = links
 
     async def size(self, digest: Digest) -> int:
         """Return how many bytes the blob has.
@@ -27,6 +49,15 @@ class Blobs:
         if size is None:
             raise _unknown(digest)
         return size
+
+    async def link(self, digest: Digest) -> str | None:
+        """Return where a client gets the blob itself, or ``None`` if it has to read it here.
+
+        The caller knows that it is there.
+        """
+        if self._links is None:
+            return None
+        return await self._links.link(blob_key(digest))
 
     def stream(
         self, digest: Digest, start: int = 0, stop: int | None = None

@@ -39,6 +39,8 @@ ERRORS: Final[dict[type[Exception], tuple[int, str]]] = {
     errors.NameUnknown: (404, "NAME_UNKNOWN"),
     errors.ManifestUnknown: (404, "MANIFEST_UNKNOWN"),
     errors.BlobUnknown: (404, "BLOB_UNKNOWN"),
+    # docker asks six times for a blob after this; the code is not in the specification.
+    errors.BlobUnavailable: (503, "UNAVAILABLE"),
     # Not 400: the conformance suite asks for a tag that cannot be and expects to find nothing.
     errors.TagInvalid: (404, "MANIFEST_UNKNOWN"),
     errors.UploadUnknown: (404, "BLOB_UPLOAD_UNKNOWN"),
@@ -96,7 +98,9 @@ def error_answer(
         lines.append(header("allow", READ_METHODS))
     elif status == 405:
         lines.append(header("allow", "GET"))
-    if isinstance(error, errors.StillBuilding) or (is_unmade and _is_transient(error)):
+    if isinstance(error, errors.StillBuilding | errors.BlobUnavailable) or (
+        is_unmade and _is_transient(error)
+    ):
         lines.append(header("retry-after", str(_RETRY_SECONDS)))
     if isinstance(error, errors.RangeInvalid):
         lines.append(header("content-range", f"bytes */{error.size_bytes}"))

@@ -17,7 +17,7 @@ from registry.distribution.handlers import Call
 from registry.distribution.healing import healing
 from registry.distribution.paths import TEMPLATES, Kind, belongs_here, parse_path
 from registry.distribution.waiting import HOP_SECONDS
-from registry.errors import RegistryError, Unsupported
+from registry.errors import BlobUnavailable, RegistryError, Unsupported
 from registry.web.boundary import ErrorBoundary
 from registry.web.gone import ClientGone
 from registry.web.headers import RequestHeaders, headers_of
@@ -69,7 +69,13 @@ class Distribution:
         target = parse_path(scope["path"])
         scope[ROUTE] = TEMPLATES[target.kind]
         call = Call(scope, receive, target, headers, services_of(scope))
-        return await self._handlers[target.kind](call)
+        try:
+            return await self._handlers[target.kind](call)
+        except BuilderError as exc:
+            # The client has the manifest already: it is to come again for the rest.
+            if target.kind == "blob" and exc.transient:
+                raise BlobUnavailable(exc.message) from exc
+            raise
 
 
 class DistributionFirst:

@@ -26,6 +26,8 @@ from registry.web.services import Services
 _FOR_EVER: Final = (b"cache-control", b"public, max-age=31536000, immutable")
 #: What a tag stands for may: caches must ask. And it depends on who asks.
 _ASK_AGAIN: Final = (b"cache-control", b"no-cache")
+#: An address with a signature works for a while only.
+_SHORT_LIVED: Final = (b"cache-control", b"no-store")
 _VARY: Final = (b"vary", b"Accept, User-Agent")
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 
@@ -69,7 +71,10 @@ async def get_manifest(call: Call, *, hop_seconds: float) -> ASGIApp:
 
 
 async def get_blob(call: Call) -> ASGIApp:
-    """Answer a blob, or the part of it that is asked for.
+    """Answer a blob, or the part of it that is asked for, or where the client can get it.
+
+    Whoever is sent elsewhere asks there for the same part: HTTP clients repeat ``Range`` when they
+    follow a redirect, and engines leave out ``Authorization``.
 
     Source:
         distribution-spec, "Pulling blobs"; RFC 9110, section 14.
@@ -86,6 +91,10 @@ async def get_blob(call: Call) -> ASGIApp:
     lines.append(header("content-type", "application/octet-stream"))
     if call.scope["method"] == "HEAD":  # which knows no ranges (RFC 9110, 14.2)
         return StreamAnswer(200, lines, size, None)
+    elsewhere = await blobs.link(digest)
+    if elsewhere is not None:
+        lines = [*_digest_lines(digest, etag), header("location", elsewhere), _SHORT_LIVED]
+        return json_answer(307, {"size": size}, lines)
     part = range_of(call.headers, etag, size)
     if part is None:
         return StreamAnswer(200, lines, size, await blobs.open(digest))

@@ -8,6 +8,7 @@ import asyncio
 import errno
 import os
 import shutil
+import stat
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,8 +16,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
 
+from builder.disk import disk_errors
 from builder.ports import StoreEntry
-from registry.storage.disk_errors import disk_errors
 from registry.storage.keys import checked_key, checked_prefix
 from registry.storage.reading import open_reader
 from registry.storage.scratch import Scratch
@@ -180,7 +181,11 @@ def _sync(path: Path) -> None:
 
 
 def _size(path: Path) -> int | None:
-    return path.stat().st_size if path.is_file() else None
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 def _read(path: Path) -> bytes | None:

@@ -20,9 +20,18 @@ def checked_key(key: str) -> str:
     Raises:
         ValueError: A segment is empty, starts with a dot, is too long or has other characters.
     """
-    if len(key) > _MAX_LENGTH or not all(_SEGMENT.fullmatch(part) for part in key.split("/")):
+    if not is_key(key):
         raise ValueError(f"{key[:200]!r} is not a safe key")
     return key
+
+
+def is_key(key: str) -> bool:
+    """Tell whether ``key`` is safe; a bucket may hold things of others whose names are not.
+
+    >>> is_key("blobs/sha256/e3/e3b0"), is_key("folder/"), is_key("../etc/passwd")
+    (True, False, False)
+    """
+    return len(key) <= _MAX_LENGTH and all(_SEGMENT.fullmatch(part) for part in key.split("/"))
 
 
 def checked_prefix(prefix: str) -> str:

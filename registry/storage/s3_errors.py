@@ -25,6 +25,8 @@ PATIENCE_SECONDS: Final = 25.0
 _NO_ANSWER: Final = "the store does not answer; try again in a moment"
 _OVERLOADED: Final = "the store is overloaded; try again in a moment"
 _FULL: Final = "the store is full: its administrator has to make room"
+_REPLACED: Final = "what was being read was replaced meanwhile; try again"
+_DAMAGED: Final = "what was sent to the store arrived damaged; try again"
 _NO_BUCKET: Final = "the store's bucket does not exist: the administrator has to look"
 _REFUSED: Final = (
     "the store refuses this server, whose administrator has to look at its credentials and"
@@ -41,6 +43,9 @@ _SENTENCES: Final = {
     "507": _FULL,
     "QuotaExceeded": _FULL,
     "XMinioStorageFull": _FULL,
+    "412": _REPLACED,
+    "BadDigest": _DAMAGED,
+    "XAmzContentSHA256Mismatch": _DAMAGED,
     "NoSuchBucket": _NO_BUCKET,
     "AccessDenied": _REFUSED,
     "403": _REFUSED,
@@ -67,9 +72,14 @@ async def s3_errors(operation: str, patience_seconds: float | None = None) -> As
         async with asyncio.timeout(patience_seconds):
             yield
     except FAILURES as exc:
-        log = structlog.get_logger("registry.storage")
-        log.warning("failed to use s3", operation=operation, error=str(exc) or repr(exc))
-        raise StoreUnavailable(_sentence(exc)) from exc
+        raise store_error(operation, exc) from exc
+
+
+def store_error(operation: str, error: BaseException) -> StoreUnavailable:
+    """Return the error that callers are told of; the log gets the details."""
+    log = structlog.get_logger("registry.storage")
+    log.warning("failed to use s3", operation=operation, error=str(error) or repr(error))
+    return StoreUnavailable(_sentence(error))
 
 
 def code_of(error: BaseException) -> str:
@@ -94,5 +104,10 @@ def is_missing(error: BaseException) -> bool:
 def _sentence(error: BaseException) -> str:
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
         return _REFUSED
-    by_status = _SENTENCES.get(str(status_of(error)), _NO_ANSWER)
-    return _SENTENCES.get(code_of(error), by_status)
+    code, status = code_of(error), status_of(error)
+    for known in (code, str(status)):
+        if known in _SENTENCES:
+            return _SENTENCES[known]
+    if 400 <= status < 500:
+        return f"the store refused with {code}: its administrator has to look"
+    return _NO_ANSWER

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError
+from botocore.exceptions import ClientError, IncompleteReadError
 
-from registry.storage.s3_errors import FAILURES, is_missing, s3_errors, status_of
+from registry.storage.s3_errors import FAILURES, is_missing, s3_errors, status_of, store_error
 
 if TYPE_CHECKING:
+    from aiobotocore.response import StreamingBody
     from types_aiobotocore_s3 import S3Client
     from types_aiobotocore_s3.type_defs import GetObjectOutputTypeDef
 
@@ -16,10 +17,6 @@ CHUNK_BYTES: Final = 1024 * 1024
 #: How often in a row a transfer may break without giving a single piece.
 _TRIES: Final = 4
 _PAUSE_SECONDS: Final = 0.1
-
-
-class _Body(Protocol):
-    async def read(self, amt: int, /) -> bytes: ...
 
 
 async def read_object(
@@ -34,29 +31,59 @@ async def read_object(
         KeyError: There is no such object (raised before the first piece).
         StoreUnavailable: S3 does not answer, after bounded tries.
     """
-    if stop is not None and stop <= start:
-        stop = start + 1  # asks for something, to find out whether the object is there
-        wanted = 0
-    else:
-        wanted = -1
-    position, end, tag, failures = start, None, "", 0
-    while end is None or position < end:
-        async with s3_errors("read"):
-            response = await _get(client, bucket, name, _range(position, stop), tag)
-        if response is None or wanted == 0:
-            return
-        tag = response["ETag"]
-        if end is None:
-            stop = end = position + response["ContentLength"]
+    is_empty = stop is not None and stop <= start
+    # Something is asked for in any case, to find out whether the object is there.
+    response = await _get(client, bucket, name, start, start + 1 if is_empty else stop)
+    if response is None:
+        return
+    tag, position = response["ETag"], start
+    end = start if is_empty else start + response["ContentLength"]
+    failures = 0
+    while True:
         try:
             async with response["Body"] as body:
                 while position < end:
                     piece = await _read_piece(body, min(CHUNK_BYTES, end - position))
                     position, failures = position + len(piece), 0
                     yield piece
+                return
         except FAILURES as exc:
             failures += 1
             if failures == _TRIES:
-                async with s3_errors("read"):
-                    raise exc
-            await asyncio.sleep(_PAUSE_SECONDS * 2**failures)
+                raise store_error("read", exc) from exc
+        await asyncio.sleep(_PAUSE_SECONDS * 2**failures)
+        response = await _get(client, bucket, name, position, end, tag)
+        assert response is not None, "the version that was being read has these bytes"
+
+
+async def _get(
+    client: "S3Client", bucket: str, name: str, start: int, stop: int | None, tag: str = ""
+) -> "GetObjectOutputTypeDef | None":
+    """Return the answer to a request for a part, or ``None`` if the object ends before it."""
+    last = "" if stop is None else str(stop - 1)
+    async with s3_errors("read"):
+        try:
+            if tag:
+                return await client.get_object(
+                    Bucket=bucket, Key=name, Range=f"bytes={start}-{last}", IfMatch=tag
+                )
+            if start == 0 and stop is None:  # the only request that an empty object satisfies
+                return await client.get_object(Bucket=bucket, Key=name)
+            return await client.get_object(Bucket=bucket, Key=name, Range=f"bytes={start}-{last}")
+        except ClientError as exc:
+            if is_missing(exc):
+                raise KeyError(name) from exc
+            if status_of(exc) == 416 and not tag:
+                return None
+            raise
+
+
+async def _read_piece(body: "StreamingBody", size_bytes: int) -> bytes:
+    """Return exactly so many bytes; the connection gives them in pieces of its own."""
+    piece = bytearray()
+    while len(piece) < size_bytes:
+        received = await body.read(size_bytes - len(piece))
+        if not received:
+            raise IncompleteReadError(actual_bytes=len(piece), expected_bytes=size_bytes)
+        piece += received
+    return bytes(piece)

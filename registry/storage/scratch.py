@@ -31,6 +31,11 @@ class Scratch:
             _remove_if_dead(left)
         self._path, self._descriptor = _locked_directory(folder)
 
+    @property
+    def path(self) -> Path:
+        """The directory; whatever is put into it is gone after :meth:`close`."""
+        return self._path
+
     def new_path(self) -> Path:
         """Return a path that nobody else has, on the file system of the store."""
         return self._path / secrets.token_hex(16)

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -45,8 +46,10 @@ class FakeSolver:
 class FakePackages:
     """Gives every archive a path of its own."""
 
-    async def archive(self, wanted: PackageRecord) -> Path:
-        return Path("/archives") / wanted.name
+    async def use(
+        self, records: Sequence[PackageRecord], work: Callable[[list[Path]], Awaitable[None]]
+    ) -> None:
+        await work([Path("/archives") / wanted.name for wanted in records])
 
 
 class Recorder:

@@ -134,3 +134,39 @@ def test_a_channel_directory_is_read_like_any_other(tmp_path: Path) -> None:
     path.write_bytes(DATA)
     archives, _ = fetch(Channel(httpx.ConnectError("unused")), tmp_path, local)
     assert archives == [DATA]
+
+
+def test_work_is_done_again_with_an_archive_that_was_evicted_before_it_was_opened(
+    tmp_path: Path,
+) -> None:
+    channel = Channel(httpx.Response(200, content=DATA))
+
+    async def scenario() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(channel)) as http:
+            packages = Packages(
+                FilesystemStore(tmp_path / "store"),
+                http,
+                tmp_path,
+                CountingMetrics(),
+                allowed_hosts={"channel.test"},
+                max_size_bytes=1000,
+            )
+            tries = 0
+
+            async def work(paths: list[Path]) -> bytes:
+                nonlocal tries
+                tries += 1
+                if tries == 1:
+                    await asyncio.to_thread(paths[0].unlink)
+                return await asyncio.to_thread(paths[0].read_bytes)
+
+            assert await packages.use([RECORD], work) == DATA
+            assert (tries, channel.requests) == (2, 2)
+
+            async def fail(paths: list[Path]) -> bytes:
+                raise FileNotFoundError(2, "No such file or directory", "/another")
+
+            with pytest.raises(FileNotFoundError):
+                await packages.use([RECORD], fail)
+
+    asyncio.run(scenario())

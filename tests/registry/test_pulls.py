@@ -1,5 +1,8 @@
 import asyncio
+import hashlib
 import json
+import os
+import resource
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import BuilderError, CorruptPackage, UnknownPackage
-from builder.image import Flavour
+from builder.errors import BuilderError, CorruptPackage, StoreUnavailable, UnknownPackage
+from builder.image import KEY_ANNOTATION, Flavour
 from builder.oci.digest import Digest, digest_of
+from conformance.channel.writer import Entry, Package
 from registry.content.manifests import Manifest
-from registry.errors import NameUnknown, StillBuilding
+from registry.errors import ManifestUnknown, NameUnknown, StillBuilding
 from registry.pulls import ImagePulls
 from registry.settings import Settings
 from registry.web.services import Services
@@ -48,7 +52,7 @@ class House:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Services]:
         settings = Settings(
-            store=self.root / "store",
+            store=str(self.root / "store"),
             channels={"main": f"file://{self.channel}"},
             default_channels=["main"],
             workers=1,
@@ -314,5 +318,58 @@ def test_another_name_of_the_same_environment_needs_no_second_solve(house: House
             first = await pull(services, "env/tool.library")
             assert await pull(services, "env/library.tool") == first
             assert counted(services, "pullforge_solves_total") == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_build_is_pulled_by_its_key_for_ever(house: House) -> None:
+    async def scenario() -> None:
+        async with house.open() as services:
+            first = await pull(services)
+            key = json.loads(first.data)["annotations"][KEY_ANNOTATION]
+            assert await pull(services, f"build/{key}", "latest") == first
+            assert await services.pulls.tags(f"build/{key}") == ("latest",)
+        shutil.rmtree(house.root / "store" / "blobs")
+        shutil.rmtree(house.root / "store" / "images")
+        async with house.open() as services:
+            assert await pull(services, f"build/{key}", "latest") == first
+            assert counted(services, "pullforge_solves_total") == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_key_that_is_not_here_and_a_tag_that_builds_do_not_have_are_refused(
+    house: House,
+) -> None:
+    async def scenario() -> None:
+        async with house.open() as services:
+            key = json.loads((await pull(services)).data)["annotations"][KEY_ANNOTATION]
+            for name in ("build/" + "0" * 32, "build/../../locks", "build/x"):
+                with pytest.raises(NameUnknown, match="there is no build"):
+                    await pull(services, name, "latest")
+            with pytest.raises(ManifestUnknown, match="tag 'latest' only"):
+                await pull(services, f"build/{key}", "2024-01-01")
+
+    asyncio.run(scenario())
+
+
+def test_a_full_disk_is_said_so_leaves_nothing_torn_and_passes(house: House) -> None:
+    big = Package("big", "1.0", entries=[Entry("share/noise", data=os.urandom(4_000_000))])
+
+    async def scenario() -> None:
+        await publish(house.channel, big)
+        async with house.open() as services:
+            await pull(services)  # worker processes inherit no limit: they run already
+            before = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+            try:
+                with pytest.raises(StoreUnavailable, match="the store is full"):
+                    await pull(services, "env/big")
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            house.clock.now += 31
+            assert layers(await pull(services, "env/big"))
+        for path in house.blobs():
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
 
     asyncio.run(scenario())

@@ -41,6 +41,32 @@ def test_a_channel_needs_an_address_that_can_be_fetched(monkeypatch: pytest.Monk
         Settings()
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("STORE", "gs://bucket", "is not a place for a store"),
+        ("STORE", "s3://Bucket/a", "is not a place in a bucket"),
+        ("STORE", "s3://bucket/../a", "is not a place in a bucket"),
+        ("S3_ENDPOINT", "minio:9000", "is not an address"),
+        ("S3_PUBLIC_ENDPOINT", "cdn.example", "is not an address"),
+        ("S3_ACCESS_KEY_ID", "key", "go together"),
+        ("S3_LINK_SECONDS", "1", "greater than or equal to 60"),
+    ],
+)
+def test_a_store_that_cannot_be_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(f"PULLFORGE_{name}", value)
+    with pytest.raises(ValidationError, match=words):
+        Settings()
+
+
+def test_the_secret_of_the_store_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULLFORGE_S3_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("PULLFORGE_S3_SECRET_ACCESS_KEY", "do-not-tell")
+    assert "do-not-tell" not in repr(Settings())
+
+
 def _written(value: float | str) -> str:
     """Return a value as one writes it in the environment."""
     if isinstance(value, bool):

@@ -1,11 +1,9 @@
-"""Which errors of a disk mean that the store cannot be used now, rather than that code is wrong."""
+"""Which errors of a disk mean that it cannot be used now, rather than that code is wrong."""
 
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
-
-import structlog
 
 from builder.errors import StoreUnavailable
 
@@ -41,5 +39,4 @@ def disk_errors() -> Iterator[None]:
         sentence = _SENTENCES.get(exc.errno) if exc.errno is not None else None
         if sentence is None:
             raise
-        structlog.get_logger("registry.storage").warning("failed to use disk", error=str(exc))
         raise StoreUnavailable(sentence) from exc

@@ -1,0 +1,1 @@
+"""The blob store as a cache: what was not used for long goes, what is damaged goes."""

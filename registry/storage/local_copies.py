@@ -1,0 +1,88 @@
+"""A bounded directory of files that came from a store elsewhere.
+
+A build reads a package several times: to plan, to assemble each layer it is in, to compile. So a
+copy stays for a while::
+
+    <directory>/<sha256>      what the store has under a key that says its sha256
+    <directory>/.<random>     anything else, and what is being written
+
+When there is more than allowed, the copies that were asked for longest ago go; those that were
+asked for in the last hour stay, since a build may be about to open them. Any number of processes
+may use one directory.
+"""
+
+import os
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+#: What is kept unless told otherwise.
+MAX_BYTES: Final = 10 * 1024**3
+_KEEP_SECONDS: Final = 3600
+
+
+class LocalCopies:
+    """Keeps copies; its methods read and write the disk, and belong into threads."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        max_bytes: int = MAX_BYTES,
+        keep_seconds: float = _KEEP_SECONDS,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Use ``directory``, which is made when it is needed.
+
+        Args:
+            directory: May be emptied whenever no build runs.
+            max_bytes: What is kept, beyond what was asked for in the last ``keep_seconds``.
+            keep_seconds: How long after it was asked for a copy is there for certain.
+            now: The time in seconds since 1970.
+        """
+        self._directory = directory
+        self._max_bytes = max_bytes
+        self._keep_seconds = keep_seconds
+        self._now = now
+
+    def find(self, sha256: str) -> Path | None:
+        """Return the copy with that digest, which now counts as asked for."""
+        path = self._directory / sha256
+        try:
+            os.utime(path, (self._now(), self._now()))
+        except FileNotFoundError:
+            return None
+        return path
+
+    def new_path(self) -> Path:
+        """Return a path that nobody else has; a file left there goes in time."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        return self._directory / f".{secrets.token_hex(16)}"
+
+    def keep(self, sha256: str, path: Path) -> Path:
+        """Move a finished file with that digest here and return where it is."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        target = self._directory / sha256
+        path.replace(target)
+        self.find(sha256)
+        self.evict()
+        return target
+
+    def evict(self) -> None:
+        """Remove what was asked for longest ago, until no more is left than allowed."""
+        files = []
+        for path in self._directory.iterdir():
+            with suppress(FileNotFoundError):  # another process was faster
+                found = path.stat()
+                files.append((found.st_mtime, found.st_size, path))
+        total = sum(size for _, size, _ in files)
+        before = self._now() - self._keep_seconds
+        for modified, size, path in sorted(files):
+            is_stray = path.name.startswith(".")
+            if modified >= before or (total <= self._max_bytes and not is_stray):
+                continue
+            path.unlink(missing_ok=True)
+            total -= size

@@ -1,0 +1,69 @@
+"""Addresses under which clients get blobs from S3 themselves, for a while."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from registry.locations import S3Location
+from registry.recent import Recent
+from registry.storage.keys import checked_key
+from registry.storage.s3_errors import s3_errors
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+
+#: How many addresses are remembered; each takes about half a kilobyte.
+_REMEMBERED: Final = 10_000
+
+
+class S3Links:
+    """Signs addresses; implements :class:`registry.content.blobs.BlobLinks`.
+
+    An address is valid for at least half its lifetime when it is given out. Until then everyone
+    gets the same one, so that a cache in front of S3 can answer the second client.
+    """
+
+    def __init__(
+        self,
+        client: "S3Client",
+        location: S3Location,
+        *,
+        lifetime_seconds: int,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Make links.
+
+        Args:
+            client: One whose endpoint is what clients can reach: its host is part of what is
+                signed. No request is made with it.
+            location: Bucket and prefix.
+            lifetime_seconds: How long an address works after it was signed.
+            now: Any clock that does not jump.
+        """
+        self._client = client
+        self._location = location
+        self._lifetime_seconds = lifetime_seconds
+        self._now = now
+        self._signed: Recent[str, tuple[float, str]] = Recent(_REMEMBERED)
+
+    async def link(self, key: str) -> str:
+        """Return an address for GET, whether or not something is under ``key``.
+
+        Raises:
+            StoreUnavailable: There are no credentials to sign with.
+        """
+        now = self._now()
+        known = self._signed.get(key)
+        if known is not None and now - known[0] < self._lifetime_seconds / 2:
+            return known[1]
+        async with s3_errors("sign"):
+            address = await self._client.generate_presigned_url(
+                "get_object",
+                Params={
+                    "Bucket": self._location.bucket,
+                    "Key": self._location.prefix + checked_key(key),
+                },
+                ExpiresIn=self._lifetime_seconds,
+            )
+        self._signed.put(key, (now, address))
+        return address

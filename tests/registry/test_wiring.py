@@ -1,0 +1,39 @@
+import pytest
+from pydantic import SecretStr
+
+from registry.settings import Settings
+from registry.wiring import open_links, open_store
+
+pytestmark = pytest.mark.anyio
+
+S3 = Settings(
+    store="s3://bucket/prefix",
+    s3_endpoint="http://s3.internal:9000",
+    s3_access_key_id=SecretStr("key"),
+    s3_secret_access_key=SecretStr("secret"),
+)
+
+
+async def test_clients_are_sent_to_the_public_address() -> None:
+    changes = {"s3_public_endpoint": "https://s3.example", "s3_link_seconds": 90}
+    async with open_links(S3.model_copy(update=changes)) as links:
+        assert links is not None
+        link = await links.link("blobs/a")
+    assert link.startswith("https://s3.example/bucket/prefix/blobs/a?")
+    assert "X-Amz-Expires=90" in link
+    async with open_links(S3) as links:
+        assert links is not None
+        assert (await links.link("a")).startswith("http://s3.internal:9000/bucket/prefix/a?")
+
+
+async def test_nobody_is_sent_elsewhere_for_a_directory_or_when_it_is_switched_off() -> None:
+    switched_off = S3.model_copy(update={"redirect_blobs": False})
+    for settings in (Settings(store="/var/lib/pullforge"), switched_off):
+        async with open_links(settings) as links:
+            assert links is None
+
+
+async def test_a_place_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="is not a place for a store"):
+        async with open_store(Settings(), "ftp://host"):
+            pass
