@@ -51,7 +51,7 @@ class GoProgram:
         return target
 
     def _build(self, cache: Path, target: Path) -> None:
-        go = _find_go()
+        go = find_go()
         with tempfile.TemporaryDirectory(dir=cache) as scratch:
             binaries = Path(scratch) / "bin"
             packages = [f"{self.module}/{command}@{self.version}" for command in self.commands]
@@ -69,7 +69,7 @@ class GoProgram:
             binaries.rename(target)
 
 
-def _find_go() -> Path:
+def find_go() -> Path:
     """Return a ``go`` that is new enough.
 
     Debian's is not, but it can fetch a newer one: since 1.21 Go's own releases are modules too,

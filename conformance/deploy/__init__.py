@@ -1,0 +1,1 @@
+"""Tests of what `Dockerfile` and `deploy/` describe, each with the program that reads it."""

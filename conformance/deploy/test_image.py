@@ -1,0 +1,150 @@
+"""The image that ``Dockerfile`` makes: what is in it, and that it serves as documented."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from conformance.channel import ChannelPaths
+from conformance.clients.server import ROOT
+from conformance.deploy.images import (
+    BuildingDocker,
+    ServerImage,
+    build_server,
+    local_settings,
+    wait_until,
+)
+from conformance.deploy.ports import free_port
+
+#: Without the base, and unpacked.
+MOST_BYTES = 240 * 1024**2
+
+#: What the sandbox needs besides Docker's own profile.
+PROFILE = ROOT / "deploy" / "seccomp.json"
+
+#: As docs/deployment.md tells to run it.
+HARDENED = ("--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges")
+
+
+@contextmanager
+def running(
+    docker: BuildingDocker, image: ServerImage, paths: ChannelPaths, port: int, *options: str
+) -> Iterator[str]:
+    """Run the image on a port of the loopback interface; gives the container's id."""
+    container = docker.call(
+        "run",
+        "--detach",
+        "--network=host",
+        "--env=PULLFORGE_HOST=127.0.0.1",
+        f"--env=PULLFORGE_PORT={port}",
+        *local_settings(paths),
+        *options,
+        image.name,
+    )
+    try:
+        wait_until(lambda: _answers(port), "the server answers")
+        yield container
+    except BaseException:
+        print(docker.attempt("logs", container).output[-6000:])
+        raise
+    finally:
+        docker.call("rm", "--force", "--volumes", container)
+
+
+def _answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_it_is_small(image: ServerImage) -> None:
+    """What is added to the base has a bound."""
+    own, base = image.size_bytes - image.base_size_bytes, image.base_size_bytes
+    print(f"built in {image.build_seconds:.0f} s: {own / 1e6:.0f} MB on {base / 1e6:.0f} MB")
+    assert own < MOST_BYTES
+
+
+def test_it_says_how_it_is_run(docker: BuildingDocker, image: ServerImage) -> None:
+    """Users, ports, volumes and health are in the image for engines and people to read."""
+    config = json.loads(docker.call("image", "inspect", "--format={{json .Config}}", image.name))
+    assert config["User"] == "10001:10001"
+    assert list(config["ExposedPorts"]) == ["8080/tcp"]
+    assert list(config["Volumes"]) == ["/var/lib/pullforge"]
+    assert config["Labels"]["org.opencontainers.image.title"] == "pullforge"
+    assert config["Healthcheck"]["Test"][0] == "CMD"
+
+
+@pytest.mark.engine("docker")
+def test_it_serves_as_an_ordinary_user_who_can_write_nothing_but_the_store(
+    docker: BuildingDocker, image: ServerImage, paths: ChannelPaths
+) -> None:
+    """It needs no right, no writable root file system, and ends when it is told to."""
+    port = free_port()
+    with running(docker, image, paths, port, *HARDENED) as container:
+        reference = f"127.0.0.1:{port}/env/click:latest"
+        pulled = docker.pull(reference)
+        assert pulled.ok, pulled.output
+        print(f"first pull: {pulled.seconds:.1f} s")
+        assert "click" in docker.run(reference, "python", "-c", "import click; print(click)")
+        status = docker.call("exec", container, "cat", "/proc/1/status").splitlines()
+        assert "Uid:\t10001\t10001\t10001\t10001" in status
+        assert "CapEff:\t0000000000000000" in status
+        written = {line for line in docker.call("diff", container).splitlines() if line[0] != "A"}
+        assert not written
+        health = "--format={{.State.Health.Status}}"
+        wait_until(lambda: docker.call("inspect", health, container) == "healthy", "it is healthy")
+        docker.call("stop", "--time=15", container)
+        assert docker.call("inspect", "--format={{.State.ExitCode}}", container) == "0"
+
+
+@pytest.mark.engine("docker")
+def test_what_it_made_outlives_the_container(
+    docker: BuildingDocker, image: ServerImage, paths: ChannelPaths
+) -> None:
+    """A new container on the same volume goes on where the last one ended."""
+    volume = docker.call("volume", "create")
+    digests = set()
+    for _ in range(2):
+        port = free_port()
+        options = f"--volume={volume}:/var/lib/pullforge"
+        with running(docker, image, paths, port, options):
+            url = f"http://127.0.0.1:{port}/v2/env/click/manifests/latest"
+            answer = httpx.get(url, follow_redirects=True, timeout=120).raise_for_status()
+            digests.add(answer.headers["Docker-Content-Digest"])
+    assert len(digests) == 1
+
+
+@pytest.mark.engine("docker")
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        pytest.param((), 404, id="docker's own seccomp profile refuses user namespaces"),
+        pytest.param((f"--security-opt=seccomp={PROFILE}",), 200, id="deploy's allows them"),
+    ],
+)
+def test_the_sandbox_works_where_user_namespaces_do(
+    docker: BuildingDocker,
+    image: ServerImage,
+    paths: ChannelPaths,
+    options: tuple[str, ...],
+    status: int,
+) -> None:
+    """The reason why the image turns it off, and how it is turned on."""
+    port = free_port()
+    bwrap = "--env=PULLFORGE_SANDBOX=bwrap"
+    with running(docker, image, paths, port, bwrap, *HARDENED, *options):
+        url = f"http://127.0.0.1:{port}/v2/env/click/manifests/latest"
+        answer = httpx.get(url, follow_redirects=True, timeout=120)
+        assert answer.status_code == status, answer.text
+        assert status == 200 or "bwrap" in answer.json()["errors"][0]["message"]
+
+
+@pytest.mark.engine("docker")
+def test_buildkit_makes_it_too(docker: BuildingDocker, image: ServerImage) -> None:
+    """Both builders read the same file."""
+    other = build_server(docker, "localhost/pullforge:buildkit", "buildkit")
+    print(f"built by BuildKit in {other.build_seconds:.0f} s")
+    assert abs(other.size_bytes - image.size_bytes) < 1024**2
