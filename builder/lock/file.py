@@ -104,7 +104,7 @@ def _parse(data: bytes) -> "Lockfile":
     _refuse_bare_channels(content)
     try:
         return Lockfile.model_validate(content)
-    except ValueError as exc:
+    except (ValueError, KeyError) as exc:  # its validators look up fields that may be missing
         raise LockError(f"this is not a conda-lock file: {_brief(exc)}") from exc
 
 

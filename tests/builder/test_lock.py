@@ -302,3 +302,9 @@ def test_a_damaged_file_is_refused_or_reads_as_what_it_was(data: st.DataObject) 
 
 def test_metadata_of_others_is_ignored() -> None:
     assert from_yaml(changed(set_custom("other.tool", json.dumps({"a": 1})))) == lock()
+
+
+def test_a_package_without_a_manager_is_refused_like_any_other_damage() -> None:
+    damaged = to_yaml(lock()).replace(b"  manager: conda\n", b"", 1)
+    with pytest.raises(LockError, match="not a conda-lock file"):
+        from_yaml(damaged)
