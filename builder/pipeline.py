@@ -121,17 +121,20 @@ class Pipeline:
         python = _python_target(records, lock.bytecode.get(subdir))
         plans = _plan(records, contents, python)
         encoding: Encoding = "zstd" if flavour == "oci-zstd" else "gzip"
-        blobs = await _all(
+        # What takes longest starts first, so that no worker waits for one late large layer.
+        order = sorted(range(len(plans)), key=lambda at: _effort(plans[at]), reverse=True)
+        made = await _all(
             [
-                self._layers.ensure(plan, encoding, partial(self._compiler, lock, plan))
-                for plan in plans
+                self._layers.ensure(plans[at], encoding, partial(self._compiler, lock, plans[at]))
+                for at in order
             ],
             "assemble",
             listen,
         )
+        blobs = dict(zip(order, made, strict=True))
         return EnvironmentLayers(
             platform=PLATFORMS[subdir],
-            blobs=tuple(blobs),
+            blobs=tuple(blobs[at] for at in range(len(plans))),
             contents=tuple(
                 tuple(f"{p.record.name} {p.record.version}" for p in plan.packages)
                 for plan in plans
@@ -171,6 +174,11 @@ def _plan(
         for record, known in zip(records, contents, strict=True)
     }
     return group(resolve_conflicts(records, installed), python)
+
+
+def _effort(plan: LayerPlan) -> tuple[bool, int]:
+    """Return what layers are sorted by for the time they take: compiling takes longest."""
+    return plan.python is not None, sum(package.record.size_bytes for package in plan.packages)
 
 
 def _python_target(records: Sequence[PackageRecord], bytecode: str | None) -> PythonTarget | None:

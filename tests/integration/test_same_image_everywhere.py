@@ -1,3 +1,4 @@
+import asyncio
 import os
 import subprocess
 import sys
@@ -8,6 +9,8 @@ import pytest
 
 from builder.oci.layout import OciLayout
 from conformance.channel import ChannelPaths, ensure
+from registry.settings import Settings
+from registry.wiring import open_services
 
 NAME = "env/click.ruamel.yaml.python-dateutil:py3.11"
 
@@ -82,6 +85,27 @@ def test_two_machines_build_the_same_image_byte_for_byte(
     ]
     assert contents[0] == contents[1]
     assert OciLayout(layouts[0]).images()[0].digest == results[0].stdout.strip()
+
+
+def test_a_server_answers_the_image_that_the_command_line_builds(
+    tmp_path: Path, paths: ChannelPaths
+) -> None:
+    async def pull() -> str:
+        settings = Settings(
+            store=str(tmp_path / "server"),
+            channels={"conda-forge": f"file://{paths.channel}"},
+            base=f"oci:{paths.base}",
+            workers=2,
+        )
+        repository, _, tag = NAME.partition(":")
+        async with open_services(settings) as services:
+            manifest = await services.pulls.by_tag(
+                repository, tag, "oci-zstd", index=True, timeout_seconds=100
+            )
+        return manifest.digest
+
+    built = command(ONE, tmp_path / "one", paths, "build", NAME, "-o", "image")
+    assert asyncio.run(pull()) == built.stdout.strip()
 
 
 def test_two_machines_write_the_same_lock(tmp_path: Path, paths: ChannelPaths) -> None:
