@@ -10,7 +10,7 @@ ARGS ?=
 # Where the demo keeps its store: directory or s3.
 STORE ?= directory
 
-.PHONY: help demo test check serve bench conformance channel lint types imports format clean
+.PHONY: help demo test check serve channel lint types imports format clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
