@@ -8,7 +8,7 @@ from builder.oci.digest import Digest
 from builder.ports import Store
 from registry.errors import BlobUnknown
 
-__all__ = ["BlobLinks", "Blobs", "blob_key"]
+__all__ = ["BlobLinks", "Blobs"]
 
 
 class BlobLinks(Protocol):

@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 
 from builder.image import Flavour
+from builder.keys import blob_key
 from builder.oci.digest import Digest, digest_of
 from builder.oci.models import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from builder.ports import Progress
 from registry.app import create_app
-from registry.content.blobs import Blobs, blob_key
+from registry.content.blobs import Blobs
 from registry.content.manifests import Manifest, Manifests
 from registry.errors import NameUnknown, StillBuilding
 from registry.storage.filesystem import FilesystemStore

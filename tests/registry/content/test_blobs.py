@@ -1,7 +1,8 @@
 import pytest
 
+from builder.keys import blob_key
 from builder.oci.digest import digest_of
-from registry.content.blobs import Blobs, blob_key
+from registry.content.blobs import Blobs
 from registry.errors import BlobUnknown
 from registry.storage.filesystem import FilesystemStore
 

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
+from builder.keys import blob_key
 from builder.oci.digest import digest_of
 from builder.oci.models import OCI_INDEX, OCI_MANIFEST
-from registry.content.blobs import blob_key
 from registry.content.manifests import MAX_MANIFEST_BYTES, Manifests
 from registry.errors import ManifestUnknown
 from registry.storage.filesystem import FilesystemStore

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from builder.keys import blob_key
 from builder.oci.digest import EMPTY, Digest, digest_of
-from registry.content.blobs import blob_key
 from tests.registry.asgi import Client, assert_oci_error, open_client
 from tests.registry.fakes import FakePulls, House
 
