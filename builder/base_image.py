@@ -13,7 +13,7 @@ from builder.disk import disk_errors
 from builder.errors import BaseImageError, BaseImageUnavailable
 from builder.flight import together
 from builder.keys import blob_key
-from builder.oci.digest import Digest, digest_of, hex_of, parse_digest
+from builder.oci.digest import Digest, algorithm_of, digest_of, hex_of, parse_digest
 from builder.oci.layout import OciLayout
 from builder.oci.models import (
     MANIFEST_TYPES,
@@ -114,7 +114,7 @@ class BaseImages:
         if data is not None:
             return data
         data = b"".join([chunk async for chunk in self._source(base, digest, kind)])
-        if digest_of(data) != digest:
+        if digest_of(data, algorithm_of(digest)) != digest:
             raise BaseImageError(f"{base.name} answered other bytes than those of {digest}")
         await self._store.write(blob_key(digest), data)
         return data
@@ -124,7 +124,7 @@ class BaseImages:
         if await self._store.size(key) == layer.size:
             return
         path = self._scratch / f"base-{secrets.token_hex(8)}"
-        seen, digest = 0, hashlib.sha256()
+        seen, digest = 0, hashlib.new(algorithm_of(layer.digest))
         try:
             with disk_errors(), path.open("wb") as file:
                 async for chunk in self._source(base, layer.digest, "blobs"):

@@ -46,12 +46,13 @@ class BuilderError(Exception):
 
 
 class InvalidDigest(BuilderError):
-    """A digest is not written as ``sha256:`` and 64 hex digits."""
+    """A digest is not written as an algorithm that is known here and its hex digits."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         super().__init__(
-            f"'{text[:100]}' is not a digest: write 'sha256:' and 64 lower-case hex digits"
+            f"'{text[:100]}' is not a digest: write 'sha256:' and 64, or 'sha512:' and 128"
+            " lower-case hex digits"
         )
 
 

@@ -2,7 +2,7 @@
 
 ::
 
-    blobs/sha256/<aa>/<digest>                 layers, configs, manifests and indexes
+    blobs/<algorithm>/<aa>/<hex>               layers, configs, manifests and indexes
     packages/<aa>/<sha256>                     package archives
     contents/<aa>/<sha256>.json                package → the paths it installs
     layers/<aa>/<layer key>.<encoding>.json    layer → diff_id, digest, sizes
@@ -12,26 +12,52 @@
     origins/<aa>/<digest>.json                 blob → lock and flavour it can be made from again
     used/<key>.json                            build → when its image was used last, to the hour
     pins/<key>                                 build → it stays makeable: its packages are kept
-    repositories/<name>/_tags/<tag>.json       tag → what was pulled by it
+    repositories/<name>/_tags/<tag>            tag → what was pulled by it, or pushed to it
+
+What was pushed, which is data and no cache::
+
+    repositories/<name>/_manifests/<digest>          manifest → its media type, size and subject
+    repositories/<name>/_tagged/<digest>/<tag>       manifest → the tags it was ever pushed to
+    repositories/<name>/_referrers/<subject>/<type>/<digest>     subject → descriptor of a referrer
+    catalog/<repository>                             every repository that was pushed to
+    holders/<algorithm>/<aa>/<hex>/<repository>/…    blob → who needs it, and who may read it:
+        pushed                                           the repository itself
+        manifest                                         it is a manifest of the repository
+        <digest>                                         a manifest of the repository has it
+    loose/<digest>/<repository>                      blob that perhaps nothing needs any more
+    sweeping/<digest>                                blob that a collector is about to delete
+    uploads/<id>/…                                   blobs that are being pushed
 
 ``<aa>`` is the first two digits of what follows: no directory gets more than a 256th of the files.
+In these keys a digest is written with ``-`` for ``:``, a repository as one segment with ``!`` for
+``/``, and ``<type>`` is a digest of the artifact type, so that a filtered list reads nothing else.
+Tags have no ending: their keys are in the order in which tags are listed.
 
 ``_tags`` starts with an underscore since no component of a repository's name can: without it, the
-repository ``env/zlib/tags/latest.json`` would need a directory where ``env/zlib`` has a file.
+repository ``env/zlib/tags/latest`` would need a directory where ``env/zlib`` has a file.
 """
 
 from typing import Final
 
-from builder.oci.digest import Digest, hex_of
+from builder.oci.digest import Digest, algorithm_of, digest_of, hex_of
 
 #: What the keys of each kind start with.
-BLOBS: Final = "blobs/sha256/"
+BLOBS: Final = "blobs/"
+#: The blobs that may be part of images made here.
+SHA256_BLOBS: Final = "blobs/sha256/"
 PACKAGES: Final = "packages/"
 LAYER_RECORDS: Final = "layers/"
 LOCKS: Final = "locks/"
 IMAGES: Final = "images/"
 USES: Final = "used/"
 PINS: Final = "pins/"
+CATALOG: Final = "catalog/"
+HOLDERS: Final = "holders/"
+LOOSE: Final = "loose/"
+UPLOADS: Final = "uploads/"
+
+#: Who holds the blobs of base images that were pushed here: no repository can have this name.
+BASES: Final = "@bases"
 
 
 def blob_key(digest: Digest) -> str:
@@ -41,7 +67,7 @@ def blob_key(digest: Digest) -> str:
     >>> blob_key(EMPTY)[:23]
     'blobs/sha256/e3/e3b0c44'
     """
-    return f"blobs/sha256/{_spread(hex_of(digest))}"
+    return f"{BLOBS}{algorithm_of(digest)}/{_spread(hex_of(digest))}"
 
 
 def package_key(sha256: str) -> str:
@@ -96,7 +122,96 @@ def tags_prefix(repository: str) -> str:
 
 def tag_key(repository: str, tag: str) -> str:
     """Return where it is written what a tag led to."""
-    return f"{tags_prefix(repository)}{tag}.json"
+    return f"{tags_prefix(repository)}{tag}"
+
+
+def manifest_record_key(repository: str, digest: Digest) -> str:
+    """Return where it is written what a pushed manifest is."""
+    return f"repositories/{repository}/_manifests/{_segment(digest)}"
+
+
+def tagged_prefix(repository: str, digest: Digest) -> str:
+    """Return what the keys start with that end in the tags a manifest was pushed to."""
+    return f"repositories/{repository}/_tagged/{_segment(digest)}/"
+
+
+def referrers_prefix(repository: str, subject: Digest, artifact_type: str = "") -> str:
+    """Return what the keys of a subject's referrers start with, or of those of one type."""
+    prefix = f"repositories/{repository}/_referrers/{_segment(subject)}/"
+    return f"{prefix}{_short(artifact_type)}/" if artifact_type else prefix
+
+
+def referrer_key(repository: str, subject: Digest, artifact_type: str, digest: Digest) -> str:
+    """Return where the descriptor of a referrer is."""
+    prefix = referrers_prefix(repository, subject)
+    return f"{prefix}{_short(artifact_type)}/{_segment(digest)}"
+
+
+def catalog_key(repository: str) -> str:
+    """Return where it is written that something was pushed to a repository."""
+    return f"{CATALOG}{_segment(repository)}"
+
+
+def holders_prefix(digest: Digest, repository: str = "") -> str:
+    """Return what the keys of everyone who needs a blob start with, or of those of a repository."""
+    prefix = f"{HOLDERS}{algorithm_of(digest)}/{_spread(hex_of(digest))}/"
+    return f"{prefix}{_segment(repository)}/" if repository else prefix
+
+
+def pushed_key(digest: Digest, repository: str) -> str:
+    """Return where it is written that a blob was pushed to a repository, or mounted there."""
+    return f"{holders_prefix(digest, repository)}pushed"
+
+
+def manifest_holder_key(digest: Digest, repository: str) -> str:
+    """Return where it is written that the bytes of a manifest belong to a repository."""
+    return f"{holders_prefix(digest, repository)}manifest"
+
+
+def part_holder_key(digest: Digest, repository: str, manifest: Digest) -> str:
+    """Return where it is written that a manifest of a repository needs a blob."""
+    return f"{holders_prefix(digest, repository)}{_segment(manifest)}"
+
+
+def loose_key(digest: Digest, repository: str) -> str:
+    """Return where it is written that a repository perhaps needs a blob no more."""
+    return f"{LOOSE}{_segment(digest)}/{_segment(repository)}"
+
+
+def sweeping_key(digest: Digest) -> str:
+    """Return where it is written that a blob is about to be deleted."""
+    return f"sweeping/{_segment(digest)}"
+
+
+def upload_prefix(upload: str) -> str:
+    """Return what all keys of an upload start with."""
+    return f"{UPLOADS}{upload}/"
+
+
+def repository_in(segment: str) -> str:
+    """Return the repository that a segment of a key stands for.
+
+    >>> repository_in("team!debian")
+    'team/debian'
+    """
+    return segment.replace("!", "/")
+
+
+def digest_in(segment: str) -> Digest:
+    """Return the digest that a segment of a key stands for.
+
+    >>> digest_in("sha256-e3b0")
+    'sha256:e3b0'
+    """
+    return Digest(segment.replace("-", ":", 1))
+
+
+def _segment(name: str) -> str:
+    return name.replace(":", "-").replace("/", "!")
+
+
+def _short(text: str) -> str:
+    return hex_of(digest_of(text.encode()))[:32]
 
 
 def _spread(digits: str) -> str:

@@ -116,8 +116,12 @@ class Store(Protocol):
         """Remove ``key``; harmless when there is nothing."""
         ...
 
-    def entries(self, prefix: str) -> "AsyncIterator[StoreEntry]":
-        """Yield what there is under every key that starts with ``prefix``, sorted by key."""
+    def entries(self, prefix: str, after: str = "") -> "AsyncIterator[StoreEntry]":
+        """Yield what there is under every key that starts with ``prefix``, sorted by key.
+
+        Keys up to ``after``, which need not exist, are left out without being read: a page of a
+        long listing costs what is on it.
+        """
         ...
 
 

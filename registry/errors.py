@@ -10,12 +10,24 @@
     ├── BlobUnknown
     ├── BlobUnavailable
     ├── TagInvalid
+    ├── ContentUnavailable
     ├── UploadUnknown
+    ├── UploadInvalid
+    │   ├── ChunkOutOfOrder
+    │   └── BodyTooSlow
+    ├── DigestMismatch
+    ├── TooLarge
+    ├── ManifestInvalid
+    ├── PartsUnknown
+    ├── BlobInUse
     ├── PageInvalid
     ├── RangeInvalid
     ├── Unsupported
+    │   └── GeneratedRepository
     └── StillBuilding
 """
+
+from collections.abc import Sequence
 
 from builder.ports import Progress
 
@@ -57,8 +69,66 @@ class TagInvalid(RegistryError):
     """The tag does not follow the distribution-spec's grammar."""
 
 
+class ContentUnavailable(RegistryError):
+    """What was pushed, or is being pushed, cannot be read or written now, and will be later."""
+
+
 class UploadUnknown(RegistryError):
     """There is no such upload."""
+
+
+class UploadInvalid(RegistryError):
+    """The request does not fit the upload, or its body is not what its headers say."""
+
+
+class ChunkOutOfOrder(UploadInvalid):
+    """The chunk does not begin where the upload ends."""
+
+    def __init__(self, size_bytes: int) -> None:
+        #: What was received so far.
+        self.size_bytes = size_bytes
+        super().__init__(f"the next chunk begins at byte {size_bytes}: send that one")
+
+
+class BodyTooSlow(UploadInvalid):
+    """The client sent nothing for too long."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"nothing was received for {seconds:g} s: send it again")
+
+
+class DigestMismatch(RegistryError):
+    """What was pushed has another digest than its address says."""
+
+    def __init__(self, digest: str, found: str) -> None:
+        self.digest = digest
+        self.found = found
+        super().__init__(f"the digest of what was sent is {found}, not {digest}: send it again")
+
+
+class TooLarge(RegistryError):
+    """What is pushed is larger than this registry takes."""
+
+    def __init__(self, what: str, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        super().__init__(f"{what} has at most {limit_bytes} bytes here")
+
+
+class ManifestInvalid(RegistryError):
+    """What was pushed is no manifest or index that registries take."""
+
+
+class PartsUnknown(RegistryError):
+    """A manifest names blobs or manifests that the repository does not have."""
+
+    def __init__(self, digests: Sequence[str]) -> None:
+        self.digests = tuple(digests)
+        few = ", ".join(digests[:3]) + (", …" if len(digests) > 3 else "")
+        super().__init__(f"push these first, which the manifest names: {few}")
+
+
+class BlobInUse(RegistryError):
+    """A manifest of the repository needs the blob that is to be deleted."""
 
 
 class PageInvalid(RegistryError):
@@ -75,6 +145,28 @@ class RangeInvalid(RegistryError):
 
 class Unsupported(RegistryError):
     """The registry does not offer this."""
+
+    def __init__(self, message: str, allow: Sequence[str]) -> None:
+        """Say what is offered instead.
+
+        Args:
+            message: The sentence for the user.
+            allow: The methods that the address knows.
+        """
+        self.allow = tuple(allow)
+        super().__init__(message)
+
+
+class GeneratedRepository(Unsupported):
+    """Nobody pushes to, or deletes from, a repository whose images are made here."""
+
+    def __init__(self, repository: str) -> None:
+        self.repository = repository
+        super().__init__(
+            f"nothing can be pushed to '{repository}' or deleted from it: this registry makes its"
+            " images itself, from the conda packages that their names list",
+            ("GET", "HEAD"),
+        )
 
 
 class StillBuilding(RegistryError):

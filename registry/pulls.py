@@ -6,7 +6,7 @@
       ├─ answered lately ──────────────────────────→ from memory
       ├─ failed lately ────────────────────────────→ the same error
       ├─ build/<key> ──────────────────────────────→ the image of that lock, for ever
-      ├─ repositories/<name>/tags/<tag>.json ─→ images/<key>.<flavour>.json ─→ manifest
+      ├─ repositories/<name>/_tags/<tag> ─→ images/<key>.<flavour>.json ─→ manifest
       │        old? answered all the same, and renewed in the background
       └─ else spec → lock → image, one task however many ask
 """
@@ -24,7 +24,7 @@ import structlog
 from builder.errors import BuilderError
 from builder.flight import SingleFlight
 from builder.image import Flavour
-from builder.keys import tag_key, tags_prefix
+from builder.keys import origin_key, tag_key, tags_prefix
 from builder.lock import Lock
 from builder.oci.digest import Digest
 from builder.ports import Store
@@ -87,8 +87,8 @@ class Pulls(Protocol):
         """
         ...
 
-    async def holds(self, repository: str, digest: Digest) -> bool:
-        """Tell whether ``digest`` may be read through ``repository``."""
+    async def made(self, digest: Digest) -> bool:
+        """Tell whether a blob or manifest belongs to an image made here: anyone may read it."""
         ...
 
     async def restore(self, digest: Digest, *, timeout_seconds: float) -> bool:
@@ -156,6 +156,8 @@ class ImagePulls:
         self._error_ttl_seconds = error_ttl_seconds
         self._answers: Recent[tuple[str, str, Flavour], Answer] = Recent(10_000)
         self._failures: Recent[tuple[str, str], tuple[float, BuilderError]] = Recent(10_000)
+        #: Digests that are known to be made here, and so for ever.
+        self._made: Recent[Digest, bool] = Recent(10_000)
         self._flights: SingleFlight[Answer] = SingleFlight()
         self._restores: SingleFlight[bool] = SingleFlight()
         self._progress = ProgressBoard()
@@ -187,11 +189,15 @@ class ImagePulls:
         found = [entry.key async for entry in self._store.entries(prefix)]
         if not found or not self.is_generated(repository):
             raise NameUnknown(f"no image '{repository}' has been pulled from this server yet")
-        return tuple(sorted(key.removeprefix(prefix).removesuffix(".json") for key in found))
+        return tuple(sorted(key.removeprefix(prefix) for key in found))
 
-    async def holds(self, repository: str, digest: Digest) -> bool:
-        """Tell whether ``digest`` may be read through ``repository``: all made here is public."""
-        return self.is_generated(repository)
+    async def made(self, digest: Digest) -> bool:
+        """Tell whether ``digest`` belongs to an image made here; see :meth:`Pulls.made`."""
+        if self._made.get(digest) is None:
+            if await self._store.size(origin_key(digest)) is None:
+                return False
+            self._made.put(digest, value=True)
+        return True
 
     async def restore(self, digest: Digest, *, timeout_seconds: float) -> bool:
         """Make a lost blob or manifest again; see :meth:`Pulls.restore`."""

@@ -78,6 +78,12 @@ class Settings(BaseSettings):
     workers: Annotated[int, Field(ge=0)] = 0
     #: The largest package archive to accept, in bytes.
     max_package_bytes: Annotated[int, Field(gt=0)] = 4 * 1024**3
+    #: The largest blob that can be pushed, in bytes, e.g. ``"20GB"``.
+    max_blob_bytes: Annotated[ByteSize, Field(gt=0)] = ByteSize(64 * 1024**3)
+    #: Whether a manifest can be pushed to a repository that lacks blobs or manifests it names.
+    sparse_manifests: bool = True
+    #: How long an upload may go without a request until it is forgotten, in seconds.
+    upload_seconds: Annotated[float, Field(ge=3600)] = 86_400
     #: What layers and archives of packages that are not pinned may take together, e.g. ``"500GB"``;
     #: those used longest ago go. ``None``: they stay.
     cache_bytes: Annotated[ByteSize, Field(ge=0)] | None = None

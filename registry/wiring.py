@@ -34,6 +34,10 @@ from registry.collection.eviction import Budget
 from registry.collection.usage import Usage
 from registry.content.blobs import BlobLinks, Blobs
 from registry.content.manifests import Manifests
+from registry.content.pushed_blobs import PushedBlobs
+from registry.content.referrers import Referrers
+from registry.content.repositories import Repositories
+from registry.content.uploads import Uploads
 from registry.locations import parse_location
 from registry.pulls import ImagePulls
 from registry.settings import Settings
@@ -60,6 +64,8 @@ class Builder:
     resolver: Resolver
     pipeline: Pipeline
     workers: LocalProcesses
+    #: A directory for what is being received; gone at the end.
+    scratch: Path
 
 
 @asynccontextmanager
@@ -97,7 +103,7 @@ async def open_builder(settings: Settings, metrics: BuildMetrics) -> AsyncIterat
         stack.push_async_callback(layers.close)
         pipeline = Pipeline(store, bases, contents, layers, compilers, settings.sandbox)
         resolver = Resolver(name_defaults(settings), solver, bases, compilers, metrics)
-        yield Builder(store, resolver, pipeline, workers)
+        yield Builder(store, resolver, pipeline, workers, scratch)
 
 
 @asynccontextmanager
@@ -212,10 +218,22 @@ async def open_services(
         collecting = asyncio.create_task(run_collection(builder.store, budget, now))
         stack.callback(collecting.cancel)
         links = await stack.enter_async_context(open_links(settings))
+        pushed_blobs = PushedBlobs(builder.store)
+        uploads = Uploads(
+            builder.store,
+            pushed_blobs,
+            builder.scratch,
+            max_blob_bytes=settings.max_blob_bytes,
+        )
+        stack.callback(uploads.close)
         yield Services(
             pulls,
             manifests,
             Blobs(builder.store, links),
+            Repositories(builder.store, manifests, sparse=settings.sparse_manifests),
+            pushed_blobs,
+            Referrers(builder.store),
+            uploads,
             metrics,
             checks={"store": lambda: check_store(builder.store)},
         )

@@ -139,16 +139,22 @@ def media_type_of(data: bytes) -> str:
     """Return what a manifest says it is; without a word, an OCI index or manifest by its shape.
 
     Raises:
-        BaseImageError: It is not a JSON object.
+        BaseImageError: It is not a JSON object, or does not look like one of these.
     """
     try:
         document = json.loads(data)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise BaseImageError("the image's manifest is not JSON") from exc
     if not isinstance(document, dict):
         raise BaseImageError("the image's manifest is not a JSON object")
-    default = OCI_INDEX if "manifests" in document else OCI_MANIFEST
-    return str(document.get("mediaType", default))
+    said = document.get("mediaType")
+    if isinstance(said, str):
+        return said
+    if "manifests" in document:
+        return OCI_INDEX
+    if "config" in document and "layers" in document:
+        return OCI_MANIFEST
+    raise BaseImageError("the image's manifest does not say what it is")
 
 
 def parse(model: type[Model], data: bytes) -> Model:

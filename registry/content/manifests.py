@@ -1,20 +1,19 @@
 """Manifests and indexes by digest."""
 
-import json
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
+from builder.errors import BaseImageError
 from builder.keys import blob_key
-from builder.oci.digest import Digest, digest_of
-from builder.oci.models import INDEX_TYPES, MANIFEST_TYPES
+from builder.oci.digest import Algorithm, Digest, digest_of
+from builder.oci.models import media_type_of
 from builder.ports import Store
+from registry.content.documents import MEDIA_TYPES
 from registry.errors import ManifestUnknown
 
 #: What clients accept and registries must take (distribution-spec, "Pushing Manifests").
 MAX_MANIFEST_BYTES: Final = 4 * 1024 * 1024
-
-_MEDIA_TYPES: Final = INDEX_TYPES | MANIFEST_TYPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,42 +41,45 @@ class Manifests:
         self._used_bytes = 0
         self._recent: OrderedDict[Digest, Manifest] = OrderedDict()
 
-    async def get(self, digest: Digest) -> Manifest:
+    async def get(self, digest: Digest, media_type: str | None = None) -> Manifest:
         """Return the manifest with that digest.
+
+        Args:
+            digest: Of the document.
+            media_type: What it was pushed as; ``None`` for what the document says.
 
         Raises:
             ManifestUnknown: It is not in the store, or is a blob of another kind.
         """
         manifest = self._recent.get(digest)
-        if manifest is not None:
+        if manifest is not None and media_type in {None, manifest.media_type}:
             self._recent.move_to_end(digest)
             return manifest
         key = blob_key(digest)
         size = await self._store.size(key)
         # A layer has the same kind of key: it must not be read into memory to find out.
         data = None if size is None or size > MAX_MANIFEST_BYTES else await self._store.read(key)
-        media_type = None if data is None else _media_type_of(data)
-        if data is None or media_type is None:
+        found = None if data is None else media_type or _media_type_of(data)
+        if data is None or found is None:
             raise ManifestUnknown(f"there is no manifest {digest} here")
-        manifest = Manifest(digest, media_type, data)
+        manifest = Manifest(digest, found, data)
         self._remember(manifest)
         return manifest
 
-    async def put(self, data: bytes, media_type: str | None = None) -> Manifest:
-        """Store a manifest; it can be read by its digest afterwards, here and elsewhere.
+    async def put(self, data: bytes, media_type: str, algorithm: Algorithm = "sha256") -> Manifest:
+        """Store a manifest that was checked; it can be read by its digest afterwards, anywhere.
 
-        Idempotent. ``media_type`` is what the document itself says if not given.
-
-        Raises:
-            ValueError: The document is no manifest, is too large, or says another media type.
+        Idempotent.
         """
-        found = _media_type_of(data)
-        if found is None or len(data) > MAX_MANIFEST_BYTES or media_type not in {None, found}:
-            raise ValueError(f"not a manifest of type {media_type or 'known here'}")
-        manifest = Manifest(digest_of(data), found, data)
+        manifest = Manifest(digest_of(data, algorithm), media_type, data)
         await self._store.write(blob_key(manifest.digest), data)
         self._remember(manifest)
         return manifest
+
+    def forget(self, digest: Digest) -> None:
+        """Drop a manifest from memory, since it may be deleted; harmless if it is not there."""
+        manifest = self._recent.pop(digest, None)
+        self._used_bytes -= len(manifest.data) if manifest else 0
 
     def _remember(self, manifest: Manifest) -> None:
         """Keep ``manifest`` in memory; those used longest ago go."""
@@ -90,10 +92,9 @@ class Manifests:
 
 
 def _media_type_of(data: bytes) -> str | None:
-    """Return the media type a document gives itself, if it is one of a manifest or index."""
+    """Return the media type of a document, if it is a manifest or index."""
     try:
-        document = json.loads(data)
-    except (ValueError, RecursionError):
+        media_type = media_type_of(data)
+    except BaseImageError:
         return None
-    media_type = document.get("mediaType") if isinstance(document, dict) else None
-    return media_type if isinstance(media_type, str) and media_type in _MEDIA_TYPES else None
+    return media_type if media_type in MEDIA_TYPES else None

@@ -20,9 +20,6 @@ from registry import errors
 from registry.web.answer import Answer, HeaderLines, header, json_answer
 from registry.web.headers import RequestHeaders
 
-#: The methods that any address of a read-only registry knows.
-READ_METHODS: Final = "GET, HEAD"
-
 #: When a build or a channel is worth asking for again.
 _RETRY_SECONDS: Final = 10
 
@@ -43,10 +40,20 @@ ERRORS: Final[dict[type[Exception], tuple[int, str]]] = {
     errors.BlobUnavailable: (503, "UNAVAILABLE"),
     # Not 400: the conformance suite asks for a tag that cannot be and expects to find nothing.
     errors.TagInvalid: (404, "MANIFEST_UNKNOWN"),
+    errors.ContentUnavailable: (503, "UNAVAILABLE"),
     errors.UploadUnknown: (404, "BLOB_UPLOAD_UNKNOWN"),
+    errors.UploadInvalid: (400, "BLOB_UPLOAD_INVALID"),
+    errors.ChunkOutOfOrder: (416, "BLOB_UPLOAD_INVALID"),
+    errors.BodyTooSlow: (408, "BLOB_UPLOAD_INVALID"),
+    errors.DigestMismatch: (400, "DIGEST_INVALID"),
+    errors.TooLarge: (413, "SIZE_INVALID"),
+    errors.ManifestInvalid: (400, "MANIFEST_INVALID"),
+    errors.PartsUnknown: (404, "MANIFEST_BLOB_UNKNOWN"),
+    errors.BlobInUse: (409, "DENIED"),
     errors.PageInvalid: (400, "PAGINATION_NUMBER_INVALID"),
     errors.RangeInvalid: (416, "RANGE_INVALID"),
     errors.Unsupported: (405, "UNSUPPORTED"),
+    errors.GeneratedRepository: (405, "UNSUPPORTED"),
     errors.StillBuilding: (429, "TOOMANYREQUESTS"),
     builder_errors.BuilderError: _UNMADE,
     builder_errors.InvalidDigest: (400, "DIGEST_INVALID"),
@@ -95,15 +102,16 @@ def error_answer(
     elif isinstance(error, errors.StillBuilding) and method == "HEAD":
         status = 405  # which makes containerd go on with GET; docker does so anyway
     if isinstance(error, errors.Unsupported):
-        lines.append(header("allow", READ_METHODS))
+        lines.append(header("allow", ", ".join(error.allow)))
     elif status == 405:
         lines.append(header("allow", "GET"))
-    if isinstance(error, errors.StillBuilding | errors.BlobUnavailable) or (
-        is_unmade and _is_transient(error)
-    ):
+    passes = errors.StillBuilding | errors.BlobUnavailable | errors.ContentUnavailable
+    if isinstance(error, passes) or (is_unmade and _is_transient(error)):
         lines.append(header("retry-after", str(_RETRY_SECONDS)))
     if isinstance(error, errors.RangeInvalid):
         lines.append(header("content-range", f"bytes */{error.size_bytes}"))
+    if isinstance(error, errors.ChunkOutOfOrder):
+        lines.append(header("range", f"0-{max(0, error.size_bytes - 1)}"))
     return errors_body(status, code, error.message, lines)
 
 

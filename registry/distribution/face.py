@@ -4,32 +4,30 @@ It routes by itself: Starlette's path patterns match names that the protocol doe
 404 and 405 are no OCI errors.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
 from functools import partial
-from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from builder.errors import BuilderError
-from registry.distribution import handlers
+from registry.distribution import api, blobs, listing, manifests, uploads
+from registry.distribution.call import Call, Handler
 from registry.distribution.errors import FAILURE, error_answer
-from registry.distribution.handlers import Call
 from registry.distribution.healing import healing
-from registry.distribution.paths import TEMPLATES, Kind, belongs_here, parse_path
+from registry.distribution.paths import TEMPLATES, Kind, Target, belongs_here, parse_path
 from registry.distribution.waiting import HOP_SECONDS
-from registry.errors import BlobUnavailable, RegistryError, Unsupported
+from registry.errors import (
+    BlobUnavailable,
+    ContentUnavailable,
+    GeneratedRepository,
+    RegistryError,
+    Unsupported,
+)
 from registry.web.boundary import ErrorBoundary
 from registry.web.gone import ClientGone
 from registry.web.headers import RequestHeaders, headers_of
 from registry.web.observe import ROUTE
-from registry.web.services import services_of
-
-Handler = Callable[[Call], Awaitable[ASGIApp]]
-
-_READ_ONLY: Final = (
-    "nothing can be pushed or deleted here: this registry makes its images itself,"
-    " from the conda packages that their names list"
-)
+from registry.web.services import Services, services_of
 
 
 class Distribution:
@@ -41,15 +39,25 @@ class Distribution:
         Args:
             hop_seconds: How long a pull waits for its image before it is sent round again.
         """
-        self._handlers: dict[Kind, Handler] = {
-            "api": handlers.get_api,
-            "manifest": healing(
-                partial(handlers.get_manifest, hop_seconds=hop_seconds), hop_seconds=hop_seconds
-            ),
-            "blob": healing(handlers.get_blob, hop_seconds=hop_seconds),
-            "tags": handlers.list_tags,
-            "referrers": handlers.list_referrers,
-            "upload": handlers.get_upload,
+        get_manifest = healing(
+            partial(manifests.get_manifest, hop_seconds=hop_seconds), hop_seconds=hop_seconds
+        )
+        #: By what an address leads to and the method; HEAD is answered as GET is, without a body.
+        self._handlers: Mapping[tuple[Kind, str], Handler] = {
+            ("api", "GET"): api.get_api,
+            ("catalog", "GET"): listing.list_repositories,
+            ("tags", "GET"): listing.list_tags,
+            ("referrers", "GET"): listing.list_referrers,
+            ("manifest", "GET"): get_manifest,
+            ("manifest", "PUT"): manifests.put_manifest,
+            ("manifest", "DELETE"): manifests.delete_manifest,
+            ("blob", "GET"): healing(blobs.get_blob, hop_seconds=hop_seconds),
+            ("blob", "DELETE"): blobs.delete_blob,
+            ("uploads", "POST"): uploads.post_upload,
+            ("upload", "GET"): uploads.get_upload,
+            ("upload", "PATCH"): uploads.patch_upload,
+            ("upload", "PUT"): uploads.put_upload,
+            ("upload", "DELETE"): uploads.delete_upload,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,18 +72,36 @@ class Distribution:
         await answer(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, headers: RequestHeaders) -> ASGIApp:
-        if scope["method"] not in {"GET", "HEAD"}:
-            raise Unsupported(_READ_ONLY)
         target = parse_path(scope["path"])
         scope[ROUTE] = TEMPLATES[target.kind]
-        call = Call(scope, receive, target, headers, services_of(scope))
+        services = services_of(scope)
+        handler = self._handler(target, scope["method"], services)
         try:
-            return await self._handlers[target.kind](call)
+            return await handler(Call(scope, receive, target, headers, services))
         except BuilderError as exc:
+            if not exc.transient:
+                raise
+            if not services.pulls.is_generated(target.name):
+                raise ContentUnavailable(exc.message) from exc
             # The client has the manifest already: it is to come again for the rest.
-            if target.kind == "blob" and exc.transient:
+            if target.kind == "blob":
                 raise BlobUnavailable(exc.message) from exc
             raise
+
+    def _handler(self, target: Target, method: str, services: Services) -> Handler:
+        """Return what answers a method at an address.
+
+        Raises:
+            Unsupported: Nothing does.
+        """
+        handler = self._handlers.get((target.kind, "GET" if method == "HEAD" else method))
+        if handler is not None:
+            return handler
+        if services.pulls.is_generated(target.name):
+            raise GeneratedRepository(target.name)
+        known = [name for kind, name in self._handlers if kind == target.kind]
+        allow = sorted({*known, *(["HEAD"] if "GET" in known else [])})
+        raise Unsupported(f"this address knows only {', '.join(allow)}", allow)
 
 
 class DistributionFirst:

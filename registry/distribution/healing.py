@@ -1,16 +1,13 @@
 """What is asked for by digest and gone from the store is made again: the store is a cache."""
 
-from collections.abc import Awaitable, Callable
-
 from starlette.types import ASGIApp
 
 from builder.oci.digest import is_digest, parse_digest
-from registry.distribution.handlers import Call
+from registry.distribution.access import is_readable_blob, is_readable_manifest
+from registry.distribution.call import Call, Handler
 from registry.distribution.waiting import wait_answer
 from registry.errors import BlobUnknown, ManifestUnknown, StillBuilding
 from registry.web.gone import unless_gone
-
-Handler = Callable[[Call], Awaitable[ASGIApp]]
 
 
 def healing(handler: Handler, *, hop_seconds: float) -> Handler:
@@ -23,7 +20,7 @@ def healing(handler: Handler, *, hop_seconds: float) -> Handler:
         try:
             return await handler(call)
         except (BlobUnknown, ManifestUnknown):
-            if not is_digest(call.target.reference):
+            if not await _is_lost(call):
                 raise
             work = call.services.pulls.restore(
                 parse_digest(call.target.reference), timeout_seconds=hop_seconds
@@ -38,3 +35,11 @@ def healing(handler: Handler, *, hop_seconds: float) -> Handler:
         return await handler(call)
 
     return answer
+
+
+async def _is_lost(call: Call) -> bool:
+    """Tell whether what was not found belongs to the repository: else it costs no build."""
+    if not is_digest(call.target.reference):
+        return False
+    look = is_readable_blob if call.target.kind == "blob" else is_readable_manifest
+    return await look(call.services, call.repository(), parse_digest(call.target.reference))

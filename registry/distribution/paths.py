@@ -7,7 +7,9 @@
     /v2/<name>/blobs/<digest>             a blob
     /v2/<name>/tags/list                  the tags of a repository
     /v2/<name>/referrers/<digest>         what refers to a manifest
-    /v2/<name>/blobs/uploads/[<id>]       an upload, which this registry does not take
+    /v2/<name>/blobs/uploads/             where uploads begin
+    /v2/<name>/blobs/uploads/<id>         an upload
+    /v2/_catalog                          the repositories
 
 A name has slashes of its own and may contain ``manifests``, so addresses are read from the end:
 ``/v2/a/manifests/b/manifests/c`` is the tag ``c`` of ``a/manifests/b``.
@@ -19,17 +21,19 @@ from typing import Final, Literal
 from registry.errors import EndpointUnknown
 
 #: What an address leads to.
-Kind = Literal["api", "manifest", "blob", "tags", "referrers", "upload"]
+Kind = Literal["api", "catalog", "manifest", "blob", "tags", "referrers", "uploads", "upload"]
 
 PREFIX: Final = "/v2"
 
 #: The templates of the addresses, for metrics.
 TEMPLATES: Final[dict[Kind, str]] = {
     "api": "/v2/",
+    "catalog": "/v2/_catalog",
     "manifest": "/v2/{name}/manifests/{reference}",
     "blob": "/v2/{name}/blobs/{digest}",
     "tags": "/v2/{name}/tags/list",
     "referrers": "/v2/{name}/referrers/{digest}",
+    "uploads": "/v2/{name}/blobs/uploads/",
     "upload": "/v2/{name}/blobs/uploads/{id}",
 }
 
@@ -73,14 +77,18 @@ def parse_path(path: str) -> Target:
     rest = path[len(PREFIX) + 1 :]
     if not rest:
         return Target("api")
+    if rest == "_catalog":
+        return Target("catalog")
     head, _, reference = rest.rpartition("/")
     name, _, word = head.rpartition("/")
     if word == "blobs" and reference == "uploads":  # some clients leave out the slash at the end
-        return Target("upload", name)
+        return Target("uploads", name)
     if word == "uploads":
         name, _, blobs = name.rpartition("/")
         if blobs != "blobs":
             raise _unknown(path)
+        if not reference:
+            return Target("uploads", name)
     if word == "tags" and reference == "list":
         return Target("tags", name)
     kind = _KINDS.get(word)

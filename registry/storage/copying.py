@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from builder.oci.digest import algorithm_of
 from builder.ports import Store, StoreEntry
-from registry.storage.content_addressed import sha256_of_key
+from registry.storage.content_addressed import digest_of_key
 from registry.storage.saving import save
 
 #: What is larger goes through a file rather than through memory.
@@ -64,7 +65,7 @@ async def plan_copy(source: Store, target: Store) -> CopyPlan:
         while other is not None and other.key < entry.key:
             other = await anext(there, None)
         is_same = other is not None and (other.key, other.size_bytes) == _identity(entry)
-        if is_same and sha256_of_key(entry.key) is not None:
+        if is_same and digest_of_key(entry.key) is not None:
             present += 1
         else:
             missing.append(entry)
@@ -119,8 +120,8 @@ async def _copy(
     threads: ThreadPoolExecutor,
     copied: Copied,
 ) -> None:
-    sha256 = sha256_of_key(entry.key)
-    if sha256 is None and entry.size_bytes <= _IN_MEMORY_BYTES:
+    digest = digest_of_key(entry.key)
+    if digest is None and entry.size_bytes <= _IN_MEMORY_BYTES:
         data = await source.read(entry.key)
         if data is None:  # deleted since it was listed
             return
@@ -128,8 +129,9 @@ async def _copy(
     else:
         path = scratch / f"copy-{secrets.token_hex(8)}"
         try:
-            found = await save(source.stream(entry.key), path, threads)
-            if sha256 not in {None, found}:
+            algorithm = algorithm_of(digest) if digest is not None else "sha256"
+            found = await save(source.stream(entry.key), path, threads, algorithm)
+            if digest not in {None, found}:
                 copied.damaged.append(entry.key)
                 return
             await target.adopt(entry.key, path)

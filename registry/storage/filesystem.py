@@ -114,10 +114,10 @@ class FilesystemStore:
         path = self._path(key)
         await self._run(lambda: _delete(path))
 
-    async def entries(self, prefix: str) -> AsyncIterator[StoreEntry]:
-        """Yield what there is under every key that starts with ``prefix``, sorted by key."""
+    async def entries(self, prefix: str, after: str = "") -> AsyncIterator[StoreEntry]:
+        """Yield what there is under keys that start with ``prefix`` and sort after ``after``."""
         folder, _, _ = checked_prefix(prefix).rpartition("/")
-        found = _walk(self._root / folder, f"{folder}/" if folder else "", prefix)
+        found = _walk(self._root / folder, f"{folder}/" if folder else "", prefix, after)
         while batch := await self._run(lambda: list(islice(found, _BATCH))):
             for entry in batch:
                 yield entry
@@ -200,7 +200,7 @@ def _delete(path: Path) -> None:
         path.unlink()
 
 
-def _walk(directory: Path, base: str, prefix: str) -> Iterator[StoreEntry]:
+def _walk(directory: Path, base: str, prefix: str, after: str) -> Iterator[StoreEntry]:
     """Yield what lies below ``directory`` (whose own key is ``base``), sorted by key as strings.
 
     A directory sorts as if its name ended in ``/``, since its keys do: ``a.b`` is before ``a/b``.
@@ -215,9 +215,11 @@ def _walk(directory: Path, base: str, prefix: str) -> Iterator[StoreEntry]:
         return
     for name in entries:
         key = base + name
+        if key <= after and not after.startswith(key):
+            continue
         if name.endswith("/") and (key.startswith(prefix) or prefix.startswith(key)):
-            yield from _walk(directory / name, key, prefix)
-        elif not name.endswith("/") and key.startswith(prefix):
+            yield from _walk(directory / name, key, prefix, after)
+        elif not name.endswith("/") and key.startswith(prefix) and key > after:
             with suppress(FileNotFoundError):  # deleted since the directory was read
                 found = (directory / name).stat()
                 yield StoreEntry(key, found.st_size, found.st_mtime)

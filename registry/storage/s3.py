@@ -24,9 +24,10 @@ from botocore.exceptions import ClientError
 from builder.disk import disk_errors
 from builder.errors import StoreUnavailable
 from builder.flight import SingleFlight
+from builder.oci.digest import Digest, algorithm_of, hex_of
 from builder.ports import StoreEntry
 from registry.locations import S3Location
-from registry.storage.content_addressed import sha256_of_key
+from registry.storage.content_addressed import digest_of_key
 from registry.storage.keys import checked_key, checked_prefix, is_key
 from registry.storage.local_copies import LocalCopies
 from registry.storage.s3_errors import PATIENCE_SECONDS, code_of, is_missing, s3_errors
@@ -163,9 +164,9 @@ class S3Store:
             StoreUnavailable: There are other bytes under ``key`` than it says; or as always.
         """
         del scratch  # copies outlive the call, and have a directory of their own
-        name, sha256 = self._name(key), sha256_of_key(key)
-        kept = await self._run(lambda: self._copies.find(sha256)) if sha256 else None
-        return kept or await self._flights.run(key, lambda: self._fetch(name, sha256))
+        name, digest = self._name(key), digest_of_key(key)
+        kept = await self._run(lambda: self._copies.find(hex_of(digest))) if digest else None
+        return kept or await self._flights.run(key, lambda: self._fetch(name, digest))
 
     async def delete(self, key: str) -> None:
         """Remove ``key``; harmless when there is nothing."""
@@ -177,10 +178,12 @@ class S3Store:
                 if not is_missing(exc):
                     raise
 
-    async def entries(self, prefix: str) -> AsyncIterator[StoreEntry]:
-        """Yield what there is under every key that starts with ``prefix``, sorted by key."""
+    async def entries(self, prefix: str, after: str = "") -> AsyncIterator[StoreEntry]:
+        """Yield what there is under keys that start with ``prefix`` and sort after ``after``."""
         pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=self._prefix + checked_prefix(prefix)
+            Bucket=self._bucket,
+            Prefix=self._prefix + checked_prefix(prefix),
+            StartAfter=self._prefix + after if after else "",
         )
         pages_left = aiter(pages)
         while True:
@@ -204,29 +207,31 @@ class S3Store:
                 raise KeyError(name) from exc
             raise
 
-    async def _fetch(self, name: str, sha256: str | None) -> Path | None:
+    async def _fetch(self, name: str, digest: Digest | None) -> Path | None:
         """Copy an object into the directory of copies."""
         path = self._copies.new_path()
         try:
-            found = await save(read_object(self._client, self._bucket, name), path, self._threads)
+            pieces = read_object(self._client, self._bucket, name)
+            algorithm = algorithm_of(digest) if digest is not None else "sha256"
+            found = await save(pieces, path, self._threads, algorithm)
         except KeyError:
             return None
-        if sha256 is None:
+        if digest is None:
             return path
-        if found != sha256:
+        if found != digest:
             path.unlink()
             raise StoreUnavailable(
-                f"the store has other bytes than those of sha256:{sha256}: its administrator"
+                f"the store has other bytes than those of {digest}: its administrator"
                 " has to delete them, so that they are made again"
             )
-        return await self._run(lambda: self._copies.keep(sha256, path))
+        return await self._run(lambda: self._copies.keep(hex_of(digest), path))
 
     def _dispose(self, key: str, path: Path) -> None:
         """Take an adopted file away: among the copies if it is wanted again soon."""
-        sha256 = sha256_of_key(key) if key.startswith(_READ_SOON) else None
-        if sha256 is not None:
+        digest = digest_of_key(key) if key.startswith(_READ_SOON) else None
+        if digest is not None:
             try:
-                self._copies.keep(sha256, path)
+                self._copies.keep(hex_of(digest), path)
             except OSError:  # on another disk, for example
                 path.unlink(missing_ok=True)
         else:

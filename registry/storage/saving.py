@@ -9,19 +9,22 @@ from pathlib import Path
 from typing import BinaryIO
 
 from builder.disk import disk_errors
+from builder.oci.digest import Algorithm, Digest
 
 
-async def save(pieces: AsyncIterator[bytes], path: Path, threads: Executor) -> str:
-    """Write ``pieces`` to a new file and return its sha256, in hex; no file is left on failure.
+async def save(
+    pieces: AsyncIterator[bytes], path: Path, threads: Executor, algorithm: Algorithm = "sha256"
+) -> Digest:
+    """Write ``pieces`` to a new file and return its digest; no file is left on failure.
 
     Raises:
         StoreUnavailable: The disk is full; or what reading the pieces raises.
     """
-    loop, digest = asyncio.get_running_loop(), hashlib.sha256()
+    loop, digest = asyncio.get_running_loop(), hashlib.new(algorithm)
     with disk_errors(), _new_file(path) as file:
         async for piece in pieces:
             await loop.run_in_executor(threads, _take, piece, digest, file)
-    return digest.hexdigest()
+    return Digest(f"{algorithm}:{digest.hexdigest()}")
 
 
 @contextmanager

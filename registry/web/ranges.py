@@ -38,7 +38,7 @@ def parse_range(text: str | None, size_bytes: int) -> ByteRange | None:
     (ByteRange(start=4, stop=10), ByteRange(start=7, stop=10), None)
 
     Raises:
-        RangeInvalid: The range lies outside the body.
+        RangeInvalid: The range lies outside the body, or ends before it begins.
 
     Source:
         RFC 9110, 14.1.2 and 14.2.
@@ -55,9 +55,9 @@ def parse_range(text: str | None, size_bytes: int) -> ByteRange | None:
         return ByteRange(max(0, size_bytes - suffix), size_bytes) if size_bytes else None
     start = _number(first)
     stop = _number(last) + 1 if last else size_bytes
-    if last and stop <= start:
-        return None
-    if start >= size_bytes:
+    # A range that ends before it begins may be ignored or refused (RFC 9110, 14.1.1): whoever asks
+    # for one byte too few hears of it.
+    if start >= size_bytes or stop <= start:
         raise RangeInvalid(size_bytes)
     return ByteRange(start, min(stop, size_bytes))
 

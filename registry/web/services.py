@@ -8,6 +8,10 @@ from starlette.types import Scope
 
 from registry.content.blobs import Blobs
 from registry.content.manifests import Manifests
+from registry.content.pushed_blobs import PushedBlobs
+from registry.content.referrers import Referrers
+from registry.content.repositories import Repositories
+from registry.content.uploads import Uploads
 from registry.pulls import Pulls
 from registry.telemetry import Metrics
 
@@ -22,6 +26,10 @@ class Services:
     pulls: Pulls
     manifests: Manifests
     blobs: Blobs
+    repositories: Repositories
+    pushed_blobs: PushedBlobs
+    referrers: Referrers
+    uploads: Uploads
     metrics: Metrics
     #: What must work before requests are sent here, by name, e.g. ``"store"``.
     checks: Mapping[str, ReadinessCheck] = field(default_factory=dict)

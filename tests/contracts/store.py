@@ -52,6 +52,26 @@ class StoreContract:
         assert await store.size("a/b") == 5
         assert await read_stream(store, "a/b") == b"hello"
 
+    async def test_a_listing_can_begin_after_any_key(self, store: Store) -> None:
+        keys = ["l/a", "l/a-b", "l/a.b/c", "l/b/a", "l/b/b", "l/c"]
+        for key in keys:
+            await store.write(key, b"")
+        for after in [
+            "",
+            "k",
+            "l/",
+            "l/a",
+            "l/a.b",
+            "l/a.b/c",
+            "l/b",
+            "l/b/a",
+            "l/b/aa",
+            "l/c",
+            "m",
+        ]:
+            found = [entry.key async for entry in store.entries("l/", after)]
+            assert found == [key for key in keys if key > after], after
+
     async def test_an_empty_object_is_there(self, store: Store) -> None:
         await store.write("empty", b"")
         assert await store.read("empty") == b""

@@ -21,8 +21,12 @@ def store(tmp_path: Path) -> Iterator[FilesystemStore]:
 
 
 @pytest.fixture
-def house(store: FilesystemStore) -> House:
-    return House(store)
+def house(store: FilesystemStore, tmp_path: Path) -> Iterator[House]:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    house = House(store, scratch)
+    yield house
+    house.uploads.close()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from starlette.applications import Starlette
 
@@ -15,11 +16,18 @@ from builder.ports import Progress
 from registry.app import create_app
 from registry.content.blobs import Blobs
 from registry.content.manifests import Manifest, Manifests
+from registry.content.pushed_blobs import PushedBlobs
+from registry.content.referrers import Referrers
+from registry.content.repositories import Repositories
+from registry.content.uploads import Uploads
 from registry.errors import NameUnknown, StillBuilding
 from registry.storage.filesystem import FilesystemStore
 from registry.storage.probe import check_store
 from registry.telemetry import Metrics
 from registry.web.services import ReadinessCheck, Services
+
+#: The largest blob that the house takes.
+MAX_BLOB_BYTES = 8 * 1024 * 1024
 
 
 class FakePulls:
@@ -38,7 +46,8 @@ class FakePulls:
         self.expected = 0
         self.all_wait = asyncio.Event()
         self.known_tags: tuple[str, ...] = ()
-        self.held: set[Digest] = set()
+        #: Digests that belong to no image made here.
+        self.not_made: set[Digest] = set()
         #: What ``restore`` puts back, and how often it says before that it is building.
         self.lost: dict[Digest, bytes] = {}
         self.restore_rounds = 0
@@ -58,15 +67,15 @@ class FakePulls:
             raise StillBuilding(Progress("download", 3, 35))
         if tag == "hangs":
             await self._hang()
-        return await self._manifests.put(manifest_data(repository, flavour, index=index))
+        return await put(self._manifests, manifest_data(repository, flavour, index=index))
 
     async def tags(self, repository: str) -> tuple[str, ...]:
         if not self.known_tags:
             raise NameUnknown(f"'{repository}' was never pulled")
         return self.known_tags
 
-    async def holds(self, repository: str, digest: Digest) -> bool:
-        return self.is_generated(repository) or digest in self.held
+    async def made(self, digest: Digest) -> bool:
+        return digest not in self.not_made
 
     async def restore(self, digest: Digest, *, timeout_seconds: float) -> bool:
         if self.restore_rounds > 0:
@@ -74,7 +83,7 @@ class FakePulls:
             raise StillBuilding(Progress("assemble", 1, 9))
         if digest not in self.lost:
             return False
-        await self._manifests.put(self.lost[digest])
+        await put(self._manifests, self.lost[digest])
         return True
 
     async def _hang(self) -> None:
@@ -87,13 +96,22 @@ class FakePulls:
             self.waiting -= 1
 
 
+async def put(manifests: Manifests, data: bytes) -> Manifest:
+    """Keep a manifest as what it says it is."""
+    return await manifests.put(data, json.loads(data)["mediaType"])
+
+
 class House:
     """Everything a request is answered from."""
 
-    def __init__(self, store: FilesystemStore) -> None:
+    def __init__(self, store: FilesystemStore, scratch: Path) -> None:
         self.store = store
         self.manifests = Manifests(store)
         self.blobs = Blobs(store)
+        self.repositories = Repositories(store, self.manifests, sparse=False)
+        self.pushed_blobs = PushedBlobs(store)
+        self.scratch = scratch
+        self.uploads = Uploads(store, self.pushed_blobs, scratch, max_blob_bytes=MAX_BLOB_BYTES)
         self.pulls = FakePulls(self.manifests)
         self.metrics = Metrics()
         self.checks: dict[str, ReadinessCheck] = {"store": lambda: check_store(store)}
@@ -111,7 +129,17 @@ class House:
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[Services]:
         self.opened += 1
-        yield Services(self.pulls, self.manifests, self.blobs, self.metrics, self.checks)
+        yield Services(
+            self.pulls,
+            self.manifests,
+            self.blobs,
+            self.repositories,
+            self.pushed_blobs,
+            Referrers(self.store),
+            self.uploads,
+            self.metrics,
+            self.checks,
+        )
         self.closed += 1
 
 

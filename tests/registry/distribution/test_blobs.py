@@ -104,9 +104,9 @@ async def test_a_blob_of_a_repository_that_is_none_is_not_found(
 ) -> None:
     digest = await house.put_blob(b"layer")
     url = f"/v2/library/alpine/blobs/{digest}"
-    assert_oci_error(await client.get(url), 404, "NAME_UNKNOWN")
-    pulls.held.add(digest)
-    assert (await client.get(url)).body == b"layer"
+    assert_oci_error(await client.get(url), 404, "BLOB_UNKNOWN")
+    pulls.not_made.add(digest)
+    assert_oci_error(await client.get(f"/v2/env/numpy/blobs/{digest}"), 404, "BLOB_UNKNOWN")
 
 
 @pytest.mark.anyio

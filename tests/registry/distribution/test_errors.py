@@ -7,6 +7,7 @@ from builder.ports import Progress
 from registry.distribution.errors import ERRORS, error_answer, status_and_code
 from registry.errors import (
     BlobUnavailable,
+    ContentUnavailable,
     NameUnknown,
     RangeInvalid,
     RegistryError,
@@ -30,7 +31,12 @@ def test_every_error_is_in_the_table(kind: type[Exception]) -> None:
     """Errors that a module keeps to itself, as the solver does, count as their base."""
     is_public = kind.__module__ in {"builder.errors", "registry.errors"}
     assert kind in ERRORS or not is_public
-    assert status_and_code(kind)[0] < 500 or kind in {RegistryError, BlobUnavailable}
+    assert status_and_code(kind)[0] < 500 or kind in {
+        RegistryError,
+        BlobUnavailable,
+        ContentUnavailable,
+        ContentUnavailable,
+    }
 
 
 def test_nothing_else_is_in_the_table() -> None:
@@ -71,7 +77,7 @@ def lines_of(error: BuilderError | RegistryError, method: str, agent: str) -> di
         (NameUnknown("x"), "HEAD", CONTAINERD, {"status": "404"}),
         (BlobUnavailable("x"), "GET", "docker/29.0", {"status": "503", "retry-after": "10"}),
         (BlobUnavailable("x"), "GET", CONTAINERD, {"status": "503", "retry-after": "10"}),
-        (Unsupported("x"), "PUT", CONTAINERD, {"status": "405", "allow": "GET, HEAD"}),
+        (Unsupported("x", ["PUT"]), "POST", CONTAINERD, {"status": "405", "allow": "PUT"}),
         (RangeInvalid(10), "GET", "", {"status": "416", "content-range": "bytes */10"}),
         (StillBuilding(Progress("solve")), "GET", "", {"status": "429", "retry-after": "10"}),
         (

@@ -26,17 +26,18 @@ async def test_the_api_is_there(client: Client, path: str) -> None:
     [
         ("POST", "/v2/env/numpy/blobs/uploads/"),
         ("POST", "/v2/env/numpy/blobs/uploads"),
+        ("DELETE", "/v2/env/numpy/blobs/uploads/1"),
         ("PATCH", "/v2/env/numpy/blobs/uploads/1"),
         ("PUT", "/v2/env/numpy/blobs/uploads/1?digest=x"),
         ("PUT", "/v2/env/numpy/manifests/latest"),
         ("DELETE", "/v2/env/numpy/manifests/latest"),
         ("DELETE", f"/v2/env/numpy/blobs/{DIGEST}"),
-        ("POST", "/v2/"),
         ("OPTIONS", "/v2/env/numpy/tags/list"),
-        ("BREW", "/v2/nonsense"),
     ],
 )
-async def test_nothing_can_be_pushed(client: Client, method: str, path: str) -> None:
+async def test_nothing_can_be_pushed_to_what_is_made_here(
+    client: Client, method: str, path: str
+) -> None:
     reply = await client.request(method, path)
     message = assert_oci_error(reply, 405, "UNSUPPORTED")
     assert "makes its images itself" in message
@@ -44,7 +45,23 @@ async def test_nothing_can_be_pushed(client: Client, method: str, path: str) -> 
 
 
 @pytest.mark.parametrize(
-    "path", ["/v2/nonsense", "/v2//", "/v2/_catalog", "/v2/a%0Ab", "/v2/%C3%A4"]
+    ("method", "path", "allow"),
+    [
+        ("POST", "/v2/", "GET, HEAD"),
+        ("GET", "/v2/team/a/blobs/uploads/", "POST"),
+        ("POST", "/v2/team/a/manifests/latest", "DELETE, GET, HEAD, PUT"),
+    ],
+)
+async def test_an_address_tells_what_it_knows(
+    client: Client, method: str, path: str, allow: str
+) -> None:
+    reply = await client.request(method, path)
+    assert allow in assert_oci_error(reply, 405, "UNSUPPORTED")
+    assert reply.headers["allow"] == allow
+
+
+@pytest.mark.parametrize(
+    "path", ["/v2/nonsense", "/v2//", "/v2/_catalog/", "/v2/a%0Ab", "/v2/%C3%A4"]
 )
 async def test_an_unknown_address_is_an_error_of_the_protocol(client: Client, path: str) -> None:
     message = assert_oci_error(await client.get(path), 404, "UNSUPPORTED")

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from builder.errors import StoreUnavailable
 from builder.oci.digest import digest_of
+from builder.oci.models import OCI_MANIFEST
 from conformance.s3 import S3Server
 from conformance.s3.network import Network
 from conformance.s3.server import ACCESS_KEY, REGION
@@ -270,7 +271,7 @@ async def test_a_manifest_in_memory_is_served_while_the_store_is_down(
 ) -> None:
     manifests = Manifests(store)
     data = b'{"mediaType": "application/vnd.oci.image.manifest.v1+json"}'
-    await manifests.put(data)
+    await manifests.put(data, OCI_MANIFEST)
     await network.disconnect()
     assert (await manifests.get(digest_of(data))).data == data
 

@@ -38,7 +38,6 @@ def test_a_range_is_a_part(text: str, expected: tuple[int, int]) -> None:
         "bytes",
         "bytes=",
         "bytes=-",
-        "bytes=5-2",
         "bytes=a-b",
         "bytes=0-1,3-4",
         "bytes=0 - 1",
@@ -50,6 +49,11 @@ def test_a_range_is_a_part(text: str, expected: tuple[int, int]) -> None:
 )
 def test_what_is_no_single_range_is_ignored(text: str | None) -> None:
     assert parse_range(text, 10) is None
+
+
+def test_a_range_that_ends_before_it_begins_is_refused() -> None:
+    with pytest.raises(RangeInvalid):
+        parse_range("bytes=5-2", 10)
 
 
 @pytest.mark.parametrize("text", ["bytes=10-", "bytes=10-11", "bytes=99999-", "bytes=-0"])

@@ -1,0 +1,342 @@
+"""Repositories that were pushed to: their manifests, tags and referrers.
+
+A push writes in this order, so that whatever is seen is whole and whatever breaks off leaves
+nothing that others see::
+
+    loose/…, holders/…     the manifest and its blobs are needed from now on
+    blobs/…                the manifest's bytes, when no collector is about to delete them
+    _manifests/…           it can be pulled by its digest
+    _referrers/…           its subject shows it
+    _tagged/…, _tags/…     it can be pulled by its tags; of two pushes of one tag the last one stays
+
+A tag that points to a manifest that is gone is no tag. Manifests stay until they are deleted, with
+or without a tag: others may have pinned their digests.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict, dataclass
+from weakref import WeakValueDictionary
+
+from builder.flight import together
+from builder.keys import (
+    CATALOG,
+    blob_key,
+    catalog_key,
+    loose_key,
+    manifest_holder_key,
+    manifest_record_key,
+    part_holder_key,
+    pushed_key,
+    referrer_key,
+    repository_in,
+    tag_key,
+    tagged_prefix,
+    tags_prefix,
+)
+from builder.oci.digest import Digest, algorithm_of, digest_of, parse_digest
+from builder.ports import Store
+from registry.content.documents import Part, PushedDocument, read_document
+from registry.content.manifests import MAX_MANIFEST_BYTES, Manifest, Manifests
+from registry.content.names import RepositoryName, TagName
+from registry.content.sweeping import wait_until_swept
+from registry.errors import (
+    DigestMismatch,
+    ManifestUnknown,
+    NameUnknown,
+    PartsUnknown,
+    TooLarge,
+)
+from registry.recent import Recent
+
+#: So many repositories are remembered to be in the catalog.
+_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestRecord:
+    """What is written down of a manifest of a repository."""
+
+    media_type: str
+    size_bytes: int
+    artifact_type: str
+    subject: Digest | None
+
+
+class Repositories:
+    """Keeps what is pushed; any number of servers may do so in one store.
+
+    Every method raises :class:`builder.errors.StoreUnavailable` when the store cannot be used; a
+    push that ends so can be repeated, and so can a deletion.
+    """
+
+    def __init__(self, store: Store, manifests: Manifests, *, sparse: bool) -> None:
+        """Make the keeper.
+
+        Args:
+            store: Where everything is.
+            manifests: Keep the documents.
+            sparse: Whether a manifest is taken although the repository lacks parts of it.
+        """
+        self._store = store
+        self._manifests = manifests
+        self._sparse = sparse
+        self._known: Recent[str, bool] = Recent(_REMEMBERED)
+        #: A tag is not moved while those of a manifest are deleted: it would be lost.
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def push(
+        self,
+        repository: RepositoryName,
+        data: bytes,
+        media_type: str,
+        *,
+        digest: Digest | None = None,
+        tags: Sequence[TagName] = (),
+    ) -> tuple[Manifest, PushedDocument]:
+        """Keep a manifest; when this returns it can be pulled by its digest and all its tags.
+
+        Args:
+            repository: Where.
+            data: The document, byte for byte.
+            media_type: What the sender calls it; empty for what it says itself.
+            digest: What it must have; ``None``: what it has in sha256.
+            tags: Are moved to it. Of several at once, each is moved whole.
+
+        Raises:
+            TooLarge: It is larger than 4 MiB.
+            DigestMismatch: It has another digest.
+            ManifestInvalid: It is no manifest or index.
+            PartsUnknown: The repository lacks blobs or manifests that it names.
+        """
+        if len(data) > MAX_MANIFEST_BYTES:
+            raise TooLarge("a manifest", MAX_MANIFEST_BYTES)
+        algorithm = algorithm_of(digest) if digest else "sha256"
+        document, found = await asyncio.to_thread(
+            lambda: (read_document(data, media_type), digest_of(data, algorithm))
+        )
+        if digest not in {None, found}:
+            raise DigestMismatch(str(digest), found)
+        present = await self._present(repository, document)
+        if len(present) < len(document.parts) and not self._sparse:
+            raise PartsUnknown([p.digest for p in document.parts if p not in present])
+        blobs = [part.digest for part in document.blobs if part in present]
+        is_new = await self._record(repository, found) is None
+        await self._hold(repository, found, blobs)
+        manifest = await self._manifests.put(data, document.media_type, algorithm)
+        # A collector that did not see the new holders has taken blobs out by now.
+        if len(await self._present(repository, document)) < len(present):
+            if is_new:
+                await self._release(repository, found, document)
+            raise PartsUnknown([p.digest for p in present])
+        await self._publish(repository, manifest, document)
+        for tag in tags:
+            await self._tag(repository, tag, found)
+        return manifest, document
+
+    async def manifest(self, repository: RepositoryName, digest: Digest) -> Manifest:
+        """Return a manifest of a repository.
+
+        Raises:
+            NameUnknown: Nothing was ever pushed to the repository.
+            ManifestUnknown: It has none with that digest.
+        """
+        record = await self._record(repository, digest)
+        if record is None:
+            await self._require(repository)
+            raise ManifestUnknown(f"'{repository}' has no manifest {digest}")
+        return await self._manifests.get(digest, record.media_type)
+
+    async def has(self, repository: RepositoryName, digest: Digest) -> bool:
+        """Tell whether a manifest belongs to a repository, whether or not its bytes are there."""
+        return await self._record(repository, digest) is not None
+
+    async def resolve(self, repository: RepositoryName, tag: TagName) -> Digest:
+        """Return what a tag points to now; the manifest itself may have been deleted since.
+
+        Raises:
+            NameUnknown: Nothing was ever pushed to the repository.
+            ManifestUnknown: It has no such tag.
+        """
+        digest = await self._pointed(repository, tag)
+        if digest is None:
+            await self._require(repository)
+            raise ManifestUnknown(f"'{repository}' has no tag '{tag}'")
+        return digest
+
+    async def tags(
+        self, repository: RepositoryName, last: str, limit: int
+    ) -> tuple[list[str], bool]:
+        """Return up to ``limit`` tags after ``last``, in ASCII order, and whether more follow.
+
+        Raises:
+            NameUnknown: Nothing was ever pushed to the repository.
+        """
+        await self._require(repository)
+        prefix = tags_prefix(repository)
+        after = f"{prefix}{last}" if last else ""
+        return await _page(self._keys(prefix, after), limit)
+
+    async def catalog(self, last: str, limit: int) -> tuple[list[str], bool]:
+        """Return up to ``limit`` repositories after ``last``, and whether more follow.
+
+        They are those that were pushed to; in their order ``/`` is before all other characters.
+        """
+        after = catalog_key(last) if last else ""
+        names, more = await _page(self._keys(CATALOG, after), limit)
+        return [repository_in(name) for name in names], more
+
+    async def untag(self, repository: RepositoryName, tag: TagName) -> None:
+        """Remove a tag; what it pointed to stays.
+
+        Raises:
+            NameUnknown: Nothing was ever pushed to the repository.
+            ManifestUnknown: It has no such tag.
+        """
+        async with self._lock(repository):
+            digest = await self.resolve(repository, tag)
+            await self._store.delete(tag_key(repository, tag))
+            await self._store.delete(f"{tagged_prefix(repository, digest)}{tag}")
+
+    async def delete(self, repository: RepositoryName, digest: Digest) -> None:
+        """Remove a manifest and the tags that point to it; its blobs go when nobody needs them.
+
+        Raises:
+            ManifestUnknown: The repository has none with that digest.
+        """
+        async with self._lock(repository):
+            if not await self.has(repository, digest):
+                raise ManifestUnknown(f"'{repository}' has no manifest {digest}")
+            try:
+                manifest = await self.manifest(repository, digest)
+            except ManifestUnknown:  # its bytes are gone
+                document = None
+            else:
+                document = read_document(manifest.data, manifest.media_type)
+            # Written before anything is taken away: what breaks off is collected all the same.
+            await self._store.write(loose_key(digest, repository), b"")
+            await self._untag_all(repository, digest)
+            await self._release(repository, digest, document)
+
+    async def _present(
+        self, repository: RepositoryName, document: PushedDocument
+    ) -> dict[Part, bool]:
+        """Return those parts of a document that the repository has, with their bytes."""
+
+        async def look(part: Part) -> bool:
+            key = pushed_key(part.digest, repository)
+            if document.is_index:
+                key = manifest_record_key(repository, part.digest)
+            if await self._store.size(key) is None:
+                return False
+            return await self._store.size(blob_key(part.digest)) is not None
+
+        found = await together(look(part) for part in document.parts)
+        return {
+            part: True for part, is_there in zip(document.parts, found, strict=True) if is_there
+        }
+
+    async def _hold(
+        self, repository: RepositoryName, digest: Digest, blobs: Sequence[Digest]
+    ) -> None:
+        """Make sure that no collector takes a manifest or its blobs any more."""
+        await self._store.write(loose_key(digest, repository), b"")
+        keys = [part_holder_key(blob, repository, digest) for blob in blobs]
+        keys.append(manifest_holder_key(digest, repository))
+        await together(self._store.write(key, b"") for key in keys)
+        await together(wait_until_swept(self._store, one) for one in (digest, *blobs))
+
+    async def _publish(
+        self, repository: RepositoryName, manifest: Manifest, document: PushedDocument
+    ) -> None:
+        """Make a manifest known by its digest, to its subject, and its repository."""
+        digest, kind = manifest.digest, document.artifact_type
+        record = ManifestRecord(manifest.media_type, len(manifest.data), kind, document.subject)
+        await self._store.write(
+            manifest_record_key(repository, digest), json.dumps(asdict(record)).encode()
+        )
+        if document.subject is not None:
+            descriptor = {
+                "mediaType": manifest.media_type,
+                "digest": digest,
+                "size": len(manifest.data),
+                **({"artifactType": kind} if kind else {}),
+                **({"annotations": document.annotations} if document.annotations else {}),
+            }
+            await self._store.write(
+                referrer_key(repository, document.subject, kind, digest),
+                json.dumps(descriptor, separators=(",", ":")).encode(),
+            )
+        if self._known.get(repository) is None:
+            await self._store.write(catalog_key(repository), b"")
+            self._known.put(repository, value=True)
+
+    async def _release(
+        self, repository: RepositoryName, digest: Digest, document: PushedDocument | None
+    ) -> None:
+        """Take a manifest out of a repository."""
+        record = await self._record(repository, digest)
+        subject = record.subject if record else document.subject if document else None
+        kind = record.artifact_type if record else document.artifact_type if document else ""
+        await self._store.delete(manifest_record_key(repository, digest))
+        if subject is not None:
+            await self._store.delete(referrer_key(repository, subject, kind, digest))
+        blobs = [part.digest for part in document.blobs] if document else []
+        await together(self._store.write(loose_key(b, repository), b"") for b in blobs)
+        keys = [part_holder_key(blob, repository, digest) for blob in blobs]
+        await together(self._store.delete(key) for key in keys)
+        await self._store.delete(manifest_holder_key(digest, repository))
+        self._manifests.forget(digest)
+
+    async def _tag(self, repository: RepositoryName, tag: TagName, digest: Digest) -> None:
+        async with self._lock(repository):
+            await self._store.write(f"{tagged_prefix(repository, digest)}{tag}", b"")
+            await self._store.write(
+                tag_key(repository, tag), json.dumps({"digest": digest}).encode()
+            )
+
+    async def _untag_all(self, repository: RepositoryName, digest: Digest) -> None:
+        prefix = tagged_prefix(repository, digest)
+        async for key in self._keys(prefix):
+            tag = TagName(key)
+            if await self._pointed(repository, tag) == digest:
+                await self._store.delete(tag_key(repository, tag))
+            await self._store.delete(f"{prefix}{tag}")
+
+    async def _pointed(self, repository: RepositoryName, tag: TagName) -> Digest | None:
+        data = await self._store.read(tag_key(repository, tag))
+        return parse_digest(json.loads(data)["digest"]) if data is not None else None
+
+    async def _record(self, repository: RepositoryName, digest: Digest) -> ManifestRecord | None:
+        data = await self._store.read(manifest_record_key(repository, digest))
+        return ManifestRecord(**json.loads(data)) if data is not None else None
+
+    async def _require(self, repository: RepositoryName) -> None:
+        if await self._store.size(catalog_key(repository)) is None:
+            raise NameUnknown(
+                f"there is no repository '{repository}': nothing was pushed to it, and images that"
+                " are made here are named after their conda packages, for example 'env/numpy'"
+            )
+
+    async def _keys(self, prefix: str, after: str = "") -> AsyncIterator[str]:
+        async for entry in self._store.entries(prefix, after):
+            yield entry.key.removeprefix(prefix)
+
+    def _lock(self, repository: RepositoryName) -> asyncio.Lock:
+        lock = self._locks.get(repository)
+        if lock is None:
+            lock = self._locks[repository] = asyncio.Lock()
+        return lock
+
+
+async def _page(names: AsyncIterator[str], limit: int) -> tuple[list[str], bool]:
+    """Return the first ``limit`` names, and whether there are more."""
+    page: list[str] = []
+    if limit == 0:
+        return page, False
+    async for name in names:
+        if len(page) == limit:
+            return page, True
+        page.append(name)
+    return page, False
