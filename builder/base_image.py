@@ -25,14 +25,16 @@ from builder.oci.models import (
     parse,
     parse_manifest,
 )
-from builder.oci.reference import parse_reference
+from builder.oci.reference import is_repository, is_tag, parse_reference
 from builder.oci.remote import RemoteRegistry
 from builder.platforms import Platform
-from builder.ports import Store
+from builder.ports import PushedBases, Store
 from builder.records import BaseReference
 
 #: What a base reference starts with when it is a layout directory.
 LAYOUT_SCHEME = "oci:"
+#: What it starts with when it is an image that was pushed to this registry, also in locks.
+PUSHED_SCHEME = "registry:"
 #: The name of every layout directory in a lock: paths differ between machines.
 LAYOUT_NAME = "oci-layout"
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
@@ -51,7 +53,12 @@ class BaseImages:
     """Finds base images and keeps their blobs in the store."""
 
     def __init__(
-        self, store: Store, http: httpx.AsyncClient, scratch: Path, layout: Path | None = None
+        self,
+        store: Store,
+        http: httpx.AsyncClient,
+        scratch: Path,
+        layout: Path | None = None,
+        pushed: PushedBases | None = None,
     ) -> None:
         """Make the finder.
 
@@ -60,14 +67,18 @@ class BaseImages:
             http: For registries; its timeouts bound every wait.
             scratch: A directory for downloads under way.
             layout: The layout directory that serves bases named ``oci-layout`` in locks.
+            pushed: Finds images that were pushed to this registry; ``None`` where there is none.
         """
         self._store = store
         self._remote = RemoteRegistry(http)
         self._scratch = scratch
         self._layout = OciLayout(layout) if layout else None
+        self._pushed = pushed
 
     async def resolve(self, reference: str) -> BaseReference:
-        """Return what ``reference`` (``oci:/dir`` or a registry's) means now.
+        """Return what a reference means now: ``oci:/dir``, ``registry:name:tag`` or another registry's.
+
+        An image of this registry stays in the store from now on, for the locks that name it.
 
         Raises:
             BaseImageError: It is not a reference, or there is no such image.
@@ -80,6 +91,12 @@ class BaseImages:
                     f"the OCI layout of the base image offers {len(images)} images, not one"
                 )
             return BaseReference(LAYOUT_NAME, parse_digest(images[0].digest))
+        if reference.startswith(PUSHED_SCHEME):
+            repository, tag = _split_pushed(reference)
+            if self._pushed is None:
+                raise BaseImageError(f"there is no registry here that could have '{reference}'")
+            digest = await self._pushed.hold(repository, tag)
+            return BaseReference(f"{PUSHED_SCHEME}{repository}", digest)
         parsed = parse_reference(reference)
         if parsed.digest:
             return BaseReference(parsed.name, parsed.digest)
@@ -141,6 +158,11 @@ class BaseImages:
 
     async def _source(self, base: BaseReference, digest: Digest, kind: str) -> AsyncIterator[bytes]:
         """Yield a part of the base from its layout directory or registry, unverified."""
+        if base.name.startswith(PUSHED_SCHEME):
+            raise BaseImageUnavailable(
+                f"a part of the base image {base.name}@{digest} is not in this server's store;"
+                f" push that image to '{base.name.removeprefix(PUSHED_SCHEME)}' again"
+            )
         if base.name != LAYOUT_NAME:
             limit = MAX_MANIFEST_BYTES if kind == "manifests" else None
             reference = parse_reference(f"{base.name}@{digest}")
@@ -156,6 +178,21 @@ class BaseImages:
         with path.open("rb") as file:
             while chunk := await asyncio.to_thread(file.read, _CHUNK):
                 yield chunk
+
+
+def _split_pushed(reference: str) -> tuple[str, str]:
+    """Return repository, and tag or digest.
+
+    >>> _split_pushed("registry:bases/debian"), _split_pushed("registry:a@sha256:e3b0")
+    (('bases/debian', 'latest'), ('a', 'sha256:e3b0'))
+    """
+    rest, _, digest = reference.removeprefix(PUSHED_SCHEME).partition("@")
+    repository, _, tag = rest.partition(":")
+    if not is_repository(repository) or not (digest or not tag or is_tag(tag)):
+        raise BaseImageError(
+            f"'{reference}' is no image of this registry: write it as registry:REPOSITORY:TAG"
+        )
+    return repository, digest or tag or "latest"
 
 
 def _for_platform(index: ImageIndex, platform: Platform, base: BaseReference) -> Descriptor:

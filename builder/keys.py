@@ -175,7 +175,12 @@ def part_holder_key(digest: Digest, repository: str, manifest: Digest) -> str:
 
 def loose_key(digest: Digest, repository: str) -> str:
     """Return where it is written that a repository perhaps needs a blob no more."""
-    return f"{LOOSE}{_segment(digest)}/{_segment(repository)}"
+    return f"{loose_prefix(digest)}{_segment(repository)}"
+
+
+def loose_prefix(digest: Digest) -> str:
+    """Return what the keys of all such notes of a blob start with."""
+    return f"{LOOSE}{_segment(digest)}/"
 
 
 def sweeping_key(digest: Digest) -> str:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, ParamSpec, Protocol, TypeVar
 
+from builder.oci.digest import Digest
+
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
@@ -121,6 +123,22 @@ class Store(Protocol):
 
         Keys up to ``after``, which need not exist, are left out without being read: a page of a
         long listing costs what is on it.
+        """
+        ...
+
+
+class PushedBases(Protocol):
+    """Finds base images among what was pushed to this registry."""
+
+    async def hold(self, repository: str, reference: str) -> Digest:
+        """Return the digest of what a tag or digest leads to.
+
+        All of it stays in the store from now on, also when it is deleted from its repository:
+        locks that name it can be built for ever. Idempotent.
+
+        Raises:
+            BaseImageError: The repository has no such image, or parts of it are missing.
+            StoreUnavailable: The store does not answer.
         """
         ...
 

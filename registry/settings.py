@@ -54,7 +54,8 @@ class Settings(BaseSettings):
     }
     #: The names of the channels that every environment may take packages from, by priority.
     default_channels: Annotated[list[str], Field(min_length=1)] = ["conda-forge"]
-    #: The base of images: a registry's reference, or a layout directory as ``oci:/directory``.
+    #: The base of images: a registry's reference, ``registry:NAME:TAG`` for one that was pushed to
+    #: this registry, or a layout directory as ``oci:/directory``.
     base: str = "docker.io/library/debian:bookworm-slim"
     #: The platforms every image is built for; the first is mandatory for each environment.
     platforms: Annotated[list[Subdir], Field(min_length=1)] = ["linux-64"]

@@ -32,6 +32,7 @@ from registry.builds.processes import LocalProcesses
 from registry.collection.collector import run_collection
 from registry.collection.eviction import Budget
 from registry.collection.usage import Usage
+from registry.content.bases import HeldBases
 from registry.content.blobs import BlobLinks, Blobs
 from registry.content.manifests import Manifests
 from registry.content.pushed_blobs import PushedBlobs
@@ -61,6 +62,8 @@ class Builder:
     """What turns names into images, with or without a server around it."""
 
     store: Store
+    manifests: Manifests
+    repositories: Repositories
     resolver: Resolver
     pipeline: Pipeline
     workers: LocalProcesses
@@ -94,7 +97,10 @@ async def open_builder(settings: Settings, metrics: BuildMetrics) -> AsyncIterat
             repodata_ttl_seconds=settings.repodata_ttl_seconds,
         )
         stack.push_async_callback(solver.close)
-        bases = BaseImages(store, http, scratch, _layout(settings.base))
+        manifests = Manifests(store)
+        repositories = Repositories(store, manifests, sparse=settings.sparse_manifests)
+        pushed = HeldBases(store, repositories)
+        bases = BaseImages(store, http, scratch, _layout(settings.base), pushed)
         compilers = Compilers(solver, packages, workers, kept / "compilers", _host_subdir())
         stack.push_async_callback(compilers.close)
         contents = ContentsCache(store, packages, workers)
@@ -103,7 +109,7 @@ async def open_builder(settings: Settings, metrics: BuildMetrics) -> AsyncIterat
         stack.push_async_callback(layers.close)
         pipeline = Pipeline(store, bases, contents, layers, compilers, settings.sandbox)
         resolver = Resolver(name_defaults(settings), solver, bases, compilers, metrics)
-        yield Builder(store, resolver, pipeline, workers, scratch)
+        yield Builder(store, manifests, repositories, resolver, pipeline, workers, scratch)
 
 
 @asynccontextmanager
@@ -197,14 +203,13 @@ async def open_services(
     async with open_builder(settings, metrics) as builder, AsyncExitStack() as stack:
         loading = asyncio.create_task(builder.workers.start())
         stack.callback(loading.cancel)
-        manifests = Manifests(builder.store)
         builds = ImageBuilds(
             builder.store, builder.resolver, builder.pipeline, builder.workers, now
         )
         stack.push_async_callback(builds.close)
         pulls = ImagePulls(
             builder.store,
-            manifests,
+            builder.manifests,
             builder.resolver,
             builds,
             Usage(builder.store, now),
@@ -215,7 +220,9 @@ async def open_services(
         )
         stack.push_async_callback(pulls.close)
         budget = Budget.of(settings.cache_bytes, settings.cache_days)
-        collecting = asyncio.create_task(run_collection(builder.store, budget, now))
+        collecting = asyncio.create_task(
+            run_collection(builder.store, budget, now, upload_seconds=settings.upload_seconds)
+        )
         stack.callback(collecting.cancel)
         links = await stack.enter_async_context(open_links(settings))
         pushed_blobs = PushedBlobs(builder.store)
@@ -228,9 +235,9 @@ async def open_services(
         stack.callback(uploads.close)
         yield Services(
             pulls,
-            manifests,
+            builder.manifests,
             Blobs(builder.store, links),
-            Repositories(builder.store, manifests, sparse=settings.sparse_manifests),
+            builder.repositories,
             pushed_blobs,
             Referrers(builder.store),
             uploads,

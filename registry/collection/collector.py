@@ -1,7 +1,8 @@
 """Evicting what was planned, once or every hour."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -9,7 +10,8 @@ from typing import Final
 import structlog
 
 from builder.flight import together
-from builder.keys import BLOBS, PACKAGES
+from builder.keys import PACKAGES, SHA256_BLOBS
+from builder.oci.digest import Digest
 from builder.ports import Store
 from registry.collection.eviction import (
     Amount,
@@ -21,6 +23,8 @@ from registry.collection.eviction import (
     plan_eviction,
 )
 from registry.collection.inventory import Marks, take_inventory
+from registry.collection.pushed import collect_pushed
+from registry.content.sweeping import delete_unheld
 
 #: How long the server waits between two collections, in seconds.
 INTERVAL_SECONDS: Final = 3600
@@ -80,33 +84,56 @@ async def run_collection(
     store: Store,
     budget: Budget,
     now: Callable[[], float],
+    *,
+    upload_seconds: float,
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
     """Collect now and every hour, one collection after the other, until cancelled.
 
-    A collection that fails is logged, and the next one comes all the same. Without a budget it
-    returns at once. Several replicas may run it on one store.
+    What was pushed and is needed no more is taken away in any case, of the cache only what is over
+    the budget. A collection that fails is logged, and the next one comes all the same. Several
+    replicas may run it on one store.
 
     Args:
         store: The cache.
         budget: What it may keep.
         now: The time in seconds since 1970.
+        upload_seconds: How long an upload may go without a request.
         pause: Waits for a number of seconds.
     """
-    while budget:
-        await _collect_and_log(store, budget, now())
+    while True:
+        with _failures_logged():
+            await _collect_pushed(store, now(), upload_seconds)
+        if budget:
+            with _failures_logged():
+                await _collect_cache(store, budget, now())
         await pause(INTERVAL_SECONDS)
 
 
-async def _collect_and_log(store: Store, budget: Budget, now: float) -> None:
-    log = structlog.get_logger()
+@contextmanager
+def _failures_logged() -> Iterator[None]:
     try:
-        plan, eviction = await collect(store, budget, now)
+        yield
     except Exception as exc:  # noqa: BLE001 (whatever it is, the next collection may succeed)
+        log = structlog.get_logger()
         log.warning("failed to collect", error=str(exc), kind=type(exc).__name__)
-        return
+
+
+async def _collect_pushed(store: Store, now: float, upload_seconds: float) -> None:
+    garbage = await collect_pushed(store, now, upload_seconds=upload_seconds)
+    if garbage:
+        structlog.get_logger().info(
+            "collected what was pushed",
+            blobs=garbage.blobs,
+            freed_bytes=garbage.freed_bytes,
+            uploads=garbage.uploads,
+        )
+
+
+async def _collect_cache(store: Store, budget: Budget, now: float) -> None:
+    plan, eviction = await collect(store, budget, now)
     if plan.items or plan.over_bytes:
-        log.info(
+        structlog.get_logger().info(
             "collected",
             layers=eviction.gone["layer"].number,
             packages=eviction.gone["package"].number,
@@ -121,7 +148,7 @@ async def _is_small(store: Store, budget: Budget) -> bool:
     if budget.age_seconds is not None or budget.size_bytes is None:
         return False
     size_bytes = 0
-    for prefix in (BLOBS, PACKAGES):
+    for prefix in (SHA256_BLOBS, PACKAGES):
         async for entry in store.entries(prefix):
             size_bytes += entry.size_bytes
     return size_bytes <= budget.size_bytes
@@ -132,5 +159,7 @@ async def _delete(store: Store, item: CacheItem) -> bool:
     found = [entry async for entry in store.entries(item.key) if entry.key == item.key]
     if not found or found[0].modified != item.modified:
         return False
+    if item.kind == "layer":  # somebody may mount it at this moment
+        return await delete_unheld(store, Digest(f"sha256:{item.key.rpartition('/')[2]}"))
     await store.delete(item.key)
     return True

@@ -8,11 +8,12 @@ from typing import Final, Literal
 #: ``lock``: a lock is damaged, or is missing although images of it were built.
 #: ``record``: what is remembered of a layer is wrong; the layer is assembled anew.
 #: ``image``: a manifest is gone; the next pull makes it again.
+#: ``lost``: what was pushed is gone; nothing here can make it again.
 #: ``leftover``: nothing of this name belongs where it is.
-Problem = Literal["corrupt", "unreadable", "lock", "record", "image", "leftover"]
+Problem = Literal["corrupt", "unreadable", "lock", "record", "image", "lost", "leftover"]
 
 #: What only an administrator can help.
-_HARMFUL: Final[frozenset[Problem]] = frozenset({"corrupt", "unreadable", "lock"})
+_HARMFUL: Final[frozenset[Problem]] = frozenset({"corrupt", "unreadable", "lock", "lost"})
 
 
 @dataclass(frozen=True, slots=True)

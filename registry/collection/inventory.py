@@ -5,6 +5,7 @@
     blobs/     ──→ layers       used when an image that has it was: images/ → manifests, used/
     packages/  ──→ archives     used when an image was whose lock has it: images/ → locks/, used/
     pins/      ──→ locks/ ──→ their archives, and the layers of their base: not cache, but data
+    holders/   ──→ what was pushed, and bases that were pushed: not cache, but data
 
 One entry of a few hundred bytes is held for each layer and archive; images, manifests and locks are
 read one after another and forgotten. The store's listings come first: what is put there while the
@@ -17,7 +18,17 @@ from dataclasses import dataclass
 from itertools import chain
 
 from builder.base_image import MAX_MANIFEST_BYTES
-from builder.keys import BLOBS, IMAGES, PACKAGES, PINS, USES, blob_key, package_key, used_key
+from builder.keys import (
+    HOLDERS,
+    IMAGES,
+    PACKAGES,
+    PINS,
+    SHA256_BLOBS,
+    USES,
+    blob_key,
+    package_key,
+    used_key,
+)
 from builder.oci.digest import Digest, hex_of
 from builder.ports import Store
 from registry.collection.eviction import CacheItem, Kind
@@ -101,6 +112,9 @@ async def take_inventory(store: Store) -> Inventory:
         parts = await image_parts(store, bases)
         for digest in parts.documents | parts.layers:
             blobs.pop(hex_of(digest), None)
+    # What was pushed, or is the base of an environment, is no cache.
+    async for entry in store.entries(HOLDERS):
+        blobs.pop(entry.key.split("/")[3], None)
 
     async def see(images: list[ImageEntry]) -> None:
         used = await _last_use(store, images)
@@ -122,7 +136,7 @@ async def take_inventory(store: Store) -> Inventory:
 
 async def _listed(store: Store, kind: Kind) -> dict[str, _Found]:
     found: dict[str, _Found] = {}
-    async for entry in store.entries(BLOBS if kind == "layer" else PACKAGES):
+    async for entry in store.entries(SHA256_BLOBS if kind == "layer" else PACKAGES):
         digits = entry.key.rpartition("/")[2]
         if entry.key == _key_of(kind, digits):  # what else lies there is for scrubbing to report
             found[digits] = _Found(entry.size_bytes, entry.modified)

@@ -2,13 +2,16 @@
 
 ::
 
-    blobs/ packages/   the bytes have the digest they are named after     else deleted: made again
+    blobs/ packages/   the bytes have the digest they are named after     else deleted: made again;
+                                                                          what was pushed stays
+    holders/           what was pushed is there                           else push it again
     locks/             the lock has the key it is named after             else restore the back-up
     layers/            the blob has the size that the record says         reported
     images/            there is a lock, and every manifest                reported
     probes/            empty; strange names below blobs/ and packages/    reported
 
 Only the first can be helped here, and only by deleting: the store is a cache of what locks say.
+What was pushed cannot be made again: it is left for whoever wants to save some of it.
 """
 
 import asyncio
@@ -22,9 +25,20 @@ from pathlib import Path
 from typing import Final
 
 from builder.errors import BuilderError, LockError, StoreUnavailable
-from builder.keys import BLOBS, LAYER_RECORDS, LOCKS, PACKAGES, blob_key, lock_key, package_key
+from builder.keys import (
+    BLOBS,
+    HOLDERS,
+    LAYER_RECORDS,
+    LOCKS,
+    PACKAGES,
+    blob_key,
+    lock_key,
+    loose_prefix,
+    origin_key,
+    package_key,
+)
 from builder.lock import from_yaml
-from builder.oci.digest import Digest, parse_digest
+from builder.oci.digest import Algorithm, Digest, algorithm_of, hex_of, parse_digest
 from builder.ports import Store, StoreEntry
 from registry.collection.findings import Finding, Problem, ScrubReport
 from registry.collection.parallel import for_each
@@ -34,6 +48,8 @@ from registry.collection.references import (
     image_parts,
     image_tops,
 )
+from registry.content.sweeping import is_held
+from registry.storage.content_addressed import digest_of_key
 
 #: What a process that died while it tried the store leaves behind.
 _PROBES: Final = "probes/"
@@ -81,6 +97,7 @@ class Scrub:
             await for_each(self._store.entries(BLOBS), self._check_blob, self._parallel)
             await for_each(self._store.entries(PACKAGES), self._check_package, self._parallel)
             await for_each(self._store.entries(LOCKS), self._check_lock, self._parallel)
+        await for_each(self._store.entries(HOLDERS), self._check_holder)
         await for_each(self._store.entries(LAYER_RECORDS), self._check_record)
         await for_each(image_entries(self._store), self._check_image)
         async for entry in self._store.entries(_PROBES):
@@ -90,32 +107,32 @@ class Scrub:
 
     async def _check_blob(self, entry: StoreEntry) -> None:
         self._report.blobs += 1
-        digits = _name_of(entry)
-        await self._check_bytes(entry, digits, blob_key(Digest(f"sha256:{digits}")))
+        digest = digest_of_key(entry.key)
+        await self._check_bytes(entry, digest, blob_key(digest) if digest else "")
 
     async def _check_package(self, entry: StoreEntry) -> None:
         self._report.packages += 1
-        digits = _name_of(entry)
-        await self._check_bytes(entry, digits, package_key(digits))
+        digest = digest_of_key(entry.key)
+        await self._check_bytes(entry, digest, package_key(hex_of(digest)) if digest else "")
 
-    async def _check_bytes(self, entry: StoreEntry, digits: str, right_key: str) -> None:
-        if len(digits) != hashlib.sha256().digest_size * 2 or entry.key != right_key:
+    async def _check_bytes(self, entry: StoreEntry, digest: Digest | None, right_key: str) -> None:
+        if digest is None or entry.key != right_key:
             self._find("leftover", entry.key, "this is not the name of a blob or archive")
             return
         try:
-            found = await self._hash(entry.key)
+            found = await self._hash(entry.key, algorithm_of(digest))
         except KeyError:
             return  # evicted since it was listed
         except StoreUnavailable:
             await self._store.size(entry.key)  # raises if the whole store is away
             self._find("unreadable", entry.key, "the store cannot read it: look at its disk")
             return
-        if found != digits:
-            await self._take_out(entry)
+        if found != hex_of(digest):
+            await self._take_out(entry, digest)
 
-    async def _hash(self, key: str) -> str | None:
-        """Return the sha256 of what is under a key; ``None`` if it ends too early."""
-        digest = hashlib.sha256()
+    async def _hash(self, key: str, algorithm: Algorithm) -> str | None:
+        """Return the digest of what is under a key, in hex; ``None`` if it ends too early."""
+        digest = hashlib.new(algorithm)
         loop = asyncio.get_running_loop()
         try:
             async for chunk in self._store.stream(key):
@@ -126,15 +143,36 @@ class Scrub:
             return None
         return digest.hexdigest()
 
-    async def _take_out(self, entry: StoreEntry) -> None:
-        """Delete what is corrupt, unless it has been made again since it was read."""
+    async def _take_out(self, entry: StoreEntry, digest: Digest) -> None:
+        """Delete what is corrupt, unless it has been made again since it was read, or cannot be."""
         now = [one async for one in self._store.entries(entry.key) if one.key == entry.key]
         if not now or now[0].modified != entry.modified:
             return
+        words = f"its {entry.size_bytes} bytes have another digest"
+        is_blob = entry.key == blob_key(digest)
+        if is_blob and await is_held(self._store, digest) and not await self._is_made_here(digest):
+            words = f"{words}, and nothing can make it again: push it again"
+            self._find("corrupt", entry.key, words)
+            return
         if self._delete:
             await self._store.delete(entry.key)
-        words = f"its {entry.size_bytes} bytes have another digest"
         self._find("corrupt", entry.key, words, deleted=self._delete)
+
+    async def _check_holder(self, entry: StoreEntry) -> None:
+        """Look whether what a repository has is there; other holders need no more than that."""
+        algorithm, _, digits, _, what = entry.key.removeprefix(HOLDERS).split("/")
+        digest = Digest(f"{algorithm}:{digits}")
+        if what not in {"pushed", "manifest"} or await self._store.size(blob_key(digest)):
+            return
+        # Held first and written then; it is there now, or the push broke off.
+        is_note = await anext(aiter(self._store.entries(loose_prefix(digest))), None) is not None
+        is_there = await self._store.size(blob_key(digest)) is not None
+        is_held_still = await self._store.size(entry.key) is not None
+        if not (is_note or is_there) and is_held_still and not await self._is_made_here(digest):
+            self._find("lost", entry.key, f"{digest} is gone, and has to be pushed again")
+
+    async def _is_made_here(self, digest: Digest) -> bool:
+        return await self._store.size(origin_key(digest)) is not None
 
     async def _check_lock(self, entry: StoreEntry) -> None:
         data = await self._store.read(entry.key)
@@ -195,7 +233,3 @@ def find_leftovers(scratch: Path, now: float) -> list[Finding]:
                 words = f"{status.st_size} bytes of work that was cut off"
                 found.append(Finding("leftover", str(path), words))
     return found
-
-
-def _name_of(entry: StoreEntry) -> str:
-    return entry.key.rpartition("/")[2]

@@ -214,8 +214,6 @@ class Repositories:
                 document = None
             else:
                 document = read_document(manifest.data, manifest.media_type)
-            # Written before anything is taken away: what breaks off is collected all the same.
-            await self._store.write(loose_key(digest, repository), b"")
             await self._untag_all(repository, digest)
             await self._release(repository, digest, document)
 
@@ -283,10 +281,13 @@ class Repositories:
         if subject is not None:
             await self._store.delete(referrer_key(repository, subject, kind, digest))
         blobs = [part.digest for part in document.blobs] if document else []
-        await together(self._store.write(loose_key(b, repository), b"") for b in blobs)
+        notes = [loose_key(one, repository) for one in (digest, *blobs)]
         keys = [part_holder_key(blob, repository, digest) for blob in blobs]
+        # Before, for what breaks off here; after, for a collector that has just looked at it.
+        await together(self._store.write(note, b"") for note in notes)
         await together(self._store.delete(key) for key in keys)
         await self._store.delete(manifest_holder_key(digest, repository))
+        await together(self._store.write(note, b"") for note in notes)
         self._manifests.forget(digest)
 
     async def _tag(self, repository: RepositoryName, tag: TagName, digest: Digest) -> None:

@@ -28,8 +28,8 @@ async def is_held(store: Store, digest: Digest) -> bool:
     return await anext(aiter(store.entries(holders_prefix(digest))), None) is not None
 
 
-async def delete_unheld(store: Store, digest: Digest) -> int:
-    """Delete a blob unless somebody needs it, and return how many bytes went.
+async def delete_unheld(store: Store, digest: Digest) -> bool:
+    """Delete a blob unless somebody needs it, and tell whether it was deleted.
 
     Raises:
         StoreUnavailable: The store does not answer; the blob is there or gone.
@@ -38,10 +38,9 @@ async def delete_unheld(store: Store, digest: Digest) -> int:
     await store.write(note, b"")
     try:
         if await is_held(store, digest):
-            return 0
-        size_bytes = await store.size(blob_key(digest))
+            return False
         await store.delete(blob_key(digest))
-        return size_bytes or 0
+        return True
     finally:
         await store.delete(note)
 

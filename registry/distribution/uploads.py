@@ -107,7 +107,7 @@ def _chunk(call: Call) -> Chunk:
     if text is None:
         return Chunk(body_pieces(call.receive), None, size)
     match = _CONTENT_RANGE.fullmatch(text.strip())
-    if match is None:
+    if match is None or int(match[2]) < int(match[1]):
         raise UploadInvalid(f"'{text[:50]}' is no range: write the first and the last byte, '0-99'")
     start, last = int(match[1]), int(match[2])
     if size is None:

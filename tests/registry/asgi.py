@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urlencode, urljoin, urlsplit
 
 from starlette.applications import Starlette
 from starlette.types import Message, Scope
@@ -45,9 +45,40 @@ class Client:
     async def head(self, url: str, **headers: str) -> Reply:
         return await self.request("HEAD", url, _pairs(headers))
 
-    async def request(self, method: str, url: str, headers: HeaderPairs = ()) -> Reply:
+    async def request(
+        self, method: str, url: str, headers: HeaderPairs = (), body: bytes | Sequence[bytes] = b""
+    ) -> Reply:
         """Send one request; its client waits for the answer as long as it takes."""
-        return await self.exchange(method, url, headers, asyncio.Event())
+        return await self.exchange(method, url, headers, asyncio.Event(), body=body)
+
+    async def post(self, url: str, body: bytes | Sequence[bytes] = b"", **headers: str) -> Reply:
+        return await self.request("POST", url, _pairs(headers), body)
+
+    async def put(self, url: str, body: bytes | Sequence[bytes] = b"", **headers: str) -> Reply:
+        return await self.request("PUT", url, _pairs(headers), body)
+
+    async def patch(self, url: str, body: bytes | Sequence[bytes] = b"", **headers: str) -> Reply:
+        return await self.request("PATCH", url, _pairs(headers), body)
+
+    async def delete(self, url: str) -> Reply:
+        return await self.request("DELETE", url)
+
+    async def raw(
+        self,
+        method: str,
+        path: str,
+        query: Sequence[tuple[str, str]],
+        headers: HeaderPairs,
+        body: bytes,
+        *,
+        is_cut: bool,
+    ) -> Reply:
+        """Send a request whose path is not well-formed, or whose client leaves before its end."""
+        gone = asyncio.Event()
+        if is_cut:
+            gone.set()
+        url = f"{quote(path, safe='/%:')}?{urlencode(query)}"
+        return await self.exchange(method, url, headers, gone, body=[body] if is_cut else body)
 
     async def follow(self, method: str, url: str, headers: HeaderPairs = ()) -> tuple[Reply, int]:
         """Send a request and follow redirects as engines do; return how many there were."""
@@ -66,11 +97,19 @@ class Client:
         headers: HeaderPairs,
         gone: asyncio.Event,
         on_body: Callable[[bytes], None] = lambda _: None,
+        body: bytes | Sequence[bytes] = b"",
     ) -> Reply:
-        """Send one request whose client leaves when ``gone`` is set."""
+        """Send one request whose client leaves when ``gone`` is set.
+
+        A body in pieces never says that it has ended: the client sends them, and then nothing.
+        """
         scope = self._scope(method, url, headers)
         sent: list[Message] = []
-        requests: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+        is_whole = isinstance(body, bytes)
+        requests: list[Message] = [
+            {"type": "http.request", "body": piece, "more_body": not is_whole}
+            for piece in reversed([body] if isinstance(body, bytes) else body)
+        ]
 
         async def receive() -> Message:
             if requests:

@@ -111,6 +111,8 @@ class House:
         self.repositories = Repositories(store, self.manifests, sparse=False)
         self.pushed_blobs = PushedBlobs(store)
         self.scratch = scratch
+        #: Where the store is.
+        self.root = scratch.parent / "store"
         self.uploads = Uploads(store, self.pushed_blobs, scratch, max_blob_bytes=MAX_BLOB_BYTES)
         self.pulls = FakePulls(self.manifests)
         self.metrics = Metrics()

@@ -5,6 +5,7 @@ import pytest
 import structlog
 
 from builder.errors import StoreUnavailable
+from builder.keys import loose_key
 from registry.collection.collector import collect, evict, run_collection
 from registry.collection.eviction import Budget, plan_eviction
 from registry.collection.inventory import take_inventory
@@ -141,10 +142,10 @@ async def test_the_server_collects_every_hour_and_survives_what_fails(
     class Store(FilesystemStore):
         broken = False
 
-        def entries(self, prefix: str):  # type: ignore[no-untyped-def]
+        def entries(self, prefix: str, after: str = ""):  # type: ignore[no-untyped-def]
             if self.broken:
                 raise StoreUnavailable("the store does not answer")
-            return super().entries(prefix)
+            return super().entries(prefix, after)
 
     store = Store(shelf.root)
     clock, pauses = Clock(), []
@@ -160,15 +161,26 @@ async def test_the_server_collects_every_hour_and_survives_what_fails(
 
     await shelf.layer("first", long_ago)
     with structlog.testing.capture_logs() as lines, pytest.raises(asyncio.CancelledError):
-        await run_collection(store, NOTHING, clock, pause)
+        await run_collection(store, NOTHING, clock, upload_seconds=3600, pause=pause)
     store.close()
     assert pauses == [3600, 3600, 3600]
-    assert [line["event"] for line in lines] == ["collected", "failed to collect", "collected"]
+    failed = ["failed to collect"] * 2  # what was pushed, and the cache: each by itself
+    assert [line["event"] for line in lines] == ["collected", *failed, "collected"]
     assert lines[0]["freed_bytes"] == 9
     assert lines[1]["error"] == "the store does not answer"
 
 
-async def test_without_a_budget_the_server_collects_nothing(shelf: Shelf, long_ago: float) -> None:
-    layer = await shelf.layer("x", long_ago)
-    await run_collection(shelf.store, Budget(), Clock())
+async def test_without_a_budget_only_what_was_pushed_is_collected(
+    shelf: Shelf, long_ago: float
+) -> None:
+    layer, pushed = await shelf.layer("x", long_ago), await shelf.layer("y", long_ago)
+    await shelf.put(loose_key(pushed, "team/a"), b"", long_ago)
+
+    async def stop(_: float) -> None:
+        raise asyncio.CancelledError
+
+    with structlog.testing.capture_logs() as lines, pytest.raises(asyncio.CancelledError):
+        await run_collection(shelf.store, Budget(), Clock(), upload_seconds=3600, pause=stop)
     assert await shelf.has(layer)
+    assert not await shelf.has(pushed)
+    assert [(line["event"], line["blobs"]) for line in lines] == [("collected what was pushed", 1)]

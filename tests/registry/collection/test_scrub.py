@@ -7,8 +7,18 @@ from pathlib import Path
 import pytest
 
 from builder.errors import StoreUnavailable
-from builder.keys import blob_key, layer_record_key, lock_key, package_key
+from builder.keys import (
+    blob_key,
+    layer_record_key,
+    lock_key,
+    loose_key,
+    manifest_holder_key,
+    origin_key,
+    package_key,
+    pushed_key,
+)
 from builder.lock import Lock, to_yaml
+from builder.oci.digest import digest_of
 from builder.spec import Channel
 from registry.collection.findings import Finding, ScrubReport
 from registry.collection.scrub import Scrub, find_leftovers, hashed_bytes
@@ -205,3 +215,34 @@ def test_work_that_was_cut_off_is_found_in_the_scratch_directory(tmp_path: Path)
     os.utime(tmp_path / "repodata", (0, 0))
     expected = Finding("leftover", str(tmp_path / "layer-1"), "5 bytes of work that was cut off")
     assert find_leftovers(tmp_path, NOW) == [expected]
+
+
+async def test_what_was_pushed_and_is_corrupt_is_told_and_left(shelf: Shelf) -> None:
+    digest = digest_of(b"pushed", "sha512")
+    await shelf.put(blob_key(digest), b"damaged", NOW)
+    await shelf.put(pushed_key(digest, "team/app"), b"", NOW)
+    report = await scrub(shelf.store)
+    assert found(report) == [("corrupt", blob_key(digest))]
+    assert "push it again" in report.findings[0].words
+    assert report.is_harmful
+    assert await shelf.store.read(blob_key(digest)) == b"damaged"
+
+
+async def test_what_was_pushed_and_can_be_made_here_is_healed(shelf: Shelf) -> None:
+    digest = digest_of(b"layer")
+    await shelf.put(blob_key(digest), b"damaged", NOW)
+    await shelf.put(pushed_key(digest, "team/app"), b"", NOW)
+    await shelf.put(origin_key(digest), b"{}", NOW)
+    report = await scrub(shelf.store)
+    assert [finding.deleted for finding in report.findings] == [True]
+
+
+async def test_what_was_pushed_and_is_gone_is_told(shelf: Shelf) -> None:
+    lost, under_way, empty = digest_of(b"lost"), digest_of(b"under way"), digest_of(b"")
+    await shelf.put(blob_key(empty), b"", NOW)
+    for digest in (lost, under_way, empty):
+        await shelf.put(manifest_holder_key(digest, "team/app"), b"", NOW)
+    await shelf.put(loose_key(under_way, "team/app"), b"", NOW)
+    report = await scrub(shelf.store)
+    assert found(report) == [("lost", manifest_holder_key(lost, "team/app"))]
+    assert report.is_harmful

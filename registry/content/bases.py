@@ -1,0 +1,61 @@
+"""Base images of environments that were pushed to this registry."""
+
+from builder.errors import BaseImageError, InvalidDigest
+from builder.flight import together
+from builder.keys import BASES, blob_key, part_holder_key
+from builder.oci.digest import Digest, is_digest, parse_digest
+from builder.ports import Store
+from registry.content.documents import read_document
+from registry.content.names import RepositoryName, parse_repository, parse_tag
+from registry.content.repositories import Repositories
+from registry.content.sweeping import wait_until_swept
+from registry.errors import RegistryError
+
+
+class HeldBases:
+    """Finds bases in repositories, and holds them; implements :class:`builder.ports.PushedBases`.
+
+    What is held belongs to :data:`builder.keys.BASES` from then on, which nobody can push to or
+    delete from, as a blob belongs to a repository.
+    """
+
+    def __init__(self, store: Store, repositories: Repositories) -> None:
+        self._store = store
+        self._repositories = repositories
+
+    async def hold(self, repository: str, reference: str) -> Digest:
+        """Return what a tag or digest leads to, and hold it; see the port."""
+        try:
+            name = parse_repository(repository)
+            if is_digest(reference):
+                top = parse_digest(reference)
+            else:
+                top = await self._repositories.resolve(name, parse_tag(reference))
+            parts = await self._parts(name, top)
+        except (RegistryError, InvalidDigest) as exc:
+            raise BaseImageError(
+                f"the base image '{reference}' of '{repository}' cannot be had: {exc.message}"
+            ) from exc
+        await together(self._store.write(part_holder_key(p, BASES, top), b"") for p in parts)
+        await together(wait_until_swept(self._store, part) for part in parts)
+        missing = [digest for digest in parts if await self._store.size(blob_key(digest)) is None]
+        if missing:
+            raise BaseImageError(
+                f"the base image '{reference}' of '{repository}' lacks {missing[0]}: push it again"
+            )
+        return top
+
+    async def _parts(self, name: RepositoryName, digest: Digest) -> list[Digest]:
+        """Return everything that hangs on a manifest of a repository, and the manifest.
+
+        Of an index, the manifests that are there: it may be pushed for some platforms only.
+        """
+        manifest = await self._repositories.manifest(name, digest)
+        document = read_document(manifest.data, manifest.media_type)
+        found = [digest]
+        for part in document.parts:
+            if not document.is_index:
+                found.append(part.digest)
+            elif await self._repositories.has(name, part.digest):
+                found += await self._parts(name, part.digest)
+        return found
