@@ -10,7 +10,7 @@ ARGS ?=
 # Where the demo keeps its store: directory or s3.
 STORE ?= directory
 
-.PHONY: help demo test check serve channel lint types imports format clean
+.PHONY: help demo test check conformance serve channel lint types imports format clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,9 @@ test: $(INSTALLED) ## run every test (ARGS="-k name" is handed to pytest)
 
 check: lint types imports ## lint, types, import contracts, and the unit tests with branch coverage
 	$(BIN)/python -m pytest --cov --cov-report=term tests builder registry
+
+conformance: $(INSTALLED) ## run the official OCI suite and 10 000 generated requests (results/oci)
+	FUZZ_EXAMPLES=2500 $(BIN)/python -m pytest tests/registry/distribution/test_fuzz.py conformance/oci
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -1,0 +1,113 @@
+"""Running the suite, and reading its results.
+
+The suite is `github.com/opencontainers/distribution-spec/conformance`, built from its module at the
+last version of 2026-08; a later one may ask for more.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from xml.etree import ElementTree
+
+from conformance.clients.engines.go_program import GoProgram
+from conformance.clients.engines.program import run
+
+SUITE: Final = GoProgram(
+    "distribution-spec",
+    "github.com/opencontainers/distribution-spec",
+    "v0.0.0-20260831232431-97274622c111",
+    ("conformance",),
+)
+
+#: Where results are kept: ``<name>/junit.xml`` and ``report.html``.
+RESULTS: Final = Path(__file__).resolve().parents[2] / "results" / "oci"
+
+#: Everything on that can be: the options that 1.1 leaves off, too.
+EVERYTHING: Final[Mapping[str, str]] = {
+    "OCI_VERSION": "1.1+dev",
+    "OCI_DATA_SPARSE": "true",
+    "OCI_API_BLOBS_DIGEST_HEADER": "true",
+    "OCI_API_BLOBS_UPLOAD_CANCEL": "true",
+    "OCI_API_MANIFESTS_DIGEST_HEADER": "true",
+    "OCI_API_MANIFESTS_TAG_PARAM": "true",
+}
+#: Nothing is written: what is there is read.
+READ_ONLY: Final[Mapping[str, str]] = {
+    **EVERYTHING,
+    "OCI_API_PUSH": "false",
+    "OCI_API_BLOBS_DELETE": "false",
+    "OCI_API_MANIFESTS_DELETE": "false",
+    "OCI_API_TAGS_DELETE": "false",
+}
+
+_TIMEOUT_SECONDS: Final = 900
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteResult:
+    """How a run of the suite ended."""
+
+    #: By the test's name: ``passed``, ``skipped``, ``failure`` or ``error``.
+    tests: Mapping[str, str]
+    #: What it printed.
+    output: str
+
+    @property
+    def passed(self) -> int:
+        """How many tests passed."""
+        return sum(status == "passed" for status in self.tests.values())
+
+    @property
+    def not_passed(self) -> dict[str, str]:
+        """The others, with their status."""
+        return {name: status for name, status in self.tests.items() if status != "passed"}
+
+    def __str__(self) -> str:
+        """Return the figure, e.g. ``1032 of 1032 tests passed``."""
+        return f"{self.passed} of {len(self.tests)} tests passed"
+
+
+def run_suite(name: str, host: str, settings: Mapping[str, str]) -> SuiteResult:
+    """Run the suite against a server, and keep its results below :data:`RESULTS`.
+
+    Args:
+        name: Of the run.
+        host: Host and port of the server, which speaks plain HTTP.
+        settings: Variables of the suite.
+
+    Raises:
+        EngineMissing: There is no Go to build it with.
+    """
+    directory = RESULTS / name
+    directory.mkdir(parents=True, exist_ok=True)
+    report = directory / "junit.xml"
+    report.unlink(missing_ok=True)
+    env = {
+        "OCI_REGISTRY": host,
+        "OCI_TLS": "disabled",
+        "OCI_RESULTS_DIR": str(directory),
+        **settings,
+    }
+    program = SUITE.directory() / "conformance"
+    outcome = run([program], env=env, timeout_seconds=_TIMEOUT_SECONDS)
+    assert report.is_file(), outcome.output
+    return SuiteResult(_read(report), outcome.output)
+
+
+def expected(kind: str) -> frozenset[str]:
+    """Return the tests that are known not to pass, of ``push`` or ``read-only``."""
+    with Path(__file__).with_name("expected.toml").open("rb") as file:
+        return frozenset(tomllib.load(file)[kind])
+
+
+def _read(report: Path) -> dict[str, str]:
+    """Return the status of every test; tests of one name are counted, none is lost."""
+    tests: dict[str, str] = {}
+    for case in ElementTree.parse(report).iter("testcase"):
+        name, number = case.attrib["name"], 1
+        while (key := name if number == 1 else f"{name} ({number})") in tests:
+            number += 1
+        tests[key] = case.attrib["status"]
+    return tests

@@ -1,0 +1,63 @@
+"""Every test of the official suite, with every option on."""
+
+from collections.abc import Mapping
+
+import httpx
+
+from conformance.clients.server import Server, StartServer
+from conformance.oci.suite import EVERYTHING, READ_ONLY, SuiteResult, expected, run_suite
+from conformance.s3 import S3Server
+
+#: What the suite accepts.
+ACCEPT = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"
+PLATFORMS = ["linux-64", "linux-aarch64"]
+
+
+def check(
+    name: str,
+    kind: str,
+    server: Server,
+    settings: Mapping[str, str],
+    results: dict[str, SuiteResult],
+) -> None:
+    """Run the suite and assert that what is not passed is what is expected."""
+    result = results[name] = run_suite(name, server.host, settings)
+    assert set(result.not_passed) == expected(kind), result.output
+    assert result.passed
+
+
+def test_pushing_to_a_store_on_disk(
+    start_server: StartServer, results: dict[str, SuiteResult]
+) -> None:
+    """Every test passes with a store on disk."""
+    check("directory", "push", start_server(), EVERYTHING, results)
+
+
+def test_pushing_to_a_store_in_s3(
+    start_server: StartServer, s3_server: S3Server, results: dict[str, SuiteResult]
+) -> None:
+    """Every test passes with a store in S3, whose blobs clients get from there."""
+    check("s3", "push", start_server(**s3_server.settings("oci")), EVERYTHING, results)
+
+
+def test_pulling_images_made_here(
+    start_server: StartServer, results: dict[str, SuiteResult]
+) -> None:
+    """Every test that only reads passes with images that were made when they were asked for."""
+    server = start_server(platforms=PLATFORMS)
+    repository = "env/zlib"
+    url = f"{server.url}/v2/{repository}"
+    with httpx.Client(headers={"accept": ACCEPT}, timeout=300, follow_redirects=True) as client:
+        tops = {tag: client.get(f"{url}/manifests/{tag}") for tag in ("latest", "bare")}
+        manifests = {top.headers["docker-content-digest"] for top in tops.values()}
+        children = {m["digest"] for top in tops.values() for m in top.json()["manifests"]}
+        documents = [client.get(f"{url}/manifests/{digest}").json() for digest in sorted(children)]
+    blobs = {part["digest"] for one in documents for part in [one["config"], *one["layers"]]}
+    data = {
+        "OCI_REPO1": repository,
+        "OCI_RO_DATA_TAGS": " ".join(tops),
+        "OCI_RO_DATA_MANIFESTS": " ".join(sorted(manifests | children)),
+        "OCI_RO_DATA_BLOBS": " ".join(sorted(blobs)),
+        "OCI_RO_DATA_REFERRERS": " ".join(sorted(manifests)),
+    }
+    check("images made here", "read-only", server, {**READ_ONLY, **data}, results)
