@@ -76,7 +76,7 @@ class BaseImages:
         self._pushed = pushed
 
     async def resolve(self, reference: str) -> BaseReference:
-        """Return what ``oci:/dir``, ``registry:name:tag`` or another registry's reference means now.
+        """Return what a reference (``oci:/dir``, ``registry:name:tag``, another's) means now.
 
         An image of this registry stays in the store from now on, for the locks that name it.
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ from registry.cli.session import exit_on_error
 from registry.collection.collector import Eviction, evict
 from registry.collection.eviction import KINDS, Amount, Budget, EvictionPlan, Kind, plan_eviction
 from registry.collection.inventory import take_inventory
+from registry.collection.pushed import PushedGarbage, collect_pushed
 from registry.settings import Settings
 from registry.wiring import open_store
 
@@ -49,7 +51,7 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="write one JSON object")] = False,
 ) -> None:
-    """Delete what was not used for longest; pulls make it again.
+    """Delete what was not used for longest, which pulls make again, and pushes nobody needs.
 
     The budget comes from --bytes and --days, else from PULLFORGE_CACHE_BYTES and
     PULLFORGE_CACHE_DAYS. The server may run meanwhile. Exit code 1: the store does not answer; 2:
@@ -66,6 +68,7 @@ def gc(
 
 async def _collect(settings: Settings, budget: Budget, *, dry_run: bool, as_json: bool) -> None:
     console, notes = Console(), Console(stderr=True)
+    garbage = PushedGarbage()
     async with open_store(settings, settings.store) as store:
         with notes.status("looking what was used when"):
             inventory = await take_inventory(store)
@@ -76,10 +79,17 @@ async def _collect(settings: Settings, budget: Budget, *, dry_run: bool, as_json
         if not dry_run:
             with notes.status("deleting"):
                 eviction = await evict(store, plan, inventory.marks)
+                garbage = await collect_pushed(
+                    store, time.time(), upload_seconds=settings.upload_seconds
+                )
     if as_json:
-        typer.echo(json.dumps(_document(budget, plan, eviction)))
-    else:
-        console.print(_words(plan, eviction))
+        pushed = None if dry_run else asdict(garbage)
+        typer.echo(json.dumps({**_document(budget, plan, eviction), "pushed": pushed}))
+        return
+    console.print(_words(plan, eviction))
+    if garbage:
+        freed = decimal(garbage.freed_bytes)
+        console.print(f"Of what was pushed, {garbage.blobs:,} blobs nobody needed, {freed}.")
 
 
 def _table(plan: EvictionPlan) -> Table:

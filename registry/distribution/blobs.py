@@ -33,7 +33,7 @@ async def get_blob(call: Call) -> ASGIApp:
     lines.append(header("content-type", "application/octet-stream"))
     if call.method == "HEAD":  # which knows no ranges (RFC 9110, 14.2)
         return StreamAnswer(200, lines, size, None)
-    elsewhere = await services.blobs.link(digest)
+    elsewhere = await services.blobs.link(digest, size)
     if elsewhere is not None:
         lines = [*digest_lines(digest), header("location", elsewhere), SHORT_LIVED]
         return json_answer(307, {"size": size}, lines)

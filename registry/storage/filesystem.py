@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 #: How many keys are listed before the event loop hears of them.
 _BATCH: Final = 1000
+#: How often a directory is made again that others remove because it is empty.
+_TRIES: Final = 20
 
 
 class FilesystemStore:
@@ -112,7 +114,7 @@ class FilesystemStore:
     async def delete(self, key: str) -> None:
         """Remove ``key``; harmless when there is nothing. Who reads it reads on."""
         path = self._path(key)
-        await self._run(lambda: _delete(path))
+        await self._run(lambda: _delete(path, self._root))
 
     async def entries(self, prefix: str, after: str = "") -> AsyncIterator[StoreEntry]:
         """Yield what there is under keys that start with ``prefix`` and sort after ``after``."""
@@ -158,9 +160,16 @@ class FilesystemStore:
 def _publish(temporary: Path, path: Path) -> None:
     """Rename a written file to its key, for good: also when the power fails right afterwards."""
     _sync(temporary)
-    _make_directory(path.parent)
-    temporary.replace(path)
-    _sync(path.parent)
+    for last in (False,) * _TRIES + (True,):
+        try:
+            _make_directory(path.parent)
+            temporary.replace(path)
+            break
+        except FileNotFoundError:  # somebody removed the directory, which was empty
+            if last or not temporary.exists():
+                raise
+    with suppress(FileNotFoundError):  # as above; then the file has been deleted again
+        _sync(path.parent)
 
 
 def _make_directory(path: Path) -> None:
@@ -195,9 +204,17 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def _delete(path: Path) -> None:
+def _delete(path: Path, root: Path) -> None:
+    """Remove a file, and the directories that are empty without it."""
     with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
         path.unlink()
+    for directory in path.parents:
+        if directory == root:
+            return
+        try:
+            directory.rmdir()
+        except OSError:  # not empty, or gone already
+            return
 
 
 def _walk(directory: Path, base: str, prefix: str, after: str) -> Iterator[StoreEntry]:

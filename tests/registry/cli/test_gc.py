@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from builder.keys import loose_key
 from tests.registry.cli.conftest import Run
 from tests.registry.collection.shelf import Shelf
 
@@ -90,6 +91,7 @@ def test_json_of_a_dry_run_says_that_nothing_was_deleted(run: Run, shelf: Shelf)
         "deleted": None,
         "spared": None,
         "over_bytes": 4,
+        "pushed": None,
     }
 
 
@@ -97,3 +99,18 @@ def test_a_size_that_is_none_is_refused(run: Run) -> None:
     result = run("gc", "--bytes", "much")
     assert result.exit_code == 2
     assert "is not a size" in result.stderr
+
+
+def test_what_was_pushed_and_nothing_needs_goes_too(run: Run, shelf: Shelf) -> None:
+    async def work() -> None:
+        old = time.time() - DAY
+        digest = await shelf.layer("pushed", old)
+        await shelf.put(loose_key(digest, "team/app"), b"", old)
+
+    asyncio.run(work())
+    assert json.loads(run("gc", "--days", "3", "--dry-run", "--json").stdout)["pushed"] is None
+    assert kept(shelf, "blobs/") == 1
+    assert "Of what was pushed, 1 blobs nobody needed" in run("gc", "--days", "3").stdout
+    assert kept(shelf, "blobs/") == 0
+    found = json.loads(run("gc", "--days", "3", "--json").stdout)["pushed"]
+    assert found == {"blobs": 0, "freed_bytes": 0, "uploads": 0}

@@ -1,3 +1,4 @@
+import asyncio
 import os
 import signal
 import subprocess
@@ -112,3 +113,31 @@ async def test_writers_killed_at_any_moment_leave_nothing_torn(tmp_path: Path) -
         assert len(data) == 4 * MIB
         assert len(set(data)) == 1
     store.close()
+
+
+@pytest.mark.anyio
+async def test_directories_that_become_empty_go(tmp_path: Path) -> None:
+    root = tmp_path / "directories"
+    store = FilesystemStore(root)
+    await store.write("a/b/c", b"")
+    await store.write("a/d", b"")
+    await store.delete("a/b/c")
+    assert sorted(path.name for path in (root / "a").iterdir()) == ["d"]
+    await store.delete("a/d")
+    assert not (root / "a").exists()
+    assert root.exists()
+    store.close()
+
+
+@pytest.mark.anyio
+async def test_what_is_written_beside_deletions_in_its_directory_is_there(
+    store: FilesystemStore,
+) -> None:
+    async def write_and_delete(number: int) -> None:
+        for _ in range(100):
+            await store.write(f"a/b/{number}", b"x")
+            assert await store.read(f"a/b/{number}") == b"x"
+            await store.delete(f"a/b/{number}")
+
+    await asyncio.gather(*(write_and_delete(number) for number in range(8)))
+    assert [entry async for entry in store.entries("a/")] == []

@@ -69,6 +69,14 @@ async def test_clients_get_a_blob_and_its_parts_where_they_are_sent(
             assert body is None or answer.content == body
 
 
+async def test_a_small_blob_is_answered_here(house: House, links: S3Links) -> None:
+    house.blobs = Blobs(house.store, links)
+    digest = await house.put_blob(b"x" * 4096)
+    async with open_app(house.app()) as client:
+        reply = await client.get(f"/v2/env/numpy/blobs/{digest}")
+        assert (reply.status, reply.body) == (200, b"x" * 4096)
+
+
 async def test_head_and_conditions_are_answered_here(
     house: House, objects: S3Store, links: S3Links
 ) -> None:
