@@ -7,6 +7,7 @@ last version of 2026-08; a later one may ask for more.
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree
@@ -36,6 +37,9 @@ EVERYTHING: Final[Mapping[str, str]] = {
 #: Nothing is written: what is there is read.
 READ_ONLY: Final[Mapping[str, str]] = {
     **EVERYTHING,
+    # Of a manifest that it has not pushed, the suite never looks at the headers it was answered
+    # with, and then misses the digest among them (api.go, ManifestHeadExists).
+    "OCI_API_MANIFESTS_DIGEST_HEADER": "false",
     "OCI_API_PUSH": "false",
     "OCI_API_BLOBS_DELETE": "false",
     "OCI_API_MANIFESTS_DELETE": "false",
@@ -96,10 +100,22 @@ def run_suite(name: str, host: str, settings: Mapping[str, str]) -> SuiteResult:
     return SuiteResult(_read(report), outcome.output)
 
 
-def expected(kind: str) -> frozenset[str]:
-    """Return the tests that are known not to pass, of ``push`` or ``read-only``."""
+def surprises(kind: str, result: SuiteResult) -> list[str]:
+    """Return what is not as ``expected.toml`` has it.
+
+    Args:
+        kind: ``push`` or ``read-only``.
+        result: Of a run.
+    """
     with Path(__file__).with_name("expected.toml").open("rb") as file:
-        return frozenset(tomllib.load(file)[kind])
+        patterns: list[str] = list(tomllib.load(file)[kind])
+    found = [
+        f"{name}: {status}"
+        for name, status in sorted(result.not_passed.items())
+        if not any(fnmatchcase(name, pattern) for pattern in patterns)
+    ]
+    passed = [p for p in patterns if not any(fnmatchcase(n, p) for n in result.not_passed)]
+    return found + [f"{pattern}: passes, although it is not expected to" for pattern in passed]
 
 
 def _read(report: Path) -> dict[str, str]:
