@@ -15,9 +15,8 @@ or without a tag: others may have pinned their digests.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from weakref import WeakValueDictionary
 
 from builder.flight import together
 from builder.keys import (
@@ -31,16 +30,14 @@ from builder.keys import (
     pushed_key,
     referrer_key,
     repository_in,
-    tag_key,
-    tagged_prefix,
-    tags_prefix,
 )
-from builder.oci.digest import Digest, algorithm_of, digest_of, parse_digest
+from builder.oci.digest import Digest, algorithm_of, digest_of
 from builder.ports import Store
 from registry.content.documents import Part, PushedDocument, read_document
 from registry.content.manifests import MAX_MANIFEST_BYTES, Manifest, Manifests
 from registry.content.names import RepositoryName, TagName
 from registry.content.sweeping import wait_until_swept
+from registry.content.tags import Tags, names_after, page_of
 from registry.errors import (
     DigestMismatch,
     ManifestUnknown,
@@ -83,8 +80,7 @@ class Repositories:
         self._manifests = manifests
         self._sparse = sparse
         self._known: Recent[str, bool] = Recent(_REMEMBERED)
-        #: A tag is not moved while those of a manifest are deleted: it would be lost.
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._tags = Tags(store)
 
     async def push(
         self,
@@ -131,8 +127,11 @@ class Repositories:
                 await self._release(repository, found, document)
             raise PartsUnknown([p.digest for p in present])
         await self._publish(repository, manifest, document)
+        # Somebody who deletes the same manifest at this moment has taken the holders away.
+        if await self._store.size(manifest_holder_key(found, repository)) is None:
+            await self._hold(repository, found, blobs)
         for tag in tags:
-            await self._tag(repository, tag, found)
+            await self._tags.set(repository, tag, found)
         return manifest, document
 
     async def manifest(self, repository: RepositoryName, digest: Digest) -> Manifest:
@@ -159,7 +158,7 @@ class Repositories:
             NameUnknown: Nothing was ever pushed to the repository.
             ManifestUnknown: It has no such tag.
         """
-        digest = await self._pointed(repository, tag)
+        digest = await self._tags.get(repository, tag)
         if digest is None:
             await self._require(repository)
             raise ManifestUnknown(f"'{repository}' has no tag '{tag}'")
@@ -174,17 +173,15 @@ class Repositories:
             NameUnknown: Nothing was ever pushed to the repository.
         """
         await self._require(repository)
-        prefix = tags_prefix(repository)
-        after = f"{prefix}{last}" if last else ""
-        return await _page(self._keys(prefix, after), limit)
+        return await self._tags.page(repository, last, limit)
 
     async def catalog(self, last: str, limit: int) -> tuple[list[str], bool]:
         """Return up to ``limit`` repositories after ``last``, and whether more follow.
 
         They are those that were pushed to; in their order ``/`` is before all other characters.
         """
-        after = catalog_key(last) if last else ""
-        names, more = await _page(self._keys(CATALOG, after), limit)
+        after = catalog_key(last).removeprefix(CATALOG) if last else ""
+        names, more = await page_of(names_after(self._store, CATALOG, after), limit)
         return [repository_in(name) for name in names], more
 
     async def untag(self, repository: RepositoryName, tag: TagName) -> None:
@@ -194,10 +191,9 @@ class Repositories:
             NameUnknown: Nothing was ever pushed to the repository.
             ManifestUnknown: It has no such tag.
         """
-        async with self._lock(repository):
-            digest = await self.resolve(repository, tag)
-            await self._store.delete(tag_key(repository, tag))
-            await self._store.delete(f"{tagged_prefix(repository, digest)}{tag}")
+        if not await self._tags.remove(repository, tag):
+            await self._require(repository)
+            raise ManifestUnknown(f"'{repository}' has no tag '{tag}'")
 
     async def delete(self, repository: RepositoryName, digest: Digest) -> None:
         """Remove a manifest and the tags that point to it; its blobs go when nobody needs them.
@@ -205,17 +201,16 @@ class Repositories:
         Raises:
             ManifestUnknown: The repository has none with that digest.
         """
-        async with self._lock(repository):
-            if not await self.has(repository, digest):
-                raise ManifestUnknown(f"'{repository}' has no manifest {digest}")
-            try:
-                manifest = await self.manifest(repository, digest)
-            except ManifestUnknown:  # its bytes are gone
-                document = None
-            else:
-                document = read_document(manifest.data, manifest.media_type)
-            await self._untag_all(repository, digest)
-            await self._release(repository, digest, document)
+        if not await self.has(repository, digest):
+            raise ManifestUnknown(f"'{repository}' has no manifest {digest}")
+        try:
+            manifest = await self.manifest(repository, digest)
+        except ManifestUnknown:  # its bytes are gone
+            document = None
+        else:
+            document = read_document(manifest.data, manifest.media_type)
+        await self._tags.remove_all(repository, digest)
+        await self._release(repository, digest, document)
 
     async def _present(
         self, repository: RepositoryName, document: PushedDocument
@@ -289,25 +284,9 @@ class Repositories:
         await self._store.delete(manifest_holder_key(digest, repository))
         await together(self._store.write(note, b"") for note in notes)
         self._manifests.forget(digest)
-
-    async def _tag(self, repository: RepositoryName, tag: TagName, digest: Digest) -> None:
-        async with self._lock(repository):
-            await self._store.write(f"{tagged_prefix(repository, digest)}{tag}", b"")
-            await self._store.write(
-                tag_key(repository, tag), json.dumps({"digest": digest}).encode()
-            )
-
-    async def _untag_all(self, repository: RepositoryName, digest: Digest) -> None:
-        prefix = tagged_prefix(repository, digest)
-        async for key in self._keys(prefix):
-            tag = TagName(key)
-            if await self._pointed(repository, tag) == digest:
-                await self._store.delete(tag_key(repository, tag))
-            await self._store.delete(f"{prefix}{tag}")
-
-    async def _pointed(self, repository: RepositoryName, tag: TagName) -> Digest | None:
-        data = await self._store.read(tag_key(repository, tag))
-        return parse_digest(json.loads(data)["digest"]) if data is not None else None
+        # Somebody pushes the same manifest at this moment, and may have looked before this.
+        if await self.has(repository, digest):
+            await self._hold(repository, digest, blobs)
 
     async def _record(self, repository: RepositoryName, digest: Digest) -> ManifestRecord | None:
         data = await self._store.read(manifest_record_key(repository, digest))
@@ -319,25 +298,3 @@ class Repositories:
                 f"there is no repository '{repository}': nothing was pushed to it, and images that"
                 " are made here are named after their conda packages, for example 'env/numpy'"
             )
-
-    async def _keys(self, prefix: str, after: str = "") -> AsyncIterator[str]:
-        async for entry in self._store.entries(prefix, after):
-            yield entry.key.removeprefix(prefix)
-
-    def _lock(self, repository: RepositoryName) -> asyncio.Lock:
-        lock = self._locks.get(repository)
-        if lock is None:
-            lock = self._locks[repository] = asyncio.Lock()
-        return lock
-
-
-async def _page(names: AsyncIterator[str], limit: int) -> tuple[list[str], bool]:
-    """Return the first ``limit`` names, and whether there are more."""
-    page: list[str] = []
-    if limit == 0:
-        return page, False
-    async for name in names:
-        if len(page) == limit:
-            return page, True
-        page.append(name)
-    return page, False
