@@ -12,10 +12,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from builder.errors import BuilderError
 from registry.distribution import handlers
+from registry.distribution.authorize import authorize
 from registry.distribution.errors import FAILURE, error_answer
 from registry.distribution.handlers import Call
 from registry.distribution.healing import healing
 from registry.distribution.paths import TEMPLATES, Kind, belongs_here, parse_path
+from registry.distribution.token import give_token
 from registry.distribution.waiting import HOP_SECONDS
 from registry.errors import BlobUnavailable, RegistryError, Unsupported
 from registry.web.boundary import ErrorBoundary
@@ -26,10 +28,7 @@ from registry.web.services import services_of
 
 Handler = Callable[[Call], Awaitable[ASGIApp]]
 
-_READ_ONLY: Final = (
-    "nothing can be pushed or deleted here: this registry makes its images itself,"
-    " from the conda packages that their names list"
-)
+_READ_ONLY: Final = "this registry takes no pushes yet"
 
 
 class Distribution:
@@ -43,6 +42,7 @@ class Distribution:
         """
         self._handlers: dict[Kind, Handler] = {
             "api": handlers.get_api,
+            "token": give_token,
             "manifest": healing(
                 partial(handlers.get_manifest, hop_seconds=hop_seconds), hop_seconds=hop_seconds
             ),
@@ -64,10 +64,11 @@ class Distribution:
         await answer(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, headers: RequestHeaders) -> ASGIApp:
-        if scope["method"] not in {"GET", "HEAD"}:
-            raise Unsupported(_READ_ONLY)
         target = parse_path(scope["path"])
         scope[ROUTE] = TEMPLATES[target.kind]
+        await authorize(scope, target)
+        if scope["method"] not in {"GET", "HEAD"} and target.kind != "token":
+            raise Unsupported(_READ_ONLY)
         call = Call(scope, receive, target, headers, services_of(scope))
         try:
             return await self._handlers[target.kind](call)

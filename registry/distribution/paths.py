@@ -3,6 +3,7 @@
 ::
 
     /v2/                                  the API itself
+    /v2/token                             bearer tokens, which no specification has a place for
     /v2/<name>/manifests/<reference>      a manifest, by tag or digest
     /v2/<name>/blobs/<digest>             a blob
     /v2/<name>/tags/list                  the tags of a repository
@@ -19,13 +20,14 @@ from typing import Final, Literal
 from registry.errors import EndpointUnknown
 
 #: What an address leads to.
-Kind = Literal["api", "manifest", "blob", "tags", "referrers", "upload"]
+Kind = Literal["api", "token", "manifest", "blob", "tags", "referrers", "upload"]
 
 PREFIX: Final = "/v2"
 
 #: The templates of the addresses, for metrics.
 TEMPLATES: Final[dict[Kind, str]] = {
     "api": "/v2/",
+    "token": "/v2/token",
     "manifest": "/v2/{name}/manifests/{reference}",
     "blob": "/v2/{name}/blobs/{digest}",
     "tags": "/v2/{name}/tags/list",
@@ -73,6 +75,8 @@ def parse_path(path: str) -> Target:
     rest = path[len(PREFIX) + 1 :]
     if not rest:
         return Target("api")
+    if rest == "token":
+        return Target("token")
     head, _, reference = rest.rpartition("/")
     name, _, word = head.rpartition("/")
     if word == "blobs" and reference == "uploads":  # some clients leave out the slash at the end

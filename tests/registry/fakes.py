@@ -13,6 +13,9 @@ from builder.oci.digest import Digest, digest_of
 from builder.oci.models import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from builder.ports import Progress
 from registry.app import create_app
+from registry.auth.access import Access
+from registry.auth.logins import Logins
+from registry.auth.policy import FixedPolicy
 from registry.content.blobs import Blobs
 from registry.content.manifests import Manifest, Manifests
 from registry.errors import NameUnknown, StillBuilding
@@ -97,6 +100,9 @@ class House:
         self.pulls = FakePulls(self.manifests)
         self.metrics = Metrics()
         self.checks: dict[str, ReadinessCheck] = {"store": lambda: check_store(store)}
+        #: Who may do what; without users, as a server without an auth file.
+        self.access = Access(FixedPolicy(), Logins())
+        self.public_url: str | None = None
         #: How often the services were opened, and how often closed.
         self.opened = self.closed = 0
 
@@ -111,7 +117,15 @@ class House:
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[Services]:
         self.opened += 1
-        yield Services(self.pulls, self.manifests, self.blobs, self.metrics, self.checks)
+        yield Services(
+            self.pulls,
+            self.manifests,
+            self.blobs,
+            self.metrics,
+            self.access,
+            self.checks,
+            self.public_url,
+        )
         self.closed += 1
 
 

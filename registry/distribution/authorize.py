@@ -1,0 +1,81 @@
+"""What a request of the protocol needs to be allowed."""
+
+from typing import Final
+from urllib.parse import parse_qs
+
+from starlette.types import Scope
+
+from registry.auth.rights import Need, Verb
+from registry.content.names import parse_repository
+from registry.distribution.paths import Kind, Target
+from registry.errors import Unsupported
+from registry.web.access import require, require_login
+from registry.web.services import services_of
+
+#: The verb of every address that names a repository; there are no others.
+_VERBS: Final[dict[tuple[Kind, str], Verb]] = {
+    ("manifest", "GET"): "pull",
+    ("manifest", "HEAD"): "pull",
+    ("manifest", "PUT"): "push",
+    ("manifest", "DELETE"): "delete",
+    ("blob", "GET"): "pull",
+    ("blob", "HEAD"): "pull",
+    ("blob", "DELETE"): "delete",
+    ("tags", "GET"): "pull",
+    ("tags", "HEAD"): "pull",
+    ("referrers", "GET"): "pull",
+    ("referrers", "HEAD"): "pull",
+    # Also to look how far an upload is, and to give it up: uploads are their uploaders'.
+    ("upload", "POST"): "push",
+    ("upload", "PATCH"): "push",
+    ("upload", "PUT"): "push",
+    ("upload", "GET"): "push",
+    ("upload", "HEAD"): "push",
+    ("upload", "DELETE"): "push",
+}
+
+#: The methods of the addresses without one.
+_UNNAMED: Final[dict[Kind, frozenset[str]]] = {
+    "api": frozenset({"GET", "HEAD"}),
+    "token": frozenset({"GET", "POST"}),
+}
+
+_GENERATED: Final = (
+    "nothing can be pushed to or deleted from this repository: the registry makes its images itself,"
+    " from the conda packages that their names list"
+)
+
+
+async def authorize(scope: Scope, target: Target) -> None:
+    """Return if whoever sent a request may do what it asks for.
+
+    It is decided by the name alone, before anything is looked up: the answer does not tell whether
+    the repository exists.
+
+    Raises:
+        Unsupported: Nobody can do this: the protocol has no such method there, or the repository's
+            images are made here.
+        NameInvalid: There can be no such repository.
+        Unauthorized: They have to log in, or to ask for a better token.
+        Denied: They may not.
+        TooManyLogins: They have to wait before they log in again.
+    """
+    method = scope["method"]
+    verb = _VERBS.get((target.kind, method))
+    if verb is not None:
+        if verb != "pull" and services_of(scope).pulls.is_generated(target.name):
+            raise Unsupported(_GENERATED)
+        await require(scope, *_needs(scope, target, verb))
+    elif method not in _UNNAMED.get(target.kind, ()):
+        raise Unsupported(f"the distribution protocol has no {method[:20]} there")
+    elif target.kind == "api":
+        await require_login(scope)
+
+
+def _needs(scope: Scope, target: Target, verb: Verb) -> list[Need]:
+    needs = [Need(verb, parse_repository(target.name))]
+    if target.kind == "upload" and scope["method"] == "POST" and scope["query_string"]:
+        # Mounting a blob hands it on to those who may pull from the target.
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        needs += [Need("pull", parse_repository(name)) for name in query.get("from", ())]
+    return needs
