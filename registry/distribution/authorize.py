@@ -41,8 +41,8 @@ _UNNAMED: Final[dict[Kind, frozenset[str]]] = {
 }
 
 _GENERATED: Final = (
-    "nothing can be pushed to or deleted from this repository: the registry makes its images itself,"
-    " from the conda packages that their names list"
+    "nothing can be pushed to this repository or deleted from it: the registry makes its images"
+    " itself, from the conda packages that their names list"
 )
 
 
@@ -63,19 +63,19 @@ async def authorize(scope: Scope, target: Target) -> None:
     method = scope["method"]
     verb = _VERBS.get((target.kind, method))
     if verb is not None:
-        if verb != "pull" and services_of(scope).pulls.is_generated(target.name):
+        repository = parse_repository(target.name)
+        if verb != "pull" and services_of(scope).pulls.is_generated(repository):
             raise Unsupported(_GENERATED)
-        await require(scope, *_needs(scope, target, verb))
+        await require(scope, Need(verb, repository), *_sources(scope, target))
     elif method not in _UNNAMED.get(target.kind, ()):
         raise Unsupported(f"the distribution protocol has no {method[:20]} there")
     elif target.kind == "api":
         await require_login(scope)
 
 
-def _needs(scope: Scope, target: Target, verb: Verb) -> list[Need]:
-    needs = [Need(verb, parse_repository(target.name))]
-    if target.kind == "upload" and scope["method"] == "POST" and scope["query_string"]:
-        # Mounting a blob hands it on to those who may pull from the target.
-        query = parse_qs(scope["query_string"].decode("latin-1"))
-        needs += [Need("pull", parse_repository(name)) for name in query.get("from", ())]
-    return needs
+def _sources(scope: Scope, target: Target) -> list[Need]:
+    """Return what else is needed to mount a blob: who may pull from the target gets it then."""
+    if target.kind != "upload" or scope["method"] != "POST":
+        return []
+    query = parse_qs(scope["query_string"].decode("latin-1"))
+    return [Need("pull", parse_repository(name)) for name in query.get("from", ())]
