@@ -45,9 +45,11 @@ class Client:
     async def head(self, url: str, **headers: str) -> Reply:
         return await self.request("HEAD", url, _pairs(headers))
 
-    async def request(self, method: str, url: str, headers: HeaderPairs = ()) -> Reply:
+    async def request(
+        self, method: str, url: str, headers: HeaderPairs = (), body: bytes = b""
+    ) -> Reply:
         """Send one request; its client waits for the answer as long as it takes."""
-        return await self.exchange(method, url, headers, asyncio.Event())
+        return await self.exchange(method, url, headers, asyncio.Event(), body=body)
 
     async def follow(self, method: str, url: str, headers: HeaderPairs = ()) -> tuple[Reply, int]:
         """Send a request and follow redirects as engines do; return how many there were."""
@@ -66,11 +68,12 @@ class Client:
         headers: HeaderPairs,
         gone: asyncio.Event,
         on_body: Callable[[bytes], None] = lambda _: None,
+        body: bytes = b"",
     ) -> Reply:
         """Send one request whose client leaves when ``gone`` is set."""
         scope = self._scope(method, url, headers)
         sent: list[Message] = []
-        requests: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+        requests: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def receive() -> Message:
             if requests:
