@@ -22,6 +22,10 @@ _QUICK: Final = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 HASH: Final = _QUICK.hash(PASSWORD)
 
 
+def quick_hash(secret: str) -> str:
+    return _QUICK.hash(secret)
+
+
 def user(
     name: str,
     *rights: str,
