@@ -75,7 +75,12 @@ def remove(path: Path, section: Section, name: str) -> None:
     Raises:
         PolicyInvalid: There is nobody of that name, or the file cannot be used.
     """
-    _edit(path, lambda document: document[section].remove(_existing(document, section, name)))
+
+    def change(document: TOMLDocument) -> None:
+        _require(document, section, name)
+        document[section].remove(name)
+
+    _edit(path, change)
 
 
 def set_password(path: Path, name: str, secret: str) -> None:
@@ -87,15 +92,15 @@ def set_password(path: Path, name: str, secret: str) -> None:
     hashed = hash_secret(secret)
 
     def change(document: TOMLDocument) -> None:
-        document["users"][_existing(document, "users", name)]["hash"] = hashed
+        _require(document, "users", name)
+        document["users"][name]["hash"] = hashed
 
     _edit(path, change)
 
 
-def _existing(document: TOMLDocument, section: Section, name: str) -> str:
+def _require(document: TOMLDocument, section: Section, name: str) -> None:
     if name not in document.get(section, {}):
         raise PolicyInvalid(f"there is no {section.removesuffix('s')} called {name!r}")
-    return name
 
 
 def _edit(path: Path, change: Callable[[TOMLDocument], None]) -> None:

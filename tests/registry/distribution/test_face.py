@@ -4,6 +4,7 @@ import pytest
 
 from builder.errors import ChannelUnavailable
 from builder.oci.digest import EMPTY, digest_of
+from tests.registry.accounts import access_of, basic, user
 from tests.registry.asgi import Client, assert_oci_error, open_client
 from tests.registry.fakes import FakePulls, House
 
@@ -73,11 +74,27 @@ METHODS = ["GET", "GET", "GET", "HEAD", "HEAD", "POST", "PUT", "PATCH", "DELETE"
 PARTS = [
     *("env", "numpy", "manifests", "blobs", "tags", "list", "referrers", "uploads", "latest"),
     *("slow", "broken", str(DIGEST), str(EMPTY), "sha256:x", "sha512:" + "0" * 128, ":", ""),
-    *("..", ".", "%2e%2e", "%2F", "%00", "%0A", "%0D%0Ax:y", "%FF", "%C3%A4", "%", "%zz", "~"),
+    *(
+        "token",
+        "from",
+        "..",
+        ".",
+        "%2e%2e",
+        "%2F",
+        "%00",
+        "%0A",
+        "%0D%0Ax:y",
+        "%FF",
+        "%C3%A4",
+        "%",
+        "%zz",
+        "~",
+    ),
     *("Env", "a__b", "a___b", "-", "_catalog", "x" * 300, "{name}", "'\"<>", "a;b", "@"),
 ]
 QUERIES = [
     *("", "n=1", "n=0", "n=-1", "n=x", "last=a", "wait=3", "wait=9", "wait=x", "ns=docker.io"),
+    *("mount=x&from=a%0A", "from=env/numpy", "scope=repository:a:pull", "scope=%FF&service="),
     *("artifactType=x", "n=1&n=2", "&&=", "%", "%FF=%00", "wait=%0A", "x" * 500),
 ]
 HEADERS = [
@@ -96,19 +113,25 @@ HEADERS = [
     ("x-request-id", "\xe4\t"),
     ("host", "<script>"),
     ("content-length", "-1"),
+    ("authorization", basic("ada")),
+    ("authorization", "Basic \xff"),
+    ("authorization", "Bearer a.b.c"),
     ("accept-encoding", "gzip"),
 ]
 
 
+@pytest.mark.parametrize("has_users", [False, True])
 async def test_ten_thousand_odd_requests_are_all_answered_as_the_protocol_says(
-    house: House, pulls: FakePulls
+    house: House, pulls: FakePulls, *, has_users: bool
 ) -> None:
+    if has_users:
+        house.access = access_of(user("ada", "env/**:*"), private=("env/latest", "a*"))
     await house.put_blob(b"")
     await house.put_blob(b"x")
     pulls.known_tags = ("a", "b")
     pulls.errors["broken"] = ChannelUnavailable("the channel is down")
     pulls.rounds["slow"] = 10**9
-    random_ = random.Random(20261101)
+    random_ = random.Random(20261105)
     statuses = set()
     async with open_client(house.app(access_log=False)) as client:
         for _ in range(10_000):
@@ -125,3 +148,4 @@ async def test_ten_thousand_odd_requests_are_all_answered_as_the_protocol_says(
             if reply.status >= 400 and method != "HEAD":
                 assert_oci_error(reply, reply.status, reply.json()["errors"][0]["code"])
     assert {200, 206, 304, 307, 400, 404, 405, 416} <= statuses
+    assert statuses & {401, 403} == ({401, 403} if has_users else {403})

@@ -89,7 +89,7 @@ async def test_requests_are_counted_by_template(client: Client) -> None:
     assert f'{name}{{method="HEAD",{manifests},status="2xx"}} 1.0' in text
     assert f'{name}{{method="GET",{manifests},status="4xx"}} 1.0' in text
     assert f'{name}{{method="GET",route="other",status="4xx"}} 2.0' in text
-    assert f'{name}{{method="other",route="other",status="4xx"}} 1.0' in text
+    assert f'{name}{{method="other",route="/v2/",status="4xx"}} 1.0' in text
     assert f'{name}{{method="GET",route="/healthz",status="2xx"}} 1.0' in text
     assert f"pullforge_http_request_seconds_count{{{manifests}}} 4.0" in text
     assert "pullforge_http_requests_in_flight 1.0" in text
