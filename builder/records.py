@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import unquote
 
 from builder.oci.digest import Digest
 
@@ -55,6 +56,31 @@ class PackageRecord:
         """The names of what it needs, sorted, without virtual packages."""
         names = {spec.split()[0].rpartition("::")[2] for spec in self.depends}
         return tuple(sorted(name for name in names if not name.startswith("__")))
+
+
+@dataclass(frozen=True, slots=True)
+class WheelRecord:
+    """One exact wheel of PyPI or an index like it.
+
+    Two records with the same ``sha256`` are the same bytes wherever they come from.
+    """
+
+    #: Normalized (PEP 503), for example ``"ruamel-yaml"``.
+    name: str
+    version: str
+    #: Where the wheel is; ends in ``.whl``; never holds credentials.
+    url: str
+    #: 64 hex digits.
+    sha256: str
+    #: 0 when the index does not say.
+    size_bytes: int = 0
+    #: What it needs as PEP 508 writes it, without what the target does not need; sorted.
+    requires: tuple[str, ...] = ()
+
+    @property
+    def file_name(self) -> str:
+        """The wheel's file name, for example ``"six-1.17.0-py2.py3-none-any.whl"``."""
+        return unquote(self.url.rpartition("/")[2])
 
 
 @dataclass(frozen=True, slots=True)

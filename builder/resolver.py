@@ -71,5 +71,7 @@ class Resolver:
             channels=spec.channels,
             virtual_packages=spec.virtual_packages,
             base=base,
+            variables=dict(spec.variables),
+            left_out=solved.left_out,
         )
         return await self._compilers.choose(lock)

@@ -15,7 +15,7 @@ SpecDigest = NewType("SpecDigest", str)
 Operator = Literal["=", "==", "!=", "<", "<=", ">", ">="]
 
 #: Raised whenever the same spec must be solved anew because solving itself has changed.
-SPEC_FORMAT: Final = 1
+SPEC_FORMAT: Final = 2
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -38,12 +38,25 @@ class Requirement:
     constraints: tuple[Constraint, ...] = ()
     #: The name of the one channel it must come from, or ``""`` for any of the spec's.
     channel: str = ""
+    #: A condition on the version that constraints cannot say, as conda writes it, e.g.
+    #: ``"~=1.4|==2.0"``; ``""`` for none. Image names never have one, files may.
+    version: str = ""
+    #: A condition on the build string as conda writes it, e.g. ``"*_cpython"``; ``""`` for none.
+    build: str = ""
+
+    @property
+    def conditions(self) -> str:
+        """Every condition on the version as conda writes them, e.g. ``">=1.19,<2"``."""
+        stated = [str(constraint) for constraint in self.constraints]
+        if self.version:
+            stated.append(f"({self.version})" if stated and "|" in self.version else self.version)
+        return ",".join(stated)
 
     def __str__(self) -> str:
         r"""Return the conda match spec, e.g. ``bioconda::samtools >=1.19,<2``."""
         channel = f"{self.channel}::" if self.channel else ""
-        conditions = ",".join(str(c) for c in self.constraints)
-        return f"{channel}{self.name} {conditions}".strip()
+        conditions = self.conditions or ("*" if self.build else "")
+        return " ".join(filter(None, (f"{channel}{self.name}", conditions, self.build)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +97,11 @@ class EnvironmentSpec:
     until: datetime.date | None = None
     #: The reference of the base image; ``None`` for an image of packages alone.
     base: str | None = None
+    #: What is wanted from PyPI beside the conda packages: requirements as PEP 508 writes them, in
+    #: ``packaging``'s canonical form, sorted and without repetition, e.g. ``"requests>=2"``.
+    pip: tuple[str, ...] = ()
+    #: Variables of the image's environment, names and values, sorted.
+    variables: tuple[tuple[str, str], ...] = ()
 
     @property
     def digest(self) -> SpecDigest:

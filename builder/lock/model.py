@@ -4,11 +4,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Final, NewType
+from typing import Any, Final, NewType
 
 from builder.errors import LockError
 from builder.platforms import Subdir
-from builder.records import BaseReference, PackageRecord, without_credentials
+from builder.records import BaseReference, PackageRecord, WheelRecord, without_credentials
 from builder.spec import Channel, VirtualPackage
 
 #: 32 hex digits that stand for a :class:`Lock`.
@@ -38,6 +38,13 @@ class Lock:
     #: For platforms with noarch Python packages: the exact version of the Python that compiles
     #: them.
     bytecode: Mapping[Subdir, str] = field(default_factory=dict)
+    #: The wheels of each platform that has any, sorted by name; no name twice.
+    wheels: Mapping[Subdir, tuple[WheelRecord, ...]] = field(default_factory=dict)
+    #: Variables of the image's environment, sorted by name.
+    variables: Mapping[str, str] = field(default_factory=dict)
+    #: Platforms that were wanted and for which nothing fits, with the sentence that says why.
+    #: Not part of the key: the image is the same.
+    left_out: Mapping[Subdir, str] = field(default_factory=dict, compare=False)
     #: The sha256 of all the above and :data:`LOCK_FORMAT`, cut to 32 hex digits.
     key: BuildKey = field(init=False, compare=False)
 
@@ -45,7 +52,7 @@ class Lock:
         """Bring the lock into canonical form.
 
         Raises:
-            LockError: A platform has two packages of one name.
+            LockError: A platform has two packages or two wheels of one name.
         """
         channels = tuple(Channel(c.name, without_credentials(c.url)) for c in self.channels)
         platforms = {
@@ -53,6 +60,14 @@ class Lock:
         }
         virtual_packages = tuple(sorted(self.virtual_packages, key=lambda v: (v.name, v.version)))
         bytecode = {subdir: self.bytecode[subdir] for subdir in sorted(self.bytecode)}
+        wheels = {
+            subdir: _canonical_wheels(subdir, self.wheels[subdir])
+            for subdir in sorted(self.wheels)
+            if self.wheels[subdir]
+        }
+        object.__setattr__(self, "wheels", wheels)
+        object.__setattr__(self, "variables", dict(sorted(self.variables.items())))
+        object.__setattr__(self, "left_out", dict(sorted(self.left_out.items())))
         object.__setattr__(self, "channels", channels)
         object.__setattr__(self, "platforms", platforms)
         object.__setattr__(self, "virtual_packages", virtual_packages)
@@ -60,7 +75,7 @@ class Lock:
         object.__setattr__(self, "key", self._key())
 
     def _key(self) -> BuildKey:
-        content = {
+        content: dict[str, Any] = {
             "format": LOCK_FORMAT,
             "platforms": {
                 subdir: [asdict(record) for record in records]
@@ -71,6 +86,14 @@ class Lock:
             "base": [self.base.name, self.base.digest] if self.base else None,
             "bytecode": self.bytecode,
         }
+        # Said only where there are any: locks from before these came have kept their keys.
+        if self.wheels:
+            content["wheels"] = {
+                subdir: [asdict(wheel) for wheel in wheels]
+                for subdir, wheels in self.wheels.items()
+            }
+        if self.variables:
+            content["variables"] = self.variables
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return BuildKey(hashlib.sha256(text.encode()).hexdigest()[:32])
 
@@ -84,5 +107,18 @@ def _canonical(subdir: Subdir, records: Iterable[PackageRecord]) -> tuple[Packag
             record,
             url=without_credentials(record.url),
             depends=tuple(sorted(set(record.depends))),
+        )
+    return tuple(by_name[name] for name in sorted(by_name))
+
+
+def _canonical_wheels(subdir: Subdir, wheels: Iterable[WheelRecord]) -> tuple[WheelRecord, ...]:
+    by_name: dict[str, WheelRecord] = {}
+    for wheel in wheels:
+        if wheel.name in by_name:
+            raise LockError(f"wheel '{wheel.name}' is locked twice for {subdir}")
+        by_name[wheel.name] = replace(
+            wheel,
+            url=without_credentials(wheel.url),
+            requires=tuple(sorted(set(wheel.requires))),
         )
     return tuple(by_name[name] for name in sorted(by_name))

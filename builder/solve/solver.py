@@ -226,10 +226,10 @@ def _end_of(day: datetime.date | None) -> datetime.datetime | None:
 
 def _match_spec(wanted: Requirement, home: Channel) -> rattler.MatchSpec:
     """Return the match spec, with the channel by address: its name may mean another to rattler."""
-    conditions = ",".join(str(constraint) for constraint in wanted.constraints)
-    version = f',version="{conditions}"' if conditions else ""
+    version = f',version="{wanted.conditions}"' if wanted.conditions else ""
+    build = f',build="{wanted.build}"' if wanted.build else ""
     with mapped_failures([home]):
-        return rattler.MatchSpec(f'{wanted.name}[channel="{home.url}"{version}]')
+        return rattler.MatchSpec(f'{wanted.name}[channel="{home.url}"{version}{build}]')
 
 
 def _virtual_packages(spec: EnvironmentSpec) -> list[rattler.GenericVirtualPackage]:

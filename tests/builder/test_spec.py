@@ -12,11 +12,13 @@ SPEC = EnvironmentSpec(
     virtual_packages=(VirtualPackage("__glibc", "2.36"),),
     until=datetime.date(2026, 11, 1),
     base="docker.io/library/debian:bookworm-slim",
+    pip=("requests>=2",),
+    variables=(("MODE", "fast"),),
 )
 
 
 def test_the_digest_of_a_spec_does_not_change_from_release_to_release() -> None:
-    assert SPEC.digest == "863f1c8e01e9115071f56c20e04b4ac853371ec1d0cb15761f7ccfa1fa58d4ce"
+    assert SPEC.digest == "9ace1fed75073d87cd655b5e2c2d7f65adf7e72841ae09fd5e32a35f3ae102b8"
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,8 @@ def test_the_digest_of_a_spec_does_not_change_from_release_to_release() -> None:
         dataclasses.replace(SPEC, virtual_packages=()),
         dataclasses.replace(SPEC, until=None),
         dataclasses.replace(SPEC, base=None),
+        dataclasses.replace(SPEC, pip=()),
+        dataclasses.replace(SPEC, variables=()),
     ],
 )
 def test_whatever_a_spec_says_is_in_its_digest(other: EnvironmentSpec) -> None:
@@ -39,3 +43,17 @@ def test_a_requirement_reads_as_a_match_spec() -> None:
     conditions = (Constraint("<", "2"), Constraint(">=", "1.19"))
     assert str(Requirement("samtools", conditions, "bioconda")) == "bioconda::samtools <2,>=1.19"
     assert str(Requirement("numpy")) == "numpy"
+
+
+@pytest.mark.parametrize(
+    ("requirement", "written"),
+    [
+        (Requirement("blas", build="*mkl"), "blas * *mkl"),
+        (Requirement("six", version="~=1.4|==2.0"), "six ~=1.4|==2.0"),
+        (Requirement("six", (Constraint("<", "3"),), version="1.*|2.*"), "six <3,(1.*|2.*)"),
+    ],
+)
+def test_what_only_a_file_can_ask_for_is_part_of_the_match_spec(
+    requirement: Requirement, written: str
+) -> None:
+    assert str(requirement) == written
