@@ -24,7 +24,11 @@
     ├── RangeInvalid
     ├── Unsupported
     │   └── GeneratedRepository
-    └── StillBuilding
+    ├── StillBuilding
+    ├── Unauthorized
+    ├── Denied
+    ├── TooManyLogins
+    └── PolicyInvalid
 """
 
 from collections.abc import Sequence
@@ -178,3 +182,31 @@ class StillBuilding(RegistryError):
             f"the image is still being built: {progress}; pull again in a moment,"
             " what is done so far is kept"
         )
+
+
+class Unauthorized(RegistryError):
+    """The request needs credentials, or better ones."""
+
+    def __init__(self, message: str, problem: str | None = None, *, challenge: str = "") -> None:
+        """Make the error.
+
+        Args:
+            message: The sentence for the user.
+            problem: What is wrong with the token that was sent, as RFC 6750 calls it.
+            challenge: What to ask whom for: a value of ``WWW-Authenticate``.
+        """
+        self.problem = problem
+        self.challenge = challenge
+        super().__init__(message)
+
+
+class Denied(RegistryError):
+    """Whoever sent the request may not do this."""
+
+
+class TooManyLogins(RegistryError):
+    """Too many logins failed, or are under way."""
+
+
+class PolicyInvalid(RegistryError):
+    """The file with users, tokens and rights cannot be used."""

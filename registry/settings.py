@@ -28,6 +28,12 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     #: The port to listen on.
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    #: The address by which clients reach the service; ``None`` for the one their requests name.
+    public_url: str | None = None
+    #: The addresses and networks of proxies whose ``X-Forwarded-…`` headers are believed.
+    trusted_proxies: list[str] = ["127.0.0.1", "::1"]
+    #: The file with users, robot tokens and rights; ``None``: all may pull, and nobody may write.
+    auth_file: Path | None = None
     #: What keeps everything, blobs, locks, package archives: a directory or ``s3://BUCKET/PREFIX``.
     store: str = "~/.local/share/pullforge"
     #: A directory for what may be lost: downloads under way, channel indexes, unpacked Pythons.
@@ -103,9 +109,9 @@ class Settings(BaseSettings):
         parse_location(store)
         return store
 
-    @field_validator("s3_endpoint", "s3_public_endpoint")
+    @field_validator("public_url", "s3_endpoint", "s3_public_endpoint")
     @classmethod
-    def _endpoints_are_addresses(cls, url: str | None) -> str | None:
+    def _urls_are_addresses(cls, url: str | None) -> str | None:
         if url is not None and not (
             urlsplit(url).scheme in {"http", "https"} and urlsplit(url).netloc
         ):

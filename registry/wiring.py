@@ -5,7 +5,13 @@ import os
 import platform
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    aclosing,
+    asynccontextmanager,
+    closing,
+)
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -27,6 +33,10 @@ from builder.ports import BuildMetrics, Store
 from builder.resolver import Resolver
 from builder.solve import Solver
 from builder.spec import Channel, VirtualPackage
+from registry.auth.access import Access
+from registry.auth.logins import Logins
+from registry.auth.policy import FixedPolicy
+from registry.auth.policy_file import PolicyFile
 from registry.builds.images import ImageBuilds
 from registry.builds.processes import LocalProcesses
 from registry.collection.collector import run_collection
@@ -194,6 +204,25 @@ def _host_subdir() -> Subdir:
 
 
 @asynccontextmanager
+async def open_access(settings: Settings) -> AsyncIterator[Access]:
+    """Give what knows who may do what; it follows the auth file until the exit.
+
+    Raises:
+        PolicyInvalid: The auth file cannot be used.
+    """
+    async with aclosing(Logins()) as logins:
+        if settings.auth_file is None:
+            yield Access(FixedPolicy(), logins)
+            return
+        source = PolicyFile(settings.auth_file)
+        following = asyncio.create_task(source.follow())
+        try:
+            yield Access(source, logins)
+        finally:
+            following.cancel()
+
+
+@asynccontextmanager
 async def open_services(
     settings: Settings, *, now: Callable[[], float] = time.time
 ) -> AsyncIterator[Services]:
@@ -233,6 +262,7 @@ async def open_services(
             max_blob_bytes=settings.max_blob_bytes,
         )
         stack.callback(uploads.close)
+        access = await stack.enter_async_context(open_access(settings))
         yield Services(
             pulls,
             builder.manifests,
@@ -242,7 +272,9 @@ async def open_services(
             Referrers(builder.store),
             uploads,
             metrics,
+            access,
             checks={"store": lambda: check_store(builder.store)},
+            public_url=settings.public_url.rstrip("/") if settings.public_url else None,
         )
 
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from registry.cli import build, gc, lock, scrub, serve, store
+from registry.cli import build, gc, lock, scrub, serve, store, token, user
 
 app = typer.Typer(
     help="An OCI registry whose images are conda environments, built when they are pulled.",
@@ -16,3 +16,5 @@ app.command()(build.build)
 app.command()(gc.gc)
 app.command()(scrub.scrub)
 app.add_typer(store.store, name="store")
+app.add_typer(user.user, name="user")
+app.add_typer(token.token, name="token")

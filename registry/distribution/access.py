@@ -1,9 +1,7 @@
-"""What may be read through a repository, and which repositories can be written to."""
+"""What may be read through a repository."""
 
 from builder.oci.digest import Digest
 from registry.content.names import RepositoryName
-from registry.distribution.call import Call
-from registry.errors import GeneratedRepository
 from registry.web.services import Services
 
 
@@ -27,16 +25,3 @@ async def is_readable_manifest(
     if services.pulls.is_generated(repository):
         return await services.pulls.made(digest)
     return await services.repositories.has(repository, digest)
-
-
-def writable_repository(call: Call) -> RepositoryName:
-    """Return the repository of a request that pushes or deletes.
-
-    Raises:
-        NameInvalid: It has no name.
-        GeneratedRepository: Its images are made here.
-    """
-    repository = call.repository()
-    if call.services.pulls.is_generated(repository):
-        raise GeneratedRepository(repository)
-    return repository

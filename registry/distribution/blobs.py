@@ -3,7 +3,7 @@
 from starlette.types import ASGIApp
 
 from builder.oci.digest import parse_digest
-from registry.distribution.access import is_readable_blob, writable_repository
+from registry.distribution.access import is_readable_blob
 from registry.distribution.call import FOR_EVER, SHORT_LIVED, Call, digest_lines
 from registry.errors import BlobUnknown
 from registry.web.answer import Answer, StreamAnswer, header, json_answer
@@ -51,6 +51,6 @@ async def delete_blob(call: Call) -> ASGIApp:
     Source:
         distribution-spec, "Deleting Blobs".
     """
-    repository = writable_repository(call)
+    repository = call.repository()
     await call.services.pushed_blobs.delete(repository, parse_digest(call.target.reference))
     return Answer(202, [])

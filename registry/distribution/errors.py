@@ -23,6 +23,9 @@ from registry.web.headers import RequestHeaders
 #: When a build or a channel is worth asking for again.
 _RETRY_SECONDS: Final = 10
 
+#: When to log in again after too many failures.
+_LOGIN_SECONDS: Final = 60
+
 #: The major version of a containerd, also of the one that docker has inside from 29 on.
 _CONTAINERD: Final = re.compile(r"(?:^|\s)containerd(?:-client)?/v?([0-9]{1,6})\b")
 
@@ -55,6 +58,11 @@ ERRORS: Final[dict[type[Exception], tuple[int, str]]] = {
     errors.Unsupported: (405, "UNSUPPORTED"),
     errors.GeneratedRepository: (405, "UNSUPPORTED"),
     errors.StillBuilding: (429, "TOOMANYREQUESTS"),
+    errors.Unauthorized: (401, "UNAUTHORIZED"),
+    errors.Denied: (403, "DENIED"),
+    errors.TooManyLogins: (429, "TOOMANYREQUESTS"),
+    # Not while requests are answered: a server does not start with it, and keeps the last good one.
+    errors.PolicyInvalid: (500, "UNKNOWN"),
     builder_errors.BuilderError: _UNMADE,
     builder_errors.InvalidDigest: (400, "DIGEST_INVALID"),
     builder_errors.ImageNameError: _UNMADE,
@@ -105,6 +113,10 @@ def error_answer(
         lines.append(header("allow", ", ".join(error.allow)))
     elif status == 405:
         lines.append(header("allow", "GET"))
+    if isinstance(error, errors.Unauthorized) and error.challenge:
+        lines.append(header("www-authenticate", error.challenge))
+    if isinstance(error, errors.TooManyLogins):
+        lines.append(header("retry-after", str(_LOGIN_SECONDS)))
     passes = errors.StillBuilding | errors.BlobUnavailable | errors.ContentUnavailable
     if isinstance(error, passes) or (is_unmade and _is_transient(error)):
         lines.append(header("retry-after", str(_RETRY_SECONDS)))

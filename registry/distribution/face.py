@@ -11,10 +11,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from builder.errors import BuilderError
 from registry.distribution import api, blobs, listing, manifests, uploads
+from registry.distribution.authorize import authorize
 from registry.distribution.call import Call, Handler
 from registry.distribution.errors import FAILURE, error_answer
 from registry.distribution.healing import healing
 from registry.distribution.paths import TEMPLATES, Kind, Target, belongs_here, parse_path
+from registry.distribution.token import give_token
 from registry.distribution.waiting import HOP_SECONDS
 from registry.errors import (
     BlobUnavailable,
@@ -45,6 +47,8 @@ class Distribution:
         #: By what an address leads to and the method; HEAD is answered as GET is, without a body.
         self._handlers: Mapping[tuple[Kind, str], Handler] = {
             ("api", "GET"): api.get_api,
+            ("token", "GET"): give_token,
+            ("token", "POST"): give_token,
             ("catalog", "GET"): listing.list_repositories,
             ("tags", "GET"): listing.list_tags,
             ("referrers", "GET"): listing.list_referrers,
@@ -76,6 +80,7 @@ class Distribution:
         scope[ROUTE] = TEMPLATES[target.kind]
         services = services_of(scope)
         handler = self._handler(target, scope["method"], services)
+        await authorize(scope, target)
         try:
             return await handler(Call(scope, receive, target, headers, services))
         except BuilderError as exc:

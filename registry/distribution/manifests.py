@@ -7,7 +7,7 @@ from starlette.types import ASGIApp
 from builder.oci.digest import is_digest, parse_digest
 from registry.content.manifests import MAX_MANIFEST_BYTES, Manifest
 from registry.content.names import RepositoryName, TagName, parse_tag
-from registry.distribution.access import is_readable_manifest, writable_repository
+from registry.distribution.access import is_readable_manifest
 from registry.distribution.call import ASK_AGAIN, FOR_EVER, Call, digest_lines
 from registry.distribution.client import wanted_by
 from registry.distribution.waiting import wait_answer
@@ -59,7 +59,7 @@ async def put_manifest(call: Call) -> ASGIApp:
     Source:
         distribution-spec, "Pushing Manifests".
     """
-    repository, reference = writable_repository(call), call.target.reference
+    repository, reference = call.repository(), call.target.reference
     digest, tags = None, [_pushed_tag(text) for name, text in call.query() if name == "tag"]
     if is_digest(reference):
         digest = parse_digest(reference)
@@ -89,7 +89,7 @@ async def delete_manifest(call: Call) -> ASGIApp:
     Source:
         distribution-spec, "Deleting tags", "Deleting Manifests".
     """
-    repository, reference = writable_repository(call), call.target.reference
+    repository, reference = call.repository(), call.target.reference
     if is_digest(reference):
         await call.services.repositories.delete(repository, parse_digest(reference))
     else:

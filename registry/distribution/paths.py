@@ -3,6 +3,7 @@
 ::
 
     /v2/                                  the API itself
+    /v2/token                             bearer tokens, which no specification has a place for
     /v2/<name>/manifests/<reference>      a manifest, by tag or digest
     /v2/<name>/blobs/<digest>             a blob
     /v2/<name>/tags/list                  the tags of a repository
@@ -21,7 +22,9 @@ from typing import Final, Literal
 from registry.errors import EndpointUnknown
 
 #: What an address leads to.
-Kind = Literal["api", "catalog", "manifest", "blob", "tags", "referrers", "uploads", "upload"]
+Kind = Literal[
+    "api", "token", "catalog", "manifest", "blob", "tags", "referrers", "uploads", "upload"
+]
 
 PREFIX: Final = "/v2"
 
@@ -29,6 +32,7 @@ PREFIX: Final = "/v2"
 TEMPLATES: Final[dict[Kind, str]] = {
     "api": "/v2/",
     "catalog": "/v2/_catalog",
+    "token": "/v2/token",
     "manifest": "/v2/{name}/manifests/{reference}",
     "blob": "/v2/{name}/blobs/{digest}",
     "tags": "/v2/{name}/tags/list",
@@ -37,6 +41,7 @@ TEMPLATES: Final[dict[Kind, str]] = {
     "upload": "/v2/{name}/blobs/uploads/{id}",
 }
 
+_WITHOUT_NAME: Final[dict[str, Kind]] = {"": "api", "token": "token", "_catalog": "catalog"}
 _KINDS: Final[dict[str, Kind]] = {
     "manifests": "manifest",
     "blobs": "blob",
@@ -75,10 +80,8 @@ def parse_path(path: str) -> Target:
         EndpointUnknown: Nothing that the specification describes.
     """
     rest = path[len(PREFIX) + 1 :]
-    if not rest:
-        return Target("api")
-    if rest == "_catalog":
-        return Target("catalog")
+    if rest in _WITHOUT_NAME:
+        return Target(_WITHOUT_NAME[rest])
     head, _, reference = rest.rpartition("/")
     name, _, word = head.rpartition("/")
     if word == "blobs" and reference == "uploads":  # some clients leave out the slash at the end

@@ -19,11 +19,13 @@ from starlette.types import ASGIApp
 
 from builder.errors import InvalidDigest
 from builder.oci.digest import ALGORITHMS, Digest, parse_digest
+from registry.auth.rights import Need
 from registry.content.names import RepositoryName, parse_repository
 from registry.content.uploads import Chunk
-from registry.distribution.access import is_readable_blob, writable_repository
+from registry.distribution.access import is_readable_blob
 from registry.distribution.call import SHORT_LIVED, Call
 from registry.errors import NameInvalid, UploadInvalid
+from registry.web.access import allows
 from registry.web.answer import Answer, HeaderLines, header
 from registry.web.body import body_pieces
 
@@ -33,7 +35,7 @@ _LENGTH: Final = re.compile(r"[0-9]{1,18}")
 
 async def post_upload(call: Call) -> ASGIApp:
     """Begin an upload, or end it at once: with the blob itself, or one that is here already."""
-    repository = writable_repository(call)
+    repository = call.repository()
     uploads = call.services.uploads
     algorithm = call.parameter("digest-algorithm")
     if algorithm is not None and algorithm not in ALGORITHMS:
@@ -56,14 +58,14 @@ async def get_upload(call: Call) -> ASGIApp:
 
 async def patch_upload(call: Call) -> ASGIApp:
     """Take the next chunk of an upload, or all of it as a stream."""
-    repository, upload = writable_repository(call), call.target.reference
+    repository, upload = call.repository(), call.target.reference
     size = await call.services.uploads.append(repository, upload, _chunk(call))
     return _accepted(202, repository, upload, size)
 
 
 async def put_upload(call: Call) -> ASGIApp:
     """End an upload: what came is the blob if its digest is right."""
-    repository, upload = writable_repository(call), call.target.reference
+    repository, upload = call.repository(), call.target.reference
     digest = parse_digest(call.parameter("digest") or "")
     await call.services.uploads.finish(repository, upload, digest, _chunk(call))
     return _created(repository, digest)
@@ -71,14 +73,15 @@ async def put_upload(call: Call) -> ASGIApp:
 
 async def delete_upload(call: Call) -> ASGIApp:
     """Forget an upload."""
-    await call.services.uploads.cancel(writable_repository(call), call.target.reference)
+    await call.services.uploads.cancel(call.repository(), call.target.reference)
     return Answer(204, [])
 
 
 async def _mount(call: Call, repository: RepositoryName, digest: Digest) -> bool:
     """Make a blob of another repository one of this repository's, if there is such a blob.
 
-    Without ``from``, any repository will do that the client may read.
+    Only from repositories that the client may pull from: whoever knows a digest does not have the
+    blob. Without ``from``, any of them will do.
     """
     services, source = call.services, call.parameter("from")
     if source is not None:
@@ -91,7 +94,8 @@ async def _mount(call: Call, repository: RepositoryName, digest: Digest) -> bool
         if not sources and await services.pulls.made(digest):
             return await services.pushed_blobs.mount(repository, digest)
     for name in sources:
-        if await is_readable_blob(services, name, digest):
+        may_pull = await allows(call.scope, Need("pull", name))
+        if may_pull and await is_readable_blob(services, name, digest):
             return await services.pushed_blobs.mount(repository, digest)
     return False
 

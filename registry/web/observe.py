@@ -17,6 +17,9 @@ from registry.web.services import services_of
 #: The key of the scope under which a face leaves the template of its route, for metrics.
 ROUTE: Final = "pullforge.route"
 
+#: The key of the scope under which the name of who sent the request is left, if they logged in.
+USER: Final = "pullforge.user"
+
 #: What proxies send: no blanks, no quotes, nothing that could forge a log line.
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _METHODS: Final = frozenset(
@@ -71,6 +74,7 @@ class Observe:
                     seconds=round(seconds, 6),
                     bytes=observed.sent_bytes,
                     user_agent=user_agent.decode("latin-1")[:_MAX_LOGGED],
+                    **({"user": scope[USER]} if USER in scope else {}),
                 )
             structlog.contextvars.reset_contextvars(**tokens)
 

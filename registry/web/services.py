@@ -6,6 +6,7 @@ from typing import TypedDict, cast
 
 from starlette.types import Scope
 
+from registry.auth.access import Access
 from registry.content.blobs import Blobs
 from registry.content.manifests import Manifests
 from registry.content.pushed_blobs import PushedBlobs
@@ -31,8 +32,12 @@ class Services:
     referrers: Referrers
     uploads: Uploads
     metrics: Metrics
+    access: Access
     #: What must work before requests are sent here, by name, e.g. ``"store"``.
     checks: Mapping[str, ReadinessCheck] = field(default_factory=dict)
+    #: Where clients find the service, e.g. ``"https://registry.example"``; ``None``: where their
+    #: requests say.
+    public_url: str | None = None
 
 
 class AppState(TypedDict):

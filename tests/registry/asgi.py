@@ -126,7 +126,8 @@ class Client:
 
     def _scope(self, method: str, url: str, headers: HeaderPairs) -> Scope:
         parts = urlsplit(url)
-        lines = [("host", "registry.test"), *headers]
+        given = {name.lower() for name, _ in headers}
+        lines = [*([] if "host" in given else [("host", "registry.test")]), *headers]
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},

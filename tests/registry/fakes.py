@@ -14,6 +14,10 @@ from builder.oci.digest import Digest, digest_of
 from builder.oci.models import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from builder.ports import Progress
 from registry.app import create_app
+from registry.auth.access import Access
+from registry.auth.logins import Logins
+from registry.auth.policy import FixedPolicy, Policy
+from registry.auth.rights import Need
 from registry.content.blobs import Blobs
 from registry.content.manifests import Manifest, Manifests
 from registry.content.pushed_blobs import PushedBlobs
@@ -101,6 +105,13 @@ async def put(manifests: Manifests, data: bytes) -> Manifest:
     return await manifests.put(data, json.loads(data)["mediaType"])
 
 
+class Everything(Policy):
+    """The policy of a server where nobody has to log in."""
+
+    def is_open(self, need: Need) -> bool:
+        return True
+
+
 class House:
     """Everything a request is answered from."""
 
@@ -117,6 +128,9 @@ class House:
         self.pulls = FakePulls(self.manifests)
         self.metrics = Metrics()
         self.checks: dict[str, ReadinessCheck] = {"store": lambda: check_store(store)}
+        #: Who may do what: everybody everything, unless a test is about that.
+        self.access = Access(FixedPolicy(Everything()), Logins())
+        self.public_url: str | None = None
         #: How often the services were opened, and how often closed.
         self.opened = self.closed = 0
 
@@ -140,7 +154,9 @@ class House:
             Referrers(self.store),
             self.uploads,
             self.metrics,
+            self.access,
             self.checks,
+            self.public_url,
         )
         self.closed += 1
 

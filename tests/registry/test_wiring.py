@@ -1,8 +1,13 @@
+import asyncio
+from pathlib import Path
+
 import pytest
 from pydantic import SecretStr
 
+from registry.auth import policy_file
 from registry.settings import Settings
-from registry.wiring import open_links, open_store
+from registry.wiring import open_access, open_links, open_store
+from tests.registry.accounts import write_policy
 
 pytestmark = pytest.mark.anyio
 
@@ -31,6 +36,22 @@ async def test_nobody_is_sent_elsewhere_for_a_directory_or_when_it_is_switched_o
     for settings in (Settings(store="/var/lib/pullforge"), switched_off):
         async with open_links(settings) as links:
             assert links is None
+
+
+async def test_the_auth_file_is_followed_while_the_service_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policy_file, "RELOAD_SECONDS", 0.001)
+    path = tmp_path / "auth.toml"
+    write_policy(path)
+    async with open_access(Settings(auth_file=path)) as access:
+        assert access.policy.takes_logins
+        write_policy(path, 'private = ["team/**"]')
+        async with asyncio.timeout(10):
+            while not access.policy.private:  # noqa: ASYNC110 (nobody announces that it was read)
+                await asyncio.sleep(0.001)
+    async with open_access(Settings()) as access:
+        assert not access.policy.takes_logins
 
 
 async def test_a_place_that_is_none_is_refused() -> None:

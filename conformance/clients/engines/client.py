@@ -81,6 +81,14 @@ class Client(Protocol):
         """Forget an image, and as far as the client can, its layers."""
         ...
 
+    def log_in(self, host: str, name: str, password: str) -> PullResult:
+        """Log in as users do; a failure is a result, and leaves no login."""
+        ...
+
+    def log_out(self, host: str) -> None:
+        """Forget the login."""
+        ...
+
 
 @runtime_checkable
 class Runner(Client, Protocol):

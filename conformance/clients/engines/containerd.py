@@ -47,6 +47,7 @@ class Containerd:
         self._program = program
         self._home = Path()
         self._path = ""
+        self._user: str | None = None
         self._daemon: Daemon | None = None
 
     def __enter__(self) -> Self:
@@ -80,6 +81,8 @@ class Containerd:
     ) -> PullResult:
         """Run ``ctr images pull``."""
         options = ["--plain-http", f"--platform=linux/{architecture}"]
+        if self._user is not None:
+            options.append(f"--user={self._user}")
         return PullResult.of(
             self._ctr("images", "pull", *options, reference, timeout_seconds=timeout_seconds)
         )
@@ -109,6 +112,15 @@ class Containerd:
     def remove(self, reference: str) -> None:
         """Remove the image and what only it had."""
         self._ctr("images", "rm", "--sync", reference)
+
+    def log_in(self, host: str, name: str, password: str) -> PullResult:
+        """Use the credentials for every pull, as kubelet hands them over with each."""
+        self._user = f"{name}:{password}"
+        return PullResult(0, "", 0)
+
+    def log_out(self, host: str) -> None:
+        """Use none any more."""
+        self._user = None
 
     def _ctr(self, *arguments: str, timeout_seconds: float = 120) -> Outcome:
         # ``env`` looks for ctr on the PATH it is given; Popen would look on our own.

@@ -1,5 +1,6 @@
 """crane: the client of go-containerregistry, on which cosign, ko and kaniko are built."""
 
+import json
 from hashlib import sha256
 from pathlib import Path
 from typing import Self
@@ -41,14 +42,27 @@ class Crane:
         """Pull one platform of the image."""
         platform = f"--platform=linux/{architecture}"
         argv = [str(self._crane), "pull", "--insecure", platform, reference]
-        env = {"HOME": str(self._home)}
         return PullResult.of(
-            run([*argv, self._tar(reference)], env=env, timeout_seconds=timeout_seconds)
+            run([*argv, self._tar(reference)], env=self._env, timeout_seconds=timeout_seconds)
         )
 
     def remove(self, reference: str) -> None:
         """Delete the tar file."""
         self._tar(reference).unlink(missing_ok=True)
+
+    def log_in(self, host: str, name: str, password: str) -> PullResult:
+        """Write what an ``imagePullSecret`` holds; ``crane auth login`` verifies nothing."""
+        auths = {host: {"username": name, "password": password}}
+        (self._home / "config.json").write_text(json.dumps({"auths": auths}), encoding="utf-8")
+        return PullResult(0, "", 0)
+
+    def log_out(self, host: str) -> None:
+        """Delete it."""
+        (self._home / "config.json").unlink(missing_ok=True)
+
+    @property
+    def _env(self) -> dict[str, str]:
+        return {"HOME": str(self._home), "DOCKER_CONFIG": str(self._home)}
 
     def _tar(self, reference: str) -> Path:
         return self._home / (sha256(reference.encode()).hexdigest()[:16] + ".tar")

@@ -110,6 +110,14 @@ class Docker:
         """Remove the image with the layers that no other image has."""
         self._docker("rmi", "--force", reference)
 
+    def log_in(self, host: str, name: str, password: str) -> PullResult:
+        """Run ``docker login``."""
+        return PullResult.of(self._docker("login", f"-u={name}", f"-p={password}", host))
+
+    def log_out(self, host: str) -> None:
+        """Run ``docker logout``."""
+        self._docker("logout", host)
+
     def image_id(self, reference: str) -> str:
         """Return the digest of the image's config."""
         return self._inspect(reference, "{{.Id}}")

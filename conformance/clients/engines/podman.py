@@ -38,6 +38,7 @@ class Podman:
         self._home = make_home("podman")
         (self._home / "tmp").mkdir()
         (self._home / "containers.conf").write_text(CONTAINERS_CONF, encoding="utf-8")
+        (self._home / "auth.json").write_text("{}", encoding="utf-8")
         (self._home / "registries.conf").write_text("", encoding="utf-8")
         (self._home / "policy.json").write_text(
             json.dumps({"default": [{"type": "insecureAcceptAnything"}]}), encoding="utf-8"
@@ -84,6 +85,15 @@ class Podman:
         """Remove the image with the layers that no other image has."""
         self._podman("rmi", "--force", reference)
 
+    def log_in(self, host: str, name: str, password: str) -> PullResult:
+        """Run ``podman login``."""
+        credentials = [f"-u={name}", f"-p={password}"]
+        return PullResult.of(self._podman("login", "--tls-verify=false", *credentials, host))
+
+    def log_out(self, host: str) -> None:
+        """Run ``podman logout``."""
+        self._podman("logout", host)
+
     def image_id(self, reference: str) -> str:
         """Return the digest of the image's config."""
         return "sha256:" + self._inspect(reference, "{{.Id}}")
@@ -103,6 +113,7 @@ class Podman:
         env = {
             "HOME": str(home),
             "XDG_RUNTIME_DIR": str(home / "run"),
+            "REGISTRY_AUTH_FILE": str(home / "auth.json"),
             "TMPDIR": str(home / "tmp"),
             "CONTAINERS_CONF": str(home / "containers.conf"),
             "CONTAINERS_REGISTRIES_CONF": str(home / "registries.conf"),

@@ -46,12 +46,25 @@ class Skopeo:
             f"docker://{reference}",
             f"oci:{self.layout(reference)}:image",
         ]
-        env = {"HOME": str(self._home), "XDG_RUNTIME_DIR": str(self._home)}
-        return PullResult.of(run(argv, env=env, timeout_seconds=timeout_seconds))
+        return PullResult.of(run(argv, env=self._env, timeout_seconds=timeout_seconds))
 
     def remove(self, reference: str) -> None:
         """Delete the image's layout."""
         shutil.rmtree(self.layout(reference), ignore_errors=True)
+
+    def log_in(self, host: str, name: str, password: str) -> PullResult:
+        """Run ``skopeo login``."""
+        argv = ["skopeo", "login", "--tls-verify=false", f"-u={name}", f"-p={password}", host]
+        return PullResult.of(run(argv, env=self._env))
+
+    def log_out(self, host: str) -> None:
+        """Run ``skopeo logout``."""
+        run(["skopeo", "logout", host], env=self._env)
+
+    @property
+    def _env(self) -> dict[str, str]:
+        home = str(self._home)
+        return {"HOME": home, "XDG_RUNTIME_DIR": home, "REGISTRY_AUTH_FILE": f"{home}/auth.json"}
 
     def layout(self, reference: str) -> Path:
         """Return where the image is copied to: an OCI layout with one image."""

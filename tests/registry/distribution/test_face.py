@@ -4,6 +4,7 @@ import pytest
 
 from builder.errors import ChannelUnavailable
 from builder.oci.digest import EMPTY, digest_of
+from tests.registry.accounts import access_of, basic, user
 from tests.registry.asgi import Client, assert_oci_error, open_client
 from tests.registry.fakes import FakePulls, House
 
@@ -29,6 +30,7 @@ async def test_the_api_is_there(client: Client, path: str) -> None:
         ("DELETE", "/v2/env/numpy/blobs/uploads/1"),
         ("PATCH", "/v2/env/numpy/blobs/uploads/1"),
         ("PUT", "/v2/env/numpy/blobs/uploads/1?digest=x"),
+        ("GET", "/v2/env/numpy/blobs/uploads/1"),
         ("PUT", "/v2/env/numpy/manifests/latest"),
         ("DELETE", "/v2/env/numpy/manifests/latest"),
         ("DELETE", f"/v2/env/numpy/blobs/{DIGEST}"),
@@ -48,6 +50,7 @@ async def test_nothing_can_be_pushed_to_what_is_made_here(
     ("method", "path", "allow"),
     [
         ("POST", "/v2/", "GET, HEAD"),
+        ("PUT", "/v2/token", "GET, HEAD, POST"),
         ("GET", "/v2/team/a/blobs/uploads/", "POST"),
         ("POST", "/v2/team/a/manifests/latest", "DELETE, GET, HEAD, PUT"),
     ],
@@ -68,11 +71,6 @@ async def test_an_unknown_address_is_an_error_of_the_protocol(client: Client, pa
     assert "distribution protocol" in message
 
 
-async def test_there_are_no_uploads(client: Client) -> None:
-    reply = await client.get("/v2/env/numpy/blobs/uploads/1")
-    assert_oci_error(reply, 404, "BLOB_UPLOAD_UNKNOWN")
-
-
 async def test_what_only_looks_like_it_is_not_the_protocol(client: Client) -> None:
     for path in ("/v22", "/v1/", "/V2/"):
         reply = await client.get(path)
@@ -84,11 +82,27 @@ METHODS = ["GET", "GET", "GET", "HEAD", "HEAD", "POST", "PUT", "PATCH", "DELETE"
 PARTS = [
     *("env", "numpy", "manifests", "blobs", "tags", "list", "referrers", "uploads", "latest"),
     *("slow", "broken", str(DIGEST), str(EMPTY), "sha256:x", "sha512:" + "0" * 128, ":", ""),
-    *("..", ".", "%2e%2e", "%2F", "%00", "%0A", "%0D%0Ax:y", "%FF", "%C3%A4", "%", "%zz", "~"),
+    *(
+        "token",
+        "from",
+        "..",
+        ".",
+        "%2e%2e",
+        "%2F",
+        "%00",
+        "%0A",
+        "%0D%0Ax:y",
+        "%FF",
+        "%C3%A4",
+        "%",
+        "%zz",
+        "~",
+    ),
     *("Env", "a__b", "a___b", "-", "_catalog", "x" * 300, "{name}", "'\"<>", "a;b", "@"),
 ]
 QUERIES = [
     *("", "n=1", "n=0", "n=-1", "n=x", "last=a", "wait=3", "wait=9", "wait=x", "ns=docker.io"),
+    *("mount=x&from=a%0A", "from=env/numpy", "scope=repository:a:pull", "scope=%FF&service="),
     *("artifactType=x", "n=1&n=2", "&&=", "%", "%FF=%00", "wait=%0A", "x" * 500),
 ]
 HEADERS = [
@@ -107,19 +121,25 @@ HEADERS = [
     ("x-request-id", "\xe4\t"),
     ("host", "<script>"),
     ("content-length", "-1"),
+    ("authorization", basic("ada")),
+    ("authorization", "Basic \xff"),
+    ("authorization", "Bearer a.b.c"),
     ("accept-encoding", "gzip"),
 ]
 
 
+@pytest.mark.parametrize("has_users", [False, True])
 async def test_ten_thousand_odd_requests_are_all_answered_as_the_protocol_says(
-    house: House, pulls: FakePulls
+    house: House, pulls: FakePulls, *, has_users: bool
 ) -> None:
+    if has_users:
+        house.access = access_of(user("ada", "env/**:*"), private=("env/latest", "a*"))
     await house.put_blob(b"")
     await house.put_blob(b"x")
     pulls.known_tags = ("a", "b")
     pulls.errors["broken"] = ChannelUnavailable("the channel is down")
     pulls.rounds["slow"] = 10**9
-    random_ = random.Random(20261101)
+    random_ = random.Random(20261105)
     statuses = set()
     async with open_client(house.app(access_log=False)) as client:
         for _ in range(10_000):
@@ -136,3 +156,4 @@ async def test_ten_thousand_odd_requests_are_all_answered_as_the_protocol_says(
             if reply.status >= 400 and method != "HEAD":
                 assert_oci_error(reply, reply.status, reply.json()["errors"][0]["code"])
     assert {200, 206, 304, 307, 400, 404, 405, 416} <= statuses
+    assert statuses & {401, 403} == ({401, 403} if has_users else set())

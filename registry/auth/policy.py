@@ -1,0 +1,94 @@
+"""Who there is, and what each may do."""
+
+import datetime
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from registry.auth.rights import OPEN_VERBS, Need, Pattern, Right
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A user, or a robot with a token."""
+
+    name: str
+    #: What the password or token is verified against (``registry.auth.secret``); shown nowhere.
+    hashed: str = field(repr=False)
+    rights: tuple[Right, ...]
+    #: ``None``: it does not expire.
+    expires: datetime.datetime | None = None
+
+    @property
+    def generation(self) -> str:
+        """Changes with the password; who logged in with the old one has to log in again."""
+        return hashlib.sha256(self.hashed.encode()).hexdigest()[:16]
+
+    def is_expired(self, now: float) -> bool:
+        """Tell whether it has expired at ``now``, in seconds since 1970."""
+        return self.expires is not None and self.expires.timestamp() <= now
+
+    def has_right(self, need: Need) -> bool:
+        """Tell whether one of its rights covers ``need``."""
+        return any(right.covers(need) for right in self.rights)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request."""
+
+    #: ``None`` for somebody who has not logged in.
+    identity: Identity | None
+    #: What their bearer token is good for, at most; ``None``: they sent none.
+    scope: frozenset[Need] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Who may do what, at one moment.
+
+    Everyone may pull what is not private, also who has not logged in; all else needs a right.
+    """
+
+    #: Signs bearer tokens, 64 hexadecimal digits; all servers behind one address have the same.
+    #: Empty where nobody can log in.
+    token_key: str = field(default="", repr=False)
+    #: Users and robots by name.
+    identities: Mapping[str, Identity] = field(default_factory=dict)
+    #: The repositories that are pulled only with a right to.
+    private: tuple[Pattern, ...] = ()
+
+    @property
+    def takes_logins(self) -> bool:
+        """Whether there is anything to log in for."""
+        return bool(self.token_key)
+
+    def is_open(self, need: Need) -> bool:
+        """Tell whether everyone may do this."""
+        return need.verb in OPEN_VERBS and not any(
+            pattern.matches(need.repository) for pattern in self.private
+        )
+
+    def may(self, identity: Identity | None, need: Need) -> bool:
+        """Tell whether ``identity``, or with ``None`` everyone, may do this."""
+        return self.is_open(need) or (identity is not None and identity.has_right(need))
+
+
+class PolicySource(Protocol):
+    """Knows the policy of the moment."""
+
+    @property
+    def policy(self) -> Policy:
+        """The policy, from memory: asked for with every request."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FixedPolicy:
+    """A policy that stays; implements :class:`PolicySource`.
+
+    The one of a server without an auth file has no users: pulling is open, all else closed.
+    """
+
+    policy: Policy = field(default_factory=Policy)
