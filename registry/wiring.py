@@ -32,7 +32,8 @@ from registry.builds.processes import LocalProcesses
 from registry.collection.collector import run_collection
 from registry.collection.eviction import Budget
 from registry.collection.usage import Usage
-from registry.content.blobs import BlobLinks, Blobs
+from registry.content.blobs import Blobs
+from registry.content.files import StoredFiles, StoreLinks
 from registry.content.manifests import Manifests
 from registry.locations import parse_location
 from registry.pulls import ImagePulls
@@ -125,7 +126,7 @@ async def open_store(settings: Settings, place: str) -> AsyncIterator[Store]:
 
 
 @asynccontextmanager
-async def open_links(settings: Settings) -> AsyncIterator[BlobLinks | None]:
+async def open_links(settings: Settings) -> AsyncIterator[StoreLinks | None]:
     """Give what sends clients to the store itself, or ``None`` if bytes go through this server."""
     location = parse_location(settings.store)
     if isinstance(location, Path) or not settings.redirect_blobs:

@@ -3,6 +3,7 @@
 import bisect
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
@@ -14,20 +15,19 @@ from registry.content.manifests import Manifest
 from registry.content.names import RepositoryName, TagName, parse_repository, parse_tag
 from registry.distribution.client import wanted_by
 from registry.distribution.paths import Target
-from registry.distribution.waiting import wait_answer
 from registry.errors import NameUnknown, PageInvalid, StillBuilding, UploadUnknown
-from registry.web.answer import Answer, HeaderLines, StreamAnswer, header, json_answer
+from registry.web.answer import Answer, HeaderLines, header, json_answer
+from registry.web.download import Download, answer_download
 from registry.web.gone import unless_gone
 from registry.web.headers import RequestHeaders
-from registry.web.ranges import is_not_modified, range_of
+from registry.web.ranges import is_not_modified
 from registry.web.services import Services
+from registry.web.waiting import wait_answer
 
 #: What a digest stands for never changes.
 _FOR_EVER: Final = (b"cache-control", b"public, max-age=31536000, immutable")
 #: What a tag stands for may: caches must ask. And it depends on who asks.
 _ASK_AGAIN: Final = (b"cache-control", b"no-cache")
-#: An address with a signature works for a while only.
-_SHORT_LIVED: Final = (b"cache-control", b"no-store")
 _VARY: Final = (b"vary", b"Accept, User-Agent")
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 
@@ -73,34 +73,23 @@ async def get_manifest(call: Call, *, hop_seconds: float) -> ASGIApp:
 async def get_blob(call: Call) -> ASGIApp:
     """Answer a blob, or the part of it that is asked for, or where the client can get it.
 
-    Whoever is sent elsewhere asks there for the same part: HTTP clients repeat ``Range`` when they
-    follow a redirect, and engines leave out ``Authorization``.
-
     Source:
-        distribution-spec, "Pulling blobs"; RFC 9110, section 14.
+        distribution-spec, "Pulling blobs".
     """
     repository = parse_repository(call.target.name)
     digest = parse_digest(call.target.reference)
     await _require_readable(call.services, repository, digest)
     blobs = call.services.blobs
-    size = await blobs.size(digest)
-    etag = f'"{digest}"'
-    lines = [*_digest_lines(digest, etag), _FOR_EVER, header("accept-ranges", "bytes")]
-    if is_not_modified(call.headers, etag):
-        return Answer(304, lines)
-    lines.append(header("content-type", "application/octet-stream"))
-    if call.scope["method"] == "HEAD":  # which knows no ranges (RFC 9110, 14.2)
-        return StreamAnswer(200, lines, size, None)
-    elsewhere = await blobs.link(digest)
-    if elsewhere is not None:
-        lines = [*_digest_lines(digest, etag), header("location", elsewhere), _SHORT_LIVED]
-        return json_answer(307, {"size": size}, lines)
-    part = range_of(call.headers, etag, size)
-    if part is None:
-        return StreamAnswer(200, lines, size, await blobs.open(digest))
-    lines.append(header("content-range", part.content_range(size)))
-    body = await blobs.open(digest, part.start, part.stop)
-    return StreamAnswer(206, lines, part.stop - part.start, body)
+    file = Download(
+        size_bytes=await blobs.size(digest),
+        etag=f'"{digest}"',
+        media_type="application/octet-stream",
+        about=[header("docker-content-digest", digest)],
+        caching=_FOR_EVER,
+        link=partial(blobs.link, digest),
+        open=partial(blobs.open, digest),
+    )
+    return await answer_download(call.scope["method"], call.headers, file)
 
 
 async def list_tags(call: Call) -> ASGIApp:
@@ -171,15 +160,11 @@ async def _require_readable(services: Services, repository: RepositoryName, dige
 
 def _manifest_answer(call: Call, manifest: Manifest, caching: HeaderLines) -> Answer:
     etag = f'"{manifest.digest}"'
-    lines = [*_digest_lines(manifest.digest, etag), *caching]
+    lines = [header("docker-content-digest", manifest.digest), header("etag", etag), *caching]
     if is_not_modified(call.headers, etag):
         return Answer(304, lines)
     lines.append(header("content-type", manifest.media_type))
     return Answer(200, lines, manifest.data)
-
-
-def _digest_lines(digest: Digest, etag: str) -> HeaderLines:
-    return [header("docker-content-digest", digest), header("etag", etag)]
 
 
 def _limit_of(query: dict[str, str]) -> int | None:

@@ -6,7 +6,7 @@ from starlette.types import ASGIApp
 
 from builder.oci.digest import is_digest, parse_digest
 from registry.distribution.handlers import Call
-from registry.distribution.waiting import wait_answer
+from registry.web.waiting import wait_answer
 from registry.errors import BlobUnknown, ManifestUnknown, StillBuilding
 from registry.web.gone import unless_gone
 
