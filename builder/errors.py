@@ -4,6 +4,7 @@
 
     BuilderError
     ├── InvalidDigest
+    ├── InputError
     ├── ImageNameError
     │   ├── MalformedName
     │   ├── MalformedTag
@@ -53,6 +54,15 @@ class InvalidDigest(BuilderError):
         super().__init__(
             f"'{text[:100]}' is not a digest: write 'sha256:' and 64 lower-case hex digits"
         )
+
+
+class InputError(BuilderError):
+    """What was sent cannot be read."""
+
+    def __init__(self, text: str, *, field: str | None = None, line: int | None = None) -> None:
+        self.field = field
+        self.line = line
+        super().__init__(text)
 
 
 class ImageNameError(BuilderError):

@@ -12,6 +12,9 @@
     origins/<aa>/<digest>.json                 blob → lock and flavour it can be made from again
     used/<key>.json                            build → when its image was used last, to the hour
     pins/<key>                                 build → it stays makeable: its packages are kept
+    logs/<key>.txt                             build → how it was made, for people
+    requests/<id>.json                         what somebody sent → how far it is, its build
+    inputs/<id>                                the bytes that were sent, while their request is open
     repositories/<name>/_tags/<tag>.json       tag → what was pulled by it
 
 ``<aa>`` is the first two digits of what follows: no directory gets more than a 256th of the files.
@@ -32,6 +35,7 @@ LOCKS: Final = "locks/"
 IMAGES: Final = "images/"
 USES: Final = "used/"
 PINS: Final = "pins/"
+INPUTS: Final = "inputs/"
 
 
 def blob_key(digest: Digest) -> str:
@@ -87,6 +91,21 @@ def used_key(build: str) -> str:
 def pin_key(build: str) -> str:
     """Return where it is written that a lock stays makeable for ever."""
     return f"{PINS}{build}"
+
+
+def log_key(build: str) -> str:
+    """Return where it is written, for people, how a build was made."""
+    return f"logs/{build}.txt"
+
+
+def request_key(request: str) -> str:
+    """Return where it is written how far a request is, and which build it led to."""
+    return f"requests/{request}.json"
+
+
+def input_key(request: str) -> str:
+    """Return where the bytes are that an open request was sent with."""
+    return f"{INPUTS}{request}"
 
 
 def tags_prefix(repository: str) -> str:

@@ -120,6 +120,7 @@ class Pipeline:
         listen(Progress("plan"))
         python = _python_target(records, lock.bytecode.get(subdir))
         plans = _plan(records, contents, python)
+        listen(Progress("plan", note=_conflicts(subdir, plans)))
         encoding: Encoding = "zstd" if flavour == "oci-zstd" else "gzip"
         # What takes longest starts first, so that no worker waits for one late large layer.
         order = sorted(range(len(plans)), key=lambda at: _effort(plans[at]), reverse=True)
@@ -174,6 +175,17 @@ def _plan(
         for record, known in zip(records, contents, strict=True)
     }
     return group(resolve_conflicts(records, installed), python)
+
+
+def _conflicts(subdir: Subdir, plans: Sequence[LayerPlan]) -> str:
+    """Return a line on the paths that packages have in common; empty if there are none."""
+    left_out = [
+        f"{package.record.name} ({len(package.omit)})"
+        for plan in plans
+        for package in plan.packages
+        if package.omit
+    ]
+    return f"{subdir}: paths that a later package has too left out of {', '.join(sorted(left_out))}" if left_out else ""
 
 
 def _effort(plan: LayerPlan) -> tuple[bool, int]:

@@ -20,6 +20,8 @@ class Progress:
     #: Steps of this stage that are done, of ``total``.
     done: int = 0
     total: int = 0
+    #: A line for the log of the build, where there is more to say than how far it is.
+    note: str = ""
 
     def __str__(self) -> str:
         """Return words for the user, e.g. ``downloading packages (3 of 35)``."""

@@ -8,6 +8,7 @@ from typing import Final
 from builder.base_image import BaseImages
 from builder.compilers import Compilers
 from builder.image_name import NameDefaults, scan
+from builder.inputs import PackageList
 from builder.lock import Lock
 from builder.ports import BuildMetrics, Progress, ProgressListener
 from builder.solve import Solver
@@ -75,3 +76,7 @@ class Resolver:
             left_out=solved.left_out,
         )
         return await self._compilers.choose(lock)
+
+    async def complete(self, packages: PackageList, listen: ProgressListener) -> Lock:
+        """Stand-in until branch inputs lands."""
+        raise NotImplementedError

@@ -86,16 +86,33 @@ class ImageBuilds:
         Raises:
             BuilderError: It cannot be solved or built.
         """
+        solved, lock = await self.solve(spec, listen, max_age=max_age)
+        image = await self.build(lock, flavour, listen)
+        await self.remember(spec, solved)
+        return solved, image
+
+    async def solve(
+        self, spec: EnvironmentSpec, listen: ProgressListener, *, max_age: float
+    ) -> tuple[Solved, Lock]:
+        """Return what the spec means, solved anew unless that was done lately.
+
+        Args:
+            spec: What is wanted.
+            listen: Is told how far it is.
+            max_age: In seconds; an older solve is not used.
+
+        Raises:
+            BuilderError: It cannot be solved.
+        """
         known = await self._solved(spec.digest, max_age)
         if known is not None:
-            solved, lock = known
-        else:
-            solved, lock = await self._solves.run(spec.digest, lambda: self._solve(spec, listen))
-        image = await self.build(lock, flavour, listen)
-        if known is None:
-            data = json.dumps({"key": solved.key, "solved_at": solved.solved_at}).encode()
-            await self._store.write(solve_key(spec.digest), data)
-        return solved, image
+            return known
+        return await self._solves.run(spec.digest, lambda: self._solve(spec, listen))
+
+    async def remember(self, spec: EnvironmentSpec, solved: Solved) -> None:
+        """Keep what a spec was solved to; for solves whose image could be built. Idempotent."""
+        data = json.dumps({"key": solved.key, "solved_at": solved.solved_at}).encode()
+        await self._store.write(solve_key(spec.digest), data)
 
     async def restore(self, digest: Digest, listen: ProgressListener) -> bool:
         """Make a blob or manifest again that is gone from the store, with all of its image.

@@ -50,6 +50,7 @@ ERRORS: Final[dict[type[Exception], tuple[int, str]]] = {
     errors.StillBuilding: (429, "TOOMANYREQUESTS"),
     builder_errors.BuilderError: _UNMADE,
     builder_errors.InvalidDigest: (400, "DIGEST_INVALID"),
+    builder_errors.InputError: _UNMADE,
     builder_errors.ImageNameError: _UNMADE,
     builder_errors.MalformedName: _UNMADE,
     builder_errors.MalformedTag: _UNMADE,
