@@ -185,7 +185,11 @@ def _conflicts(subdir: Subdir, plans: Sequence[LayerPlan]) -> str:
         for package in plan.packages
         if package.omit
     ]
-    return f"{subdir}: paths that a later package has too left out of {', '.join(sorted(left_out))}" if left_out else ""
+    return (
+        f"{subdir}: paths that a later package has too left out of {', '.join(sorted(left_out))}"
+        if left_out
+        else ""
+    )
 
 
 def _effort(plan: LayerPlan) -> tuple[bool, int]:

@@ -74,6 +74,12 @@ class Settings(BaseSettings):
     solve_timeout_seconds: Annotated[float, Field(gt=0)] = 120
     #: The most time a download may go without a byte, in seconds.
     download_timeout_seconds: Annotated[float, Field(gt=0)] = 300
+    #: The largest body that the API takes, in bytes.
+    max_request_bytes: Annotated[int, Field(gt=0)] = 8 * 1024**2
+    #: How many requests of the API are carried out at once.
+    max_builds: Annotated[int, Field(gt=0)] = 32
+    #: Whether what is built through the API is pinned: its package archives stay for ever.
+    pin_builds: bool = True
     #: How many processes assemble layers; 0 means one for each processor.
     workers: Annotated[int, Field(ge=0)] = 0
     #: The largest package archive to accept, in bytes.

@@ -27,8 +27,14 @@ from builder.ports import BuildMetrics, Store
 from builder.resolver import Resolver
 from builder.solve import Solver
 from builder.spec import Channel, VirtualPackage
+from registry.builds.forms import Forms
 from registry.builds.images import ImageBuilds
+from registry.builds.locked import LockedBuilds
+from registry.builds.made import MadeImages
+from registry.builds.making import Making
+from registry.builds.pins import Pins
 from registry.builds.processes import LocalProcesses
+from registry.builds.requests import BuildRequests, Patience
 from registry.collection.collector import run_collection
 from registry.collection.eviction import Budget
 from registry.collection.usage import Usage
@@ -43,7 +49,7 @@ from registry.storage.local_copies import LocalCopies
 from registry.storage.probe import check_store
 from registry.storage.scratch import Scratch
 from registry.telemetry import Metrics
-from registry.web.services import Services
+from registry.web.services import BuildServices, Services
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -60,6 +66,8 @@ class Builder:
     store: Store
     resolver: Resolver
     pipeline: Pipeline
+    packages: Packages
+    bases: BaseImages
     workers: LocalProcesses
 
 
@@ -98,7 +106,7 @@ async def open_builder(settings: Settings, metrics: BuildMetrics) -> AsyncIterat
         stack.push_async_callback(layers.close)
         pipeline = Pipeline(store, bases, contents, layers, compilers, settings.sandbox)
         resolver = Resolver(name_defaults(settings), solver, bases, compilers, metrics)
-        yield Builder(store, resolver, pipeline, workers)
+        yield Builder(store, resolver, pipeline, packages, bases, workers)
 
 
 @asynccontextmanager
@@ -218,8 +226,57 @@ async def open_services(
             manifests,
             Blobs(builder.store, links),
             metrics,
+            await stack.enter_async_context(
+                _open_builds(settings, builder, builds, manifests, links, now)
+            ),
             checks={"store": lambda: check_store(builder.store)},
         )
+
+
+@asynccontextmanager
+async def _open_builds(
+    settings: Settings,
+    builder: Builder,
+    builds: ImageBuilds,
+    manifests: Manifests,
+    links: StoreLinks | None,
+    now: Callable[[], float],
+) -> AsyncIterator[BuildServices]:
+    """Give what the API answers from."""
+    pins = Pins(builder.store, builder.packages, builder.bases, now)
+    images = MadeImages(builds, manifests)
+    making = Making(
+        builder.store,
+        builder.resolver,
+        builds,
+        images,
+        pins,
+        pin=settings.pin_builds,
+        max_age_seconds=settings.latest_ttl_seconds,
+    )
+    requests = BuildRequests(
+        builder.store,
+        builder.workers,
+        making,
+        name_defaults(settings),
+        Patience(settings.error_ttl_seconds),
+        limit=settings.max_builds,
+        now=now,
+    )
+    looking = asyncio.create_task(requests.look_after())
+    try:
+        yield BuildServices(
+            requests,
+            LockedBuilds(builder.store, builds, images, pins),
+            pins,
+            Forms(builder.store),
+            StoredFiles(builder.store, links),
+            settings.max_request_bytes,
+        )
+    finally:
+        looking.cancel()
+        await requests.close()
+        await pins.close()
 
 
 def _warn_of_other_encoders() -> None:

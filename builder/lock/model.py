@@ -74,6 +74,11 @@ class Lock:
         object.__setattr__(self, "bytecode", bytecode)
         object.__setattr__(self, "key", self._key())
 
+    def archive_bytes(self, platform: Subdir) -> int:
+        """Return how much the archives of a platform take together, as far as it is known."""
+        packages = sum(record.size_bytes for record in self.platforms[platform])
+        return packages + sum(wheel.size_bytes for wheel in self.wheels.get(platform, ()))
+
     def _key(self) -> BuildKey:
         content: dict[str, Any] = {
             "format": LOCK_FORMAT,

@@ -16,13 +16,13 @@ from registry.distribution.errors import FAILURE, error_answer
 from registry.distribution.handlers import Call
 from registry.distribution.healing import healing
 from registry.distribution.paths import TEMPLATES, Kind, belongs_here, parse_path
-from registry.web.waiting import HOP_SECONDS
 from registry.errors import BlobUnavailable, RegistryError, Unsupported
 from registry.web.boundary import ErrorBoundary
 from registry.web.gone import ClientGone
 from registry.web.headers import RequestHeaders, headers_of
 from registry.web.observe import ROUTE
 from registry.web.services import services_of
+from registry.web.waiting import HOP_SECONDS
 
 Handler = Callable[[Call], Awaitable[ASGIApp]]
 

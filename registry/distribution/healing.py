@@ -6,9 +6,9 @@ from starlette.types import ASGIApp
 
 from builder.oci.digest import is_digest, parse_digest
 from registry.distribution.handlers import Call
-from registry.web.waiting import wait_answer
 from registry.errors import BlobUnknown, ManifestUnknown, StillBuilding
 from registry.web.gone import unless_gone
+from registry.web.waiting import wait_answer
 
 Handler = Callable[[Call], Awaitable[ASGIApp]]
 

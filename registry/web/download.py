@@ -60,6 +60,4 @@ async def answer_download(method: str, headers: RequestHeaders, file: Download) 
     if part is None:
         return StreamAnswer(200, lines, file.size_bytes, await file.open(0, None))
     lines.append(header("content-range", part.content_range(file.size_bytes)))
-    return StreamAnswer(
-        206, lines, part.stop - part.start, await file.open(part.start, part.stop)
-    )
+    return StreamAnswer(206, lines, part.stop - part.start, await file.open(part.start, part.stop))

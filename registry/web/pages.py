@@ -2,7 +2,6 @@
 
 import asyncio
 import html
-import re
 from typing import Final
 
 import structlog
@@ -12,16 +11,13 @@ from starlette.routing import Route
 
 from builder.errors import BuilderError
 from registry.errors import RegistryError
+from registry.web.address import host_of
 from registry.web.services import AppState, ReadinessCheck
 
 _log = structlog.get_logger("registry.web")
 
 #: A part of the service that takes longer than this to say that it works does not.
 _CHECK_SECONDS: Final = 5
-
-_HOST: Final = re.compile(
-    r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9a-fA-F:.]{2,45}\](:[0-9]{1,5})?"
-)
 
 _PAGE: Final = """<!doctype html>
 <html lang="en">
@@ -58,9 +54,7 @@ td {{ padding: .2rem 1.2rem .2rem 0; vertical-align: top }}
 
 async def get_home(request: Request[AppState]) -> Response:
     """Tell people how to pull, with the name by which they reached this server."""
-    host = request.headers.get("host", "")
-    if not _HOST.fullmatch(host):
-        host = "HOST"
+    host = host_of(request.headers) or "HOST"
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     return HTMLResponse(
         _PAGE.format(host=html.escape(host)),

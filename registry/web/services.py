@@ -6,13 +6,31 @@ from typing import TypedDict, cast
 
 from starlette.types import Scope
 
+from registry.builds.forms import Forms
+from registry.builds.locked import LockedBuilds
+from registry.builds.pins import Pins
+from registry.builds.requests import BuildRequests
 from registry.content.blobs import Blobs
+from registry.content.files import StoredFiles
 from registry.content.manifests import Manifests
 from registry.pulls import Pulls
 from registry.telemetry import Metrics
 
 #: Returns when a part of the service can be used, and raises when not.
 ReadinessCheck = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class BuildServices:
+    """What the API answers from."""
+
+    requests: BuildRequests
+    locked: LockedBuilds
+    pins: Pins
+    forms: Forms
+    files: StoredFiles
+    #: The largest body that may be sent.
+    max_request_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +41,7 @@ class Services:
     manifests: Manifests
     blobs: Blobs
     metrics: Metrics
+    builds: BuildServices
     #: What must work before requests are sent here, by name, e.g. ``"store"``.
     checks: Mapping[str, ReadinessCheck] = field(default_factory=dict)
 

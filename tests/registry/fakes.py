@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 from starlette.applications import Starlette
 
@@ -19,7 +20,7 @@ from registry.errors import NameUnknown, StillBuilding
 from registry.storage.filesystem import FilesystemStore
 from registry.storage.probe import check_store
 from registry.telemetry import Metrics
-from registry.web.services import ReadinessCheck, Services
+from registry.web.services import BuildServices, ReadinessCheck, Services
 
 
 class FakePulls:
@@ -96,6 +97,8 @@ class House:
         self.blobs = Blobs(store)
         self.pulls = FakePulls(self.manifests)
         self.metrics = Metrics()
+        #: The API has its tests on a real service.
+        self.builds = cast("BuildServices", None)
         self.checks: dict[str, ReadinessCheck] = {"store": lambda: check_store(store)}
         #: How often the services were opened, and how often closed.
         self.opened = self.closed = 0
@@ -111,7 +114,9 @@ class House:
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[Services]:
         self.opened += 1
-        yield Services(self.pulls, self.manifests, self.blobs, self.metrics, self.checks)
+        yield Services(
+            self.pulls, self.manifests, self.blobs, self.metrics, self.builds, self.checks
+        )
         self.closed += 1
 
 
