@@ -6,9 +6,10 @@ they send the headers of the GET and no body.
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from typing import Final, Protocol, Self
+from typing import Final, Protocol
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -32,7 +33,7 @@ def header(name: str, value: str) -> tuple[bytes, bytes]:
 class Body(Protocol):
     """The pieces of a body; whoever has one closes it."""
 
-    def __aiter__(self) -> Self:
+    def __aiter__(self) -> AsyncIterator[bytes]:
         """Return itself."""
         ...
 
