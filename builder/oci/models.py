@@ -50,15 +50,20 @@ class Descriptor(_Document):
     size: int = Field(ge=0)
     platform: PlatformModel | None = None
     annotations: dict[str, str] | None = None
+    artifact_type: str | None = None
 
 
 class ImageManifest(_Document):
-    """One image for one platform (image-spec, manifest.md)."""
+    """One image for one platform, or an artifact (image-spec, manifest.md)."""
 
     schema_version: Literal[2] = 2
     media_type: str = OCI_MANIFEST
+    #: Of an artifact.
+    artifact_type: str | None = None
     config: Descriptor
     layers: list[Descriptor]
+    #: What an artifact says something about.
+    subject: Descriptor | None = None
     annotations: dict[str, str] | None = None
 
 
