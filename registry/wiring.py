@@ -17,18 +17,24 @@ import structlog
 from builder.base_image import LAYOUT_SCHEME, BaseImages
 from builder.compilers import Compilers
 from builder.contents_cache import ContentsCache
+from builder.forms import Forms
+from builder.forms.forms import BuildImage
+from builder.image import Flavour
 from builder.image_name import NameDefaults
 from builder.install.canary import differing_encoders
 from builder.layer_cache import LayerCache
+from builder.lock import Lock
+from builder.oci.digest import Digest
 from builder.packages import Packages
 from builder.pipeline import Pipeline
 from builder.platforms import Subdir
-from builder.ports import BuildMetrics, Store
+from builder.ports import BuildMetrics, ProgressListener, Store
 from builder.resolver import Resolver
 from builder.solve import Solver
 from builder.spec import Channel, VirtualPackage
 from registry.builds.images import ImageBuilds
 from registry.builds.processes import LocalProcesses
+from registry.builds.referrers import Referrers
 from registry.collection.collector import run_collection
 from registry.collection.eviction import Budget
 from registry.collection.usage import Usage
@@ -60,6 +66,8 @@ class Builder:
     resolver: Resolver
     pipeline: Pipeline
     workers: LocalProcesses
+    #: Makes forms of locks, given what makes their images.
+    forms: Callable[[BuildImage], Forms]
 
 
 @asynccontextmanager
@@ -97,7 +105,11 @@ async def open_builder(settings: Settings, metrics: BuildMetrics) -> AsyncIterat
         stack.push_async_callback(layers.close)
         pipeline = Pipeline(store, bases, contents, layers, compilers, settings.sandbox)
         resolver = Resolver(name_defaults(settings), solver, bases, compilers, metrics)
-        yield Builder(store, resolver, pipeline, workers)
+
+        def forms(build: BuildImage) -> Forms:
+            return Forms(store, pipeline, contents, packages, workers, scratch, build)
+
+        yield Builder(store, resolver, pipeline, workers, forms)
 
 
 @asynccontextmanager
@@ -196,11 +208,20 @@ async def open_services(
             builder.store, builder.resolver, builder.pipeline, builder.workers, now
         )
         stack.push_async_callback(builds.close)
+
+        async def build(lock: Lock, flavour: Flavour, listen: ProgressListener) -> Digest:
+            return (await builds.build(lock, flavour, listen)).top
+
+        forms = builder.forms(build)
+        stack.push_async_callback(forms.close)
+        referrers = Referrers(builder.store, builds, forms, builder.workers)
+        stack.push_async_callback(referrers.close)
         pulls = ImagePulls(
             builder.store,
             manifests,
             builder.resolver,
             builds,
+            referrers,
             Usage(builder.store, now),
             metrics,
             now=now,

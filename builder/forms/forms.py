@@ -36,6 +36,7 @@ BuildImage = Callable[[Lock, Flavour, ProgressListener], Awaitable[Digest]]
 
 #: How often files are gathered again of which one was evicted meanwhile.
 _ATTEMPTS: Final = 3
+_LOST: Final = "the store lost a file right after it was made: ask again"
 #: The flavour that most engines pull.
 _USUAL_FLAVOUR: Final[Flavour] = "oci-zstd"
 
@@ -124,17 +125,19 @@ class Forms:
             await self._flights.run(key, lambda: self._make(lock, form, subdir, key, listen))
             size = await self._store.size(key)
         if size is None:
-            raise StoreUnavailable("the store lost a file right after it was made: ask again")
+            raise StoreUnavailable(_LOST)
         file_name = kind.file_name.format(key=lock.key, platform=scope)
         return FormFile(key, size, kind.media_type, file_name)
 
-    async def provenance(self, lock: Lock, flavour: Flavour, listen: ProgressListener) -> bytes:
-        """Return the provenance of the image in one flavour; raises as :meth:`get`.
-
-        The form of that name is that of the usual flavour.
-        """
-        tree = await self.tree(lock, flavour, listen)
-        return await self._workers.run(to_provenance, lock, flavour, tree.descriptors)
+    async def read(
+        self, lock: Lock, form: FormName, platform: Subdir | None, listen: ProgressListener
+    ) -> bytes:
+        """Return the bytes of a small form: no archive, no image; else as :meth:`get`."""
+        file = await self.get(lock, form, platform, listen)
+        data = await self._store.read(file.key)
+        if data is None:
+            raise StoreUnavailable(_LOST)
+        return data
 
     async def tree(self, lock: Lock, flavour: Flavour, listen: ProgressListener) -> ImageTree:
         """Return the documents of the lock's image, built if it is not; raises as :meth:`get`."""
@@ -188,7 +191,8 @@ class Forms:
             licenses = await self._licenses(lock, platforms)
             return await self._workers.run(_BILLS[form], lock, platforms, licenses)
         assert form == "provenance", form
-        return await self.provenance(lock, _USUAL_FLAVOUR, listen)
+        tree = await self.tree(lock, _USUAL_FLAVOUR, listen)
+        return await self._workers.run(to_provenance, lock, _USUAL_FLAVOUR, tree.descriptors)
 
     async def _licenses(self, lock: Lock, platforms: Sequence[Subdir]) -> dict[str, str]:
         """Return what each archive says its licence is, by sha256."""

@@ -19,6 +19,7 @@ from builder.oci.models import Descriptor
 
 #: How ``externalParameters`` is to be read; described in docs/forms.md.
 BUILD_TYPE: Final = "https://pullforge.io/build-types/lock/v1"
+PREDICATE_TYPE: Final = "https://slsa.dev/provenance/v1"
 BUILDER: Final = "https://pullforge.io/builder/v1"
 
 
@@ -36,7 +37,7 @@ def to_provenance(lock: Lock, flavour: Flavour, manifests: Sequence[Descriptor])
             {"name": f"build/{lock.key}", "digest": {"sha256": hex_of(one.digest)}}
             for one in manifests
         ],
-        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicateType": PREDICATE_TYPE,
         "predicate": {
             "buildDefinition": {
                 "buildType": BUILD_TYPE,

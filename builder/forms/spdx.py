@@ -101,7 +101,8 @@ def _archive(component: Component) -> dict[str, Any]:
         _id(component.purl),
         component.name,
         component.version,
-        downloadLocation=component.url,
+        # SPDX knows no addresses on the machine of the one who writes.
+        downloadLocation=_UNKNOWN if component.url.startswith("file:") else component.url,
         licenseDeclared=_declared(component),
         checksums=_checksums(SHA256=component.sha256, MD5=component.md5),
         externalRefs=[_purl_reference(component.purl)],

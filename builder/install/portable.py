@@ -15,6 +15,7 @@ Source: conda-pack's ``conda_pack/core.py`` (``Packer``).
 
 import json
 import posixpath
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -36,6 +37,8 @@ _SCRIPTS: Final = "bin/"
 _MAX_SCRIPT_BYTES: Final = 8 * 1024 * 1024
 #: Where conda keeps the variables of an environment.
 _STATE: Final = "conda-meta/state"
+
+_RECORD: Final = re.compile(r"conda-meta/[^/]+\.json")
 
 #: Path, prefix and mode, as ``conda-unpack`` has them.
 _Prefix = tuple[str, str, FileMode]
@@ -113,6 +116,9 @@ class PortableTar(TarWriter):
         path = path.removeprefix(ROOT)
         if path in self._reserved:
             return
+        if _RECORD.fullmatch(path):
+            content = _without_source(b"".join(chunks))
+            size_bytes, chunks = len(content), [content]
         if path.startswith(_SCRIPTS) and size_bytes <= _MAX_SCRIPT_BYTES:
             content = self._script(path, b"".join(chunks))
             size_bytes, chunks = len(content), [content]
@@ -177,6 +183,13 @@ class PortableWriter(PackageWriter):
         assert isinstance(self._tar, PortableTar)
         self._tar.keep_prefix(destination, relocation)
         self._add(destination, file, body.size_bytes, body.chunks())
+
+
+def _without_source(record: bytes) -> bytes:
+    """Return a package's record without where it was linked from: nobody has that directory."""
+    content = json.loads(record)
+    content["link"]["source"] = ""
+    return json.dumps(content, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
 class _Files:
