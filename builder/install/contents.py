@@ -16,7 +16,7 @@ from builder.layer import PythonTarget
 from builder.records import PackageRecord
 
 #: Raised when the meaning of stored contents changes.
-_FORMAT: Final = 2
+_FORMAT: Final = 1
 #: An activation script that is longer does more than set variables.
 _MAX_ACTIVATION_BYTES: Final = 64 * 1024
 
@@ -41,8 +41,6 @@ class PackageContents:
     skipped_scripts: tuple[str, ...] = ()
     #: Of all files together, as the package lists them.
     size_bytes: int = 0
-    #: What the package says its licence is, as it says it; ``""`` when it says nothing.
-    license: str = ""
 
 
 def read_contents(
@@ -70,7 +68,6 @@ def read_contents(
         variables=variables,
         skipped_scripts=tuple(skipped),
         size_bytes=sum(path.size_bytes or 0 for path in info.paths.values()),
-        license=str(info.index.get("license") or ""),
     )
 
 
