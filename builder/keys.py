@@ -10,6 +10,7 @@
     locks/<key>.yml                            the lock: the only thing that must be backed up
     images/<key>.<flavour>.json                lock → documents of its image
     origins/<aa>/<digest>.json                 blob → lock and flavour it can be made from again
+    forms/<key>/<platform or all>/<format>/<name>   lock → a form of it: archive, image.tar, SBOM, …
     used/<key>.json                            build → when its image was used last, to the hour
     pins/<key>                                 build → it stays makeable: its packages are kept
     logs/<key>.txt                             build → how it was made, for people
@@ -33,6 +34,7 @@ PACKAGES: Final = "packages/"
 LAYER_RECORDS: Final = "layers/"
 LOCKS: Final = "locks/"
 IMAGES: Final = "images/"
+FORMS: Final = "forms/"
 USES: Final = "used/"
 PINS: Final = "pins/"
 INPUTS: Final = "inputs/"
@@ -76,6 +78,15 @@ def lock_key(build: str) -> str:
 def image_key(build: str, flavour: str) -> str:
     """Return where it is written which documents the image of a lock has."""
     return f"images/{build}.{flavour}.json"
+
+
+def form_key(build: str, scope: str, form_format: int, name: str) -> str:
+    """Return where a form of a lock is.
+
+    >>> form_key("ab12", "linux-64", 1, "archive.tar.gz")
+    'forms/ab12/linux-64/1/archive.tar.gz'
+    """
+    return f"{FORMS}{build}/{scope}/{form_format}/{name}"
 
 
 def origin_key(digest: Digest) -> str:

@@ -31,7 +31,7 @@ from builder.image import (
 )
 from builder.install.contents import PackageContents, installed_links, installed_paths
 from builder.keys import blob_key
-from builder.layer import Encoding, LayerPlan, PythonTarget
+from builder.layer import Encoding, LayerPackage, LayerPlan, PythonTarget
 from builder.layer_cache import LayerCache
 from builder.lock import Lock
 from builder.platforms import PLATFORMS, Subdir
@@ -54,6 +54,18 @@ class BuiltImage:
     def top(self) -> Document:
         """What stands for the whole image: the index, or the only manifest."""
         return self.index or next(iter(self.manifests.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedEnvironment:
+    """One platform of a lock, its conflicts resolved."""
+
+    #: In the order in which they are linked.
+    packages: tuple[LayerPackage, ...]
+    #: What each of them installs, in the same order.
+    contents: tuple[PackageContents, ...]
+    #: What noarch packages are installed for, if the environment has Python.
+    python: PythonTarget | None
 
 
 class Pipeline:
@@ -110,23 +122,51 @@ class Pipeline:
         await self._keep(manifest)
         return manifest
 
-    async def _layers_of(
-        self, lock: Lock, subdir: Subdir, flavour: Flavour, listen: ProgressListener
-    ) -> EnvironmentLayers:
+    async def plan(
+        self, lock: Lock, subdir: Subdir, listen: ProgressListener
+    ) -> PlannedEnvironment:
+        """Return what is to be installed for one platform, and how.
+
+        Raises:
+            PackageError: A package cannot be had, is damaged or is refused.
+        """
         records = link_order(lock.platforms[subdir])
         contents = await _all(
             [self._contents.get(record) for record in records], "download", listen
         )
         listen(Progress("plan"))
         python = _python_target(records, lock.bytecode.get(subdir))
-        plans = _plan(records, contents, python)
-        listen(Progress("plan", note=_conflicts(subdir, plans)))
+        packages = _resolve(records, contents, python)
+        listen(Progress("plan", note=_conflicts(subdir, packages)))
+        return PlannedEnvironment(packages, tuple(contents), python)
+
+    async def compiler(self, lock: Lock, python: PythonTarget | None) -> Compiler | None:
+        """Return what compiles modules for ``python``; ``None`` for an environment without it.
+
+        Raises:
+            BytecodeError: No Python can be had that compiles for it.
+            PackageError: It cannot be downloaded or unpacked.
+        """
+        if python is None:
+            return None
+        prefix = await self._compilers.python(lock, python.version)
+        return Compiler(prefix, python, self._sandbox)
+
+    async def _layers_of(
+        self, lock: Lock, subdir: Subdir, flavour: Flavour, listen: ProgressListener
+    ) -> EnvironmentLayers:
+        planned = await self.plan(lock, subdir, listen)
+        records = [package.record for package in planned.packages]
+        contents = planned.contents
+        plans = group(planned.packages, planned.python)
         encoding: Encoding = "zstd" if flavour == "oci-zstd" else "gzip"
         # What takes longest starts first, so that no worker waits for one late large layer.
         order = sorted(range(len(plans)), key=lambda at: _effort(plans[at]), reverse=True)
         made = await _all(
             [
-                self._layers.ensure(plans[at], encoding, partial(self._compiler, lock, plans[at]))
+                self._layers.ensure(
+                    plans[at], encoding, partial(self.compiler, lock, plans[at].python)
+                )
                 for at in order
             ],
             "assemble",
@@ -153,43 +193,30 @@ class Pipeline:
             newest_ms=max((record.timestamp_ms or 0 for record in records), default=0),
         )
 
-    async def _compiler(self, lock: Lock, plan: LayerPlan) -> Compiler | None:
-        if plan.python is None:
-            return None
-        prefix = await self._compilers.python(lock, plan.python.version)
-        return Compiler(prefix, plan.python, self._sandbox)
-
     async def _keep(self, document: Document) -> None:
         await self._store.write(blob_key(document.digest), document.data)
 
 
-def _plan(
+def _resolve(
     records: Sequence[PackageRecord],
     contents: Sequence[PackageContents],
     python: PythonTarget | None,
-) -> tuple[LayerPlan, ...]:
+) -> tuple[LayerPackage, ...]:
     installed = {
         record.sha256: InstalledPaths(
             installed_paths(known, python), installed_links(known, python)
         )
         for record, known in zip(records, contents, strict=True)
     }
-    return group(resolve_conflicts(records, installed), python)
+    return resolve_conflicts(records, installed)
 
 
-def _conflicts(subdir: Subdir, plans: Sequence[LayerPlan]) -> str:
+def _conflicts(subdir: Subdir, packages: Sequence[LayerPackage]) -> str:
     """Return a line on the paths that packages have in common; empty if there are none."""
-    left_out = [
-        f"{package.record.name} ({len(package.omit)})"
-        for plan in plans
-        for package in plan.packages
-        if package.omit
-    ]
-    return (
-        f"{subdir}: paths that a later package has too left out of {', '.join(sorted(left_out))}"
-        if left_out
-        else ""
-    )
+    names = [f"{one.record.name} ({len(one.omit)})" for one in packages if one.omit]
+    if not names:
+        return ""
+    return f"{subdir}: paths that a later package has too, left out of {', '.join(sorted(names))}"
 
 
 def _effort(plan: LayerPlan) -> tuple[bool, int]:

@@ -9,6 +9,7 @@
     ├── ManifestUnknown
     ├── BlobUnknown
     ├── BlobUnavailable
+    ├── ReferrersUnavailable
     ├── TagInvalid
     ├── UploadUnknown
     ├── PageInvalid
@@ -57,6 +58,10 @@ class BlobUnknown(RegistryError):
 
 class BlobUnavailable(RegistryError):
     """The blob cannot be read now, and will be readable again."""
+
+
+class ReferrersUnavailable(RegistryError):
+    """What refers to an image cannot be made now, and may be later."""
 
 
 class TagInvalid(RegistryError):

@@ -84,10 +84,10 @@ class Settings(BaseSettings):
     workers: Annotated[int, Field(ge=0)] = 0
     #: The largest package archive to accept, in bytes.
     max_package_bytes: Annotated[int, Field(gt=0)] = 4 * 1024**3
-    #: What layers and archives of packages that are not pinned may take together, e.g. ``"500GB"``;
-    #: those used longest ago go. ``None``: they stay.
+    #: What layers, forms of builds and archives of packages that are not pinned may take together,
+    #: e.g. ``"500GB"``; those used longest ago go. ``None``: they stay.
     cache_bytes: Annotated[ByteSize, Field(ge=0)] | None = None
-    #: After how many days without a use a layer or archive goes; ``None``: never.
+    #: After how many days without a use a layer, form or archive goes; ``None``: never.
     cache_days: Annotated[float, Field(gt=0)] | None = None
     #: Whether Python that compiles packages runs inside bubblewrap.
     sandbox: Literal["bwrap", "none"] = "bwrap"

@@ -17,23 +17,28 @@ import structlog
 from builder.base_image import LAYOUT_SCHEME, BaseImages
 from builder.compilers import Compilers
 from builder.contents_cache import ContentsCache
+from builder.forms import Forms
+from builder.forms.forms import BuildImage
+from builder.image import Flavour
 from builder.image_name import NameDefaults
 from builder.install.canary import differing_encoders
 from builder.layer_cache import LayerCache
+from builder.lock import Lock
+from builder.oci.digest import Digest
 from builder.packages import Packages
 from builder.pipeline import Pipeline
 from builder.platforms import Subdir
-from builder.ports import BuildMetrics, Store
+from builder.ports import BuildMetrics, ProgressListener, Store
 from builder.resolver import Resolver
 from builder.solve import Solver
 from builder.spec import Channel, VirtualPackage
-from registry.builds.forms import Forms
 from registry.builds.images import ImageBuilds
 from registry.builds.locked import LockedBuilds
 from registry.builds.made import MadeImages
 from registry.builds.making import Making
 from registry.builds.pins import Pins
 from registry.builds.processes import LocalProcesses
+from registry.builds.referrers import Referrers
 from registry.builds.requests import BuildRequests, Patience
 from registry.collection.collector import run_collection
 from registry.collection.eviction import Budget
@@ -69,6 +74,8 @@ class Builder:
     packages: Packages
     bases: BaseImages
     workers: LocalProcesses
+    #: Makes forms of locks, given what makes their images.
+    forms: Callable[[BuildImage], Forms]
 
 
 @asynccontextmanager
@@ -106,7 +113,11 @@ async def open_builder(settings: Settings, metrics: BuildMetrics) -> AsyncIterat
         stack.push_async_callback(layers.close)
         pipeline = Pipeline(store, bases, contents, layers, compilers, settings.sandbox)
         resolver = Resolver(name_defaults(settings), solver, bases, compilers, metrics)
-        yield Builder(store, resolver, pipeline, packages, bases, workers)
+
+        def forms(build: BuildImage) -> Forms:
+            return Forms(store, pipeline, contents, packages, workers, scratch, build)
+
+        yield Builder(store, resolver, pipeline, packages, bases, workers, forms)
 
 
 @asynccontextmanager
@@ -205,11 +216,20 @@ async def open_services(
             builder.store, builder.resolver, builder.pipeline, builder.workers, now
         )
         stack.push_async_callback(builds.close)
+
+        async def build(lock: Lock, flavour: Flavour, listen: ProgressListener) -> Digest:
+            return (await builds.build(lock, flavour, listen)).top
+
+        forms = builder.forms(build)
+        stack.push_async_callback(forms.close)
+        referrers = Referrers(builder.store, builds, forms, builder.workers)
+        stack.push_async_callback(referrers.close)
         pulls = ImagePulls(
             builder.store,
             manifests,
             builder.resolver,
             builds,
+            referrers,
             Usage(builder.store, now),
             metrics,
             now=now,
@@ -227,7 +247,7 @@ async def open_services(
             Blobs(builder.store, links),
             metrics,
             await stack.enter_async_context(
-                _open_builds(settings, builder, builds, manifests, links, now)
+                _open_builds(settings, builder, builds, forms, links, now)
             ),
             checks={"store": lambda: check_store(builder.store)},
         )
@@ -238,13 +258,13 @@ async def _open_builds(
     settings: Settings,
     builder: Builder,
     builds: ImageBuilds,
-    manifests: Manifests,
+    forms: Forms,
     links: StoreLinks | None,
     now: Callable[[], float],
 ) -> AsyncIterator[BuildServices]:
     """Give what the API answers from."""
     pins = Pins(builder.store, builder.packages, builder.bases, now)
-    images = MadeImages(builds, manifests)
+    images = MadeImages(builder.store, builds)
     making = Making(
         builder.store,
         builder.resolver,
@@ -269,7 +289,7 @@ async def _open_builds(
             requests,
             LockedBuilds(builder.store, builds, images, pins),
             pins,
-            Forms(builder.store),
+            forms,
             StoredFiles(builder.store, links),
             settings.max_request_bytes,
         )

@@ -25,10 +25,10 @@ from builder.install.package_info import check_identity, label_of
 from builder.install.package_writer import ROOT, PackageWriter
 from builder.install.paths import PathTaken
 from builder.install.tar_writer import GENERATED_MTIME, TarWriter
-from builder.layer import Encoding, LayerBlob, LayerPackage, LayerPlan
+from builder.layer import Encoding, LayerBlob, LayerPackage, LayerPlan, PythonTarget
 
 #: Makes conda see a prefix. Every layer has it, empty, so that no layer is special.
-_HISTORY: Final = ROOT + "conda-meta/history"
+HISTORY: Final = ROOT + "conda-meta/history"
 
 
 def assemble(
@@ -83,30 +83,33 @@ def _assemble(
 ) -> LayerBlob:
     try:
         tar = TarWriter(sink.write)
-        tar.add_file(_HISTORY, 0o644, GENERATED_MTIME, 0, ())
+        tar.add_file(HISTORY, 0o644, GENERATED_MTIME, 0, ())
         for package in plan.packages:
-            path = archives[package.record.sha256]
-            archive = PackageArchive(path, label_of(package.record), limits)
-            _write_package(package, archive, plan, tar, scratch, compiler)
+            write_package(package, archives, plan.python, tar, scratch, compiler, limits=limits)
         tar.finish()
         return sink.finish()
     finally:
         sink.abort()
 
 
-def _write_package(
+def write_package(
     package: LayerPackage,
-    archive: PackageArchive,
-    plan: LayerPlan,
+    archives: Mapping[str, Path],
+    python: PythonTarget | None,
     tar: TarWriter,
     scratch: Path,
     compiler: Compiler | None,
+    writer: type[PackageWriter] = PackageWriter,
+    *,
+    limits: Limits | None = None,
 ) -> None:
+    """Write one package to ``tar``; arguments and errors are those of :func:`assemble`."""
     label = label_of(package.record)
+    archive = PackageArchive(archives[package.record.sha256], label, limits)
     info = archive.read_info()
     check_identity(package.record, info)
     try:
-        PackageWriter(package, archive, info, plan.python, tar, scratch, label).write(compiler)
+        writer(package, archive, info, python, tar, scratch, label).write(compiler)
     except PathTaken as exc:
         path = exc.path.removeprefix(ROOT)
         raise UnsafePackage(f"path '{path}' of package '{label}' {exc.fault}") from exc

@@ -129,7 +129,7 @@ class PackageWriter:
 
     def _write_relocated(
         self, file: PackageFile, body: PackageFile, relocation: Relocation, destination: str
-    ) -> str:
+    ) -> str | None:
         """Write a file with its prefix replaced; return the sha256 of what was written."""
         check_relocation(self._label, file.path, relocation)
         digest = hashlib.sha256()

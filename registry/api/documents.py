@@ -1,7 +1,12 @@
 """What the API answers, as JSON."""
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
+from builder.forms import diff
+from builder.lock import Lock
+from builder.platforms import Subdir
 from registry.api.errors import error_document, status_of
 from registry.builds.locked import Description
 from registry.builds.made import MadeImage
@@ -86,6 +91,28 @@ def build_document(description: Description, host: str) -> dict[str, Any]:
     }
 
 
+def diff_document(a: Lock, b: Lock, fetched: Mapping[Subdir, int]) -> dict[str, Any]:
+    """Return how two builds differ.
+
+    Args:
+        a: What a node has.
+        b: What it pulls.
+        fetched: How many bytes it fetches for that, by platform.
+    """
+    found = diff(a, b)
+    return {
+        "before": a.key,
+        "after": b.key,
+        "packages": {
+            subdir: [asdict(change) for change in changes]
+            for subdir, changes in found.packages.items()
+        },
+        "variables": found.variables,
+        "base": found.base,
+        "fetched_bytes": fetched,
+    }
+
+
 def _image(image: MadeImage, name: str) -> dict[str, Any]:
     return {
         "flavour": image.flavour,
@@ -94,7 +121,7 @@ def _image(image: MadeImage, name: str) -> dict[str, Any]:
         "platforms": {
             one.platform: {
                 "reference": f"{name}@{one.digest}",
-                "layers": len(one.layers),
+                "layers": one.layers,
                 "size_bytes": one.size_bytes,
             }
             for one in image.platforms

@@ -7,7 +7,7 @@
     GET            /builds/<key>/log          how it was made
     GET            /builds/<key>/<form>       the same environment as a file
     POST DELETE    /builds/<key>/pin          keep it, or no longer
-    GET            /builds/<a>/diff/<b>       how two builds differ
+    GET            /builds/<key>/diff/<key>      how two builds differ
     GET            /requests/<id>             how far a request is
     GET            /requests/<id>/events      what happens to it, while it happens
     GET            /requests/<id>/log         what has happened to it
@@ -22,10 +22,10 @@ from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from builder.errors import BuilderError
+from builder.forms import FormName
 from registry.api import forms, handlers
 from registry.api.documents import PREFIX
 from registry.api.errors import FAILURE, error_answer
-from registry.builds.forms import FormName
 from registry.errors import EndpointUnknown, RegistryError, Unsupported
 from registry.web.answer import header
 from registry.web.boundary import ErrorBoundary
@@ -46,6 +46,7 @@ _ADDRESSES: Final[dict[str, dict[str, Handler]]] = {
         for form in get_args(FormName)
         if not form.startswith("sbom.")
     },
+    "/builds/{key}/diff/{other}": {"GET": handlers.get_diff},
     "/requests/{id}": {"GET": handlers.get_request},
     "/requests/{id}/events": {"GET": handlers.get_request_events},
     "/requests/{id}/log": {"GET": handlers.get_request_log},

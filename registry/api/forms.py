@@ -5,10 +5,10 @@ from typing import Final
 
 from starlette.types import ASGIApp
 
+from builder.forms import FormFile, FormName
 from registry.api.handlers import ApiRequest
 from registry.api.parameters import platform
 from registry.api.patience import in_time
-from registry.builds.forms import FormFile, FormName
 from registry.errors import ParameterInvalid, StillBuilding
 from registry.web.answer import header
 from registry.web.download import Download, answer_download

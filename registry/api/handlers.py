@@ -7,18 +7,25 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from registry.api.documents import build_document, build_path, request_path, status_document
+from registry.api.documents import (
+    build_document,
+    build_path,
+    diff_document,
+    request_path,
+    status_document,
+)
 from registry.api.errors import failure_answer
 from registry.api.events import HEADERS, follow
 from registry.api.parameters import flag, read_body, wait_seconds
 from registry.api.patience import in_time
 from registry.api.rights import require
 from registry.builds.status import RequestStatus
-from registry.errors import RequestUnknown
+from registry.errors import RequestUnknown, StillBuilding
 from registry.web.address import host_of
 from registry.web.answer import Answer, HeaderLines, StreamAnswer, header, json_answer
 from registry.web.gone import unless_gone
 from registry.web.services import AppState, BuildServices
+from registry.web.waiting import wait_answer
 
 ApiRequest = Request[AppState]
 
@@ -78,6 +85,20 @@ async def get_build_log(request: ApiRequest) -> ASGIApp:
     """Answer how a build was made, as text."""
     log = await _builds(request).locked.log(request.path_params["key"])
     return Answer(200, [_TEXT, _ASK_AGAIN], log)
+
+
+async def get_diff(request: ApiRequest) -> ASGIApp:
+    """Answer how two builds differ, and what a node fetches that goes from one to the other."""
+    builds = _builds(request)
+    a = await builds.locked.lock(request.path_params["key"])
+    b = await builds.locked.lock(request.path_params["other"])
+    try:
+        fetched = await in_time(
+            request, partial(builds.forms.fetched_bytes, a, b), what="one of the two images"
+        )
+    except StillBuilding as error:
+        return wait_answer(b.key, request.scope["query_string"], error)
+    return json_answer(200, diff_document(a, b, fetched), [_ASK_AGAIN])
 
 
 async def post_pin(request: ApiRequest) -> ASGIApp:

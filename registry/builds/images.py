@@ -142,15 +142,15 @@ class ImageBuilds:
         data = await self._store.read(lock_key(key))
         return await self._workers.run(from_yaml, data) if data is not None else None
 
+    async def recorded(self, key: str, flavour: Flavour) -> StoredImage | None:
+        """Return where the image of a lock was put when it was built; parts may be gone since."""
+        data = await self._store.read(image_key(key, flavour))
+        return StoredImage(**json.loads(data)) if data is not None else None
+
     async def stored(self, key: str, flavour: Flavour) -> StoredImage | None:
         """Return where the image of a lock is, if all of it is in the store in that flavour."""
         image = await self.recorded(key, flavour)
         return image if image is not None and await self._is_whole(image.top) else None
-
-    async def recorded(self, key: str, flavour: Flavour) -> StoredImage | None:
-        """Return where the image of a lock was put; parts of it may be evicted since."""
-        data = await self._store.read(image_key(key, flavour))
-        return StoredImage(**json.loads(data)) if data is not None else None
 
     async def build(self, lock: Lock, flavour: Flavour, listen: ProgressListener) -> StoredImage:
         """Return the image of a lock, with every blob of it in the store.

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from builder.forms.image_tree import read_manifest, read_tree
 from builder.image import FLAVOURS, SCRIPTS_ANNOTATION, Flavour
 from builder.lock import Lock
 from builder.oci.digest import Digest
-from builder.oci.models import ImageIndex, ImageManifest, parse_manifest
-from builder.platforms import PLATFORMS, Subdir
-from registry.builds.images import ImageBuilds, StoredImage
-from registry.content.manifests import Manifests
-from registry.errors import ManifestUnknown
+from builder.platforms import Subdir
+from builder.ports import Store
+from registry.builds.images import ImageBuilds
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +19,11 @@ class PlatformImage:
     platform: Subdir
     #: Of its manifest.
     digest: Digest
-    #: Of its layers, as they are downloaded, lowest first.
-    layers: dict[Digest, int]
+    #: How many layers there are, and what a client downloads that has none of them.
+    layers: int
+    size_bytes: int
     #: Link scripts that were not run, as one line; empty if there are none.
     skipped_scripts: str
-
-    @property
-    def size_bytes(self) -> int:
-        """What a client downloads that has nothing of it."""
-        return sum(self.layers.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +39,9 @@ class MadeImage:
 class MadeImages:
     """Finds the images of builds."""
 
-    def __init__(self, builds: ImageBuilds, manifests: Manifests) -> None:
+    def __init__(self, store: Store, builds: ImageBuilds) -> None:
+        self._store = store
         self._builds = builds
-        self._manifests = manifests
 
     async def of(self, lock: Lock) -> Sequence[MadeImage]:
         """Return the images that were made of ``lock`` and whose documents are in the store."""
@@ -58,42 +53,21 @@ class MadeImages:
         if stored is None:
             return None
         try:
-            return MadeImage(flavour, stored.top, await self._platforms(lock, stored))
-        except ManifestUnknown:  # deleted: made again when it is asked for
+            tree = await read_tree(self._store, lock, stored.top)
+            platforms = [
+                await self._platform(subdir, descriptor.digest)
+                for subdir, descriptor in tree.manifests.items()
+            ]
+        except KeyError:  # deleted: made again when it is asked for
             return None
+        return MadeImage(flavour, stored.top, tuple(platforms))
 
-    async def _platforms(self, lock: Lock, image: StoredImage) -> tuple[PlatformImage, ...]:
-        top = await self._manifests.get(image.top)
-        document = parse_manifest(top.data, top.media_type)
-        if isinstance(document, ImageManifest):
-            return (_platform_image(next(iter(lock.platforms)), image.top, document),)
-        digests = _digests(document)
-        found = [await self._manifests.get(digest) for digest in digests.values()]
-        return tuple(
-            _platform_image(
-                subdir, manifest.digest, parse_manifest(manifest.data, manifest.media_type)
-            )
-            for subdir, manifest in zip(digests, found, strict=True)
+    async def _platform(self, subdir: Subdir, digest: Digest) -> PlatformImage:
+        manifest = await read_manifest(self._store, digest)
+        return PlatformImage(
+            platform=subdir,
+            digest=digest,
+            layers=len(manifest.layers),
+            size_bytes=sum(layer.size for layer in manifest.layers),
+            skipped_scripts=(manifest.annotations or {}).get(SCRIPTS_ANNOTATION, ""),
         )
-
-
-def _digests(index: ImageIndex) -> dict[Subdir, Digest]:
-    """Return the manifest of each platform."""
-    by_architecture = {platform.architecture: subdir for subdir, platform in PLATFORMS.items()}
-    return {
-        by_architecture[entry.platform.architecture]: entry.digest
-        for entry in index.manifests
-        if entry.platform is not None
-    }
-
-
-def _platform_image(
-    subdir: Subdir, digest: Digest, document: ImageManifest | ImageIndex
-) -> PlatformImage:
-    assert isinstance(document, ImageManifest), "images made here have no indexes of indexes"
-    return PlatformImage(
-        subdir,
-        digest,
-        {layer.digest: layer.size for layer in document.layers},
-        (document.annotations or {}).get(SCRIPTS_ANNOTATION, ""),
-    )

@@ -107,7 +107,7 @@ def _locked(lock: Lock) -> Iterator[str]:
 
 def _built(image: MadeImage) -> Iterator[str]:
     for one in image.platforms:
-        yield f"{one.platform}: {len(one.layers)} layers, {decimal(one.size_bytes)}, {one.digest}"
+        yield f"{one.platform}: {one.layers} layers, {decimal(one.size_bytes)}, {one.digest}"
         if one.skipped_scripts:
             yield f"{one.platform}: scripts that were not run: {one.skipped_scripts}"
     yield f"image {image.digest}"

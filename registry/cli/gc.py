@@ -18,7 +18,11 @@ from registry.collection.inventory import take_inventory
 from registry.settings import Settings
 from registry.wiring import open_store
 
-_NAMES: dict[Kind, str] = {"layer": "layers", "package": "package archives"}
+_NAMES: dict[Kind, str] = {
+    "form": "archives and other forms",
+    "package": "package archives",
+    "layer": "layers",
+}
 
 
 def parse_size(text: str) -> int:

@@ -23,6 +23,9 @@ from registry.web.headers import RequestHeaders
 #: The methods that any address of a read-only registry knows.
 READ_METHODS: Final = "GET, HEAD"
 
+#: Errors of the registry after which the same request may succeed.
+_PASSING: Final = (errors.StillBuilding, errors.BlobUnavailable, errors.ReferrersUnavailable)
+
 #: When a build or a channel is worth asking for again.
 _RETRY_SECONDS: Final = 10
 
@@ -41,6 +44,8 @@ ERRORS: Final[dict[type[Exception], tuple[int, str]]] = {
     errors.BlobUnknown: (404, "BLOB_UNKNOWN"),
     # docker asks six times for a blob after this; the code is not in the specification.
     errors.BlobUnavailable: (503, "UNAVAILABLE"),
+    # Not 404: clients would take that for a registry without the referrers API.
+    errors.ReferrersUnavailable: (503, "UNAVAILABLE"),
     # Not 400: the conformance suite asks for a tag that cannot be and expects to find nothing.
     errors.TagInvalid: (404, "MANIFEST_UNKNOWN"),
     errors.UploadUnknown: (404, "BLOB_UPLOAD_UNKNOWN"),
@@ -99,9 +104,7 @@ def error_answer(
         lines.append(header("allow", READ_METHODS))
     elif status == 405:
         lines.append(header("allow", "GET"))
-    if isinstance(error, errors.StillBuilding | errors.BlobUnavailable) or (
-        is_unmade and _is_transient(error)
-    ):
+    if isinstance(error, _PASSING) or (is_unmade and _is_transient(error)):
         lines.append(header("retry-after", str(_RETRY_SECONDS)))
     if isinstance(error, errors.RangeInvalid):
         lines.append(header("content-range", f"bytes */{error.size_bytes}"))

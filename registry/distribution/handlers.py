@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 from starlette.types import ASGIApp, Receive, Scope
 
 from builder.oci.digest import Digest, is_digest, parse_digest
-from builder.oci.models import OCI_INDEX
+from builder.oci.models import OCI_INDEX, ImageIndex, dump
 from registry.content.manifests import Manifest
 from registry.content.names import RepositoryName, TagName, parse_repository, parse_tag
 from registry.distribution.client import wanted_by
@@ -29,6 +29,8 @@ _FOR_EVER: Final = (b"cache-control", b"public, max-age=31536000, immutable")
 #: What a tag stands for may: caches must ask. And it depends on who asks.
 _ASK_AGAIN: Final = (b"cache-control", b"no-cache")
 _VARY: Final = (b"vary", b"Accept, User-Agent")
+#: How long a request waits for artifacts that are being made: engines give up after 30 s.
+_REFERRERS_SECONDS: Final = 19
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 
 
@@ -115,19 +117,26 @@ async def list_tags(call: Call) -> ASGIApp:
 
 
 async def list_referrers(call: Call) -> ASGIApp:
-    """Answer an empty index: nothing here has a subject. Never 404, as the specification demands.
+    """Answer what refers to a manifest; an empty index where nothing does.
+
+    Never 404, as the specification demands.
 
     Source:
         distribution-spec, "Listing Referrers".
     """
-    parse_digest(call.target.reference)
-    parse_repository(call.target.name)
+    digest = parse_digest(call.target.reference)
+    repository = parse_repository(call.target.name)
+    work = call.services.pulls.referrers(repository, digest, timeout_seconds=_REFERRERS_SECONDS)
+    found = await unless_gone(call.receive, work)
     query = parse_qsl(call.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    wanted = {value for name, value in query if name == "artifactType"}
     lines = [_ASK_AGAIN]
-    if any(name == "artifactType" for name, _ in query):
+    if wanted:
         lines.append(header("oci-filters-applied", "artifactType"))
-    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
-    return json_answer(200, index, lines, media_type=OCI_INDEX)
+        found = [one for one in found if one.artifact_type in wanted]
+    return Answer(
+        200, [header("content-type", OCI_INDEX), *lines], dump(ImageIndex(manifests=list(found)))
+    )
 
 
 async def get_upload(call: Call) -> ASGIApp:

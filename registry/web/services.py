@@ -6,7 +6,7 @@ from typing import TypedDict, cast
 
 from starlette.types import Scope
 
-from registry.builds.forms import Forms
+from builder.forms import Forms
 from registry.builds.locked import LockedBuilds
 from registry.builds.pins import Pins
 from registry.builds.requests import BuildRequests

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from builder.image import Flavour
 from builder.keys import blob_key
 from builder.oci.digest import Digest, digest_of
-from builder.oci.models import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
+from builder.oci.models import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Descriptor
 from builder.ports import Progress
 from registry.app import create_app
 from registry.content.blobs import Blobs
@@ -44,6 +44,9 @@ class FakePulls:
         self.lost: dict[Digest, bytes] = {}
         self.restore_rounds = 0
         self.timeouts: set[float] = set()
+        #: What ``referrers`` returns, by digest, or raises.
+        self.artifacts: dict[Digest, Sequence[Descriptor]] = {}
+        self.referrer_error: Exception | None = None
 
     def is_generated(self, repository: str) -> bool:
         return repository.startswith("env/")
@@ -77,6 +80,13 @@ class FakePulls:
             return False
         await self._manifests.put(self.lost[digest])
         return True
+
+    async def referrers(
+        self, repository: str, digest: Digest, *, timeout_seconds: float
+    ) -> Sequence[Descriptor]:
+        if isinstance(self.referrer_error, Exception):
+            raise self.referrer_error
+        return self.artifacts.get(digest, ())
 
     async def _hang(self) -> None:
         self.waiting += 1
