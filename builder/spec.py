@@ -102,6 +102,8 @@ class EnvironmentSpec:
     pip: tuple[str, ...] = ()
     #: Variables of the image's environment, names and values, sorted.
     variables: tuple[tuple[str, str], ...] = ()
+    #: Whether there must be packages for each of the platforms, and not for the first alone.
+    every_platform: bool = False
 
     @property
     def digest(self) -> SpecDigest:
