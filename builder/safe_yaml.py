@@ -41,18 +41,25 @@ def load(data: bytes) -> Any:
         MalformedYaml: It is not YAML, too large, too deep, or uses aliases: a few lines of those
             can stand for billions of values.
     """
-    return _read(data, yaml.load)
+    if len(data) > MAX_BYTES:
+        raise MalformedYaml(f"has {len(data)} bytes, and {MAX_BYTES} are allowed")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        line = data.count(b"\n", 0, exc.start) + 1
+        raise MalformedYaml("is not text in UTF-8", line) from exc
+    return _read(text, yaml.load)
 
 
-def compose(data: bytes) -> Any:
-    """Return the one document in ``data`` as PyYAML's nodes, which know their lines.
+def compose(text: str) -> Any:
+    """Return the one document in ``text`` as PyYAML's nodes, which know their lines.
 
     ``None`` stands for no document at all. Nothing is constructed, whatever tags say.
 
     Raises:
-        MalformedYaml: As :func:`load`.
+        MalformedYaml: It is not YAML, too deep, or uses aliases.
     """
-    return _read(data, yaml.compose)
+    return _read(text, yaml.compose)
 
 
 def dump(content: Any) -> bytes:
@@ -61,18 +68,12 @@ def dump(content: Any) -> bytes:
     return text.encode()
 
 
-def _read(data: bytes, reader: Any) -> Any:
-    if len(data) > MAX_BYTES:
-        raise MalformedYaml(f"has {len(data)} bytes, and {MAX_BYTES} are allowed")
+def _read(text: str, reader: Any) -> Any:
     try:
-        text = data.decode("utf-8-sig")
         _check_events(text)
         return reader(text, Loader=_LOADER)
     except MalformedYaml:
         raise
-    except UnicodeDecodeError as exc:
-        line = data.count(b"\n", 0, exc.start) + 1
-        raise MalformedYaml("is not text in UTF-8", line) from exc
     except (yaml.YAMLError, ValueError) as exc:
         reason = " ".join(str(exc).split())[:200]
         raise MalformedYaml(f"is not YAML: {reason}", _line(exc)) from exc

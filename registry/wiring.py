@@ -150,6 +150,7 @@ def name_defaults(settings: Settings) -> NameDefaults:
             VirtualPackage("__unix", "0"),
         ),
         base=settings.base,
+        bases=tuple(settings.bases),
     )
 
 
