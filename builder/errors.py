@@ -4,7 +4,6 @@
 
     BuilderError
     ├── InvalidDigest
-    ├── InputError
     ├── ImageNameError
     │   ├── MalformedName
     │   ├── MalformedTag
@@ -16,6 +15,7 @@
     │   ├── SolveTimeout
     │   └── ChannelUnavailable
     ├── LockError
+    ├── InputError
     ├── PackageError
     │   ├── PackageUnavailable
     │   ├── CorruptPackage
@@ -54,15 +54,6 @@ class InvalidDigest(BuilderError):
         super().__init__(
             f"'{text[:100]}' is not a digest: write 'sha256:' and 64 lower-case hex digits"
         )
-
-
-class InputError(BuilderError):
-    """What was sent cannot be read."""
-
-    def __init__(self, text: str, *, field: str | None = None, line: int | None = None) -> None:
-        self.field = field
-        self.line = line
-        super().__init__(text)
 
 
 class ImageNameError(BuilderError):
@@ -130,6 +121,25 @@ class ChannelUnavailable(SolveError):
 
 class LockError(BuilderError):
     """A lock file cannot be read, or cannot be written for these packages."""
+
+
+class InputError(BuilderError):
+    """A file or request that describes an environment cannot be understood, or is not allowed."""
+
+    def __init__(self, reason: str, field: str | None = None, line: int | None = None) -> None:
+        # All of it goes into ``args``: the error is raised in a worker process, and pickled.
+        super().__init__(reason, field, line)
+        self.reason = reason
+        #: What is wrong, e.g. ``"dependencies[3]"``; ``None`` for the whole.
+        self.field = field
+        #: Where it stands, counted from 1, where that is known.
+        self.line = line
+
+    def __str__(self) -> str:
+        """Return where it is and what is wrong, e.g. ``channels[0] (line 2): …``."""
+        line = f"line {self.line}" if self.line else ""
+        place = f"{self.field} ({line})" if self.field and line else self.field or line
+        return f"{place}: {self.reason}" if place else self.reason
 
 
 class PackageError(BuilderError):

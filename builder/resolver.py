@@ -10,7 +10,9 @@ from builder.compilers import Compilers
 from builder.image_name import NameDefaults, scan
 from builder.inputs import PackageList
 from builder.lock import Lock
+from builder.platforms import Subdir
 from builder.ports import BuildMetrics, Progress, ProgressListener
+from builder.records import PackageRecord
 from builder.solve import Solver
 from builder.spec import EnvironmentSpec
 
@@ -78,5 +80,56 @@ class Resolver:
         return await self._compilers.choose(lock)
 
     async def complete(self, packages: PackageList, listen: ProgressListener) -> Lock:
-        """Stand-in until branch inputs lands."""
-        raise NotImplementedError
+        """Return the lock of packages that another tool has chosen.
+
+        What their channels list of them counts, so that equal packages give equal locks in
+        whatever format they were sent; nothing is solved.
+
+        Raises:
+            InputError: A channel has another package than the file says, or has it no more and
+                the file does not say enough.
+            ChannelUnavailable: A channel does not answer.
+            BaseImageError: The base image cannot be found.
+            LockError: A package lacks what a lock must say of it.
+        """
+        listen(Progress("solve"))
+        base = await self._bases.resolve(packages.base) if packages.base else None
+        lock = Lock(
+            platforms={
+                platform: await self._complete(packages, platform)
+                for platform in packages.platforms
+            },
+            channels=packages.channels,
+            virtual_packages=packages.virtual_packages,
+            base=base,
+            wheels=packages.wheels,
+        )
+        return await self._compilers.choose(lock)
+
+    async def settle(
+        self, wanted: EnvironmentSpec | Lock | PackageList, listen: ProgressListener
+    ) -> Lock:
+        """Return the lock of whatever :func:`builder.inputs.read_request` has read.
+
+        Raises:
+            BuilderError: As :meth:`lock` and :meth:`complete`.
+        """
+        match wanted:
+            case Lock():
+                return wanted
+            case PackageList():
+                return await self.complete(wanted, listen)
+            case EnvironmentSpec():
+                return await self.lock(wanted, listen)
+
+    async def _complete(self, packages: PackageList, platform: Subdir) -> tuple[PackageRecord, ...]:
+        known: dict[tuple[str, str], PackageRecord] = {}
+        for channel in packages.channels:
+            places = packages.places(platform, channel)
+            if places:
+                found = await self._solver.find(channel, platform, places)
+                known.update({(channel.url, place): found[place] for place in found})
+        return tuple(
+            listed.complete(known.get((listed.place.channel.url, listed.place.path)))
+            for listed in packages.platforms[platform]
+        )

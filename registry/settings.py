@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     default_channels: Annotated[list[str], Field(min_length=1)] = ["conda-forge"]
     #: The base of images: a registry's reference, or a layout directory as ``oci:/directory``.
     base: str = "docker.io/library/debian:bookworm-slim"
+    #: Other bases that a request may ask for: patterns of references such as ``ghcr.io/acme/*``.
+    bases: list[str] = []
     #: The platforms every image is built for; the first is mandatory for each environment.
     platforms: Annotated[list[Subdir], Field(min_length=1)] = ["linux-64"]
     #: The version of glibc in the base, which packages may ask for.
@@ -74,8 +76,6 @@ class Settings(BaseSettings):
     solve_timeout_seconds: Annotated[float, Field(gt=0)] = 120
     #: The most time a download may go without a byte, in seconds.
     download_timeout_seconds: Annotated[float, Field(gt=0)] = 300
-    #: The largest body that the API takes, in bytes.
-    max_request_bytes: Annotated[int, Field(gt=0)] = 8 * 1024**2
     #: How many requests of the API are carried out at once.
     max_builds: Annotated[int, Field(gt=0)] = 32
     #: Whether what is built through the API is pinned: its package archives stay for ever.
@@ -84,6 +84,8 @@ class Settings(BaseSettings):
     workers: Annotated[int, Field(ge=0)] = 0
     #: The largest package archive to accept, in bytes.
     max_package_bytes: Annotated[int, Field(gt=0)] = 4 * 1024**3
+    #: The largest file or request that describes an environment, in bytes.
+    max_request_bytes: Annotated[int, Field(gt=0, le=64 * 1024**2)] = 4 * 1024**2
     #: What layers, forms of builds and archives of packages that are not pinned may take together,
     #: e.g. ``"500GB"``; those used longest ago go. ``None``: they stay.
     cache_bytes: Annotated[ByteSize, Field(ge=0)] | None = None

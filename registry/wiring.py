@@ -170,6 +170,7 @@ def name_defaults(settings: Settings) -> NameDefaults:
             VirtualPackage("__unix", "0"),
         ),
         base=settings.base,
+        bases=tuple(settings.bases),
     )
 
 
@@ -281,6 +282,7 @@ async def _open_builds(
         name_defaults(settings),
         Patience(settings.error_ttl_seconds),
         limit=settings.max_builds,
+        max_bytes=settings.max_request_bytes,
         now=now,
     )
     looking = asyncio.create_task(requests.look_after())

@@ -3,8 +3,8 @@
 from typing import Any
 
 from builder.lock import Lock
-from builder.lock.safe_yaml import dump
 from builder.platforms import Subdir
+from builder.safe_yaml import dump
 
 
 def to_environment_yml(lock: Lock, platform: Subdir) -> bytes:

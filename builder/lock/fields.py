@@ -12,8 +12,8 @@ _VERSION = re.compile(r"[A-Za-z0-9_.!+-]{1,128}")
 _URL = re.compile(
     r"(?:https?|file|s3)://[!-~]*/([a-z0-9-]+)/[A-Za-z0-9_.!+%=~-]+(?:\.conda|\.tar\.bz2)"
 )
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_MD5 = re.compile(r"[0-9a-f]{32}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+MD5 = re.compile(r"[0-9a-f]{32}")
 _SITE_PACKAGES = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*")
 #: A name at the start of a match spec, perhaps with its channel.
 _DEPENDENCY = re.compile(r"([^\s<>=!~\[]+)\s*(.*)", re.DOTALL)
@@ -84,8 +84,8 @@ def record_of(entry: Mapping[str, Any], extra: Mapping[str, Any]) -> PackageReco
         build_number=_number(extra, "build_number", name) or 0,
         subdir=_text({"subdir": _subdir_of(url), **extra}, "subdir", _NAME, name),
         url=url,
-        sha256=_text(hashes, "sha256", _SHA256, name),
-        md5=_text(hashes, "md5", _MD5, name),
+        sha256=_text(hashes, "sha256", SHA256, name),
+        md5=_text(hashes, "md5", MD5, name),
         size_bytes=_number(extra, "size_bytes", name) or 0,
         depends=_depends(extra, entry, name),
         noarch=noarch,

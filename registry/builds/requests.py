@@ -13,11 +13,13 @@ written any more, and whoever looks at it next takes the request up.
 """
 
 import asyncio
+import datetime
 import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -66,6 +68,7 @@ class BuildRequests:
         patience: Patience,
         *,
         limit: int,
+        max_bytes: int,
         now: Callable[[], float],
     ) -> None:
         """Make the office.
@@ -77,6 +80,7 @@ class BuildRequests:
             defaults: What the administrator offers.
             patience: How long is waited for what.
             limit: How many requests this server carries out at once.
+            max_bytes: The largest input to read.
             now: The time in seconds since 1970.
         """
         self._store = store
@@ -85,6 +89,7 @@ class BuildRequests:
         self._defaults = defaults
         self._patience = patience
         self._limit = limit
+        self._max_bytes = max_bytes
         self._now = now
         #: Of the requests that this server carries out.
         self._journals: dict[str, Journal] = {}
@@ -105,7 +110,7 @@ class BuildRequests:
             BuilderError: It cannot be read, or asks for what is not offered; nothing is kept.
             TooManyBuilds: Too many requests are under way.
         """
-        asked = await self._workers.run(read_request, data, self._defaults)
+        asked = await self._read(data)
         request = request_id(asked)
         known = await self.status(request)
         if known is not None and not known.has_ended and not self._is_lost(known):
@@ -180,13 +185,18 @@ class BuildRequests:
                 if status is not None and status.key is None:
                     await self._store.delete(request_key(request))
 
+    async def _read(self, data: bytes) -> Asked:
+        today = datetime.datetime.fromtimestamp(self._now(), datetime.UTC).date()
+        read = partial(read_request, max_bytes=self._max_bytes, today=today)
+        return await self._workers.run(read, data, self._defaults)
+
     async def _take_up(self, status: RequestStatus) -> None:
         """Carry out a request that another server left, if there is room."""
         data = await self._store.read(input_key(status.id))
         if data is None or len(self._journals) >= self._limit:
             return
         try:
-            asked = await self._workers.run(read_request, data, self._defaults)
+            asked = await self._read(data)
         except BuilderError as exc:  # the settings are others now
             await self._end(replace(status, state="failed", failure=Failure.of(exc)))
             return
