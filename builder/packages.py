@@ -166,7 +166,10 @@ class Packages:
 
     async def _bytes(self, url: str) -> AsyncIterator[bytes]:
         if url.startswith("file://"):
-            with Path(unquote(urlsplit(url).path)).open("rb") as file:
+            path = Path(unquote(urlsplit(url).path))
+            if not path.is_file():
+                raise PackageUnavailable(f"{path.name} is not in its channel's directory any more")
+            with path.open("rb") as file:
                 while chunk := await asyncio.to_thread(file.read, _CHUNK):
                     yield chunk
             return

@@ -16,7 +16,7 @@ import datetime
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol, TypeVar
 
 import structlog
@@ -348,8 +348,11 @@ class ImagePulls:
         return answer
 
     async def _answer(self, key: str, image: StoredImage, fresh_until: float | None) -> Answer:
-        top = await self._manifests.get(image.top)
-        first = top if image.first == image.top else await self._manifests.get(image.first)
+        # Documents in docker's own types cannot say which build they are of.
+        top = replace(await self._manifests.get(image.top), build=key)
+        if image.first == image.top:
+            return Answer(key, top, top, fresh_until)
+        first = replace(await self._manifests.get(image.first), build=key)
         return Answer(key, top, first, fresh_until)
 
     def _today(self) -> datetime.date:

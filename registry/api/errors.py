@@ -30,6 +30,7 @@ STATUSES: Final[dict[type[Exception], int]] = {
     errors.UploadUnknown: 404,
     errors.PageInvalid: 400,
     errors.RangeInvalid: 416,
+    errors.ReferrersUnavailable: 503,
     errors.Unsupported: 405,
     errors.StillBuilding: 503,
     errors.ApiError: 400,

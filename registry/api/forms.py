@@ -40,8 +40,8 @@ async def get_form(request: ApiRequest, *, form: FormName) -> ASGIApp:
     there, at most nine times.
     """
     builds = request.state["services"].builds
-    lock = await builds.locked.lock(request.path_params["key"])
     subdir = platform(request)
+    lock = await builds.locked.lock(request.path_params["key"])
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             file = await in_time(

@@ -2,9 +2,10 @@
 
 import json
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+from builder.image import KEY_ANNOTATION
 from builder.keys import blob_key
 from builder.oci.digest import Digest, digest_of
 from builder.oci.models import INDEX_TYPES, MANIFEST_TYPES
@@ -25,6 +26,8 @@ class Manifest:
     #: For example ``"application/vnd.oci.image.manifest.v1+json"``.
     media_type: str
     data: bytes
+    #: The key of the build that it is an image of, if that is known.
+    build: str | None = field(default=None, compare=False)
 
 
 class Manifests:
@@ -56,10 +59,9 @@ class Manifests:
         size = await self._store.size(key)
         # A layer has the same kind of key: it must not be read into memory to find out.
         data = None if size is None or size > MAX_MANIFEST_BYTES else await self._store.read(key)
-        media_type = None if data is None else _media_type_of(data)
-        if data is None or media_type is None:
+        manifest = None if data is None else _read(data, digest)
+        if manifest is None:
             raise ManifestUnknown(f"there is no manifest {digest} here")
-        manifest = Manifest(digest, media_type, data)
         self._remember(manifest)
         return manifest
 
@@ -71,10 +73,13 @@ class Manifests:
         Raises:
             ValueError: The document is no manifest, is too large, or says another media type.
         """
-        found = _media_type_of(data)
-        if found is None or len(data) > MAX_MANIFEST_BYTES or media_type not in {None, found}:
+        manifest = _read(data, digest_of(data))
+        if (
+            manifest is None
+            or len(data) > MAX_MANIFEST_BYTES
+            or media_type not in {None, manifest.media_type}
+        ):
             raise ValueError(f"not a manifest of type {media_type or 'known here'}")
-        manifest = Manifest(digest_of(data), found, data)
         await self._store.write(blob_key(manifest.digest), data)
         self._remember(manifest)
         return manifest
@@ -89,11 +94,15 @@ class Manifests:
             self._used_bytes -= len(oldest.data)
 
 
-def _media_type_of(data: bytes) -> str | None:
-    """Return the media type a document gives itself, if it is one of a manifest or index."""
+def _read(data: bytes, digest: Digest) -> Manifest | None:
+    """Return what a document says of itself, if it is a manifest or index."""
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):
         return None
     media_type = document.get("mediaType") if isinstance(document, dict) else None
-    return media_type if isinstance(media_type, str) and media_type in _MEDIA_TYPES else None
+    if not isinstance(media_type, str) or media_type not in _MEDIA_TYPES:
+        return None
+    annotations = document.get("annotations")
+    key = annotations.get(KEY_ANNOTATION) if isinstance(annotations, dict) else None
+    return Manifest(digest, media_type, data, key if isinstance(key, str) else None)

@@ -170,6 +170,8 @@ async def _require_readable(services: Services, repository: RepositoryName, dige
 def _manifest_answer(call: Call, manifest: Manifest, caching: HeaderLines) -> Answer:
     etag = f'"{manifest.digest}"'
     lines = [header("docker-content-digest", manifest.digest), header("etag", etag), *caching]
+    if manifest.build is not None and call.services.pulls.is_generated(call.target.name):
+        lines.append(header("pullforge-build", manifest.build))
     if is_not_modified(call.headers, etag):
         return Answer(304, lines)
     lines.append(header("content-type", manifest.media_type))

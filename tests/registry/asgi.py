@@ -8,13 +8,14 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote, urljoin, urlsplit
 
 from starlette.applications import Starlette
 from starlette.types import Message, Scope
 
 from registry.content.manifests import Manifest
+from registry.web.services import AppState, Services
 
 MAX_REDIRECTS = 9
 
@@ -39,15 +40,28 @@ class Client:
         self._app = app
         self._state = state
 
+    @property
+    def services(self) -> Services:
+        """What the application answers from."""
+        return cast("AppState", self._state)["services"]
+
     async def get(self, url: str, **headers: str) -> Reply:
         return await self.request("GET", url, _pairs(headers))
 
     async def head(self, url: str, **headers: str) -> Reply:
         return await self.request("HEAD", url, _pairs(headers))
 
-    async def request(self, method: str, url: str, headers: HeaderPairs = ()) -> Reply:
+    async def post(self, url: str, body: bytes = b"", **headers: str) -> Reply:
+        return await self.request("POST", url, _pairs(headers), body)
+
+    async def delete(self, url: str) -> Reply:
+        return await self.request("DELETE", url)
+
+    async def request(
+        self, method: str, url: str, headers: HeaderPairs = (), body: bytes = b""
+    ) -> Reply:
         """Send one request; its client waits for the answer as long as it takes."""
-        return await self.exchange(method, url, headers, asyncio.Event())
+        return await self.exchange(method, url, headers, asyncio.Event(), body=body)
 
     async def follow(self, method: str, url: str, headers: HeaderPairs = ()) -> tuple[Reply, int]:
         """Send a request and follow redirects as engines do; return how many there were."""
@@ -66,11 +80,12 @@ class Client:
         headers: HeaderPairs,
         gone: asyncio.Event,
         on_body: Callable[[bytes], None] = lambda _: None,
+        body: bytes = b"",
     ) -> Reply:
         """Send one request whose client leaves when ``gone`` is set."""
         scope = self._scope(method, url, headers)
         sent: list[Message] = []
-        requests: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+        requests: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def receive() -> Message:
             if requests:
@@ -157,6 +172,6 @@ def _reply(method: str, sent: Sequence[Message], *, is_gone: bool) -> Reply:
         assert not bodies[-1].get("more_body", False)
         if start["status"] == 304 or method == "HEAD":
             assert body == b""
-        else:
+        elif headers["content-type"] != "text/event-stream":
             assert headers["content-length"] == str(len(body))
     return Reply(start["status"], headers, body)
