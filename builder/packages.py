@@ -167,11 +167,14 @@ class Packages:
     async def _bytes(self, url: str) -> AsyncIterator[bytes]:
         if url.startswith("file://"):
             path = Path(unquote(urlsplit(url).path))
-            if not path.is_file():
-                raise PackageUnavailable(f"{path.name} is not in its channel's directory any more")
-            with path.open("rb") as file:
-                while chunk := await asyncio.to_thread(file.read, _CHUNK):
-                    yield chunk
+            try:
+                with path.open("rb") as file:
+                    while chunk := await asyncio.to_thread(file.read, _CHUNK):
+                        yield chunk
+            except FileNotFoundError as exc:
+                raise PackageUnavailable(
+                    f"{path.name} is not in the directory of its channel any more"
+                ) from exc
             return
         # Archives are compressed already; a server that compresses again only costs time.
         headers = {"Accept-Encoding": "identity"}
