@@ -73,6 +73,10 @@ class LayerPlan:
                     p.record.md5,
                     p.record.url,
                     p.record.size_bytes,
+                    # What channels may correct, and a lock file may say: it is in conda-meta.
+                    p.record.subdir,
+                    p.record.build_number,
+                    p.record.depends,
                     p.omit,
                     p.redirects,
                 ]

@@ -36,11 +36,11 @@ def canonical_requirement(text: str) -> str:
         raise ValueError(
             f"{shown} is an option of pip: only packages of the index can be asked for"
         )
+    if _ADDRESS.match(stripped):
+        raise ValueError(_no_address(shown))
     try:
         wanted = Requirement(stripped)
     except (InvalidRequirement, RecursionError) as exc:
-        if _ADDRESS.match(stripped):
-            raise ValueError(_no_address(shown)) from exc
         raise ValueError(f"{shown} is not a requirement such as 'requests>=2'") from exc
     if wanted.url:
         raise ValueError(_no_address(shown))

@@ -62,6 +62,11 @@ def compose(text: str) -> Any:
     return _read(text, yaml.compose)
 
 
+def most_values(text: str) -> int:
+    """Return how many values a text of that length may hold: each takes memory while it is read."""
+    return len(text) // _BYTES_PER_VALUE + _FREE_VALUES
+
+
 def dump(content: Any) -> bytes:
     """Return ``content`` as YAML, with keys in their order and no line folded."""
     text: str = yaml.dump(content, Dumper=_DUMPER, sort_keys=False, width=2**31)
@@ -83,7 +88,7 @@ def _check_events(text: str) -> None:
     if text.count(_TAG_DIRECTIVE) > _MAX_TAG_DIRECTIVES:
         raise MalformedYaml("declares YAML tags, which are not allowed")
     documents = depth = values = 0
-    most = len(text) // _BYTES_PER_VALUE + _FREE_VALUES
+    most = most_values(text)
     for event in yaml.parse(text, Loader=_LOADER):
         line = event.start_mark.line + 1
         match event:

@@ -14,8 +14,8 @@ Which kind they are is told by what they hold, never by the name of a file::
     listing      entries of lock files as packages
     packages     PackageList, and how channels complete it
 
-Everything here is computation: bounded, yet to be run beside the event loop. ``docs/inputs.md`` is
-the page for those who write the files.
+Everything here is computation: bounded, yet to be run beside the event loop, by ``Workers``.
+``docs/inputs.md`` is the page for those who write the files.
 """
 
 import datetime
@@ -43,7 +43,7 @@ def read_request(
     max_bytes: int,
     today: datetime.date | None = None,
 ) -> EnvironmentSpec | Lock | PackageList:
-    """Return what ``data`` asks for; takes up to a few seconds, whatever it holds.
+    """Return what ``data`` asks for; takes at most about two seconds a megabyte.
 
     Args:
         data: The file or request, of unknown origin.

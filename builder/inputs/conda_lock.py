@@ -38,7 +38,7 @@ def read_conda_lock(data: bytes, document: Field, offers: Offers) -> Lock | Pack
     if custom is not None and custom.kind == "mapping" and _KEY in custom.mapping():
         return _exact(data, offers)
     platforms = metadata.get("platforms", entries["metadata"])
-    named = [element.text() for element in platforms.list()]
+    named = [element.scalar() for element in platforms.list()]
     chosen = chosen_platforms(platforms, named, offers)
     conda: dict[Subdir, list[ListedPackage]] = {subdir: [] for subdir in chosen}
     wheels: dict[Subdir, list[WheelRecord]] = {subdir: [] for subdir in chosen}
@@ -48,7 +48,7 @@ def read_conda_lock(data: bytes, document: Field, offers: Offers) -> Lock | Pack
         subdir = next((s for s in chosen if s == _text(element, "platform")), None)
         if subdir is None or (category is not None and category.written != "main"):
             continue
-        hashes = {kind: value.text() for kind, value in _hash(element).items() if value.written}
+        hashes = {kind: value.scalar() for kind, value in _hash(element).items() if value.written}
         url = _text(element, "url")
         if _text(element, "manager") == "pip":
             wheels[subdir].append(listed_wheel(element, url, hashes.get("sha256"), offers))
@@ -98,7 +98,11 @@ def _check_words(words: Iterable[str]) -> None:
 def _stated(element: Field) -> dict[str, dict[str, str]]:
     entry = element.mapping()
     dependencies = entry["dependencies"].mapping() if "dependencies" in entry else {}
-    return {"dependencies": {name: what.written for name, what in dependencies.items()}}
+    return {"dependencies": _conditions(dependencies)}
+
+
+def _conditions(dependencies: dict[str, Field]) -> dict[str, str]:
+    return {name: what.scalar() if what.written else "" for name, what in dependencies.items()}
 
 
 def _hash(element: Field) -> dict[str, Field]:
@@ -110,4 +114,4 @@ def _text(element: Field, name: str) -> str:
     entry = element.mapping()
     if name not in entry:
         raise element.error(f"'{name}' is missing")
-    return entry[name].text()
+    return entry[name].scalar()

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from builder.errors import InputError
-from builder.safe_yaml import MalformedYaml, compose
+from builder.safe_yaml import MalformedYaml, compose, most_values
 
 #: How deep JSON may nest; YAML has a bound of its own.
 _MAX_DEPTH: Final = 20
@@ -30,6 +30,7 @@ _KINDS: Final[Mapping[str, Kind]] = {
 }
 #: What PyYAML calls a node of that kind; any other is a scalar.
 _SHAPES: Final[Mapping[Kind, str]] = {"list": "sequence", "mapping": "mapping"}
+_SCALARS: Final[frozenset[Kind]] = frozenset({"text", "number", "boolean"})
 _TAG: Final = "tag:yaml.org,2002:"
 
 
@@ -92,6 +93,16 @@ class Field:
             raise self.error(f"the list has {len(self.elements)} items, and {most} are allowed")
         return self.elements
 
+    def scalar(self) -> str:
+        """Return text, or a number or truth value as it is written.
+
+        For files that programs write: what YAML 1.1 takes for a number need not be quoted in 1.2.
+
+        Raises:
+            InputError: It is none of these, or as :meth:`text`.
+        """
+        return replace(self, kind="text").text() if self.kind in _SCALARS else self.text()
+
     def text(self) -> str:
         """Return the text, which can be printed in one line.
 
@@ -118,6 +129,8 @@ def parse_document(text: str) -> Field:
         InputError: It is neither, nests too deep, or has too many values.
     """
     if text.lstrip().startswith("{"):
+        if sum(text.count(mark) for mark in ",[{") > most_values(text):
+            raise InputError("the text has more values than one of its size may have")
         try:
             content = json.loads(
                 text, object_pairs_hook=_Pairs, parse_int=_Number, parse_float=_Number

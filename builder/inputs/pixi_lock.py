@@ -59,7 +59,7 @@ def read_pixi_lock(document: Field, offers: Offers) -> PackageList:
             else:
                 sha256 = details.mapping().get("sha256")
                 wheels[subdir].append(
-                    listed_wheel(details, url, sha256.text() if sha256 else None, offers)
+                    listed_wheel(details, url, sha256.scalar() if sha256 else None, offers)
                 )
     return package_list(offers, conda, wheels)
 
@@ -71,7 +71,7 @@ def _described(packages: Field) -> Mapping[str, Field]:
         address = entry.get("conda") or entry.get("pypi") or entry.get("url") or entry.get("path")
         if address is None:
             raise element.error("it has no address: 'conda', 'pypi' or 'url' is missing")
-        found.setdefault(address.text(), element)
+        found.setdefault(address.scalar(), element)
     return found
 
 
@@ -79,14 +79,14 @@ def _address(element: Field) -> tuple[str, str]:
     entry = element.mapping()
     for kind in ("conda", "pypi"):
         if kind in entry:
-            return kind, entry[kind].text()
+            return kind, entry[kind].scalar()
     raise element.error("a package is written as 'conda: ADDRESS' or 'pypi: ADDRESS'")
 
 
 def _conda(url: str, details: Field, offers: Offers) -> ListedPackage:
     entry = details.mapping()
     hashes: dict[str, str | None] = {
-        kind: entry[kind].text() for kind in ("sha256", "md5") if kind in entry
+        kind: entry[kind].scalar() for kind in ("sha256", "md5") if kind in entry
     }
     stated: dict[str, Any] = {}
     for name, field in _NUMBERS.items():
@@ -94,9 +94,9 @@ def _conda(url: str, details: Field, offers: Offers) -> ListedPackage:
             stated[name] = _number(entry[field])
     for name in _TEXTS:
         if name in entry:
-            stated[name] = entry[name].text()
+            stated[name] = entry[name].scalar()
     depends = entry["depends"].list() if "depends" in entry else ()
-    stated["depends"] = [spec.text() for spec in depends]
+    stated["depends"] = [spec.scalar() for spec in depends]
     return listed_package(details, url, hashes, offers, stated)
 
 

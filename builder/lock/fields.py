@@ -118,7 +118,7 @@ def depends_of(dependencies: Mapping[str, str]) -> tuple[str, ...]:
 def _depends(extra: Mapping[str, Any], entry: Mapping[str, Any], name: str) -> tuple[str, ...]:
     depends = extra.get("depends")
     if depends is None:
-        return depends_of(entry["dependencies"])
+        depends = list(depends_of(entry["dependencies"]))
     if not isinstance(depends, list) or not all(isinstance(d, str) and d.split() for d in depends):
         raise LockError(f"'{name}' has malformed depends in the lock file")
     return tuple(depends)
