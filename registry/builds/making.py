@@ -75,6 +75,7 @@ class Making:
         """Pin the build if its packages can (still) be had: its image is there in any case."""
         try:
             await self.pins.pin(lock, journal.listen)
+            journal.note("pinned: its packages and base stay in the store")
         except (PackageError, BaseImageError) as exc:
             journal.note(f"not pinned: {exc.message}")
 
