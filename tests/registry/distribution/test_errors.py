@@ -9,6 +9,7 @@ from registry.errors import (
     BlobUnavailable,
     NameUnknown,
     RangeInvalid,
+    ReferrersUnavailable,
     RegistryError,
     StillBuilding,
     Unsupported,
