@@ -159,7 +159,7 @@ def _license(metadata: RawMetadata) -> str:
     if expression := metadata.get("license_expression", "").strip():
         return expression
     words = metadata.get("license", "").strip()
-    if words and len(words) <= _MAX_LICENSE and "\n" not in words:
+    if words not in {"", "UNKNOWN"} and len(words) <= _MAX_LICENSE and "\n" not in words:
         return words
     names = (
         classifier.rpartition("::")[2].strip()

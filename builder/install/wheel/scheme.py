@@ -14,6 +14,8 @@
 Source: PyPA's "Binary distribution format", "The .data directory"; sysconfig's ``posix_prefix``.
 """
 
+from packaging.utils import canonicalize_name
+
 from builder.errors import CorruptPackage, UnsafePackage
 from builder.layer import PythonTarget
 
@@ -34,11 +36,12 @@ def installed_member(path: str, stem: str, python: PythonTarget) -> str:
     if not path.startswith(data):
         return f"{python.site_packages}/{path}"
     kind, _, rest = path.removeprefix(data).partition("/")
+    project = canonicalize_name(stem.rpartition("-")[0])
     places = {
         "purelib": f"{python.site_packages}/",
         "platlib": f"{python.site_packages}/",
         "scripts": "bin/",
-        "headers": f"include/python{python.short}/{stem.partition('-')[0]}/",
+        "headers": f"include/python{python.short}/{project}/",
         "data": "",
     }
     if kind not in places or not rest:
