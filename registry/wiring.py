@@ -55,6 +55,8 @@ if TYPE_CHECKING:
 
 #: For scratch files where the store is not on this machine.
 _CACHE: Final = Path("~/.cache/pullforge/scratch")
+#: Where PyPI keeps its files.
+_WHEEL_HOSTS: Final = frozenset({"files.pythonhosted.org"})
 _HOST_SUBDIRS: Final[dict[str, Subdir]] = {"x86_64": "linux-64", "aarch64": "linux-aarch64"}
 
 
@@ -87,6 +89,7 @@ async def open_builder(settings: Settings, metrics: BuildMetrics) -> AsyncIterat
             scratch,
             metrics,
             allowed_hosts={urlsplit(url).netloc for url in settings.channels.values()},
+            wheel_hosts=_WHEEL_HOSTS,
             max_size_bytes=settings.max_package_bytes,
         )
         stack.push_async_callback(packages.close)
