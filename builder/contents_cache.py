@@ -5,6 +5,7 @@ from pathlib import Path
 
 from builder.flight import SingleFlight
 from builder.install.contents import PackageContents, dump_contents, parse_contents, read_contents
+from builder.install.requires_dist import read_extras
 from builder.keys import contents_key
 from builder.packages import Packages
 from builder.ports import Store, Workers
@@ -27,6 +28,20 @@ class ContentsCache:
             PackageError: The archive cannot be had, is damaged or is refused.
         """
         return await self._flights.run(record.sha256, lambda: self._get(record))
+
+    async def extras(self, record: PackageRecord, distribution: str) -> tuple[str, ...]:
+        """Return what the extras of a Python distribution inside ``record`` need.
+
+        They are rarely asked for, so they are not remembered.
+
+        Raises:
+            PackageError: As :meth:`get`.
+        """
+
+        async def work(paths: list[Path]) -> tuple[str, ...]:
+            return await self._workers.run(read_extras, paths[0], record, distribution)
+
+        return await self._packages.use([record], work)
 
     async def close(self) -> None:
         """Stop what is under way."""

@@ -19,7 +19,9 @@ _MAX_COUNT: Final = 1000
 
 #: What a requirement is never made of: a comment, a variable and a continued line of pip's format.
 _FORBIDDEN: Final = re.compile(r"[^ -~]|[#$\\]")
-_ADDRESS: Final = re.compile(r"://|^(?:git|hg|svn|bzr)\+|^[./~]|\.(?:whl|zip|tar\.\w+|tgz)$|/[^;]*$")
+_ADDRESS: Final = re.compile(
+    r"://|^(?:git|hg|svn|bzr)\+|^[./~]|\.(?:whl|zip|tar\.\w+|tgz)$|/[^;]*$"
+)
 
 
 def canonical_pip(requirements: Iterable[str]) -> tuple[str, ...]:

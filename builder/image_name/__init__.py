@@ -35,8 +35,8 @@ What is ambiguous is decided so:
   is written after a ``/``.
 * The longest known package name wins, over a version as well.
 * An operator word is one only if a version follows; else it is a package, if there is one.
-* ``pypi--`` takes one token as the project's name, since PyPI writes ``.``, ``_`` and ``-`` in names
-  all the same: ``pypi--ruamel-yaml``. After ``pypi--ruamel.yaml``, ``yaml`` is a package of conda.
+* ``pypi--`` takes one token as the name of a project; ``.``, ``_`` and ``-`` in it are the same to
+  PyPI: ``pypi--ruamel-yaml``. After ``pypi--ruamel.yaml``, ``yaml`` is a package of conda.
 
 >>> conda_forge = Channel("conda-forge", "https://conda.anaconda.org/conda-forge")
 >>> defaults = NameDefaults((conda_forge,), base="docker.io/library/debian:bookworm-slim")

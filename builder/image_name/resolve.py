@@ -15,7 +15,7 @@ from builder.errors import MalformedName, UnknownPackage, UnsupportedRequirement
 from builder.image_name.defaults import NameDefaults
 from builder.image_name.suggest import suggest, suggest_joined
 from builder.image_name.tag import TagParts
-from builder.image_name.tokens import PYPI, OPERATORS, is_numeric, is_suffix, is_version, quote
+from builder.image_name.tokens import OPERATORS, PYPI, is_numeric, is_suffix, is_version, quote
 from builder.pip_requirements import canonical_pip, pip_requirement
 from builder.spec import Channel, Constraint, EnvironmentSpec, Requirement, VirtualPackage
 

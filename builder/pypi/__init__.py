@@ -13,8 +13,8 @@ uv is told everything that decides the answer. It reads metadata of wheels and r
 package: what is not a wheel is refused.
 """
 
-from builder.pypi.resolution import Pypi
+from builder.pypi.resolution import Provided, Pypi
 from builder.pypi.target import Target
 from builder.pypi.uv import Uv
 
-__all__ = ["Pypi", "Target", "Uv"]
+__all__ = ["Provided", "Pypi", "Target", "Uv"]

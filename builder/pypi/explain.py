@@ -80,7 +80,7 @@ def explain(
         )
     kind = NoWheel if "no usable wheels" in text or "no wheels" in text else Unsatisfiable
     sentence = f"no packages of PyPI{day} fit {target.subdir}: {_shorten(text, provided)}"
-    return kind(sentence if len(sentence) <= _MAX_LENGTH else f"{sentence[:_MAX_LENGTH - 1]}…")
+    return kind(sentence if len(sentence) <= _MAX_LENGTH else f"{sentence[: _MAX_LENGTH - 1]}…")
 
 
 def _shorten(text: str, provided: Mapping[str, str]) -> str:

@@ -49,9 +49,15 @@ class Target:
         """
         python = next((record for record in records if record.name == "python"), None)
         if python is None:
-            raise NoWheel(f"packages of PyPI need a Python, and none is in the environment ({subdir})")
+            raise NoWheel(
+                f"packages of PyPI need a Python, and none is in the environment ({subdir})"
+            )
         site_packages = python.python_site_packages_path or ""
-        if "pypy" in python.build or "t/" in site_packages or not _VERSION.fullmatch(python.version):
+        if (
+            "pypy" in python.build
+            or "t/" in site_packages
+            or not _VERSION.fullmatch(python.version)
+        ):
             raise NoWheel(
                 f"packages of PyPI are built into images for CPython 3, and not for"
                 f" python {python.version} {python.build} ({subdir})"

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -12,14 +13,24 @@ from builder.errors import SolveTimeout
 
 #: No configuration file, no build of anything, no other Python, nothing for a terminal.
 _COMMAND: Final = (
-    ["pip", "compile", "--no-config", "--quiet", "--color", "never", "--no-progress"]
-    + ["--only-binary", ":all:", "--no-sources", "--no-python-downloads", "--no-header"]
-    + ["--keyring-provider", "disabled", "--resolution", "highest"]
+    *("pip", "compile", "--no-config", "--no-header", "--no-progress", "--color", "never"),
+    *("--only-binary", ":all:", "--no-sources", "--no-python-downloads"),
+    *("--keyring-provider", "disabled", "--resolution", "highest"),
 )
 
 
 class UvFailed(Exception):
     """uv ended with an error; the text is what it said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What uv answered."""
+
+    #: Its standard output.
+    text: str
+    #: Its standard error: warnings, if it has any.
+    said: str
 
 
 class Uv:
@@ -57,8 +68,8 @@ class Uv:
         self._timeout_seconds = timeout_seconds
         self._slots = asyncio.Semaphore(parallel)
 
-    async def compile(self, options: Sequence[str], directory: Path) -> str:
-        """Return what ``uv pip compile`` prints, run in ``directory``.
+    async def compile(self, options: Sequence[str], directory: Path) -> Compiled:
+        """Return what ``uv pip compile`` answers, run in ``directory``.
 
         May be cancelled: the process is gone then.
 
@@ -89,6 +100,7 @@ class Uv:
                 if process.returncode is None:
                     process.kill()
                     await process.wait()
+        said = err.decode(errors="replace")
         if process.returncode != 0:
-            raise UvFailed(err.decode(errors="replace"))
-        return out.decode(errors="replace")
+            raise UvFailed(said)
+        return Compiled(out.decode(errors="replace"), said)
