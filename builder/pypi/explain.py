@@ -25,8 +25,13 @@ _MAX_LENGTH: Final = 500
 _DERIVATION: Final = re.compile(r"No solution found[^\n]*\n\s*cause: (.*?)(?=\n\n|\Z)", re.DOTALL)
 _UNKNOWN: Final = re.compile(r"(\S+) was not found in the package registry")
 _REFUSED: Final = re.compile(r"\b(401 Unauthorized|403 Forbidden)\b")
+#: Nothing but that one project has no wheel.
 _NO_WHEEL: Final = re.compile(
-    r"Because (?:all versions of )?(\S+) (?:has|have) no (usable wheels|wheels with a matching)"
+    r"Because (?:all versions of )?(?P<subject>\S+) (?:has|have) no "
+    r"(?P<lack>usable wheels|wheels with a matching [^`]*\(e\.g\., `[^`]*`\)) and "
+    r"(?:only \S+ is available, we can conclude that all versions of \S+ cannot be used\."
+    r" And because )?"
+    r"you require \S+, we can conclude that your requirements are unsatisfiable\."
 )
 _OTHER_WHEELS: Final = re.compile(r"(?:ABI tags?|platforms?): (`[^\n]*`)")
 _MARKER: Final = re.compile(r"\{[^}]*\}")
@@ -65,22 +70,26 @@ def explain(
     if unknown is not None:
         return UnknownPackage(unknown[1], ["PyPI"], target.subdir)
     day = f" until {until}" if until else ""
-    no_wheel = _NO_WHEEL.match(text)
-    if no_wheel is not None and len(re.findall(_CONCLUSION, text)) == 1:
-        if no_wheel[2] == "usable wheels":
-            return NoWheel(
-                f"'{no_wheel[1]}' is on PyPI{day} as source only, which is not built here: ask for"
-                f" a version that has a wheel, or for a conda package"
-            )
-        others = ", ".join(_OTHER_WHEELS.findall(said)).replace("`", "")
-        hint = f"; there are wheels for {others}" if others else ""
-        return NoWheel(
-            f"no wheel of '{no_wheel[1]}' on PyPI{day} fits Python {target.short_python} on"
-            f" {target.subdir}{hint}"
-        )
+    no_wheel = _NO_WHEEL.fullmatch(text)
+    if no_wheel is not None:
+        return NoWheel(_missing(no_wheel["subject"], no_wheel["lack"], said, target, day))
     kind = NoWheel if "no usable wheels" in text or "no wheels" in text else Unsatisfiable
     sentence = f"no packages of PyPI{day} fit {target.subdir}: {_shorten(text, provided)}"
     return kind(sentence if len(sentence) <= _MAX_LENGTH else f"{sentence[: _MAX_LENGTH - 1]}…")
+
+
+def _missing(subject: str, lack: str, said: str, target: Target, day: str) -> str:
+    if lack == "usable wheels":
+        return (
+            f"'{subject}' is on PyPI{day} as source only, which is not built here: ask for a version"
+            f" that has a wheel, or for a conda package"
+        )
+    others = ", ".join(_OTHER_WHEELS.findall(said)).replace("`", "")
+    hint = f"; there are wheels for {others}" if others else ""
+    return (
+        f"no wheel of '{subject}' on PyPI{day} fits Python {target.short_python} on"
+        f" {target.subdir}{hint}"
+    )
 
 
 def _shorten(text: str, provided: Mapping[str, str]) -> str:
