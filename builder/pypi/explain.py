@@ -22,7 +22,9 @@ from builder.pypi.target import Target
 
 _MAX_LENGTH: Final = 500
 
-_DERIVATION: Final = re.compile(r"No solution found[^\n]*\n\s*cause: (.*?)(?=\n\n|\Z)", re.DOTALL)
+_DERIVATION: Final = re.compile(
+    r"No solution found[^\n]*\n\s*cause: (.*?)(?=\n\nhint:|\Z)", re.DOTALL
+)
 _UNKNOWN: Final = re.compile(r"(\S+) was not found in the package registry")
 _REFUSED: Final = re.compile(r"\b(401 Unauthorized|403 Forbidden)\b")
 #: Nothing but that one project has no wheel.
@@ -38,6 +40,8 @@ _MARKER: Final = re.compile(r"\{[^}]*\}")
 _CONCLUSION: Final = ",? we can conclude that "
 #: In this order: uv's phrases and shorter ones.
 _WORDS: Final = (
+    (re.compile(r"\. \([0-9]+\) Because "), "; "),
+    (re.compile(r"we know from [()0-9 and]+ that "), ""),
     (re.compile(rf"{_CONCLUSION}your requirements are unsatisfiable"), ""),
     (re.compile(_CONCLUSION), ", so "),
     (re.compile(r"\. And because "), "; and "),
@@ -81,8 +85,8 @@ def explain(
 def _missing(subject: str, lack: str, said: str, target: Target, day: str) -> str:
     if lack == "usable wheels":
         return (
-            f"'{subject}' is on PyPI{day} as source only, which is not built here: ask for a version"
-            f" that has a wheel, or for a conda package"
+            f"'{subject}' is on PyPI{day} as source only, which is not built here: ask for a"
+            f" version that has a wheel, or for a conda package"
         )
     others = ", ".join(_OTHER_WHEELS.findall(said)).replace("`", "")
     hint = f"; there are wheels for {others}" if others else ""
