@@ -85,7 +85,8 @@ async def open_builder(settings: Settings, metrics: BuildMetrics) -> AsyncIterat
             http,
             scratch,
             metrics,
-            allowed_hosts=_package_hosts(settings),
+            allowed_hosts={urlsplit(url).netloc for url in settings.channels.values()},
+            wheel_hosts=settings.pypi_hosts if settings.pypi else (),
             max_size_bytes=settings.max_package_bytes,
         )
         stack.push_async_callback(packages.close)
@@ -182,11 +183,6 @@ def _s3_client(settings: Settings, endpoint: str | None) -> "AbstractAsyncContex
         secret.get_secret_value() if secret else None,
     )
     return open_client(access)
-
-
-def _package_hosts(settings: Settings) -> set[str]:
-    hosts = {urlsplit(url).netloc for url in settings.channels.values()}
-    return hosts | set(settings.pypi_hosts) if settings.pypi else hosts
 
 
 def _pypi(settings: Settings, scratch: Path) -> Pypi:

@@ -1,11 +1,11 @@
 """A PyPI index of tiny wheels in a directory, for tests that need no real ones."""
 
 import hashlib
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from conformance.pypi.index import write_index
+from tests.tiny_wheels import TinyWheel, wheel_bytes
 
 IN_2024, IN_2025 = "2024-01-01T12:00:00Z", "2025-01-01T12:00:00Z"
 
@@ -18,29 +18,20 @@ def write_wheel(
     *,
     tag: str = "py3-none-any",
     extras: Sequence[str] = (),
-    requires_python: str = ">=3.8",
 ) -> Path:
     """Write a wheel of one module and return its file."""
-    stem = f"{name.replace('-', '_')}-{version}"
-    info = f"{stem}.dist-info"
-    metadata = [
-        "Metadata-Version: 2.1",
-        f"Name: {name}",
-        f"Version: {version}",
-        f"Requires-Python: {requires_python}",
-        *(f"Requires-Dist: {requirement}" for requirement in requires),
-        *(f"Provides-Extra: {extra}" for extra in extras),
-    ]
-    files = {
-        f"{name.replace('-', '_')}.py": f"VERSION = {version!r}\n",
-        f"{info}/METADATA": "\n".join(metadata) + "\n",
-        f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n",
-        f"{info}/RECORD": "",
-    }
-    path = directory / f"{stem}-{tag}.whl"
-    with zipfile.ZipFile(path, "w") as archive:
-        for member, text in files.items():
-            archive.writestr(zipfile.ZipInfo(member), text)
+    lines = [f"Requires-Dist: {requirement}\n" for requirement in requires]
+    lines += [f"Provides-Extra: {extra}\n" for extra in extras]
+    module = f"{name.replace('-', '_')}.py"
+    wheel = TinyWheel(
+        name,
+        version,
+        tag,
+        files={module: f"VERSION = {version!r}\n".encode()},
+        metadata="Requires-Python: >=3.8\n" + "".join(lines),
+    )
+    path = directory / wheel.file_name
+    path.write_bytes(wheel_bytes(wheel))
     return path
 
 

@@ -91,7 +91,7 @@ def _missing(subject: str, lack: str, said: str, target: Target, day: str) -> st
     others = ", ".join(_OTHER_WHEELS.findall(said)).replace("`", "")
     hint = f"; there are wheels for {others}" if others else ""
     return (
-        f"no wheel of '{subject}' on PyPI{day} fits Python {target.short_python} on"
+        f"no wheel of '{subject}' on PyPI{day} fits Python {target.python.short} on"
         f" {target.subdir}{hint}"
     )
 

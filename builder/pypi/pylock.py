@@ -13,6 +13,7 @@ from packaging.version import Version
 from builder.errors import NoWheel, UnsafePackage
 from builder.pypi.target import Target
 from builder.records import WheelRecord, without_credentials
+from builder.wheel_tags import supported_tags
 
 _URL: Final = re.compile(r"https?://[!-~]+/[A-Za-z0-9_.!+%~-]+\.whl")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -38,7 +39,7 @@ def read_pylock(
     Source:
         PEP 751.
     """
-    ranks = target.tags()
+    ranks = supported_tags(target.subdir, target.python, target.glibc)
     wheels = [
         _record(package, ranks, target)
         for package in tomllib.loads(text).get("packages", [])
@@ -73,8 +74,8 @@ def _record(package: Mapping[str, Any], ranks: Mapping[Tag, int], target: Target
     best = _best(package.get("wheels", []), ranks, name, version)
     if best is None:
         raise NoWheel(
-            f"no wheel of '{name}' {version} fits Python {target.short_python} on {target.subdir}"
-            f" with glibc 2.{target.glibc_minor}"
+            f"no wheel of '{name}' {version} fits Python {target.python.short} on {target.subdir}"
+            f" with glibc {target.glibc or '2.17'}"
         )
     digest = best.get("hashes", {}).get("sha256", "")
     if not _SHA256.fullmatch(digest):

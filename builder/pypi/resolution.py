@@ -75,7 +75,8 @@ class Pypi:
             SolveTimeout: It took too long.
             IndexUnavailable: The index does not answer.
             UnsafePackage: A wheel lies on a host that is not allowed.
-            PackageError: A conda package whose extras are wanted cannot be read.
+            PackageError: A conda package whose extras are wanted cannot be read, or the target's
+                glibc has no version.
         """
         with tempfile.TemporaryDirectory(prefix="pypi-", dir=self._scratch) as folder:
             directory = Path(folder)
@@ -124,7 +125,7 @@ def _missed(answer: Compiled) -> set[str]:
 
 
 def _options(target: Target, until: datetime.date | None) -> list[str]:
-    options = ["wanted.in", "-c", "provided.txt", "--python-version", target.python]
+    options = ["wanted.in", "-c", "provided.txt", "--python-version", target.python.version]
     options += ["--python-platform", target.uv_platform]
     if until:
         end = until + datetime.timedelta(days=1)

@@ -3,11 +3,12 @@ from typing import Any
 import pytest
 
 from builder.errors import NoWheel, UnsafePackage
+from builder.layer import PythonTarget
 from builder.pypi import Target
 from builder.pypi.pylock import read_needs, read_pylock
 from builder.records import WheelRecord
 
-TARGET = Target("linux-64", "3.11.9", 36)
+TARGET = Target("linux-64", PythonTarget("3.11.9", "lib/python3.11/site-packages"), "2.36")
 SHA256 = "0" * 64
 
 

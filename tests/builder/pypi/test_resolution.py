@@ -18,6 +18,7 @@ from builder.errors import (
     UnsafePackage,
     Unsatisfiable,
 )
+from builder.layer import PythonTarget
 from builder.pypi import Provided, Pypi, Target, Uv
 from conformance.channel.server import ChannelServer
 from conformance.pypi import settings
@@ -25,8 +26,9 @@ from tests.tiny_index import write_tiny_index
 
 pytestmark = pytest.mark.anyio
 
-TARGET = Target("linux-64", "3.11.9", 36)
-ARM = Target("linux-aarch64", "3.12.1", 36)
+PYTHON = PythonTarget("3.11.9", "lib/python3.11/site-packages")
+TARGET = Target("linux-64", PYTHON, "2.36")
+ARM = Target("linux-aarch64", PythonTarget("3.12.1", "lib/python3.12/site-packages"), "2.36")
 #: Tells uv not to try again, which takes seconds.
 ONCE = {"UV_HTTP_RETRIES": "0"}
 
@@ -203,13 +205,13 @@ async def test_what_cannot_be_is_said_in_one_sentence(
 
 async def test_wheels_for_other_machines_do_not_fit(ask: Asking) -> None:
     with pytest.raises(NoWheel) as caught:
-        await ask("amd-only", target=replace(ARM, python="3.11.9"))
+        await ask("amd-only", target=replace(ARM, python=PYTHON))
     assert (
         "no wheel of 'amd-only==1.0' on PyPI fits Python 3.11 on linux-aarch64; there are wheels "
         in (caught.value.message)
     )
     with pytest.raises(NoWheel):
-        await ask("native", target=replace(TARGET, glibc_minor=17))
+        await ask("native", target=replace(TARGET, glibc="2.17"))
 
 
 async def test_a_date_is_part_of_the_sentence(ask: Asking) -> None:
