@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from builder.flight import SingleFlight
 from builder.install.contents import PackageContents, dump_contents, parse_contents, read_contents
+from builder.install.requires_dist import read_extras
 from builder.install.wheel.contents import (
     WheelContents,
     dump_wheel_contents,
@@ -43,6 +45,16 @@ class ContentsCache:
     async def get_wheel(self, record: WheelRecord) -> WheelContents:
         """Return what a wheel installs; raises as :meth:`get`."""
         return await self._wheel_flights.run(record.sha256, lambda: self._get_wheel(record))
+
+    async def extras(self, record: PackageRecord, distribution: str) -> tuple[str, ...]:
+        """Return what the extras of a Python distribution inside ``record`` need.
+
+        They are rarely asked for, so they are not remembered.
+
+        Raises:
+            PackageError: As :meth:`get`.
+        """
+        return await self._read(record, partial(read_extras, distribution=distribution))
 
     async def close(self) -> None:
         """Stop what is under way."""

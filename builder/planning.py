@@ -8,11 +8,12 @@ from builder.errors import UnsupportedPackage
 from builder.grouping import group
 from builder.install.contents import PackageContents, installed_links, installed_paths
 from builder.install.wheel.contents import WheelContents, wheel_paths
-from builder.install.wheel.tags import check_fits, supported_tags
+from builder.install.wheel.tags import check_fits
 from builder.layer import LayerPlan, PythonTarget
 from builder.lock import Lock
 from builder.platforms import Subdir
 from builder.records import PackageRecord, WheelRecord, link_order
+from builder.wheel_tags import supported_tags
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ class NameDefaults:
     base: str | None = None
     #: Wanted in every image, besides what its name says.
     builtin: tuple[Requirement, ...] = ()
+    #: Whether names may ask for projects of PyPI.
+    pypi: bool = False
 
     def channel(self, name: str) -> Channel:
         """Return the channel of that name.

@@ -61,7 +61,7 @@ def test_an_explicit_list_has_wheels_as_conda_lock_writes_them() -> None:
     lines = to_explicit(lock(), "linux-64").splitlines()
     assert lines[:2] == ["# platform: linux-64", "@EXPLICIT"]
     assert lines[2] == f"{PANDAS.url}#{PANDAS.md5}"
-    assert lines[-1] == f"# pip six @ {SIX.url} --hash=sha256:{SIX.sha256}"
+    assert lines[-1] == f"# pip six @ {SIX.url}#sha256={SIX.sha256}"
     assert "# pip" not in to_explicit(lock(), "linux-aarch64")
 
 
