@@ -9,11 +9,14 @@
     │   ├── MalformedTag
     │   ├── UnsupportedItem
     │   └── ChannelNotAllowed
+    ├── UnsupportedRequirement
     ├── SolveError
     │   ├── UnknownPackage
     │   ├── Unsatisfiable
+    │   ├── NoWheel
     │   ├── SolveTimeout
-    │   └── ChannelUnavailable
+    │   ├── ChannelUnavailable
+    │   └── IndexUnavailable
     ├── LockError
     ├── InputError
     ├── PackageError
@@ -83,6 +86,10 @@ class ChannelNotAllowed(ImageNameError):
         )
 
 
+class UnsupportedRequirement(BuilderError):
+    """What is asked of PyPI is not a project by its name, or PyPI is not offered."""
+
+
 class SolveError(BuilderError):
     """No set of packages could be found for the name."""
 
@@ -107,6 +114,10 @@ class Unsatisfiable(SolveError):
     """The packages exist, but no versions of them go together."""
 
 
+class NoWheel(SolveError):
+    """A project of PyPI has no wheel for the target: none at all, or none for its Python."""
+
+
 class SolveTimeout(SolveError):
     """The solver did not finish in the time it is given."""
 
@@ -115,6 +126,12 @@ class SolveTimeout(SolveError):
 
 class ChannelUnavailable(SolveError):
     """A channel does not answer, or answers with something that is not a channel."""
+
+    transient = True
+
+
+class IndexUnavailable(SolveError):
+    """PyPI, or the index in its place, does not answer."""
 
     transient = True
 

@@ -17,10 +17,8 @@ from typing import TypeVar
 from builder.base_image import BaseImages
 from builder.bytecode import Compiler, SandboxKind
 from builder.compilers import Compilers
-from builder.conflicts import InstalledPaths, resolve_conflicts
 from builder.contents_cache import ContentsCache
 from builder.flight import together
-from builder.grouping import group
 from builder.image import (
     Document,
     EnvironmentLayers,
@@ -29,14 +27,15 @@ from builder.image import (
     image_index,
     image_manifest,
 )
-from builder.install.contents import PackageContents, installed_links, installed_paths
+from builder.install.contents import PackageContents
+from builder.install.wheel.contents import WheelContents
 from builder.keys import blob_key
-from builder.layer import Encoding, LayerPlan, PythonTarget
+from builder.layer import Encoding, LayerPlan
 from builder.layer_cache import LayerCache
 from builder.lock import Lock
+from builder.planning import Installation
 from builder.platforms import PLATFORMS, Subdir
 from builder.ports import Progress, ProgressListener, Stage, Store
-from builder.records import PackageRecord, link_order
 
 Result = TypeVar("Result")
 
@@ -113,13 +112,11 @@ class Pipeline:
     async def _layers_of(
         self, lock: Lock, subdir: Subdir, flavour: Flavour, listen: ProgressListener
     ) -> EnvironmentLayers:
-        records = link_order(lock.platforms[subdir])
-        contents = await _all(
-            [self._contents.get(record) for record in records], "download", listen
-        )
+        installation = Installation.of(lock, subdir)
+        installation.check_wheels()
+        contents, wheel_contents = await self._contents_of(installation, listen)
         listen(Progress("plan"))
-        python = _python_target(records, lock.bytecode.get(subdir))
-        plans = _plan(records, contents, python)
+        plans = installation.plan(contents, wheel_contents)
         encoding: Encoding = "zstd" if flavour == "oci-zstd" else "gzip"
         # What takes longest starts first, so that no worker waits for one late large layer.
         order = sorted(range(len(plans)), key=lambda at: _effort(plans[at]), reverse=True)
@@ -141,7 +138,8 @@ class Pipeline:
             ),
             variables={
                 name: value for known in contents for name, value in sorted(known.variables.items())
-            },
+            }
+            | dict(lock.variables),
             skipped_scripts=tuple(
                 sorted(
                     f"{script} ({known.label})"
@@ -149,7 +147,20 @@ class Pipeline:
                     for script in known.skipped_scripts
                 )
             ),
-            newest_ms=max((record.timestamp_ms or 0 for record in records), default=0),
+            newest_ms=max((record.timestamp_ms or 0 for record in installation.records), default=0),
+        )
+
+    async def _contents_of(
+        self, installation: Installation, listen: ProgressListener
+    ) -> tuple[list[PackageContents], list[WheelContents]]:
+        work: list[Awaitable[PackageContents | WheelContents]] = [
+            *(self._contents.get(record) for record in installation.records),
+            *(self._contents.get_wheel(wheel) for wheel in installation.wheels),
+        ]
+        known = await _all(work, "download", listen)
+        return (
+            [one for one in known if isinstance(one, PackageContents)],
+            [one for one in known if isinstance(one, WheelContents)],
         )
 
     async def _compiler(self, lock: Lock, plan: LayerPlan) -> Compiler | None:
@@ -162,33 +173,9 @@ class Pipeline:
         await self._store.write(blob_key(document.digest), document.data)
 
 
-def _plan(
-    records: Sequence[PackageRecord],
-    contents: Sequence[PackageContents],
-    python: PythonTarget | None,
-) -> tuple[LayerPlan, ...]:
-    installed = {
-        record.sha256: InstalledPaths(
-            installed_paths(known, python), installed_links(known, python)
-        )
-        for record, known in zip(records, contents, strict=True)
-    }
-    return group(resolve_conflicts(records, installed), python)
-
-
 def _effort(plan: LayerPlan) -> tuple[bool, int]:
     """Return what layers are sorted by for the time they take: compiling takes longest."""
     return plan.python is not None, sum(package.record.size_bytes for package in plan.packages)
-
-
-def _python_target(records: Sequence[PackageRecord], bytecode: str | None) -> PythonTarget | None:
-    """Return what noarch packages are installed for, if the environment has Python."""
-    for record in records:
-        if record.name == "python":
-            short = ".".join(record.version.split(".")[:2])
-            site_packages = record.python_site_packages_path or f"lib/python{short}/site-packages"
-            return PythonTarget(bytecode or record.version, site_packages)
-    return None
 
 
 async def _all(

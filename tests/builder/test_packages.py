@@ -49,6 +49,7 @@ def fetch(
                 scratch,
                 metrics,
                 allowed_hosts={"channel.test", ""},
+                wheel_hosts={"files.test"},
                 max_size_bytes=1000,
                 retry_seconds=0,
             )
@@ -149,6 +150,7 @@ def test_work_is_done_again_with_an_archive_that_was_evicted_before_it_was_opene
                 tmp_path,
                 CountingMetrics(),
                 allowed_hosts={"channel.test"},
+                wheel_hosts=(),
                 max_size_bytes=1000,
             )
             tries = 0
