@@ -9,7 +9,6 @@
     │   ├── MalformedTag
     │   ├── UnsupportedItem
     │   └── ChannelNotAllowed
-    ├── UnsupportedRequirement
     ├── SolveError
     │   ├── UnknownPackage
     │   ├── Unsatisfiable
@@ -84,10 +83,6 @@ class ChannelNotAllowed(ImageNameError):
         super().__init__(
             f"channel '{channel}' is not allowed on this server, which offers {', '.join(allowed)}"
         )
-
-
-class UnsupportedRequirement(BuilderError):
-    """What is asked of PyPI is not a project by its name, or PyPI is not offered."""
 
 
 class SolveError(BuilderError):

@@ -15,7 +15,7 @@ from builder.errors import (
     SolveError,
     UnknownPackage,
     Unsatisfiable,
-    UnsupportedRequirement,
+    UnsupportedItem,
 )
 from builder.flight import together
 from builder.image_name import NameDefaults, scan
@@ -78,7 +78,7 @@ class Resolver:
         What asks for projects of PyPI gets a Python whether it says so or not.
 
         Raises:
-            UnsupportedRequirement: It asks for projects of PyPI, which are not offered.
+            UnsupportedItem: It asks for projects of PyPI, which are not offered.
             SolveError: No packages fit, or a channel or index does not answer.
             PackageError: It asks for projects of PyPI, and a package of conda beside which they
                 are to be installed cannot be had.
@@ -86,7 +86,7 @@ class Resolver:
             LockError: A package lacks what a lock must say of it.
         """
         if spec.pip and self._pypi is None:
-            raise UnsupportedRequirement(
+            raise UnsupportedItem(
                 f"'{spec.pip[0]}' is asked from PyPI, which this server does not offer"
             )
         listen(Progress("solve"))

@@ -11,12 +11,12 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
-from builder.errors import MalformedName, UnknownPackage, UnsupportedRequirement
+from builder.errors import MalformedName, UnknownPackage
 from builder.image_name.defaults import NameDefaults
 from builder.image_name.suggest import suggest, suggest_joined
 from builder.image_name.tag import TagParts
 from builder.image_name.tokens import OPERATORS, PYPI, is_numeric, is_suffix, is_version, quote
-from builder.pip_requirements import canonical_pip, pip_requirement
+from builder.pypi_requirement import canonical_requirement, canonical_requirements
 from builder.spec import (
     Channel,
     Constraint,
@@ -89,7 +89,7 @@ class ScannedName:
             virtual_packages=tuple(virtual[name] for name in sorted(virtual)),
             until=self.tag.until,
             base=None if self.tag.bare else defaults.base,
-            pip=canonical_pip(_as_pip(w) for w in wanted if w.channel == PYPI),
+            pip=canonical_requirements(_as_pip(w) for w in wanted if w.channel == PYPI),
         )
 
 
@@ -107,9 +107,12 @@ def _as_pip(wanted: Requirement) -> str:
             operator, version = "==", version + (".*" if _RELEASE.fullmatch(version) else "")
         conditions.append(f"{operator}{version}")
     try:
-        return pip_requirement(wanted.name, conditions)
-    except UnsupportedRequirement as exc:
-        raise MalformedName(exc.message) from exc
+        return canonical_requirement(wanted.name + ",".join(conditions))
+    except ValueError as exc:
+        raise MalformedName(
+            f"{quote(','.join(conditions))} is no condition on the versions of"
+            f" {quote(wanted.name)}, which are numbered as PEP 440 says"
+        ) from exc
 
 
 class _Reader:

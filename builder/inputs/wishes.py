@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from builder.errors import ChannelNotAllowed, UnsupportedRequirement
+from builder.errors import ChannelNotAllowed
 from builder.inputs.document import Field
 from builder.inputs.offers import Offers
-from builder.pip_requirements import canonical_pip
 from builder.platforms import Subdir
+from builder.pypi_requirement import canonical_requirement, canonical_requirements
 from builder.solve import parse_match_spec
 from builder.spec import Channel, EnvironmentSpec, Requirement, merge_requirements
 
@@ -114,10 +114,10 @@ def read_pip(field: Field, offers: Offers) -> tuple[str, ...]:
         raise elements[0].error("this server does not offer packages of PyPI")
     for element in elements:
         try:
-            canonical_pip([element.text()])
-        except UnsupportedRequirement as exc:
-            raise element.error(exc.message) from exc
-    return canonical_pip(element.text() for element in elements)
+            canonical_requirement(element.text())
+        except ValueError as exc:
+            raise element.error(str(exc)) from exc
+    return canonical_requirements(element.text() for element in elements)
 
 
 def read_variables(field: Field) -> tuple[tuple[str, str], ...]:

@@ -55,7 +55,6 @@ ERRORS: Final[dict[type[Exception], tuple[int, str]]] = {
     builder_errors.MalformedTag: _UNMADE,
     builder_errors.UnsupportedItem: _UNMADE,
     builder_errors.ChannelNotAllowed: _UNMADE,
-    builder_errors.UnsupportedRequirement: _UNMADE,
     builder_errors.SolveError: _UNMADE,
     builder_errors.UnknownPackage: _UNMADE,
     builder_errors.Unsatisfiable: _UNMADE,

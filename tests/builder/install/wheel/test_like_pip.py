@@ -37,10 +37,19 @@ def by_pip(tmp_path_factory: pytest.TempPathFactory, host_python: PythonTarget) 
     prefix = directory / "prefix"
     # The Python itself and not the virtual environment's, which has another place for headers.
     python = Path(sys.base_prefix) / "bin" / f"python{host_python.short}"
-    command = [python, "-m", "pip", "--isolated", "install", "--quiet", "--no-index", "--no-deps"]
+    command = [
+        str(python),
+        "-m",
+        "pip",
+        "--isolated",
+        "install",
+        "--quiet",
+        "--no-index",
+        "--no-deps",
+    ]
     command += ["--ignore-installed", "--no-warn-script-location", "--root-user-action", "ignore"]
     subprocess.run(
-        [*command, "--prefix", prefix, wheel],
+        [*command, "--prefix", str(prefix), str(wheel)],
         check=True,
         env={"PYTHONPATH": sysconfig.get_path("purelib"), "PATH": "/usr/bin:/bin"},
         umask=0o022,
