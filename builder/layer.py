@@ -73,11 +73,22 @@ class LayerPlan:
         return LayerKey(hashlib.sha256(text.encode()).hexdigest())
 
 
-def _identity(record: ArchiveRecord) -> list[str | int]:
-    """Return what a record puts into a layer: conda's notes tell where a package came from."""
+def _identity(record: ArchiveRecord) -> list[object]:
+    """Return what a record puts into a layer: all that conda's notes tell of a package.
+
+    A channel may correct some of it, and a lock file that somebody sent may say anything.
+    """
     if isinstance(record, WheelRecord):
         return [record.sha256]
-    return [record.sha256, record.md5, record.url, record.size_bytes]
+    return [
+        record.sha256,
+        record.md5,
+        record.url,
+        record.size_bytes,
+        record.subdir,
+        record.build_number,
+        record.depends,
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ from builder.errors import (
     SolveError,
     UnknownPackage,
     Unsatisfiable,
-    UnsupportedRequirement,
+    UnsupportedItem,
 )
 from builder.flight import together
 from builder.image_name import NameDefaults, scan
+from builder.inputs import PackageList
 from builder.lock import Lock
 from builder.platforms import Subdir
 from builder.ports import BuildMetrics, Progress, ProgressListener
@@ -77,7 +78,7 @@ class Resolver:
         What asks for projects of PyPI gets a Python whether it says so or not.
 
         Raises:
-            UnsupportedRequirement: It asks for projects of PyPI, which are not offered.
+            UnsupportedItem: It asks for projects of PyPI, which are not offered.
             SolveError: No packages fit, or a channel or index does not answer.
             PackageError: It asks for projects of PyPI, and a package of conda beside which they
                 are to be installed cannot be had.
@@ -85,7 +86,7 @@ class Resolver:
             LockError: A package lacks what a lock must say of it.
         """
         if spec.pip and self._pypi is None:
-            raise UnsupportedRequirement(
+            raise UnsupportedItem(
                 f"'{spec.pip[0]}' is asked from PyPI, which this server does not offer"
             )
         listen(Progress("solve"))
@@ -108,12 +109,67 @@ class Resolver:
         )
         return await self._compilers.choose(lock)
 
+    async def complete(self, packages: PackageList, listen: ProgressListener) -> Lock:
+        """Return the lock of packages that another tool has chosen.
+
+        What their channels list of them counts, so that equal packages give equal locks in
+        whatever format they were sent; nothing is solved.
+
+        Raises:
+            InputError: A channel has another package than the file says, or has it no more and
+                the file does not say enough.
+            ChannelUnavailable: A channel does not answer.
+            BaseImageError: The base image cannot be found.
+            LockError: A package lacks what a lock must say of it.
+        """
+        listen(Progress("solve"))
+        base = await self._bases.resolve(packages.base) if packages.base else None
+        lock = Lock(
+            platforms={
+                platform: await self._complete(packages, platform)
+                for platform in packages.platforms
+            },
+            channels=packages.channels,
+            virtual_packages=packages.virtual_packages,
+            base=base,
+            wheels=packages.wheels,
+        )
+        return await self._compilers.choose(lock)
+
+    async def settle(
+        self, wanted: EnvironmentSpec | Lock | PackageList, listen: ProgressListener
+    ) -> Lock:
+        """Return the lock of whatever :func:`builder.inputs.read_request` has read.
+
+        Raises:
+            BuilderError: As :meth:`lock` and :meth:`complete`.
+        """
+        match wanted:
+            case Lock():
+                return wanted
+            case PackageList():
+                return await self.complete(wanted, listen)
+            case EnvironmentSpec():
+                return await self.lock(wanted, listen)
+
+    async def _complete(self, packages: PackageList, platform: Subdir) -> tuple[PackageRecord, ...]:
+        known: dict[tuple[str, str], PackageRecord] = {}
+        for channel in packages.channels:
+            places = packages.places(platform, channel)
+            if places:
+                found = await self._solver.find(channel, platform, places)
+                known.update({(channel.url, place): found[place] for place in found})
+        return tuple(
+            listed.complete(known.get((listed.place.channel.url, listed.place.path)))
+            for listed in packages.platforms[platform]
+        )
+
     async def _add_wheels(
         self, pypi: Pypi, spec: EnvironmentSpec, solved: Solution, listen: ProgressListener
     ) -> tuple[Solution, Mapping[Subdir, tuple[WheelRecord, ...]]]:
         """Return the wheels of each platform, and the platforms for which there are any.
 
-        As with conda's packages, only the first platform is mandatory.
+        As with conda's packages, only the first platform is mandatory, unless the spec says all.
         """
         wheels: dict[Subdir, tuple[WheelRecord, ...]] = {}
         left_out = dict(solved.left_out)
@@ -124,7 +180,7 @@ class Resolver:
                 listen(Progress("pypi"))
                 wheels[platform] = await pypi.resolve(spec.pip, provided, target, spec.until)
             except _NOTHING_FITS as exc:
-                if platform == spec.platforms[0]:
+                if platform == spec.platforms[0] or spec.every_platform:
                     raise
                 left_out[platform] = exc.message
         return Solution({platform: solved[platform] for platform in wheels}, left_out), wheels

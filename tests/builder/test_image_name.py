@@ -18,7 +18,7 @@ from builder.errors import (
 )
 from builder.image_name import NameDefaults, canonical_name, parse, parse_tag, scan, suggest
 from builder.image_name.tokens import OPERATORS, is_version
-from builder.pip_requirements import canonical_pip, pip_requirement
+from builder.pypi_requirement import canonical_requirement, canonical_requirements
 from builder.spec import Channel, Constraint, EnvironmentSpec, Requirement, VirtualPackage
 
 FORGE = Channel("conda-forge", "https://conda.test/conda-forge")
@@ -356,7 +356,7 @@ REQUIREMENTS = st.builds(
     st.sets(st.builds(Constraint, OPERATOR_WORDS, VERSIONS), max_size=2),
 )
 PROJECTS = st.builds(
-    pip_requirement,
+    lambda name, conditions: canonical_requirement(name + ",".join(sorted(conditions))),
     st.sampled_from(["numpy", "requests", "ruamel-yaml", "7zip"]),
     st.sets(
         st.builds(
@@ -436,7 +436,7 @@ def test_a_canonical_name_reads_back_what_is_wanted_from_pypi(
     if not projects and not requirements:
         return
     spec = dataclasses.replace(
-        read("numpy"), requirements=tuple(requirements), pip=canonical_pip(projects)
+        read("numpy"), requirements=tuple(requirements), pip=canonical_requirements(projects)
     )
     repository, _, tag = canonical_name(spec).partition(":")
     back = parse(repository, tag, KNOWN, DEFAULTS)
@@ -444,7 +444,7 @@ def test_a_canonical_name_reads_back_what_is_wanted_from_pypi(
 
 
 def test_what_only_files_can_ask_of_pypi_is_left_out_of_a_name() -> None:
-    pip = canonical_pip(["a[x]~=1.4", "b!=1.*,>2; os_name == 'posix'"])
+    pip = canonical_requirements(["a[x]~=1.4", "b!=1.*,>2; os_name == 'posix'"])
     spec = dataclasses.replace(read("numpy"), pip=pip)
     assert canonical_name(spec) == "env/numpy/pypi--a/pypi--b.gt.2:latest"
 

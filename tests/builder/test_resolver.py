@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import NoWheel, Unsatisfiable, UnsupportedRequirement
+from builder.errors import NoWheel, Unsatisfiable, UnsupportedItem
 from builder.image_name import canonical_name
 from builder.lock import Lock, from_yaml, to_yaml
 from conformance.channel.index import index_channel
@@ -140,5 +140,5 @@ async def test_pypi_can_be_switched_off(builder: Builder, settings: Settings) ->
     assert canonical_name(spec) == "env/pypi--tool:bare"
     off = settings.model_copy(update={"pypi": False})
     async with open_builder(off, Metrics()) as without:
-        with pytest.raises(UnsupportedRequirement, match="which this server does not offer"):
+        with pytest.raises(UnsupportedItem, match="which this server does not offer"):
             await without.resolver.lock(spec, lambda _: None)

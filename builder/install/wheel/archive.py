@@ -129,10 +129,11 @@ class WheelArchive:
         Directories are left out, and what an installer writes itself. A file can be read until the
         next one is asked for.
 
+        Args:
+            info: Of :meth:`read_info`, which has checked all paths and sizes.
+
         Raises:
             CorruptPackage: The archive is damaged.
-            UnsafePackage: It unpacks to more than is allowed, or a path leaves the prefix.
-            UnsupportedPackage: It has what wheels should not have.
         """
         with reading(self._label), self._open() as archive:
             for path in installed_members(info):
@@ -157,35 +158,37 @@ class WheelArchive:
         ):
             raise TarLimitExceeded
         for member in infos:
-            name = member.filename
-            if name in members:
-                raise TarError(f"it has {name[:200]!r} twice")
-            fault = path_fault(name.removesuffix("/"))
-            if not fault and len(name) > self._limits.path_bytes:
-                fault = "is too long"
-            # What follows a NUL is hidden from whoever reads names as C does.
-            if not fault and name != member.orig_filename:
-                fault = "is not its whole name"
-            if fault:
-                raise UnsafePackage(f"path {name[:200]!r} of package '{self._label}' {fault}")
-            if member.is_dir():
-                continue
-            if member.compress_type not in _METHODS or member.flag_bits & _ENCRYPTED:
-                raise NotImplementedError
-            kind = stat.S_IFMT(member.external_attr >> 16)
-            if kind not in (0, stat.S_IFREG):
-                raise UnsupportedPackage(
-                    f"path '{name}' of package '{self._label}' is neither a file nor a directory"
-                )
-            members[name] = member
+            if member.filename in members:
+                raise TarError(f"it has {member.filename[:200]!r} twice")
+            self._check(member)
+            if not member.is_dir():
+                members[member.filename] = member
         return members
+
+    def _check(self, member: zipfile.ZipInfo) -> None:
+        name = member.filename
+        fault = path_fault(name.removesuffix("/"))
+        if not fault and len(name) > self._limits.path_bytes:
+            fault = "is too long"
+        # What follows a NUL is hidden from whoever reads names as C does.
+        if not fault and name != member.orig_filename:
+            fault = "is not its whole name"
+        if fault:
+            raise UnsafePackage(f"path {name[:200]!r} of package '{self._label}' {fault}")
+        if member.compress_type not in _METHODS or member.flag_bits & _ENCRYPTED:
+            raise NotImplementedError
+        if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise UnsupportedPackage(
+                f"path '{name}' of package '{self._label}' is neither a file nor a directory"
+            )
 
 
 class _BoundedFile(io.FileIO):
     """Refuses to read the list of a zip's members, which is read at once, if it is too large."""
 
     def __init__(self, path: Path, max_bytes: int) -> None:
-        super().__init__(path)
+        # As text: it is how a file that was evicted is told from other files that are missing.
+        super().__init__(str(path))
         self._max_bytes = max_bytes
 
     def read(self, size: int | None = -1, /) -> bytes:

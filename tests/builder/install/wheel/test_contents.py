@@ -72,3 +72,10 @@ def test_contents_survive_being_stored(tmp_path: Path) -> None:
 def test_stored_contents_of_another_format_are_not_misread(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_wheel_contents(data)
+
+
+def test_a_wheel_that_was_evicted_is_missed_by_its_path(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    with pytest.raises(FileNotFoundError) as caught:
+        read_wheel_contents(gone, wheel_record(EVERYTHING))
+    assert caught.value.filename == str(gone)
