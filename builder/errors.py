@@ -12,8 +12,10 @@
     ├── SolveError
     │   ├── UnknownPackage
     │   ├── Unsatisfiable
+    │   ├── NoWheel
     │   ├── SolveTimeout
-    │   └── ChannelUnavailable
+    │   ├── ChannelUnavailable
+    │   └── IndexUnavailable
     ├── LockError
     ├── InputError
     ├── PackageError
@@ -107,6 +109,10 @@ class Unsatisfiable(SolveError):
     """The packages exist, but no versions of them go together."""
 
 
+class NoWheel(SolveError):
+    """A project of PyPI has no wheel for the target: none at all, or none for its Python."""
+
+
 class SolveTimeout(SolveError):
     """The solver did not finish in the time it is given."""
 
@@ -115,6 +121,12 @@ class SolveTimeout(SolveError):
 
 class ChannelUnavailable(SolveError):
     """A channel does not answer, or answers with something that is not a channel."""
+
+    transient = True
+
+
+class IndexUnavailable(SolveError):
+    """PyPI, or the index in its place, does not answer."""
 
     transient = True
 

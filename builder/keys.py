@@ -3,8 +3,8 @@
 ::
 
     blobs/sha256/<aa>/<digest>                 layers, configs, manifests and indexes
-    packages/<aa>/<sha256>                     package archives
-    contents/<aa>/<sha256>.json                package → the paths it installs
+    packages/<aa>/<sha256>                     package archives and wheels
+    contents/<aa>/<sha256>.json                package or wheel → the paths it installs
     layers/<aa>/<layer key>.<encoding>.json    layer → diff_id, digest, sizes
     solves/<aa>/<spec digest>.json             spec → key of a lock, when
     locks/<key>.yml                            the lock: the only thing that must be backed up

@@ -9,7 +9,7 @@ P = ParamSpec("P")
 Result = TypeVar("Result")
 
 #: What a build is doing, in the order in which it happens.
-Stage = Literal["solve", "base", "download", "plan", "assemble", "finish"]
+Stage = Literal["solve", "pypi", "base", "download", "plan", "assemble", "finish"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Progress:
         """Return words for the user, e.g. ``downloading packages (3 of 35)``."""
         words = {
             "solve": "solving the environment",
+            "pypi": "resolving packages of PyPI",
             "base": "fetching the base image",
             "download": "downloading packages",
             "plan": "planning layers",

@@ -1,12 +1,20 @@
-"""Requirements of PyPI packages, as ``pip`` sections and requests write them."""
+"""Requirements of PyPI packages, as ``pip`` sections, requests and names write them.
+
+They are handed to uv in a file, whose format knows much more than PEP 508: options, files to
+include, variables, addresses, comments. Nothing of that passes here.
+"""
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 _MAX_LENGTH: Final = 500
+
+#: What no requirement needs: comments, variables and continued lines of that format.
+_FORBIDDEN = re.compile(r"[^ -~]|[#$\\]")
 
 #: What pip takes that names no package of an index: a path, an address, or a version control one.
 _ADDRESS = re.compile(
@@ -44,9 +52,31 @@ def canonical_requirement(text: str) -> str:
         raise ValueError(f"{shown} is not a requirement such as 'requests>=2'") from exc
     if wanted.url:
         raise ValueError(_no_address(shown))
+    if _FORBIDDEN.search(stripped):
+        raise ValueError(f"{shown} has characters that no requirement such as 'requests>=2' has")
     wanted.name = canonicalize_name(wanted.name)
     wanted.extras = {canonicalize_name(extra) for extra in wanted.extras}
     return str(wanted)
+
+
+def canonical_requirements(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return requirements as :attr:`builder.spec.EnvironmentSpec.pip` has them.
+
+    Those of one name and marker are joined, and the order in which they come does not matter.
+
+    >>> canonical_requirements(["ruamel.yaml>=1", "requests[socks]", "ruamel-yaml<2", "Requests"])
+    ('requests[socks]', 'ruamel-yaml<2,>=1')
+
+    Raises:
+        ValueError: One is none, as :func:`canonical_requirement` says.
+    """
+    joined: dict[tuple[str, str], Requirement] = {}
+    for text in sorted(map(canonical_requirement, texts)):
+        wanted = Requirement(text)
+        other = joined.setdefault((wanted.name, str(wanted.marker or "")), wanted)
+        other.extras |= wanted.extras
+        other.specifier &= wanted.specifier
+    return tuple(sorted(str(wanted) for wanted in joined.values()))
 
 
 def _no_address(shown: str) -> str:

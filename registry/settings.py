@@ -54,6 +54,12 @@ class Settings(BaseSettings):
     }
     #: The names of the channels that every environment may take packages from, by priority.
     default_channels: Annotated[list[str], Field(min_length=1)] = ["conda-forge"]
+    #: Whether environments may have packages of PyPI beside conda's.
+    pypi: bool = True
+    #: The simple index (PEP 503) where they are looked for.
+    pypi_index: str = "https://pypi.org/simple"
+    #: The hosts that wheels may be downloaded from, with the port where there is one.
+    pypi_hosts: Annotated[list[str], Field(min_length=1)] = ["files.pythonhosted.org"]
     #: The base of images: a registry's reference, or a layout directory as ``oci:/directory``.
     base: str = "docker.io/library/debian:bookworm-slim"
     #: Other bases that a request may ask for: patterns of references such as ``ghcr.io/acme/*``.
@@ -126,6 +132,14 @@ class Settings(BaseSettings):
             if urlsplit(url).scheme not in {"http", "https", "file"}:
                 raise ValueError(f"channel {name!r} needs an http, https or file URL, not {url!r}")
         return {name: url.rstrip("/") for name, url in channels.items()}
+
+    @field_validator("pypi_index")
+    @classmethod
+    def _index_is_an_address(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.netloc or "@" in parts.netloc:
+            raise ValueError("the index of PyPI needs an http or https URL without a user")
+        return url.rstrip("/")
 
     @model_validator(mode="after")
     def _defaults_are_channels(self) -> "Settings":

@@ -29,6 +29,7 @@ from builder.packages import Packages
 from builder.pipeline import Pipeline
 from builder.platforms import Subdir
 from builder.ports import BuildMetrics, ProgressListener, Store
+from builder.pypi import Pypi, Uv
 from builder.resolver import Resolver
 from builder.solve import Solver
 from builder.spec import Channel, VirtualPackage
@@ -61,6 +62,12 @@ if TYPE_CHECKING:
 
 #: For scratch files where the store is not on this machine.
 _CACHE: Final = Path("~/.cache/pullforge/scratch")
+#: How uv finds its way out, where others find it by themselves.
+_NETWORK_VARIABLES: Final = (
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR"),
+)
 _HOST_SUBDIRS: Final[dict[str, Subdir]] = {"x86_64": "linux-64", "aarch64": "linux-aarch64"}
 
 
@@ -95,6 +102,7 @@ async def open_builder(settings: Settings, metrics: BuildMetrics) -> AsyncIterat
             scratch,
             metrics,
             allowed_hosts={urlsplit(url).netloc for url in settings.channels.values()},
+            wheel_hosts=settings.pypi_hosts if settings.pypi else (),
             max_size_bytes=settings.max_package_bytes,
         )
         stack.push_async_callback(packages.close)
@@ -112,7 +120,10 @@ async def open_builder(settings: Settings, metrics: BuildMetrics) -> AsyncIterat
         layers = LayerCache(store, packages, workers, scratch, metrics)
         stack.push_async_callback(layers.close)
         pipeline = Pipeline(store, bases, contents, layers, compilers, settings.sandbox)
-        resolver = Resolver(name_defaults(settings), solver, bases, compilers, metrics)
+        pypi = _pypi(settings, scratch) if settings.pypi else None
+        resolver = Resolver(
+            name_defaults(settings), solver, bases, compilers, contents, pypi, metrics
+        )
 
         def forms(build: BuildImage) -> Forms:
             return Forms(store, pipeline, contents, packages, workers, scratch, build)
@@ -171,6 +182,8 @@ def name_defaults(settings: Settings) -> NameDefaults:
         ),
         base=settings.base,
         bases=tuple(settings.bases),
+        pypi=settings.pypi,
+        wheel_hosts=tuple(settings.pypi_hosts) if settings.pypi else (),
     )
 
 
@@ -192,6 +205,17 @@ def _s3_client(settings: Settings, endpoint: str | None) -> "AbstractAsyncContex
         secret.get_secret_value() if secret else None,
     )
     return open_client(access)
+
+
+def _pypi(settings: Settings, scratch: Path) -> Pypi:
+    kept = scratch_of(settings) / "pypi"
+    uv = Uv(
+        settings.pypi_index,
+        kept / "uv",
+        environment={name: os.environ[name] for name in _NETWORK_VARIABLES if name in os.environ},
+        timeout_seconds=settings.solve_timeout_seconds,
+    )
+    return Pypi(uv, scratch, kept / "stubs", settings.pypi_hosts)
 
 
 def _layout(base: str) -> Path | None:

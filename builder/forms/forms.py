@@ -197,16 +197,19 @@ class Forms:
     async def _licenses(self, lock: Lock, platforms: Sequence[Subdir]) -> dict[str, str]:
         """Return what each archive says its licence is, by sha256."""
         records = {r.sha256: r for platform in platforms for r in lock.platforms[platform]}
-        found = await together(self._contents.get(record) for record in records.values())
-        return {sha256: known.license for sha256, known in zip(records, found, strict=True)}
+        wheels = {w.sha256: w for platform in platforms for w in lock.wheels.get(platform, ())}
+        conda = await together(self._contents.get(record) for record in records.values())
+        pypi = await together(self._contents.get_wheel(wheel) for wheel in wheels.values())
+        licenses = [*(known.license for known in conda), *(known.license for known in pypi)]
+        return dict(zip([*records, *wheels], licenses, strict=True))
 
     async def _make_archive(
         self, lock: Lock, subdir: Subdir, encoding: Encoding, key: str, listen: ProgressListener
     ) -> None:
         planned = await self._pipeline.plan(lock, subdir, listen)
-        compiler = await self._pipeline.compiler(
-            lock, planned.python if subdir in lock.bytecode else None
-        )
+        python = planned.installation.python
+        is_compiled = any(layer.python for layer in planned.layers)
+        compiler = await self._pipeline.compiler(lock, python if is_compiled else None)
         records = [package.record for package in planned.packages]
         listen(Progress("finish"))
 
@@ -217,7 +220,7 @@ class Forms:
                 lambda out: self._workers.run(
                     assemble_portable,
                     planned.packages,
-                    planned.python,
+                    python,
                     lock.variables,
                     archives,
                     encoding,

@@ -35,9 +35,11 @@ class NameDefaults:
     #: What may be asked for instead: patterns of references such as ``"ghcr.io/acme/*"``.
     bases: tuple[str, ...] = ()
     #: The hosts that wheels may come from, with the port where there is one.
-    wheel_hosts: tuple[str, ...] = ("files.pythonhosted.org",)
+    wheel_hosts: tuple[str, ...] = ()
     #: Wanted in every image, besides what its name says.
     builtin: tuple[Requirement, ...] = ()
+    #: Whether projects of PyPI may be asked for.
+    pypi: bool = False
 
     def channel(self, name: str) -> Channel:
         """Return the channel of that name.

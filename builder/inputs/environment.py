@@ -44,10 +44,14 @@ def read_environment(document: Field, offers: Offers) -> EnvironmentSpec:
         requirements=read_requirements(packages, offers),
         channels=read_channels(entries.get("channels", _NOTHING), offers),
         platforms=_platforms(entries.get("platforms", _NOTHING), offers),
-        pip=read_pip(sections[0].only(_SECTION).get("pip", _NOTHING)) if sections else (),
+        pip=_pip(sections[0], offers) if sections else (),
         variables=read_variables(entries.get("variables", _NOTHING)),
     )
     return wishes.spec(offers, offers.defaults.base)
+
+
+def _pip(section: Field, offers: Offers) -> tuple[str, ...]:
+    return read_pip(section.only(_SECTION).get("pip", _NOTHING), offers)
 
 
 def _platforms(field: Field, offers: Offers) -> tuple[Subdir, ...]:

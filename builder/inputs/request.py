@@ -54,7 +54,7 @@ def read_wishes(
         requirements=read_requirements(specs, offers),
         channels=read_channels(entries.get("channels", _NOTHING), offers),
         platforms=_platforms(entries.get("platforms", _NOTHING), offers),
-        pip=read_pip(entries.get("pip", _NOTHING)),
+        pip=read_pip(entries.get("pip", _NOTHING), offers),
         variables=read_variables(entries.get("variables", _NOTHING)),
         until=_day(entries.get("until", _NOTHING), today),
     )

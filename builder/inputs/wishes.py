@@ -10,7 +10,7 @@ from builder.errors import ChannelNotAllowed
 from builder.inputs.document import Field
 from builder.inputs.offers import Offers
 from builder.platforms import Subdir
-from builder.pypi_requirement import canonical_requirement
+from builder.pypi_requirement import canonical_requirement, canonical_requirements
 from builder.solve import parse_match_spec
 from builder.spec import Channel, EnvironmentSpec, Requirement, merge_requirements
 
@@ -102,19 +102,22 @@ def read_requirements(fields: Sequence[Field], offers: Offers) -> tuple[Requirem
     return tuple(found)
 
 
-def read_pip(field: Field) -> tuple[str, ...]:
-    """Return requirements of PyPI packages in canonical form, sorted, each once.
+def read_pip(field: Field, offers: Offers) -> tuple[str, ...]:
+    """Return requirements for PyPI in canonical form.
 
     Raises:
-        InputError: One is not a requirement, or asks for more than a package of the index.
+        InputError: One is not a requirement, asks for more than a project of the index, or PyPI
+            is not offered.
     """
-    found = set()
-    for element in field.list(MAX_WISHES):
+    elements = field.list(MAX_WISHES)
+    if elements and not offers.defaults.pypi:
+        raise elements[0].error("this server does not offer packages of PyPI")
+    for element in elements:
         try:
-            found.add(canonical_requirement(element.text()))
+            canonical_requirement(element.text())
         except ValueError as exc:
             raise element.error(str(exc)) from exc
-    return tuple(sorted(found))
+    return canonical_requirements(element.text() for element in elements)
 
 
 def read_variables(field: Field) -> tuple[tuple[str, str], ...]:

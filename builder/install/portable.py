@@ -26,8 +26,9 @@ from builder.bytecode import Compilation, Compiler
 from builder.install.archive import PackageFile
 from builder.install.assemble import HISTORY, write_package
 from builder.install.layer_sink import LayerSink
+from builder.install.layout import ROOT
 from builder.install.package_info import FileMode, PackagePath, Relocation
-from builder.install.package_writer import ROOT, PackageWriter
+from builder.install.package_writer import PackageWriter
 from builder.install.tar_reader import Buffer
 from builder.install.tar_writer import GENERATED_MTIME, TarWriter
 from builder.layer import PREFIX, Encoding, LayerPackage, PythonTarget
@@ -81,7 +82,8 @@ def assemble_portable(
                 state = json.dumps({"env_vars": dict(sorted(variables.items())), "version": 1})
                 tar.add_file(ROOT + _STATE, 0o644, GENERATED_MTIME, len(state), [state.encode()])
             for package in packages:
-                write_package(package, archives, python, tar, scratch, compiler, PortableWriter)
+                path = archives[package.record.sha256]
+                write_package(package, path, python, tar, scratch, compiler, PortableWriter)
             tar.finish()
             sink.finish()
         except BaseException:

@@ -35,8 +35,8 @@ class Lock:
     virtual_packages: tuple[VirtualPackage, ...]
     #: ``None`` for an image of packages alone.
     base: BaseReference | None = None
-    #: For platforms with noarch Python packages: the exact version of the Python that compiles
-    #: them.
+    #: For platforms with noarch Python packages or wheels: the exact version of the Python that
+    #: compiles them.
     bytecode: Mapping[Subdir, str] = field(default_factory=dict)
     #: The wheels of each platform that has any, sorted by name; no name twice.
     wheels: Mapping[Subdir, tuple[WheelRecord, ...]] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from builder.lock import Lock
 from builder.packages import Packages
 from builder.platforms import PLATFORMS
 from builder.ports import Progress, ProgressListener, Store
-from builder.records import PackageRecord
+from builder.records import ArchiveRecord
 
 
 class Pins:
@@ -66,7 +66,7 @@ class Pins:
         missing = await self._missing(lock)
         done = 0
 
-        async def fetch(record: PackageRecord) -> None:
+        async def fetch(record: ArchiveRecord) -> None:
             nonlocal done
             await self._packages.archive(record)
             done += 1
@@ -77,10 +77,12 @@ class Pins:
             for subdir in lock.platforms:
                 await self._bases.fetch(lock.base, PLATFORMS[subdir])
 
-    async def _missing(self, lock: Lock) -> list[PackageRecord]:
+    async def _missing(self, lock: Lock) -> list[ArchiveRecord]:
         """Return the records whose archives are not in the store, each archive once."""
-        records = {
-            record.sha256: record for records in lock.platforms.values() for record in records
+        records: dict[str, ArchiveRecord] = {
+            record.sha256: record
+            for records in (*lock.platforms.values(), *lock.wheels.values())
+            for record in records
         }
         sizes = await together(self._store.size(package_key(sha256)) for sha256 in records)
         return [

@@ -17,6 +17,8 @@ DEFAULTS = NameDefaults(
     default_channels=("conda-forge",),
     platforms=("linux-64", "linux-aarch64"),
     base="docker.io/library/debian:bookworm-slim",
+    pypi=True,
+    wheel_hosts=("files.pythonhosted.org",),
     bases=("ghcr.io/acme/*", "docker.io/library/debian:*"),
 )
 MAX_BYTES = 4 * 1024 * 1024

@@ -142,7 +142,12 @@ def test_what_an_environment_always_has_is_wanted_too() -> None:
         ("dependencies:\n- conda: [a]", "dependencies[0].conda", 2, "is not known here"),
         ("dependencies:\n- pip: [a]\n- pip: [b]", "dependencies[1]", 3, "section already"),
         ("dependencies:\n- pip:\n  - -e .", "dependencies[0].pip[0]", 3, "option of pip"),
-        ("dependencies:\n- pip:\n  - git+https://x/y", "dependencies[0].pip[0]", 3, "an address"),
+        (
+            "dependencies:\n- pip:\n  - git+https://x/y",
+            "dependencies[0].pip[0]",
+            3,
+            "an address or a path",
+        ),
         ("dependencies: [__glibc]", "dependencies[0]", 1, "is a virtual package"),
         ("dependencies: [zlib]\ndependencies: [a]", "dependencies", 2, "the second time"),
         ("dependencies: [zlib]\nvariables: {PATH: /x}", "variables.PATH", 2, "set by the image"),

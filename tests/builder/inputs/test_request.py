@@ -92,7 +92,7 @@ def test_no_other_base_is_fetched(base: str) -> None:
         ({"base": True}, "base", "a boolean stands where text"),
         ({"specs": ["\ud800"]}, "specs[0]", "cannot be printed"),
         ({"specs": ["a\0"]}, "specs[0]", "cannot be printed"),
-        ({"pip": ["./six"]}, "pip[0]", "an address or a path"),
+        ({"pip": ["./six"]}, "pip[0]", "is an address or a path"),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_field(
