@@ -51,8 +51,9 @@ format: $(INSTALLED) ## format the code
 serve: $(INSTALLED) ## serve for real: conda-forge, Debian as base (see docs/settings.md)
 	$(BIN)/pullforge serve
 
-channel: $(INSTALLED) ## make the local conda channel and base image
+channel: $(INSTALLED) ## make the local conda channel, base image and PyPI index
 	$(BIN)/python -m conformance.channel build
+	$(BIN)/python -m conformance.pypi build
 
 clean: ## remove the virtual environment and caches in this directory
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

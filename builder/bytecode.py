@@ -30,6 +30,8 @@ from builder.layer import PREFIX, PythonTarget
 #: like any other, for machines without user namespaces.
 SandboxKind = Literal["bwrap", "none"]
 
+#: Larger modules get no bytecode: source is held in memory here and there.
+MAX_MODULE_BYTES: Final = 8 * 1024 * 1024
 #: Stands for the length of the bytecode of a file that does not compile.
 _NOT_COMPILED: Final = 0xFFFFFFFF
 #: Runs on every Python from 3.6 on, and imports as little as it can.

@@ -1,4 +1,4 @@
-"""Pythons that compile noarch packages, unpacked where a sandbox can run them."""
+"""Pythons that compile noarch packages and wheels, unpacked where a sandbox can run them."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from builder.lock import Lock
 from builder.packages import Packages
 from builder.platforms import Subdir
 from builder.ports import Workers
-from builder.records import PackageRecord, link_order
+from builder.records import PackageRecord, link_order, needs_bytecode
 from builder.solve import Solver
 from builder.spec import Constraint, EnvironmentSpec, Requirement
 
@@ -61,7 +61,8 @@ class Compilers:
         chosen: dict[Subdir, str] = {}
         for subdir, records in lock.platforms.items():
             version = _python_version(records)
-            if version is None or not any(record.noarch == "python" for record in records):
+            compiled = subdir in lock.wheels or any(map(needs_bytecode, records))
+            if version is None or not compiled:
                 continue
             chosen[subdir] = await self._choose(lock, version)
         return dataclasses.replace(lock, bytecode=chosen)

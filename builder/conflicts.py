@@ -16,7 +16,7 @@ from typing import Final
 
 from builder.errors import UnsupportedPackage
 from builder.layer import LayerPackage
-from builder.records import PackageRecord
+from builder.records import ArchiveRecord
 
 #: A chain of symlinks longer than this is a loop; Linux gives up at 40 as well.
 _MAX_HOPS: Final = 40
@@ -33,12 +33,12 @@ class InstalledPaths:
 
 
 def resolve_conflicts(
-    records: Sequence[PackageRecord], installed: Mapping[str, InstalledPaths]
+    records: Sequence[ArchiveRecord], installed: Mapping[str, InstalledPaths]
 ) -> tuple[LayerPackage, ...]:
     """Return the packages in the order given, each with what it omits and moves.
 
     Args:
-        records: The packages of the image in the order in which they are linked.
+        records: The packages and wheels of the image in the order in which they are linked.
         installed: What each puts into the prefix, by the record's sha256.
 
     Raises:
@@ -64,7 +64,7 @@ def resolve_conflicts(
 
 
 def _layer_package(
-    record: PackageRecord,
+    record: ArchiveRecord,
     position: int,
     pairs: Sequence[tuple[str, str]],
     owners: Mapping[str, int],

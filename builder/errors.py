@@ -12,9 +12,12 @@
     ├── SolveError
     │   ├── UnknownPackage
     │   ├── Unsatisfiable
+    │   ├── NoWheel
     │   ├── SolveTimeout
-    │   └── ChannelUnavailable
+    │   ├── ChannelUnavailable
+    │   └── IndexUnavailable
     ├── LockError
+    ├── InputError
     ├── PackageError
     │   ├── PackageUnavailable
     │   ├── CorruptPackage
@@ -107,6 +110,10 @@ class Unsatisfiable(SolveError):
     """The packages exist, but no versions of them go together."""
 
 
+class NoWheel(SolveError):
+    """A project of PyPI has no wheel for the target: none at all, or none for its Python."""
+
+
 class SolveTimeout(SolveError):
     """The solver did not finish in the time it is given."""
 
@@ -119,8 +126,33 @@ class ChannelUnavailable(SolveError):
     transient = True
 
 
+class IndexUnavailable(SolveError):
+    """PyPI, or the index in its place, does not answer."""
+
+    transient = True
+
+
 class LockError(BuilderError):
     """A lock file cannot be read, or cannot be written for these packages."""
+
+
+class InputError(BuilderError):
+    """A file or request that describes an environment cannot be understood, or is not allowed."""
+
+    def __init__(self, reason: str, field: str | None = None, line: int | None = None) -> None:
+        # All of it goes into ``args``: the error is raised in a worker process, and pickled.
+        super().__init__(reason, field, line)
+        self.reason = reason
+        #: What is wrong, e.g. ``"dependencies[3]"``; ``None`` for the whole.
+        self.field = field
+        #: Where it stands, counted from 1, where that is known.
+        self.line = line
+
+    def __str__(self) -> str:
+        """Return where it is and what is wrong, e.g. ``channels[0] (line 2): …``."""
+        line = f"line {self.line}" if self.line else ""
+        place = f"{self.field} ({line})" if self.field and line else self.field or line
+        return f"{place}: {self.reason}" if place else self.reason
 
 
 class PackageError(BuilderError):

@@ -7,7 +7,8 @@ after another; and two images should have as many layers in common as they can. 
    largest first): such a layer is shared by every image that has the package.
 2. The small rest goes into a fixed number of bins by a hash of the package's *name*: adding a
    package, or a new version of one, changes one bin and leaves the others.
-3. Packages that do not need Python lie below those that do, and Python below its own packages:
+3. Wheels lie above all conda packages, never in a layer with them, and are grouped likewise.
+4. Packages that do not need Python lie below those that do, and Python below its own packages:
    docker reuses a layer only when everything under it is the same, so what changes least and is
    shared most lies lowest.
 
@@ -21,14 +22,20 @@ from collections.abc import Sequence
 from typing import Final
 
 from builder.layer import LayerPackage, LayerPlan, PythonTarget
+from builder.records import ArchiveRecord, PackageRecord, WheelRecord, needs_bytecode
 
 #: From this archive size on a package gets a layer of its own.
 ALONE_BYTES: Final = 6 * 1024 * 1024
-#: At most so many do; the others join the bins.
+#: At most so many do, of conda packages and of wheels each; the others join the bins.
 MAX_ALONE: Final = 6
 #: Bins of small packages without and with Python.
 LIBRARY_BINS: Final = 2
 PYTHON_BINS: Final = 3
+#: Bins of small wheels.
+WHEEL_BINS: Final = 2
+
+#: Layers lie in the order of these: rank, bin, name.
+_Place = tuple[int, int, str]
 
 
 def group(packages: Sequence[LayerPackage], python: PythonTarget | None) -> tuple[LayerPlan, ...]:
@@ -36,42 +43,54 @@ def group(packages: Sequence[LayerPackage], python: PythonTarget | None) -> tupl
 
     Args:
         packages: In the order in which they are linked; layers keep it inside.
-        python: What noarch packages are installed for, if the image has Python.
+        python: What noarch packages and wheels are installed for, if the image has Python.
     """
-    needing = _needing_python(packages)
-    alone = _alone(packages)
-    layers: dict[tuple[int, int, str], list[LayerPackage]] = {}
+    records = [package.record for package in packages]
+    conda = [record for record in records if isinstance(record, PackageRecord)]
+    wheels = [record for record in records if isinstance(record, WheelRecord)]
+    needing = _needing_python(conda)
+    alone, wheels_alone = _alone(conda), _alone(wheels)
+    layers: dict[_Place, list[LayerPackage]] = {}
     for package in packages:
-        record = package.record
-        if record.name in alone:
-            rank = 2 if record.name == "python" else 3 if record.name in needing else 1
-            place = (rank, 0, record.name)
-        elif record.name in needing:
-            place = (4, _bin(record.name, PYTHON_BINS), "")
+        if isinstance(package.record, WheelRecord):
+            place = _wheel_place(package.record.name, wheels_alone)
         else:
-            place = (0, _bin(record.name, LIBRARY_BINS), "")
+            place = _conda_place(package.record.name, alone, needing)
         layers.setdefault(place, []).append(package)
     return tuple(_plan(layers[place], python) for place in sorted(layers))
 
 
+def _conda_place(name: str, alone: set[str], needing: set[str]) -> _Place:
+    if name in alone:
+        return (2 if name == "python" else 3 if name in needing else 1, 0, name)
+    if name in needing:
+        return (4, _bin(name, PYTHON_BINS), "")
+    return (0, _bin(name, LIBRARY_BINS), "")
+
+
+def _wheel_place(name: str, alone: set[str]) -> _Place:
+    return (5, 0, name) if name in alone else (6, _bin(name, WHEEL_BINS), "")
+
+
 def _plan(packages: Sequence[LayerPackage], python: PythonTarget | None) -> LayerPlan:
-    has_noarch = any(package.record.noarch == "python" for package in packages)
-    return LayerPlan(tuple(packages), python if has_noarch else None)
+    return LayerPlan(
+        tuple(packages), python if any(needs_bytecode(p.record) for p in packages) else None
+    )
 
 
-def _alone(packages: Sequence[LayerPackage]) -> set[str]:
+def _alone(records: Sequence[ArchiveRecord]) -> set[str]:
     """Return the names of the packages that get a layer of their own."""
-    large = [p.record for p in packages if p.record.size_bytes >= ALONE_BYTES]
+    large = [record for record in records if record.size_bytes >= ALONE_BYTES]
     large.sort(key=lambda record: (-record.size_bytes, record.name))
     return {record.name for record in large[:MAX_ALONE]}
 
 
-def _needing_python(packages: Sequence[LayerPackage]) -> set[str]:
+def _needing_python(records: Sequence[PackageRecord]) -> set[str]:
     """Return the names of the packages that need Python, directly or through others."""
     needing = {"python"}
-    for package in packages:  # in link order, so what it needs has been seen
-        if package.record.noarch == "python" or needing.intersection(package.record.depends_names):
-            needing.add(package.record.name)
+    for record in records:  # in link order, so what it needs has been seen
+        if record.noarch == "python" or needing.intersection(record.depends_names):
+            needing.add(record.name)
     return needing
 
 

@@ -3,15 +3,19 @@
 ::
 
     blobs/<algorithm>/<aa>/<hex>               layers, configs, manifests and indexes
-    packages/<aa>/<sha256>                     package archives
-    contents/<aa>/<sha256>.json                package → the paths it installs
+    packages/<aa>/<sha256>                     package archives and wheels
+    contents/<aa>/<sha256>.json                package or wheel → the paths it installs
     layers/<aa>/<layer key>.<encoding>.json    layer → diff_id, digest, sizes
     solves/<aa>/<spec digest>.json             spec → key of a lock, when
     locks/<key>.yml                            the lock: the only thing that must be backed up
     images/<key>.<flavour>.json                lock → documents of its image
     origins/<aa>/<digest>.json                 blob → lock and flavour it can be made from again
+    forms/<key>/<platform or all>/<format>/<name>   lock → a form of it: archive, image.tar, SBOM, …
     used/<key>.json                            build → when its image was used last, to the hour
     pins/<key>                                 build → it stays makeable: its packages are kept
+    logs/<key>.txt                             build → how it was made, for people
+    requests/<id>.json                         what somebody sent → how far it is, its build
+    inputs/<id>                                the bytes that were sent, while their request is open
     repositories/<name>/_tags/<tag>            tag → what was pulled by it, or pushed to it
 
 What was pushed, which is data and no cache::
@@ -49,6 +53,7 @@ PACKAGES: Final = "packages/"
 LAYER_RECORDS: Final = "layers/"
 LOCKS: Final = "locks/"
 IMAGES: Final = "images/"
+FORMS: Final = "forms/"
 USES: Final = "used/"
 PINS: Final = "pins/"
 CATALOG: Final = "catalog/"
@@ -58,6 +63,7 @@ UPLOADS: Final = "uploads/"
 
 #: Who holds the blobs of base images that were pushed here: no repository can have this name.
 BASES: Final = "@bases"
+INPUTS: Final = "inputs/"
 
 
 def blob_key(digest: Digest) -> str:
@@ -100,6 +106,15 @@ def image_key(build: str, flavour: str) -> str:
     return f"images/{build}.{flavour}.json"
 
 
+def form_key(build: str, scope: str, form_format: int, name: str) -> str:
+    """Return where a form of a lock is.
+
+    >>> form_key("ab12", "linux-64", 1, "archive.tar.gz")
+    'forms/ab12/linux-64/1/archive.tar.gz'
+    """
+    return f"{FORMS}{build}/{scope}/{form_format}/{name}"
+
+
 def origin_key(digest: Digest) -> str:
     """Return where it is written which lock and flavour a blob can be made from again."""
     return f"origins/{_spread(hex_of(digest))}.json"
@@ -113,6 +128,21 @@ def used_key(build: str) -> str:
 def pin_key(build: str) -> str:
     """Return where it is written that a lock stays makeable for ever."""
     return f"{PINS}{build}"
+
+
+def log_key(build: str) -> str:
+    """Return where it is written, for people, how a build was made."""
+    return f"logs/{build}.txt"
+
+
+def request_key(request: str) -> str:
+    """Return where it is written how far a request is, and which build it led to."""
+    return f"requests/{request}.json"
+
+
+def input_key(request: str) -> str:
+    """Return where the bytes are that an open request was sent with."""
+    return f"{INPUTS}{request}"
 
 
 def tags_prefix(repository: str) -> str:

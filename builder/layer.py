@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Final, Literal, NewType
 
 from builder.oci.digest import Digest
-from builder.records import PackageRecord
+from builder.records import ArchiveRecord, WheelRecord
 
 #: 64 hex digits that stand for a :class:`LayerPlan`.
 LayerKey = NewType("LayerKey", str)
@@ -23,7 +23,7 @@ LAYER_FORMAT: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class PythonTarget:
-    """The Python that noarch packages of a layer are installed and compiled for."""
+    """The Python that noarch packages and wheels of a layer are installed and compiled for."""
 
     #: Of the Python that compiles, exact, for example ``"3.11.7"``; it shares major and minor
     #: with the one of the environment.
@@ -39,9 +39,9 @@ class PythonTarget:
 
 @dataclass(frozen=True, slots=True)
 class LayerPackage:
-    """One package of a layer, with what the other packages of the image change in it."""
+    """One package or wheel of a layer, with what the others of the image change in it."""
 
-    record: PackageRecord
+    record: ArchiveRecord
     #: Installed paths (relative to the prefix, sorted) that a package linked later has too:
     #: left out here.
     omit: tuple[str, ...] = ()
@@ -54,10 +54,10 @@ class LayerPackage:
 class LayerPlan:
     """A layer that is to be made: a pure function of its packages."""
 
-    #: In the order in which they are linked: what they need comes before them.
+    #: In the order in which they are linked; wheels and conda packages are never in one layer.
     packages: tuple[LayerPackage, ...]
-    #: Set when a package of the layer is ``noarch: python``, else ``None``, so that layers
-    #: without such packages are shared between Pythons.
+    #: Set when the layer has wheels or a ``noarch: python`` package, else ``None``, so that layers
+    #: without these are shared between Pythons.
     python: PythonTarget | None = None
 
     @property
@@ -67,20 +67,28 @@ class LayerPlan:
             "format": LAYER_FORMAT,
             "prefix": PREFIX,
             "python": asdict(self.python) if self.python else None,
-            "packages": [
-                [
-                    p.record.sha256,
-                    p.record.md5,
-                    p.record.url,
-                    p.record.size_bytes,
-                    p.omit,
-                    p.redirects,
-                ]
-                for p in self.packages
-            ],
+            "packages": [[*_identity(p.record), p.omit, p.redirects] for p in self.packages],
         }
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return LayerKey(hashlib.sha256(text.encode()).hexdigest())
+
+
+def _identity(record: ArchiveRecord) -> list[object]:
+    """Return what a record puts into a layer: all that conda's notes tell of a package.
+
+    A channel may correct some of it, and a lock file that somebody sent may say anything.
+    """
+    if isinstance(record, WheelRecord):
+        return [record.sha256]
+    return [
+        record.sha256,
+        record.md5,
+        record.url,
+        record.size_bytes,
+        record.subdir,
+        record.build_number,
+        record.depends,
+    ]
 
 
 @dataclass(frozen=True, slots=True)

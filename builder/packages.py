@@ -1,4 +1,4 @@
-"""Package archives: downloaded once, verified, kept in the store."""
+"""Package archives and wheels: downloaded once, verified, kept in the store."""
 
 import asyncio
 import hashlib
@@ -15,7 +15,7 @@ from builder.errors import CorruptPackage, PackageUnavailable, UnsafePackage
 from builder.flight import SingleFlight, together
 from builder.keys import package_key
 from builder.ports import BuildMetrics, Store
-from builder.records import PackageRecord
+from builder.records import ArchiveRecord, WheelRecord
 
 Result = TypeVar("Result")
 
@@ -26,7 +26,7 @@ _RETRIED: Final = frozenset({429, 500, 502, 503, 504})
 
 
 class Packages:
-    """Gives package archives as local files."""
+    """Gives package archives and wheels as local files."""
 
     def __init__(
         self,
@@ -36,6 +36,7 @@ class Packages:
         metrics: BuildMetrics,
         *,
         allowed_hosts: Collection[str],
+        wheel_hosts: Collection[str],
         max_size_bytes: int,
         parallel: int = 8,
         retry_seconds: float = 1,
@@ -49,6 +50,7 @@ class Packages:
             metrics: Counts downloads.
             allowed_hosts: Hosts that packages may come from, with the port where there is one;
                 ``""`` allows ``file://``.
+            wheel_hosts: The same for wheels.
             max_size_bytes: The largest archive to accept.
             parallel: How many downloads run at once.
             retry_seconds: How long to wait before the second try; the third waits twice that.
@@ -58,26 +60,27 @@ class Packages:
         self._scratch = scratch
         self._metrics = metrics
         self._allowed_hosts = frozenset(allowed_hosts)
+        self._wheel_hosts = frozenset(wheel_hosts)
         self._max_size_bytes = max_size_bytes
         self._retry_seconds = retry_seconds
         self._slots = asyncio.Semaphore(parallel)
         self._flights: SingleFlight[Path] = SingleFlight()
 
-    async def archive(self, record: PackageRecord) -> Path:
+    async def archive(self, record: ArchiveRecord) -> Path:
         """Return a file with the archive of ``record``, downloaded if it is not in the store.
 
         However many ask at once, it is downloaded once. What the file holds has the record's
         sha256.
 
         Raises:
-            PackageUnavailable: The channel does not answer, or does not have it any more.
-            CorruptPackage: The channel has other bytes than the record says.
+            PackageUnavailable: Its host does not answer, or does not have it any more.
+            CorruptPackage: Its host has other bytes than the record says.
             UnsafePackage: It is too large, or lies on a host that is not allowed.
         """
         return await self._flights.run(record.sha256, lambda: self._archive(record))
 
     async def use(
-        self, records: Sequence[PackageRecord], work: Callable[[list[Path]], Awaitable[Result]]
+        self, records: Sequence[ArchiveRecord], work: Callable[[list[Path]], Awaitable[Result]]
     ) -> Result:
         """Return what ``work`` makes of the archives, which are in the order of ``records``.
 
@@ -103,7 +106,7 @@ class Packages:
         """Stop every download."""
         await self._flights.close()
 
-    async def _archive(self, record: PackageRecord) -> Path:
+    async def _archive(self, record: ArchiveRecord) -> Path:
         key = package_key(record.sha256)
         kept = await self._store.local_path(key, self._scratch)
         if kept is not None:
@@ -118,25 +121,25 @@ class Packages:
             )
         return kept
 
-    def _check(self, record: PackageRecord) -> None:
-        parts = urlsplit(record.url)
-        if parts.netloc not in self._allowed_hosts:
-            raise UnsafePackage(
-                f"{record.file_name} lies on '{parts.netloc}', which is not the host of a channel"
-                " of this server"
-            )
+    def _check(self, record: ArchiveRecord) -> None:
+        allowed, place = self._allowed_hosts, "the host of a channel of this server"
+        if isinstance(record, WheelRecord):
+            allowed, place = self._wheel_hosts, "a host that this server takes wheels from"
+        host = urlsplit(record.url).netloc
+        if host not in allowed:
+            raise UnsafePackage(f"{record.file_name} lies on '{host}', which is not {place}")
         if record.size_bytes > self._max_size_bytes:
             raise UnsafePackage(
                 f"{record.file_name} has {record.size_bytes} bytes; this server accepts packages"
                 f" up to {self._max_size_bytes}"
             )
 
-    async def _download(self, record: PackageRecord) -> None:
+    async def _download(self, record: ArchiveRecord) -> None:
         path = self._scratch / f"package-{secrets.token_hex(8)}"
         try:
             for attempt in range(1, _ATTEMPTS + 1):
                 try:
-                    await self._fetch(record, path)
+                    size_bytes = await self._fetch(record, path)
                 except httpx.HTTPError as exc:
                     if attempt == _ATTEMPTS or not _may_pass(exc):
                         raise _unavailable(record, exc) from exc
@@ -146,10 +149,10 @@ class Packages:
             await self._store.adopt(package_key(record.sha256), path)
         finally:
             path.unlink(missing_ok=True)
-        self._metrics.downloaded(record.size_bytes)
+        self._metrics.downloaded(size_bytes)
 
-    async def _fetch(self, record: PackageRecord, path: Path) -> None:
-        """Write the archive to ``path``; it has the right bytes when this returns."""
+    async def _fetch(self, record: ArchiveRecord, path: Path) -> int:
+        """Write the archive to ``path``, where it has the right bytes; return how many."""
         digest, seen = hashlib.sha256(), 0
         limit = record.size_bytes or self._max_size_bytes
         with disk_errors(), path.open("wb") as file:
@@ -160,15 +163,22 @@ class Packages:
                 await asyncio.to_thread(_take, chunk, digest, file)
         if digest.hexdigest() != record.sha256:
             raise CorruptPackage(
-                f"{record.file_name} is damaged: {record.channel_url} sent {seen} bytes that do"
-                " not have the sha256 its index promises; tell the channel's owner"
+                f"{record.file_name} is damaged: {_source(record)} sent {seen} bytes that do not"
+                f" have the sha256 {_promise(record)}"
             )
+        return seen
 
     async def _bytes(self, url: str) -> AsyncIterator[bytes]:
         if url.startswith("file://"):
-            with Path(unquote(urlsplit(url).path)).open("rb") as file:
-                while chunk := await asyncio.to_thread(file.read, _CHUNK):
-                    yield chunk
+            path = Path(unquote(urlsplit(url).path))
+            try:
+                with path.open("rb") as file:
+                    while chunk := await asyncio.to_thread(file.read, _CHUNK):
+                        yield chunk
+            except FileNotFoundError as exc:
+                raise PackageUnavailable(
+                    f"{path.name} is not in the directory of its channel any more"
+                ) from exc
             return
         # Archives are compressed already; a server that compresses again only costs time.
         headers = {"Accept-Encoding": "identity"}
@@ -191,11 +201,24 @@ def _may_pass(error: httpx.HTTPError) -> bool:
     return isinstance(error, httpx.TransportError)
 
 
-def _unavailable(record: PackageRecord, error: httpx.HTTPError) -> PackageUnavailable:
+def _source(record: ArchiveRecord) -> str:
+    """Return who has the archive: a channel's address, or a wheel's host."""
+    if isinstance(record, WheelRecord):
+        return urlsplit(record.url).netloc or "the local index"
+    return record.channel_url
+
+
+def _promise(record: ArchiveRecord) -> str:
+    if isinstance(record, WheelRecord):
+        return "that is locked; lock the environment again"
+    return "its index promises; tell the channel's owner"
+
+
+def _unavailable(record: ArchiveRecord, error: httpx.HTTPError) -> PackageUnavailable:
     if isinstance(error, httpx.HTTPStatusError):
         reason = f"answered {error.response.status_code} for it"
     else:
         reason = "does not answer"
     return PackageUnavailable(
-        f"{record.file_name} cannot be downloaded: {record.channel_url} {reason}; pull again later"
+        f"{record.file_name} cannot be downloaded: {_source(record)} {reason}; pull again later"
     )

@@ -17,10 +17,8 @@ from typing import TypeVar
 from builder.base_image import BaseImages
 from builder.bytecode import Compiler, SandboxKind
 from builder.compilers import Compilers
-from builder.conflicts import InstalledPaths, resolve_conflicts
 from builder.contents_cache import ContentsCache
 from builder.flight import together
-from builder.grouping import group
 from builder.image import (
     Document,
     EnvironmentLayers,
@@ -29,14 +27,16 @@ from builder.image import (
     image_index,
     image_manifest,
 )
-from builder.install.contents import PackageContents, installed_links, installed_paths
+from builder.install.contents import PackageContents
+from builder.install.wheel.contents import WheelContents
 from builder.keys import blob_key
-from builder.layer import Encoding, LayerPlan, PythonTarget
+from builder.layer import Encoding, LayerPackage, LayerPlan, PythonTarget
 from builder.layer_cache import LayerCache
 from builder.lock import Lock
+from builder.planning import Installation
 from builder.platforms import PLATFORMS, Subdir
 from builder.ports import Progress, ProgressListener, Stage, Store
-from builder.records import PackageRecord, link_order
+from builder.records import ArchiveRecord
 
 Result = TypeVar("Result")
 
@@ -54,6 +54,24 @@ class BuiltImage:
     def top(self) -> Document:
         """What stands for the whole image: the index, or the only manifest."""
         return self.index or next(iter(self.manifests.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedEnvironment:
+    """One platform of a lock, decided down to which layer has which package."""
+
+    installation: Installation
+    #: Of each conda package, in the order in which they are linked.
+    contents: tuple[PackageContents, ...]
+    #: Lowest first.
+    layers: tuple[LayerPlan, ...]
+
+    @property
+    def packages(self) -> tuple[LayerPackage, ...]:
+        """Every package and wheel in the order in which they are linked."""
+        found = {p.record.sha256: p for layer in self.layers for p in layer.packages}
+        records: list[ArchiveRecord] = [*self.installation.records, *self.installation.wheels]
+        return tuple(found[record.sha256] for record in records)
 
 
 class Pipeline:
@@ -110,22 +128,48 @@ class Pipeline:
         await self._keep(manifest)
         return manifest
 
+    async def plan(
+        self, lock: Lock, subdir: Subdir, listen: ProgressListener
+    ) -> PlannedEnvironment:
+        """Return what is to be installed for one platform, and how.
+
+        Raises:
+            PackageError: A package or wheel cannot be had, is damaged or is refused.
+        """
+        installation = Installation.of(lock, subdir)
+        installation.check_wheels()
+        contents, wheel_contents = await self._contents_of(installation, listen)
+        listen(Progress("plan"))
+        layers = installation.plan(contents, wheel_contents)
+        listen(Progress("plan", note=_conflicts(subdir, layers)))
+        return PlannedEnvironment(installation, tuple(contents), layers)
+
+    async def compiler(self, lock: Lock, python: PythonTarget | None) -> Compiler | None:
+        """Return what compiles modules for ``python``; ``None`` for an environment without it.
+
+        Raises:
+            BytecodeError: No Python can be had that compiles for it.
+            PackageError: It cannot be downloaded or unpacked.
+        """
+        if python is None:
+            return None
+        prefix = await self._compilers.python(lock, python.version)
+        return Compiler(prefix, python, self._sandbox)
+
     async def _layers_of(
         self, lock: Lock, subdir: Subdir, flavour: Flavour, listen: ProgressListener
     ) -> EnvironmentLayers:
-        records = link_order(lock.platforms[subdir])
-        contents = await _all(
-            [self._contents.get(record) for record in records], "download", listen
-        )
-        listen(Progress("plan"))
-        python = _python_target(records, lock.bytecode.get(subdir))
-        plans = _plan(records, contents, python)
+        planned = await self.plan(lock, subdir, listen)
+        plans, contents = planned.layers, planned.contents
+        records = planned.installation.records
         encoding: Encoding = "zstd" if flavour == "oci-zstd" else "gzip"
         # What takes longest starts first, so that no worker waits for one late large layer.
         order = sorted(range(len(plans)), key=lambda at: _effort(plans[at]), reverse=True)
         made = await _all(
             [
-                self._layers.ensure(plans[at], encoding, partial(self._compiler, lock, plans[at]))
+                self._layers.ensure(
+                    plans[at], encoding, partial(self.compiler, lock, plans[at].python)
+                )
                 for at in order
             ],
             "assemble",
@@ -141,7 +185,8 @@ class Pipeline:
             ),
             variables={
                 name: value for known in contents for name, value in sorted(known.variables.items())
-            },
+            }
+            | dict(lock.variables),
             skipped_scripts=tuple(
                 sorted(
                     f"{script} ({known.label})"
@@ -152,43 +197,35 @@ class Pipeline:
             newest_ms=max((record.timestamp_ms or 0 for record in records), default=0),
         )
 
-    async def _compiler(self, lock: Lock, plan: LayerPlan) -> Compiler | None:
-        if plan.python is None:
-            return None
-        prefix = await self._compilers.python(lock, plan.python.version)
-        return Compiler(prefix, plan.python, self._sandbox)
+    async def _contents_of(
+        self, installation: Installation, listen: ProgressListener
+    ) -> tuple[list[PackageContents], list[WheelContents]]:
+        work: list[Awaitable[PackageContents | WheelContents]] = [
+            *(self._contents.get(record) for record in installation.records),
+            *(self._contents.get_wheel(wheel) for wheel in installation.wheels),
+        ]
+        known = await _all(work, "download", listen)
+        return (
+            [one for one in known if isinstance(one, PackageContents)],
+            [one for one in known if isinstance(one, WheelContents)],
+        )
 
     async def _keep(self, document: Document) -> None:
         await self._store.write(blob_key(document.digest), document.data)
 
 
-def _plan(
-    records: Sequence[PackageRecord],
-    contents: Sequence[PackageContents],
-    python: PythonTarget | None,
-) -> tuple[LayerPlan, ...]:
-    installed = {
-        record.sha256: InstalledPaths(
-            installed_paths(known, python), installed_links(known, python)
-        )
-        for record, known in zip(records, contents, strict=True)
-    }
-    return group(resolve_conflicts(records, installed), python)
+def _conflicts(subdir: Subdir, layers: Sequence[LayerPlan]) -> str:
+    """Return a line on the paths that packages have in common; empty if there are none."""
+    packages = [package for layer in layers for package in layer.packages if package.omit]
+    names = sorted(f"{package.record.name} ({len(package.omit)})" for package in packages)
+    if not names:
+        return ""
+    return f"{subdir}: paths that a later package has too, left out of {', '.join(names)}"
 
 
 def _effort(plan: LayerPlan) -> tuple[bool, int]:
     """Return what layers are sorted by for the time they take: compiling takes longest."""
     return plan.python is not None, sum(package.record.size_bytes for package in plan.packages)
-
-
-def _python_target(records: Sequence[PackageRecord], bytecode: str | None) -> PythonTarget | None:
-    """Return what noarch packages are installed for, if the environment has Python."""
-    for record in records:
-        if record.name == "python":
-            short = ".".join(record.version.split(".")[:2])
-            site_packages = record.python_site_packages_path or f"lib/python{short}/site-packages"
-            return PythonTarget(bytecode or record.version, site_packages)
-    return None
 
 
 async def _all(

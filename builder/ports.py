@@ -11,7 +11,7 @@ P = ParamSpec("P")
 Result = TypeVar("Result")
 
 #: What a build is doing, in the order in which it happens.
-Stage = Literal["solve", "base", "download", "plan", "assemble", "finish"]
+Stage = Literal["solve", "pypi", "base", "download", "plan", "assemble", "finish"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,14 @@ class Progress:
     #: Steps of this stage that are done, of ``total``.
     done: int = 0
     total: int = 0
+    #: A line for the log of the build, where there is more to say than how far it is.
+    note: str = ""
 
     def __str__(self) -> str:
         """Return words for the user, e.g. ``downloading packages (3 of 35)``."""
         words = {
             "solve": "solving the environment",
+            "pypi": "resolving packages of PyPI",
             "base": "fetching the base image",
             "download": "downloading packages",
             "plan": "planning layers",

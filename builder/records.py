@@ -83,6 +83,15 @@ class WheelRecord:
         return unquote(self.url.rpartition("/")[2])
 
 
+#: One exact archive, of which a layer is made.
+ArchiveRecord = PackageRecord | WheelRecord
+
+
+def needs_bytecode(record: ArchiveRecord) -> bool:
+    """Tell whether its modules are installed for the environment's Python and get bytecode."""
+    return isinstance(record, WheelRecord) or record.noarch == "python"
+
+
 @dataclass(frozen=True, slots=True)
 class BaseReference:
     """The exact image that an environment's layers are put on."""

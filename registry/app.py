@@ -7,6 +7,7 @@
        ├─ /v2…           Distribution: routing and errors of its own
        └─ ErrorBoundary
           └─ router      /  /healthz  /readyz  /metrics
+             └─ /api/v1  ErrorBoundary, router and errors of its own
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -16,6 +17,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 
+from registry.api import api_route
 from registry.distribution import HOP_SECONDS, Distribution, DistributionFirst
 from registry.web.boundary import ErrorBoundary
 from registry.web.observe import Observe
@@ -43,7 +45,7 @@ def create_app(
             yield {"services": services}
 
     return Starlette(
-        routes=ROUTES,
+        routes=[*ROUTES, api_route()],
         middleware=[
             Middleware(Observe, access_log=access_log),
             Middleware(DistributionFirst, face=Distribution(hop_seconds=hop_seconds)),

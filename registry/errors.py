@@ -9,6 +9,7 @@
     ├── ManifestUnknown
     ├── BlobUnknown
     ├── BlobUnavailable
+    ├── ReferrersUnavailable
     ├── TagInvalid
     ├── ContentUnavailable
     ├── UploadUnknown
@@ -28,7 +29,13 @@
     ├── Unauthorized
     ├── Denied
     ├── TooManyLogins
-    └── PolicyInvalid
+    ├── PolicyInvalid
+    └── ApiError            raised for the API alone
+        ├── BuildUnknown
+        ├── RequestUnknown
+        ├── TooManyBuilds
+        ├── BodyTooLarge
+        └── ParameterInvalid
 """
 
 from collections.abc import Sequence
@@ -67,6 +74,10 @@ class BlobUnknown(RegistryError):
 
 class BlobUnavailable(RegistryError):
     """The blob cannot be read now, and will be readable again."""
+
+
+class ReferrersUnavailable(RegistryError):
+    """What refers to an image cannot be made now, and may be later."""
 
 
 class TagInvalid(RegistryError):
@@ -176,10 +187,10 @@ class GeneratedRepository(Unsupported):
 class StillBuilding(RegistryError):
     """The image is being built and not ready yet."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, *, what: str = "the image") -> None:
         self.progress = progress
         super().__init__(
-            f"the image is still being built: {progress}; pull again in a moment,"
+            f"{what} is still being built: {progress}; pull again in a moment,"
             " what is done so far is kept"
         )
 
@@ -210,3 +221,35 @@ class TooManyLogins(RegistryError):
 
 class PolicyInvalid(RegistryError):
     """The file with users, tokens and rights cannot be used."""
+
+
+class ApiError(RegistryError):
+    """What was asked of the API cannot be done."""
+
+
+class BuildUnknown(ApiError):
+    """There is no such build."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(
+            f"there is no build '{key[:100]}' here: a build is named by the 32 hex digits of its"
+            " key, which POST /api/v1/builds answers and every image has as the annotation"
+            " io.pullforge.build.key"
+        )
+
+
+class RequestUnknown(ApiError):
+    """There is no such request, or it failed long ago and is forgotten."""
+
+
+class TooManyBuilds(ApiError):
+    """As many requests are under way as the administrator allows."""
+
+
+class BodyTooLarge(ApiError):
+    """What was sent is larger than the administrator allows."""
+
+
+class ParameterInvalid(ApiError):
+    """A part of the address or a header of the request has a value that means nothing."""

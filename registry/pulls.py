@@ -15,8 +15,8 @@ import asyncio
 import datetime
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Protocol, TypeVar
 
 import structlog
@@ -27,13 +27,15 @@ from builder.image import Flavour
 from builder.keys import origin_key, tag_key, tags_prefix
 from builder.lock import Lock
 from builder.oci.digest import Digest
+from builder.oci.models import Descriptor
 from builder.ports import Store
 from builder.resolver import Resolver
+from registry.builds.artifacts import Artifacts
 from registry.builds.images import ImageBuilds, StoredImage
 from registry.builds.progress import ProgressBoard
 from registry.collection.usage import Usage
 from registry.content.manifests import Manifest, Manifests
-from registry.errors import ManifestUnknown, NameUnknown, StillBuilding
+from registry.errors import ManifestUnknown, NameUnknown, ReferrersUnavailable, StillBuilding
 from registry.recent import Recent
 
 __all__ = ["Flavour", "ImagePulls", "Pulls"]
@@ -103,6 +105,17 @@ class Pulls(Protocol):
         """
         ...
 
+    async def referrers(
+        self, repository: str, digest: Digest, *, timeout_seconds: float
+    ) -> Sequence[Descriptor]:
+        """Return the artifacts that the server has made for an image of its own; else none.
+
+        Raises:
+            StillBuilding: It took longer than ``timeout_seconds``; ask again.
+            ReferrersUnavailable: They cannot be made now.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -124,6 +137,7 @@ class ImagePulls:
         manifests: Manifests,
         resolver: Resolver,
         builds: ImageBuilds,
+        artifacts: Artifacts,
         usage: Usage,
         metrics: PullMetrics,
         *,
@@ -138,6 +152,7 @@ class ImagePulls:
             manifests: Reads manifests.
             resolver: Reads names.
             builds: Solves and builds.
+            artifacts: Makes what refers to images.
             usage: Notes which images are used, for eviction.
             metrics: Counts pulls by outcome.
             now: The time in seconds since 1970.
@@ -149,6 +164,7 @@ class ImagePulls:
         self._manifests = manifests
         self._resolver = resolver
         self._builds = builds
+        self._artifacts = artifacts
         self._usage = usage
         self._metrics = metrics
         self._now = now
@@ -160,6 +176,7 @@ class ImagePulls:
         self._made: Recent[Digest, bool] = Recent(10_000)
         self._flights: SingleFlight[Answer] = SingleFlight()
         self._restores: SingleFlight[bool] = SingleFlight()
+        self._listings: SingleFlight[Sequence[Descriptor]] = SingleFlight()
         self._progress = ProgressBoard()
 
     def is_generated(self, repository: str) -> bool:
@@ -205,14 +222,34 @@ class ImagePulls:
 
         async def work() -> bool:
             with self._progress.of(name) as listen:
-                return await self._builds.restore(digest, listen)
+                return await self._artifacts.restore(digest, listen) or await self._builds.restore(
+                    digest, listen
+                )
 
         return await self._in_time(self._restores.start(name, work), name, timeout_seconds)
+
+    async def referrers(
+        self, repository: str, digest: Digest, *, timeout_seconds: float
+    ) -> Sequence[Descriptor]:
+        """Return the artifacts of an image; see :meth:`Pulls.referrers`."""
+        if not self.is_generated(repository):
+            return ()
+        name = f"referrers {digest}"
+
+        async def work() -> Sequence[Descriptor]:
+            with self._progress.of(name) as listen:
+                return await self._artifacts.of(digest, listen)
+
+        try:
+            return await self._in_time(self._listings.start(name, work), name, timeout_seconds)
+        except BuilderError as exc:
+            raise ReferrersUnavailable(exc.message) from exc
 
     async def close(self) -> None:
         """Stop every pull under way."""
         await self._flights.close()
         await self._restores.close()
+        await self._listings.close()
 
     async def _wait(
         self, repository: str, tag: str, flavour: Flavour, timeout_seconds: float
@@ -317,8 +354,11 @@ class ImagePulls:
         return answer
 
     async def _answer(self, key: str, image: StoredImage, fresh_until: float | None) -> Answer:
-        top = await self._manifests.get(image.top)
-        first = top if image.first == image.top else await self._manifests.get(image.first)
+        # Documents in docker's own types cannot say which build they are of.
+        top = replace(await self._manifests.get(image.top), build=key)
+        if image.first == image.top:
+            return Answer(key, top, top, fresh_until)
+        first = replace(await self._manifests.get(image.first), build=key)
         return Answer(key, top, first, fresh_until)
 
     def _today(self) -> datetime.date:

@@ -60,9 +60,17 @@ class Settings(BaseSettings):
     }
     #: The names of the channels that every environment may take packages from, by priority.
     default_channels: Annotated[list[str], Field(min_length=1)] = ["conda-forge"]
+    #: Whether environments may have packages of PyPI beside conda's.
+    pypi: bool = True
+    #: The simple index (PEP 503) where they are looked for.
+    pypi_index: str = "https://pypi.org/simple"
+    #: The hosts that wheels may be downloaded from, with the port where there is one.
+    pypi_hosts: Annotated[list[str], Field(min_length=1)] = ["files.pythonhosted.org"]
     #: The base of images: a registry's reference, ``registry:NAME:TAG`` for one that was pushed to
     #: this registry, or a layout directory as ``oci:/directory``.
     base: str = "docker.io/library/debian:bookworm-slim"
+    #: Other bases that a request may ask for: patterns of references such as ``ghcr.io/acme/*``.
+    bases: list[str] = []
     #: The platforms every image is built for; the first is mandatory for each environment.
     platforms: Annotated[list[Subdir], Field(min_length=1)] = ["linux-64"]
     #: The version of glibc in the base, which packages may ask for.
@@ -81,6 +89,10 @@ class Settings(BaseSettings):
     solve_timeout_seconds: Annotated[float, Field(gt=0)] = 120
     #: The most time a download may go without a byte, in seconds.
     download_timeout_seconds: Annotated[float, Field(gt=0)] = 300
+    #: How many requests of the API are carried out at once.
+    max_builds: Annotated[int, Field(gt=0)] = 32
+    #: Whether what is built through the API is pinned: its package archives stay for ever.
+    pin_builds: bool = True
     #: How many processes assemble layers; 0 means one for each processor.
     workers: Annotated[int, Field(ge=0)] = 0
     #: The largest package archive to accept, in bytes.
@@ -91,10 +103,12 @@ class Settings(BaseSettings):
     sparse_manifests: bool = True
     #: How long an upload may go without a request until it is forgotten, in seconds.
     upload_seconds: Annotated[float, Field(ge=3600)] = 86_400
-    #: What layers and archives of packages that are not pinned may take together, e.g. ``"500GB"``;
-    #: those used longest ago go. ``None``: they stay.
+    #: The largest file or request that describes an environment, in bytes.
+    max_request_bytes: Annotated[int, Field(gt=0, le=64 * 1024**2)] = 4 * 1024**2
+    #: What layers, forms of builds and archives of packages that are not pinned may take together,
+    #: e.g. ``"500GB"``; those used longest ago go. ``None``: they stay.
     cache_bytes: Annotated[ByteSize, Field(ge=0)] | None = None
-    #: After how many days without a use a layer or archive goes; ``None``: never.
+    #: After how many days without a use a layer, form or archive goes; ``None``: never.
     cache_days: Annotated[float, Field(gt=0)] | None = None
     #: Whether Python that compiles packages runs inside bubblewrap.
     sandbox: Literal["bwrap", "none"] = "bwrap"
@@ -131,6 +145,14 @@ class Settings(BaseSettings):
             if urlsplit(url).scheme not in {"http", "https", "file"}:
                 raise ValueError(f"channel {name!r} needs an http, https or file URL, not {url!r}")
         return {name: url.rstrip("/") for name, url in channels.items()}
+
+    @field_validator("pypi_index")
+    @classmethod
+    def _index_is_an_address(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.netloc or "@" in parts.netloc:
+            raise ValueError("the index of PyPI needs an http or https URL without a user")
+        return url.rstrip("/")
 
     @model_validator(mode="after")
     def _defaults_are_channels(self) -> "Settings":

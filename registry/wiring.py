@@ -23,13 +23,19 @@ import structlog
 from builder.base_image import LAYOUT_SCHEME, BaseImages
 from builder.compilers import Compilers
 from builder.contents_cache import ContentsCache
+from builder.forms import Forms
+from builder.forms.forms import BuildImage
+from builder.image import Flavour
 from builder.image_name import NameDefaults
 from builder.install.canary import differing_encoders
 from builder.layer_cache import LayerCache
+from builder.lock import Lock
+from builder.oci.digest import Digest
 from builder.packages import Packages
 from builder.pipeline import Pipeline
 from builder.platforms import Subdir
-from builder.ports import BuildMetrics, Store
+from builder.ports import BuildMetrics, ProgressListener, Store
+from builder.pypi import Pypi, Uv
 from builder.resolver import Resolver
 from builder.solve import Solver
 from builder.spec import Channel, VirtualPackage
@@ -37,13 +43,20 @@ from registry.auth.access import Access
 from registry.auth.logins import Logins
 from registry.auth.policy import FixedPolicy
 from registry.auth.policy_file import PolicyFile
+from registry.builds.artifacts import Artifacts
 from registry.builds.images import ImageBuilds
+from registry.builds.locked import LockedBuilds
+from registry.builds.made import MadeImages
+from registry.builds.making import Making
+from registry.builds.pins import Pins
 from registry.builds.processes import LocalProcesses
+from registry.builds.requests import BuildRequests, Patience
 from registry.collection.collector import run_collection
 from registry.collection.eviction import Budget
 from registry.collection.usage import Usage
 from registry.content.bases import HeldBases
-from registry.content.blobs import BlobLinks, Blobs
+from registry.content.blobs import Blobs
+from registry.content.files import StoredFiles, StoreLinks
 from registry.content.manifests import Manifests
 from registry.content.pushed_blobs import PushedBlobs
 from registry.content.referrers import Referrers
@@ -57,13 +70,19 @@ from registry.storage.local_copies import LocalCopies
 from registry.storage.probe import check_store
 from registry.storage.scratch import Scratch
 from registry.telemetry import Metrics
-from registry.web.services import Services
+from registry.web.services import BuildServices, Services
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
 #: For scratch files where the store is not on this machine.
 _CACHE: Final = Path("~/.cache/pullforge/scratch")
+#: How uv finds its way out, where others find it by themselves.
+_NETWORK_VARIABLES: Final = (
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR"),
+)
 _HOST_SUBDIRS: Final[dict[str, Subdir]] = {"x86_64": "linux-64", "aarch64": "linux-aarch64"}
 
 
@@ -76,9 +95,13 @@ class Builder:
     repositories: Repositories
     resolver: Resolver
     pipeline: Pipeline
+    packages: Packages
+    bases: BaseImages
     workers: LocalProcesses
     #: A directory for what is being received; gone at the end.
     scratch: Path
+    #: Makes forms of locks, given what makes their images.
+    forms: Callable[[BuildImage], Forms]
 
 
 @asynccontextmanager
@@ -98,6 +121,7 @@ async def open_builder(settings: Settings, metrics: BuildMetrics) -> AsyncIterat
             scratch,
             metrics,
             allowed_hosts={urlsplit(url).netloc for url in settings.channels.values()},
+            wheel_hosts=settings.pypi_hosts if settings.pypi else (),
             max_size_bytes=settings.max_package_bytes,
         )
         stack.push_async_callback(packages.close)
@@ -118,8 +142,26 @@ async def open_builder(settings: Settings, metrics: BuildMetrics) -> AsyncIterat
         layers = LayerCache(store, packages, workers, scratch, metrics)
         stack.push_async_callback(layers.close)
         pipeline = Pipeline(store, bases, contents, layers, compilers, settings.sandbox)
-        resolver = Resolver(name_defaults(settings), solver, bases, compilers, metrics)
-        yield Builder(store, manifests, repositories, resolver, pipeline, workers, scratch)
+        pypi = _pypi(settings, scratch) if settings.pypi else None
+        resolver = Resolver(
+            name_defaults(settings), solver, bases, compilers, contents, pypi, metrics
+        )
+
+        def forms(build: BuildImage) -> Forms:
+            return Forms(store, pipeline, contents, packages, workers, scratch, build)
+
+        yield Builder(
+            store,
+            manifests,
+            repositories,
+            resolver,
+            pipeline,
+            packages,
+            bases,
+            workers,
+            scratch,
+            forms,
+        )
 
 
 @asynccontextmanager
@@ -147,7 +189,7 @@ async def open_store(settings: Settings, place: str) -> AsyncIterator[Store]:
 
 
 @asynccontextmanager
-async def open_links(settings: Settings) -> AsyncIterator[BlobLinks | None]:
+async def open_links(settings: Settings) -> AsyncIterator[StoreLinks | None]:
     """Give what sends clients to the store itself, or ``None`` if bytes go through this server."""
     location = parse_location(settings.store)
     if isinstance(location, Path) or not settings.redirect_blobs:
@@ -172,6 +214,9 @@ def name_defaults(settings: Settings) -> NameDefaults:
             VirtualPackage("__unix", "0"),
         ),
         base=settings.base,
+        bases=tuple(settings.bases),
+        pypi=settings.pypi,
+        wheel_hosts=tuple(settings.pypi_hosts) if settings.pypi else (),
     )
 
 
@@ -193,6 +238,17 @@ def _s3_client(settings: Settings, endpoint: str | None) -> "AbstractAsyncContex
         secret.get_secret_value() if secret else None,
     )
     return open_client(access)
+
+
+def _pypi(settings: Settings, scratch: Path) -> Pypi:
+    kept = scratch_of(settings) / "pypi"
+    uv = Uv(
+        settings.pypi_index,
+        kept / "uv",
+        environment={name: os.environ[name] for name in _NETWORK_VARIABLES if name in os.environ},
+        timeout_seconds=settings.solve_timeout_seconds,
+    )
+    return Pypi(uv, scratch, kept / "stubs", settings.pypi_hosts)
 
 
 def _layout(base: str) -> Path | None:
@@ -236,11 +292,20 @@ async def open_services(
             builder.store, builder.resolver, builder.pipeline, builder.workers, now
         )
         stack.push_async_callback(builds.close)
+
+        async def build(lock: Lock, flavour: Flavour, listen: ProgressListener) -> Digest:
+            return (await builds.build(lock, flavour, listen)).top
+
+        forms = builder.forms(build)
+        stack.push_async_callback(forms.close)
+        artifacts = Artifacts(builder.store, builds, forms, builder.workers)
+        stack.push_async_callback(artifacts.close)
         pulls = ImagePulls(
             builder.store,
             builder.manifests,
             builder.resolver,
             builds,
+            artifacts,
             Usage(builder.store, now),
             metrics,
             now=now,
@@ -272,10 +337,60 @@ async def open_services(
             Referrers(builder.store),
             uploads,
             metrics,
+            await stack.enter_async_context(
+                _open_builds(settings, builder, builds, forms, links, now)
+            ),
             access,
             checks={"store": lambda: check_store(builder.store)},
             public_url=settings.public_url.rstrip("/") if settings.public_url else None,
         )
+
+
+@asynccontextmanager
+async def _open_builds(
+    settings: Settings,
+    builder: Builder,
+    builds: ImageBuilds,
+    forms: Forms,
+    links: StoreLinks | None,
+    now: Callable[[], float],
+) -> AsyncIterator[BuildServices]:
+    """Give what the API answers from."""
+    pins = Pins(builder.store, builder.packages, builder.bases, now)
+    images = MadeImages(builder.store, builds)
+    making = Making(
+        builder.store,
+        builder.resolver,
+        builds,
+        images,
+        pins,
+        pin=settings.pin_builds,
+        max_age_seconds=settings.latest_ttl_seconds,
+    )
+    requests = BuildRequests(
+        builder.store,
+        builder.workers,
+        making,
+        name_defaults(settings),
+        Patience(settings.error_ttl_seconds),
+        limit=settings.max_builds,
+        max_bytes=settings.max_request_bytes,
+        now=now,
+    )
+    looking = asyncio.create_task(requests.look_after())
+    try:
+        yield BuildServices(
+            requests,
+            LockedBuilds(builder.store, builds, images, pins),
+            pins,
+            forms,
+            StoredFiles(builder.store, links),
+            settings.max_request_bytes,
+        )
+    finally:
+        looking.cancel()
+        await requests.close()
+        await pins.close()
 
 
 def _warn_of_other_encoders() -> None:

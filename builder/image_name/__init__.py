@@ -9,7 +9,8 @@ with the names those channels know. A name that cannot be right thus never costs
     name       = "env/" run { "/" run } ;                (at most 255 characters, 100 items)
     run        = item { "." item } ;
     item       = [ channel "--" ] package { "." condition } ;
-    package    = token { "." token } ;                   (the longest name the channels know)
+    package    = token { "." token } ;                   (the longest name the channels know;
+                                                          after "pypi--" one token)
     condition  = version | operator "." version ;
     operator   = "gt" | "ge" | "lt" | "le" | "eq" | "ne" ;
     version    = numeric { "." ( numeric | suffix ) } ;
@@ -34,6 +35,8 @@ What is ambiguous is decided so:
   is written after a ``/``.
 * The longest known package name wins, over a version as well.
 * An operator word is one only if a version follows; else it is a package, if there is one.
+* ``pypi--`` takes one token as the name of a project; ``.``, ``_`` and ``-`` in it are the same to
+  PyPI: ``pypi--ruamel-yaml``. After ``pypi--ruamel.yaml``, ``yaml`` is a package of conda.
 
 >>> conda_forge = Channel("conda-forge", "https://conda.anaconda.org/conda-forge")
 >>> defaults = NameDefaults((conda_forge,), base="docker.io/library/debian:bookworm-slim")

@@ -1,7 +1,15 @@
 """Writing a spec as an image name."""
 
-from builder.image_name.tokens import WORDS, encode
-from builder.spec import EnvironmentSpec, Requirement
+import re
+from typing import Final
+
+from packaging.requirements import Requirement as PipRequirement
+
+from builder.image_name.tokens import PYPI, WORDS, encode
+from builder.spec import Constraint, EnvironmentSpec, Operator, Requirement
+
+#: Comparisons of PyPI that names have a word for; others, extras and markers are left out.
+_PIP_CONDITION: Final = re.compile(r"(==|!=|<=|>=|<|>)([^*=]+?)(\.\*)?")
 
 
 def canonical_name(spec: EnvironmentSpec) -> str:
@@ -9,9 +17,11 @@ def canonical_name(spec: EnvironmentSpec) -> str:
 
     It is for display, and reads back as ``spec`` where channels know the same packages and the
     same defaults hold, unless it is longer than a name may be. Items are joined by ``/``, which
-    needs no knowledge of package names; a Python version is written as an item.
+    needs no knowledge of package names; a Python version is written as an item. What only files
+    can ask for is left out.
     """
-    items = [item for wanted in spec.requirements for item in _items(wanted)]
+    everything = [*spec.requirements, *(_of_pypi(text) for text in spec.pip)]
+    items = [item for wanted in everything for item in _items(wanted)]
     tag = []
     if spec.until:
         tag.append(spec.until.isoformat())
@@ -32,3 +42,14 @@ def _items(wanted: Requirement) -> list[str]:
     ]
     first = ".".join([package, *plain[:1], *words])
     return [first, *(f"{package}.{version}" for version in plain[1:])]
+
+
+def _of_pypi(text: str) -> Requirement:
+    wanted = PipRequirement(text)
+    constraints = []
+    for specifier in wanted.specifier:
+        match = _PIP_CONDITION.fullmatch(str(specifier))
+        if match and not (match[3] and match[1] != "=="):
+            operator: Operator = "=" if match[3] else match[1]  # type: ignore[assignment]  # one of them
+            constraints.append(Constraint(operator, match[2]))
+    return Requirement(wanted.name, tuple(sorted(constraints)), PYPI)

@@ -32,8 +32,14 @@ class NameDefaults:
     virtual_packages: tuple[VirtualPackage, ...] = DEFAULT_VIRTUAL_PACKAGES
     #: The reference of the base image; ``None`` for none.
     base: str | None = None
+    #: What may be asked for instead: patterns of references such as ``"ghcr.io/acme/*"``.
+    bases: tuple[str, ...] = ()
+    #: The hosts that wheels may come from, with the port where there is one.
+    wheel_hosts: tuple[str, ...] = ()
     #: Wanted in every image, besides what its name says.
     builtin: tuple[Requirement, ...] = ()
+    #: Whether projects of PyPI may be asked for.
+    pypi: bool = False
 
     def channel(self, name: str) -> Channel:
         """Return the channel of that name.

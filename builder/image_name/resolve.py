@@ -5,6 +5,7 @@ A run such as ``ruamel.yaml.numpy.ge.1.26`` is read left to right. At each place
 conditions that follow it. A name has at most 255 characters, so this is quick whatever it is.
 """
 
+import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -14,8 +15,16 @@ from builder.errors import MalformedName, UnknownPackage
 from builder.image_name.defaults import NameDefaults
 from builder.image_name.suggest import suggest, suggest_joined
 from builder.image_name.tag import TagParts
-from builder.image_name.tokens import OPERATORS, is_numeric, is_suffix, is_version, quote
-from builder.spec import Channel, Constraint, EnvironmentSpec, Requirement, VirtualPackage
+from builder.image_name.tokens import OPERATORS, PYPI, is_numeric, is_suffix, is_version, quote
+from builder.pypi_requirement import canonical_requirement, canonical_requirements
+from builder.spec import (
+    Channel,
+    Constraint,
+    EnvironmentSpec,
+    Requirement,
+    VirtualPackage,
+    merge_requirements,
+)
 
 #: Channel name to the names of all its packages.
 KnownNames = Mapping[str, AbstractSet[str]]
@@ -26,12 +35,14 @@ MAX_ITEMS: Final = 100
 #: How many tokens a misspelt package name is looked for in.
 _MOST_DOTS: Final = 3
 
+_RELEASE: Final = re.compile(r"(?:[0-9]+!)?[0-9]+(?:\.[0-9]+)*")
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
     """Part of a run, whose first item comes from ``channel``; no token of it names another."""
 
-    #: ``""`` for any of the default channels.
+    #: ``""`` for any of the default channels, :data:`PYPI` for PyPI.
     channel: str
     #: Decoded.
     tokens: tuple[str, ...]
@@ -70,36 +81,38 @@ class ScannedName:
         if self.tag.cuda:
             virtual["__cuda"] = VirtualPackage("__cuda", self.tag.cuda)
         return EnvironmentSpec(
-            requirements=merge([*wanted, *defaults.builtin]),
+            requirements=merge_requirements(
+                [*(w for w in wanted if w.channel != PYPI), *defaults.builtin]
+            ),
             channels=self.channels,
             platforms=tuple(sorted(set(defaults.platforms))),
             virtual_packages=tuple(virtual[name] for name in sorted(virtual)),
             until=self.tag.until,
             base=None if self.tag.bare else defaults.base,
+            pip=canonical_requirements(_as_pip(w) for w in wanted if w.channel == PYPI),
         )
 
 
-def merge(requirements: list[Requirement]) -> tuple[Requirement, ...]:
-    """Return the requirements sorted, one per package and channel.
+def _as_pip(wanted: Requirement) -> str:
+    """Return the requirement that an item of PyPI stands for.
 
-    What is asked of a package in general is asked of it from its channel too:
-
-    >>> ge, lt = Constraint(">=", "1"), Constraint("<", "2")
-    >>> merged = merge([Requirement("a", (lt,)), Requirement("b"), Requirement("a", (ge,), "c")])
-    >>> [str(requirement) for requirement in merged]
-    ['c::a <2,>=1', 'b']
+    Raises:
+        MalformedName: A version is conda's and not PyPI's.
     """
-    constraints: dict[str, dict[str, set[Constraint]]] = {}
-    for wanted in requirements:
-        by_channel = constraints.setdefault(wanted.name, {})
-        by_channel.setdefault(wanted.channel, set()).update(wanted.constraints)
-    merged = []
-    for name, by_channel in constraints.items():
-        general = by_channel.get("", set())
-        for channel in [c for c in by_channel if c] or [""]:
-            conditions = tuple(sorted(by_channel[channel] | general))
-            merged.append(Requirement(name, conditions, channel))
-    return tuple(sorted(merged))
+    conditions = []
+    for constraint in wanted.constraints:
+        operator, version = constraint.operator, constraint.version
+        if operator == "=":
+            # Only the numbers of a version can be the beginning of others.
+            operator, version = "==", version + (".*" if _RELEASE.fullmatch(version) else "")
+        conditions.append(f"{operator}{version}")
+    try:
+        return canonical_requirement(wanted.name + ",".join(conditions))
+    except ValueError as exc:
+        raise MalformedName(
+            f"{quote(','.join(conditions))} is no condition on the versions of"
+            f" {quote(wanted.name)}, which are numbered as PEP 440 says"
+        ) from exc
 
 
 class _Reader:
@@ -129,6 +142,8 @@ class _Reader:
 
     def _package_end(self, tokens: tuple[str, ...], start: int, channel: str) -> int:
         """Return where the longest known name that starts at ``start`` ends."""
+        if channel == PYPI:
+            return start + 1
         for stop in range(len(tokens), start, -1):
             if self._is_known(".".join(tokens[start:stop]), channel):
                 return stop

@@ -3,19 +3,18 @@
 import datetime
 from typing import Final
 
+from packaging.utils import InvalidName, canonicalize_name
+
 from builder.errors import MalformedName, UnsupportedItem
 from builder.image_name.defaults import NameDefaults
 from builder.image_name.resolve import MAX_ITEMS, ScannedName, Segment
 from builder.image_name.tag import parse_tag
-from builder.image_name.tokens import decode, is_component, quote
+from builder.image_name.tokens import PYPI, decode, is_component, quote
 
 PREFIX: Final = "env/"
 
 #: What the OCI distribution specification recommends clients to be able to store.
 MAX_LENGTH: Final = 255
-
-#: The channel name that stands for packages of PyPI.
-PYPI: Final = "pypi"
 
 
 def scan(
@@ -32,7 +31,7 @@ def scan(
     Raises:
         MalformedName: The repository is not written as the grammar says.
         MalformedTag: The tag is not.
-        UnsupportedItem: A package is asked from PyPI, or is virtual.
+        UnsupportedItem: A package is virtual, or of PyPI where that is not offered.
         ChannelNotAllowed: A channel is asked for that is not offered.
     """
     if len(repository) > MAX_LENGTH:
@@ -46,8 +45,11 @@ def scan(
     if len(runs) > MAX_ITEMS:
         raise MalformedName(f"the name has {len(runs)} items, and {MAX_ITEMS} are allowed")
     segments = tuple(segment for run in runs for segment in _scan_run(run, repository))
+    for segment in segments:
+        if segment.channel == PYPI:
+            _check_project(segment.tokens[0], defaults)
     parts = parse_tag(tag, today=today)
-    pinned = frozenset(segment.channel for segment in segments if segment.channel)
+    pinned = frozenset(segment.channel for segment in segments) - {"", PYPI}
     for channel in sorted(pinned):
         defaults.channel(channel)
     return ScannedName(segments, parts, defaults, defaults.needed(pinned))
@@ -84,11 +86,18 @@ def _check_pinned(channel: str, package: str, run: str) -> None:
         raise MalformedName(
             f"{quote(channel + '--' + package)} in {quote(run)} is not '<channel>--<package>'"
         )
-    if channel == PYPI:
+
+
+def _check_project(name: str, defaults: NameDefaults) -> None:
+    if not defaults.pypi:
         raise UnsupportedItem(
-            f"{quote(package)} is asked from PyPI, and this server cannot build PyPI packages "
-            f"into images yet: ask for a conda package"
+            f"{quote(name)} is asked from PyPI, which this server does not offer: ask for a conda "
+            f"package"
         )
+    try:
+        canonicalize_name(name, validate=True)
+    except InvalidName as exc:
+        raise MalformedName(f"{quote(name)} cannot be the name of a project of PyPI") from exc
 
 
 def _component_fault(run: str, repository: str) -> str:

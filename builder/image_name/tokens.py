@@ -17,6 +17,9 @@ OPERATORS: Final[dict[str, Operator]] = {
 #: The comparisons as words, except ``=``, which is written as no word at all.
 WORDS: Final[dict[Operator, str]] = {operator: word for word, operator in OPERATORS.items()}
 
+#: The channel name that stands for PyPI.
+PYPI: Final = "pypi"
+
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*")
 _SUFFIX = re.compile(r"(?:a|alpha|b|beta|c|rc|pre|post|rev|dev)[0-9]{1,8}(?:\+[a-z0-9_]+)?")
 #: Numbers longer than this do not fit what solvers compare versions with.

@@ -38,7 +38,7 @@ _MAX_WINDOW_BYTES: Final = 128 * 1024 * 1024
 
 
 @contextmanager
-def _reading(label: str) -> Iterator[None]:
+def reading(label: str) -> Iterator[None]:
     """Turn everything that a damaged archive raises into the package's error."""
     try:
         yield
@@ -97,7 +97,7 @@ class PackageFile:
             CorruptPackage: The archive is damaged.
             UnsafePackage: It unpacks to more than is allowed.
         """
-        with _reading(self._label):
+        with reading(self._label):
             yield from self._entry.chunks()
 
     def read(self) -> bytes:
@@ -130,7 +130,7 @@ class PackageArchive:
         """
         files: dict[str, bytes] = {}
         size = 0
-        with _reading(self._label), self._path.open("rb") as file:
+        with reading(self._label), self._path.open("rb") as file:
             read, is_conda = self._tar(file, "info-")
             for count, entry in enumerate(TarReader(read, self._limits.unpacked_bytes)):
                 if count >= self._limits.entries:
@@ -158,7 +158,7 @@ class PackageArchive:
             UnsafePackage: It unpacks to more than is allowed, or a path leaves the prefix.
             UnsupportedPackage: It is of a kind that is not known.
         """
-        with _reading(self._label), self._path.open("rb") as file:
+        with reading(self._label), self._path.open("rb") as file:
             read, is_conda = self._tar(file, "pkg-")
             tree = PathTree()
             for count, entry in enumerate(TarReader(read, self._limits.unpacked_bytes)):

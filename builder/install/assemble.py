@@ -1,4 +1,4 @@
-"""A layer from package archives, in one stream.
+"""A layer from package archives or wheels, in one stream.
 
 ::
 
@@ -20,15 +20,21 @@ from builder.bytecode import Compiler
 from builder.errors import UnsafePackage
 from builder.install.archive import PackageArchive
 from builder.install.layer_sink import LayerSink
+from builder.install.layout import ROOT
 from builder.install.limits import Limits
+from builder.install.noarch import need_python
 from builder.install.package_info import check_identity, label_of
-from builder.install.package_writer import ROOT, PackageWriter
+from builder.install.package_writer import PackageWriter
 from builder.install.paths import PathTaken
 from builder.install.tar_writer import GENERATED_MTIME, TarWriter
-from builder.layer import Encoding, LayerBlob, LayerPackage, LayerPlan
+from builder.install.wheel.archive import WheelArchive
+from builder.install.wheel.info import wheel_label
+from builder.install.wheel.writer import WheelWriter
+from builder.layer import Encoding, LayerBlob, LayerPackage, LayerPlan, PythonTarget
+from builder.records import WheelRecord
 
 #: Makes conda see a prefix. Every layer has it, empty, so that no layer is special.
-_HISTORY: Final = ROOT + "conda-meta/history"
+HISTORY: Final = ROOT + "conda-meta/history"
 
 
 def assemble(
@@ -48,12 +54,13 @@ def assemble(
 
     Args:
         plan: The packages, in the order in which they are written.
-        archives: The file of each package's archive, verified, by the sha256 of its record.
+        archives: The file of each package or wheel, verified, by the sha256 of its record.
         encoding: How the layer is compressed.
         out: Does not exist.
         scratch: A directory for temporary files; needs room for the largest text with a prefix
             in it and for the bytecode of one package.
-        compiler: Makes bytecode for ``noarch: python`` packages; ``None`` leaves it out.
+        compiler: Makes bytecode for ``noarch: python`` packages and wheels; ``None`` leaves it
+            out.
         threads: How many pieces are compressed side by side. The layer does not depend on it.
         limits: What each package may unpack to; ``None`` for the usual.
 
@@ -83,30 +90,46 @@ def _assemble(
 ) -> LayerBlob:
     try:
         tar = TarWriter(sink.write)
-        tar.add_file(_HISTORY, 0o644, GENERATED_MTIME, 0, ())
+        tar.add_file(HISTORY, 0o644, GENERATED_MTIME, 0, ())
         for package in plan.packages:
             path = archives[package.record.sha256]
-            archive = PackageArchive(path, label_of(package.record), limits)
-            _write_package(package, archive, plan, tar, scratch, compiler)
+            write_package(package, path, plan.python, tar, scratch, compiler, limits=limits)
         tar.finish()
         return sink.finish()
     finally:
         sink.abort()
 
 
-def _write_package(
+def write_package(
     package: LayerPackage,
-    archive: PackageArchive,
-    plan: LayerPlan,
+    path: Path,
+    python: PythonTarget | None,
     tar: TarWriter,
     scratch: Path,
     compiler: Compiler | None,
+    conda_writer: type[PackageWriter] = PackageWriter,
+    *,
+    limits: Limits | None = None,
 ) -> None:
-    label = label_of(package.record)
-    info = archive.read_info()
-    check_identity(package.record, info)
+    """Write one package or wheel, whose archive is at ``path``, to ``tar``.
+
+    ``conda_writer`` writes conda packages; the rest is as in :func:`assemble`.
+    """
     try:
-        PackageWriter(package, archive, info, plan.python, tar, scratch, label).write(compiler)
+        if isinstance(package.record, WheelRecord):
+            wheel = WheelArchive(path, package.record, limits)
+            target = need_python(wheel_label(package.record), python)
+            WheelWriter(
+                package, package.record, wheel, wheel.read_info(), target, tar, scratch
+            ).write(compiler)
+        else:
+            archive = PackageArchive(path, label_of(package.record), limits)
+            info = archive.read_info()
+            check_identity(package.record, info)
+            conda_writer(package, package.record, archive, info, python, tar, scratch).write(
+                compiler
+            )
     except PathTaken as exc:
-        path = exc.path.removeprefix(ROOT)
-        raise UnsafePackage(f"path '{path}' of package '{label}' {exc.fault}") from exc
+        taken = exc.path.removeprefix(ROOT)
+        name = f"{package.record.name}-{package.record.version}"
+        raise UnsafePackage(f"path '{taken}' of package '{name}' {exc.fault}") from exc

@@ -8,6 +8,7 @@ from typing import Final
 
 from builder.install.activation import is_activation, read_activation
 from builder.install.archive import PackageArchive, PackageFile
+from builder.install.distributions import distributions_of
 from builder.install.limits import Limits
 from builder.install.noarch import bytecode_path, installed_path, is_compiled, need_python
 from builder.install.package_info import PackageInfo, check_identity, label_of
@@ -16,7 +17,7 @@ from builder.layer import PythonTarget
 from builder.records import PackageRecord
 
 #: Raised when the meaning of stored contents changes.
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 #: An activation script that is longer does more than set variables.
 _MAX_ACTIVATION_BYTES: Final = 64 * 1024
 
@@ -41,6 +42,10 @@ class PackageContents:
     skipped_scripts: tuple[str, ...] = ()
     #: Of all files together, as the package lists them.
     size_bytes: int = 0
+    #: The Python distributions inside: name (PEP 503) and version, sorted.
+    distributions: tuple[tuple[str, str], ...] = ()
+    #: As the package says it, e.g. ``"BSD-3-Clause"``; empty when it does not.
+    license: str = ""
 
 
 def read_contents(
@@ -68,6 +73,8 @@ def read_contents(
         variables=variables,
         skipped_scripts=tuple(skipped),
         size_bytes=sum(path.size_bytes or 0 for path in info.paths.values()),
+        distributions=distributions_of(info.paths),
+        license=info.license,
     )
 
 
@@ -121,6 +128,7 @@ def parse_contents(data: bytes) -> PackageContents:
         raise ValueError("these are not the contents of a package in the present format")
     for name in ("paths", "entry_point_paths", "skipped_scripts"):
         values[name] = tuple(values[name])
+    values["distributions"] = tuple((name, version) for name, version in values["distributions"])
     return PackageContents(**values)
 
 

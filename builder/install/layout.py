@@ -1,21 +1,64 @@
 """Where the paths of one package go, in a layer."""
 
 from posixpath import normpath
+from typing import Final
 
 from builder.errors import UnsafePackage
 from builder.install.noarch import bytecode_path, installed_path, is_compiled, need_python
 from builder.install.package_info import PackageInfo
-from builder.layer import LayerPackage, PythonTarget
+from builder.layer import PREFIX, LayerPackage, PythonTarget
 
+#: The prefix as a tar has it.
+ROOT: Final = PREFIX.removeprefix("/") + "/"
 #: More moves than this for one path are a circle.
-_MAX_MOVES = 40
+_MAX_MOVES: Final = 40
+
+
+class Destinations:
+    """Maps installed paths of one package to where they are written.
+
+    What another package has too is left out, and what lies below another package's symlink is
+    moved to where the symlink leads.
+    """
+
+    def __init__(self, package: LayerPackage, label: str) -> None:
+        self._label = label
+        self._omit = frozenset(package.omit)
+        self._redirects = dict(package.redirects)
+
+    def leaves_out(self, installed: str) -> bool:
+        """Tell whether another package has the path too."""
+        return installed in self._omit
+
+    def of(self, installed: str) -> str | None:
+        """Return where an installed path is written, or ``None`` when it is left out.
+
+        Raises:
+            UnsafePackage: Redirections lead in a circle or out of the prefix.
+        """
+        if installed in self._omit or installed in self._redirects:
+            return None
+        if not self._redirects:
+            return installed
+        path = installed
+        for _ in range(_MAX_MOVES):
+            directory = path.rpartition("/")[0]
+            while directory and directory not in self._redirects:
+                directory = directory.rpartition("/")[0]
+            if not directory:
+                return path
+            path = normpath(self._redirects[directory] + path[len(directory) :])
+            if path.startswith(("../", "/")):
+                break
+        raise UnsafePackage(
+            f"path '{installed}' of package '{self._label}' lies below symlinks that lead nowhere"
+        )
 
 
 class Layout:
     """Maps paths of a package's archive to paths below the prefix.
 
-    First ``noarch: python`` is mapped, then what another package has too is left out, then what
-    lies below another package's symlink is moved to where the symlink leads.
+    First ``noarch: python`` is mapped, then comes what :class:`Destinations` does.
     """
 
     def __init__(
@@ -26,9 +69,8 @@ class Layout:
         Raises:
             UnsupportedPackage: The package needs a Python, and there is none.
         """
-        self._label = label
-        self._omit = frozenset(package.omit)
-        self._redirects = dict(package.redirects)
+        #: Where installed paths are written.
+        self.destinations = Destinations(package, label)
         self._python = need_python(label, python) if info.noarch == "python" else None
         self._paths = info.paths
         #: By path: of two entry points with one name, conda keeps the later one.
@@ -54,7 +96,7 @@ class Layout:
         installed = self.installed(path)
         if path not in self._paths or installed in self.entry_points:
             return None
-        return self.destination(installed)
+        return self.destinations.of(installed)
 
     def bytecode(self, path: str) -> str | None:
         """Return where the bytecode of the module at ``path`` of the archive is installed.
@@ -68,28 +110,4 @@ class Layout:
             return None
         installed = self.installed(path)
         bytecode = bytecode_path(installed, self._python)
-        return None if {installed, bytecode} & self._omit else bytecode
-
-    def destination(self, installed: str) -> str | None:
-        """Return where an installed path is written, or ``None`` when it is left out.
-
-        Raises:
-            UnsafePackage: Redirections lead in a circle or out of the prefix.
-        """
-        if installed in self._omit or installed in self._redirects:
-            return None
-        if not self._redirects:
-            return installed
-        path = installed
-        for _ in range(_MAX_MOVES):
-            directory = path.rpartition("/")[0]
-            while directory and directory not in self._redirects:
-                directory = directory.rpartition("/")[0]
-            if not directory:
-                return path
-            path = normpath(self._redirects[directory] + path[len(directory) :])
-            if path.startswith(("../", "/")):
-                break
-        raise UnsafePackage(
-            f"path '{installed}' of package '{self._label}' lies below symlinks that lead nowhere"
-        )
+        return None if any(map(self.destinations.leaves_out, (installed, bytecode))) else bytecode

@@ -18,3 +18,5 @@ class Limits:
     path_bytes: int = 4000
     #: Of the metadata that is held in memory (``info/index.json``, ``info/paths.json`` …).
     info_bytes: int = 64 * _MIB
+    #: Of the list of a zip's members, of which each costs ten times as much memory.
+    directory_bytes: int = 32 * _MIB

@@ -84,6 +84,12 @@ class PackageInfo:
         return str(self.index["build"])
 
     @property
+    def license(self) -> str:
+        """The licence as the package names it; empty when it does not."""
+        license_ = self.index.get("license")
+        return license_ if isinstance(license_, str) else ""
+
+    @property
     def python_site_packages_path(self) -> str | None:
         """Where this Python keeps noarch modules, for Pythons that say so."""
         path = self.index.get("python_site_packages_path")

@@ -7,23 +7,22 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from builder.bytecode import Compilation, Compiler
+from builder.bytecode import MAX_MODULE_BYTES, Compilation, Compiler
 from builder.errors import CorruptPackage
 from builder.install.archive import PackageArchive, PackageFile
 from builder.install.conda_meta import InstalledPath, prefix_record, record_path
 from builder.install.hardlinks import HardLinks
-from builder.install.layout import Layout
+from builder.install.layout import ROOT, Layout
 from builder.install.noarch import entry_point_script
-from builder.install.package_info import PackageInfo, PackagePath, Relocation
+from builder.install.package_info import PackageInfo, PackagePath, Relocation, label_of
 from builder.install.relocate import check_relocation, relocate, relocate_target
 from builder.install.tar_reader import Buffer
 from builder.install.tar_writer import GENERATED_MTIME, TarWriter
 from builder.layer import PREFIX, LayerPackage, PythonTarget
+from builder.records import PackageRecord
 
-#: The prefix as a tar has it.
-ROOT: Final = PREFIX.removeprefix("/") + "/"
 _CHUNK: Final = 1024 * 1024
-#: What is changed in memory; larger texts go through a file, larger modules get no bytecode.
+#: What is changed in memory; larger texts go through a file.
 _IN_MEMORY_BYTES: Final = 8 * 1024 * 1024
 
 
@@ -33,26 +32,26 @@ class PackageWriter:
     def __init__(
         self,
         package: LayerPackage,
+        record: PackageRecord,
         archive: PackageArchive,
         info: PackageInfo,
         python: PythonTarget | None,
         tar: TarWriter,
         scratch: Path,
-        label: str,
     ) -> None:
         """Prepare to write.
 
         Raises:
             UnsupportedPackage: The package needs a Python, and there is none.
         """
-        self._record = package.record
+        self._record = record
         self._archive = archive
         self._info = info
         self._tar = tar
         self._scratch = scratch
-        self._label = label
-        self._layout = Layout(package, info, python, label)
-        self._links = HardLinks(archive, label)
+        self._label = label_of(record)
+        self._layout = Layout(package, info, python, self._label)
+        self._links = HardLinks(archive, self._label)
         self._installed: list[InstalledPath] = []
         #: Modules handed to the compiler: where their bytecode goes, and their time.
         self._modules: list[tuple[str, int]] = []
@@ -112,7 +111,7 @@ class PackageWriter:
     ) -> None:
         bytecode = self._layout.bytecode(file.path) if compilation else None
         digest = None
-        if bytecode and compilation and file.size_bytes <= _IN_MEMORY_BYTES:
+        if bytecode and compilation and file.size_bytes <= MAX_MODULE_BYTES:
             if known.relocation:
                 check_relocation(self._label, file.path, known.relocation)
             source = b"".join(_relocated(file, known.relocation))
@@ -129,7 +128,7 @@ class PackageWriter:
 
     def _write_relocated(
         self, file: PackageFile, body: PackageFile, relocation: Relocation, destination: str
-    ) -> str:
+    ) -> str | None:
         """Write a file with its prefix replaced; return the sha256 of what was written."""
         check_relocation(self._label, file.path, relocation)
         digest = hashlib.sha256()
@@ -192,7 +191,7 @@ class PackageWriter:
         for path, known in self._info.paths.items():
             if known.type == "directory":
                 installed = self._layout.installed(path)
-                destination = self._layout.destination(installed)
+                destination = self._layout.destinations.of(installed)
                 if destination:
                     self._tar.add_directory(ROOT + destination)
                     self._installed.append(InstalledPath(installed, "directory"))
@@ -201,7 +200,7 @@ class PackageWriter:
         if self._layout.python is None:
             return
         for path, point in self._layout.entry_points.items():
-            destination = self._layout.destination(path)
+            destination = self._layout.destinations.of(path)
             if destination:
                 script = entry_point_script(point, self._layout.python)
                 self._write_generated(destination, 0o755, script)
@@ -209,7 +208,7 @@ class PackageWriter:
 
     def _write_bytecode(self, compilation: Compilation) -> None:
         for (path, mtime), pyc in zip(self._modules, compilation.results(), strict=True):
-            destination = self._layout.destination(path)
+            destination = self._layout.destinations.of(path)
             if pyc is not None and destination:
                 self._tar.add_file(ROOT + destination, 0o644, mtime, len(pyc), [pyc])
                 self._installed.append(InstalledPath(path, "pyc_file"))

@@ -8,12 +8,12 @@ from builder.errors import LockError
 from builder.records import NoarchKind, PackageRecord, without_credentials
 
 _NAME = re.compile(r"[a-z0-9_][a-z0-9_.+-]{0,127}")
-_VERSION = re.compile(r"[A-Za-z0-9_.!+-]{1,128}")
+VERSION = re.compile(r"[A-Za-z0-9_.!+-]{1,128}")
 _URL = re.compile(
     r"(?:https?|file|s3)://[!-~]*/([a-z0-9-]+)/[A-Za-z0-9_.!+%=~-]+(?:\.conda|\.tar\.bz2)"
 )
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_MD5 = re.compile(r"[0-9a-f]{32}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+MD5 = re.compile(r"[0-9a-f]{32}")
 _SITE_PACKAGES = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*")
 #: A name at the start of a match spec, perhaps with its channel.
 _DEPENDENCY = re.compile(r"([^\s<>=!~\[]+)\s*(.*)", re.DOTALL)
@@ -62,16 +62,14 @@ def record_of(entry: Mapping[str, Any], extra: Mapping[str, Any]) -> PackageReco
     Everything is checked, for the values end up in paths, addresses and the files of an image.
 
     Raises:
-        LockError: A field is missing or malformed, or it is a package of PyPI.
+        LockError: A field is missing or malformed.
     """
-    name = _text(entry, "name", _NAME)
-    if entry.get("manager") != "conda":
-        raise LockError(f"'{name}' comes from PyPI, which cannot be built into images yet")
-    url = without_credentials(_text(entry, "url", _URL, name))
+    name = text_field(entry, "name", _NAME)
+    url = without_credentials(text_field(entry, "url", _URL, name))
     hashes = entry.get("hash") or {}
     if not hashes.get("sha256"):
         raise LockError(f"'{name}' has no sha256 in the lock file")
-    version = _text(entry, "version", _VERSION, name)
+    version = text_field(entry, "version", VERSION, name)
     noarch = extra.get("noarch")
     if noarch is None and not extra and _subdir_of(url) == "noarch":
         noarch = "generic" if "python" not in entry["dependencies"] else "python"
@@ -80,17 +78,17 @@ def record_of(entry: Mapping[str, Any], extra: Mapping[str, Any]) -> PackageReco
     return PackageRecord(
         name=name,
         version=version,
-        build=_text({"build": entry.get("build") or _build_of(url)}, "build", _VERSION, name),
-        build_number=_number(extra, "build_number", name) or 0,
-        subdir=_text({"subdir": _subdir_of(url), **extra}, "subdir", _NAME, name),
+        build=text_field({"build": entry.get("build") or _build_of(url)}, "build", VERSION, name),
+        build_number=number_field(extra, "build_number", name) or 0,
+        subdir=text_field({"subdir": _subdir_of(url), **extra}, "subdir", _NAME, name),
         url=url,
-        sha256=_text(hashes, "sha256", _SHA256, name),
-        md5=_text(hashes, "md5", _MD5, name),
-        size_bytes=_number(extra, "size_bytes", name) or 0,
+        sha256=text_field(hashes, "sha256", SHA256, name),
+        md5=text_field(hashes, "md5", MD5, name),
+        size_bytes=number_field(extra, "size_bytes", name) or 0,
         depends=_depends(extra, entry, name),
         noarch=noarch,
         python_site_packages_path=_site_packages(extra, name),
-        timestamp_ms=_number(extra, "timestamp_ms", name),
+        timestamp_ms=number_field(extra, "timestamp_ms", name),
     )
 
 
@@ -118,7 +116,7 @@ def depends_of(dependencies: Mapping[str, str]) -> tuple[str, ...]:
 def _depends(extra: Mapping[str, Any], entry: Mapping[str, Any], name: str) -> tuple[str, ...]:
     depends = extra.get("depends")
     if depends is None:
-        return depends_of(entry["dependencies"])
+        depends = list(depends_of(entry["dependencies"]))
     if not isinstance(depends, list) or not all(isinstance(d, str) and d.split() for d in depends):
         raise LockError(f"'{name}' has malformed depends in the lock file")
     return tuple(depends)
@@ -127,22 +125,32 @@ def _depends(extra: Mapping[str, Any], entry: Mapping[str, Any], name: str) -> t
 def _site_packages(extra: Mapping[str, Any], name: str) -> str | None:
     if extra.get("python_site_packages_path") is None:
         return None
-    path = _text(extra, "python_site_packages_path", _SITE_PACKAGES, name)
+    path = text_field(extra, "python_site_packages_path", _SITE_PACKAGES, name)
     if {".", ".."}.intersection(path.split("/")):
         raise LockError(f"'{name}' has a malformed python_site_packages_path in the lock file")
     return path
 
 
-def _text(
+def text_field(
     fields: Mapping[str, Any], field: str, pattern: re.Pattern[str], package: str = "a package"
 ) -> str:
+    """Return the text in a field.
+
+    Raises:
+        LockError: It is missing, or is not all of what ``pattern`` allows.
+    """
     value = fields.get(field)
     if not isinstance(value, str) or not pattern.fullmatch(value):
         raise LockError(f"'{package}' has a malformed {field} in the lock file")
     return value
 
 
-def _number(fields: Mapping[str, Any], field: str, package: str) -> int | None:
+def number_field(fields: Mapping[str, Any], field: str, package: str) -> int | None:
+    """Return the number in a field that may be missing.
+
+    Raises:
+        LockError: It is no number from 0 up to what JSON can hold.
+    """
     value = fields.get(field)
     if value is None:
         return None

@@ -8,29 +8,38 @@ What that format has no field for goes into its ``custom_metadata``, a mapping f
     pullforge.channels           JSON: [[name, address], …], by priority
     pullforge.virtual_packages   JSON: [[name, version, build], …]
     pullforge.bytecode           JSON: {platform: version of the Python that compiles}
+    pullforge.variables          JSON: {name: value}, if there are any
+    pullforge.left_out           JSON: {platform: why the lock does not have it}, if there are any
     pullforge.package.<platform>.<name>    JSON: a record's fields that conda-lock does not have
+    pullforge.wheel.<platform>.<name>      JSON: the same of a wheel, which conda-lock calls pip's
 
 ``conda_lock`` takes 0.6 s and 70 MB to import, as its package pulls in its command line and
 poetry; so it is imported where a lock is written or read, and never when the server starts.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from builder.errors import BuilderError, LockError
-from builder.lock.fields import entry_of, extra_of, record_of
+from builder.lock.fields import entry_of, extra_of, record_of, text_field
 from builder.lock.model import LOCK_FORMAT, Lock
-from builder.lock.safe_yaml import dump, load
+from builder.lock.wheel_fields import wheel_entry_of, wheel_extra_of, wheel_of
 from builder.oci.digest import parse_digest
 from builder.platforms import PLATFORMS, Subdir
-from builder.records import BaseReference, PackageRecord, without_credentials
+from builder.records import BaseReference, PackageRecord, WheelRecord, without_credentials
+from builder.safe_yaml import MalformedYaml, dump, load
 from builder.spec import Channel, VirtualPackage
 
 if TYPE_CHECKING:
     from conda_lock.lockfile.v1.models import LockedDependency, Lockfile, LockMeta
 
 _OURS: Final = "pullforge."
+
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_VALUE: Final = re.compile(r"[^\0]{0,32768}")
+_SENTENCE: Final = re.compile(r"[^\0-\x1f]{0,2000}")
 
 _HEADER: Final = """\
 # A lock file in the format of conda-lock (https://github.com/conda/conda-lock), made by pullforge.
@@ -52,9 +61,12 @@ def to_yaml(lock: Lock) -> bytes:
     from conda_lock.models.channel import Channel as LockChannel  # noqa: PLC0415 - as above
 
     packages = [
-        LockedDependency.model_validate(entry_of(record, platform))
+        LockedDependency.model_validate(entry)
         for platform, records in lock.platforms.items()
-        for record in records
+        for entry in (
+            *(entry_of(record, platform) for record in records),
+            *(wheel_entry_of(wheel, platform) for wheel in lock.wheels.get(platform, ())),
+        )
     ]
     metadata = LockMeta(
         # conda-lock keeps here what its input was, to see whether that has changed.
@@ -96,7 +108,10 @@ def from_yaml(data: bytes) -> Lock:
 def _parse(data: bytes) -> "Lockfile":
     from conda_lock.lockfile.v1.models import Lockfile  # noqa: PLC0415 - slow, see above
 
-    content = load(data)
+    try:
+        content = load(data)
+    except MalformedYaml as exc:
+        raise LockError(f"the lock file {exc}") from exc
     if not isinstance(content, dict) or "package" not in content or "metadata" not in content:
         raise LockError("this is not a conda-lock file: it has no 'package' and 'metadata'")
     if content.get("version") != 1:
@@ -126,9 +141,15 @@ def _custom(lock: Lock) -> dict[str, str]:
     }
     if lock.base:
         custom["base"] = f"{lock.base.name}@{lock.base.digest}"
+    if lock.variables:
+        custom["variables"] = _json(lock.variables)
+    if lock.left_out:
+        custom["left_out"] = _json(lock.left_out)
     for platform, records in lock.platforms.items():
         for record in records:
             custom[f"package.{platform}.{record.name}"] = _json(extra_of(record))
+        for wheel in lock.wheels.get(platform, ()):
+            custom[f"wheel.{platform}.{wheel.name}"] = _json(wheel_extra_of(wheel))
     return {f"{_OURS}{name}": value for name, value in custom.items()}
 
 
@@ -138,8 +159,14 @@ def _lock(parsed: "Lockfile", custom: Mapping[str, str]) -> Lock:
         raise LockError(
             f"the lock file has format {written[:20]!r}, and this server reads {LOCK_FORMAT}"
         )
+    wanted = [subdir for subdir in PLATFORMS if subdir in parsed.metadata.platforms]
+    if not wanted:
+        raise LockError(
+            f"the lock file has no platform that images can have: {', '.join(PLATFORMS)}"
+        )
+    main = [entry for entry in parsed.package if entry.category == "main"]
     return Lock(
-        platforms=_platforms(parsed.package, parsed.metadata, custom),
+        platforms={subdir: _records(subdir, main, custom) for subdir in wanted},
         channels=_channels(parsed.metadata, custom),
         virtual_packages=tuple(
             VirtualPackage(str(name), str(version), str(build))
@@ -150,24 +177,38 @@ def _lock(parsed: "Lockfile", custom: Mapping[str, str]) -> Lock:
             _subdir(platform): str(version)
             for platform, version in _load_object(custom, "bytecode").items()
         },
+        wheels={subdir: _wheels(subdir, main, custom) for subdir in wanted},
+        variables={
+            text_field({"name": name}, "name", _VARIABLE, "variables"): text_field(
+                {"value": value}, "value", _VALUE, name
+            )
+            for name, value in _load_object(custom, "variables").items()
+        },
+        left_out={
+            _subdir(platform): text_field({"reason": why}, "reason", _SENTENCE, platform)
+            for platform, why in _load_object(custom, "left_out").items()
+        },
     )
 
 
-def _platforms(
-    entries: "list[LockedDependency]", metadata: "LockMeta", custom: Mapping[str, str]
-) -> dict[Subdir, tuple[PackageRecord, ...]]:
-    wanted = [subdir for subdir in PLATFORMS if subdir in metadata.platforms]
-    if not wanted:
-        raise LockError(
-            f"the lock file has no platform that images can have: {', '.join(PLATFORMS)}"
-        )
-    found: dict[Subdir, list[PackageRecord]] = {subdir: [] for subdir in wanted}
-    for entry in entries:
-        for subdir in wanted:
-            if entry.platform == subdir and entry.category == "main":
-                extra = _load_object(custom, f"package.{subdir}.{entry.name}")
-                found[subdir].append(record_of(entry.model_dump(), extra))
-    return {subdir: tuple(records) for subdir, records in found.items()}
+def _records(
+    subdir: Subdir, entries: "list[LockedDependency]", custom: Mapping[str, str]
+) -> tuple[PackageRecord, ...]:
+    return tuple(
+        record_of(entry.model_dump(), _load_object(custom, f"package.{subdir}.{entry.name}"))
+        for entry in entries
+        if entry.platform == subdir and entry.manager == "conda"
+    )
+
+
+def _wheels(
+    subdir: Subdir, entries: "list[LockedDependency]", custom: Mapping[str, str]
+) -> tuple[WheelRecord, ...]:
+    return tuple(
+        wheel_of(entry.model_dump(), _load_object(custom, f"wheel.{subdir}.{entry.name}"))
+        for entry in entries
+        if entry.platform == subdir and entry.manager == "pip"
+    )
 
 
 def _channels(metadata: "LockMeta", custom: Mapping[str, str]) -> tuple[Channel, ...]:

@@ -35,8 +35,8 @@ class Lock:
     virtual_packages: tuple[VirtualPackage, ...]
     #: ``None`` for an image of packages alone.
     base: BaseReference | None = None
-    #: For platforms with noarch Python packages: the exact version of the Python that compiles
-    #: them.
+    #: For platforms with noarch Python packages or wheels: the exact version of the Python that
+    #: compiles them.
     bytecode: Mapping[Subdir, str] = field(default_factory=dict)
     #: The wheels of each platform that has any, sorted by name; no name twice.
     wheels: Mapping[Subdir, tuple[WheelRecord, ...]] = field(default_factory=dict)
@@ -73,6 +73,11 @@ class Lock:
         object.__setattr__(self, "virtual_packages", virtual_packages)
         object.__setattr__(self, "bytecode", bytecode)
         object.__setattr__(self, "key", self._key())
+
+    def archive_bytes(self, platform: Subdir) -> int:
+        """Return how much the archives of a platform take together, as far as it is known."""
+        packages = sum(record.size_bytes for record in self.platforms[platform])
+        return packages + sum(wheel.size_bytes for wheel in self.wheels.get(platform, ()))
 
     def _key(self) -> BuildKey:
         content: dict[str, Any] = {

@@ -19,6 +19,7 @@ OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
 OCI_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 OCI_LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
+OCI_EMPTY = "application/vnd.oci.empty.v1+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
@@ -50,15 +51,20 @@ class Descriptor(_Document):
     size: int = Field(ge=0)
     platform: PlatformModel | None = None
     annotations: dict[str, str] | None = None
+    artifact_type: str | None = None
 
 
 class ImageManifest(_Document):
-    """One image for one platform (image-spec, manifest.md)."""
+    """One image for one platform, or an artifact (image-spec, manifest.md)."""
 
     schema_version: Literal[2] = 2
     media_type: str = OCI_MANIFEST
+    #: Of an artifact.
+    artifact_type: str | None = None
     config: Descriptor
     layers: list[Descriptor]
+    #: What an artifact says something about.
+    subject: Descriptor | None = None
     annotations: dict[str, str] | None = None
 
 

@@ -1,4 +1,4 @@
-"""A channel over HTTP, as a CDN serves it, with switches that make it misbehave.
+"""A channel or a simple index over HTTP, as a CDN serves it, with switches that make it misbehave.
 
     POST   /_control   {"match": "pandas-*.conda", "delay_seconds": 100}     add a rule
     DELETE /_control                                                         forget all rules
@@ -30,6 +30,10 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 _START_SECONDS = 10.0
+
+#: A folder that has such a file is a page of a simple index (PEP 691), answered with the file.
+_PAGE = "index.json"
+_PAGE_TYPE = "application/vnd.pypi.simple.v1+json"
 
 
 @dataclass(slots=True)
@@ -100,11 +104,14 @@ def channel_app(directory: Path, switches: Switches) -> Starlette:
             if rule.status is not None:
                 return PlainTextResponse(f"told to answer {rule.status}\n", rule.status)
         file = (root / path).resolve()
+        if path.endswith("/"):
+            file /= _PAGE
         if not file.is_relative_to(root) or not file.is_file():
             return PlainTextResponse("not found\n", 404)
         if rule is not None and rule.corrupt:
             return Response(_corrupted(file.read_bytes()), media_type="application/octet-stream")
-        response = _File(file, stat_result=file.stat(), media_type="application/octet-stream")
+        media_type = _PAGE_TYPE if file.name == _PAGE else "application/octet-stream"
+        response = _File(file, stat_result=file.stat(), media_type=media_type)
         etag = response.headers["etag"]
         if etag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers={"etag": etag})
@@ -134,7 +141,7 @@ class ChannelServer:
     """Serves a channel from a thread on a free loopback port, between `with` and its end.
 
     Args:
-        directory: The channel.
+        directory: The channel, or a simple index.
     """
 
     def __init__(self, directory: Path) -> None:

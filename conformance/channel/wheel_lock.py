@@ -83,9 +83,9 @@ class Wheel:
         return f"3.{interpreter[3:] or 0}"
 
 
-def read_lock(recipe: Recipe) -> list[Wheel]:
+def read_lock(recipe: Recipe, lock_file: Path = LOCK_FILE) -> list[Wheel]:
     """The pinned wheels of the recipe, sorted by file name."""
-    wheels = [_wheel(item) for item in json.loads(LOCK_FILE.read_text())]
+    wheels = [_wheel(item) for item in json.loads(lock_file.read_text())]
     return [wheel for wheel in wheels if recipe in wheel.recipes]
 
 
@@ -95,9 +95,9 @@ def conda_names() -> dict[str, str]:
     return names
 
 
-def relock() -> int:
+def relock(packages_file: Path = PACKAGES_FILE, lock_file: Path = LOCK_FILE) -> int:
     """Resolve `packages.toml` anew against PyPI; return how many wheels are pinned now."""
-    packages = tomllib.loads(PACKAGES_FILE.read_text())
+    packages = tomllib.loads(packages_file.read_text())
     resolutions: list[dict[str, Any]] = packages["resolution"]
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(lambda r: _resolve(r, packages["sets"]), resolutions))
@@ -108,7 +108,7 @@ def relock() -> int:
             known["recipes"] = sorted({*known["recipes"], *resolution["recipes"]})
     lock = [asdict(_wheel(found[filename])) for filename in sorted(found)]
     lines = ",\n".join(json.dumps(wheel) for wheel in lock)
-    LOCK_FILE.write_text(f"[\n{lines}\n]\n")
+    lock_file.write_text(f"[\n{lines}\n]\n")
     return len(lock)
 
 

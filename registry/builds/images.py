@@ -86,16 +86,33 @@ class ImageBuilds:
         Raises:
             BuilderError: It cannot be solved or built.
         """
+        solved, lock = await self.solve(spec, listen, max_age=max_age)
+        image = await self.build(lock, flavour, listen)
+        await self.remember(spec, solved)
+        return solved, image
+
+    async def solve(
+        self, spec: EnvironmentSpec, listen: ProgressListener, *, max_age: float
+    ) -> tuple[Solved, Lock]:
+        """Return what the spec means, solved anew unless that was done lately.
+
+        Args:
+            spec: What is wanted.
+            listen: Is told how far it is.
+            max_age: In seconds; an older solve is not used.
+
+        Raises:
+            BuilderError: It cannot be solved.
+        """
         known = await self._solved(spec.digest, max_age)
         if known is not None:
-            solved, lock = known
-        else:
-            solved, lock = await self._solves.run(spec.digest, lambda: self._solve(spec, listen))
-        image = await self.build(lock, flavour, listen)
-        if known is None:
-            data = json.dumps({"key": solved.key, "solved_at": solved.solved_at}).encode()
-            await self._store.write(solve_key(spec.digest), data)
-        return solved, image
+            return known
+        return await self._solves.run(spec.digest, lambda: self._solve(spec, listen))
+
+    async def remember(self, spec: EnvironmentSpec, solved: Solved) -> None:
+        """Keep what a spec was solved to; for solves whose image could be built. Idempotent."""
+        data = json.dumps({"key": solved.key, "solved_at": solved.solved_at}).encode()
+        await self._store.write(solve_key(spec.digest), data)
 
     async def restore(self, digest: Digest, listen: ProgressListener) -> bool:
         """Make a blob or manifest again that is gone from the store, with all of its image.
@@ -125,13 +142,15 @@ class ImageBuilds:
         data = await self._store.read(lock_key(key))
         return await self._workers.run(from_yaml, data) if data is not None else None
 
+    async def recorded(self, key: str, flavour: Flavour) -> StoredImage | None:
+        """Return where the image of a lock was put when it was built; parts may be gone since."""
+        data = await self._store.read(image_key(key, flavour))
+        return StoredImage(**json.loads(data)) if data is not None else None
+
     async def stored(self, key: str, flavour: Flavour) -> StoredImage | None:
         """Return where the image of a lock is, if all of it is in the store in that flavour."""
-        data = await self._store.read(image_key(key, flavour))
-        if data is None:
-            return None
-        image = StoredImage(**json.loads(data))
-        return image if await self._is_whole(image.top) else None
+        image = await self.recorded(key, flavour)
+        return image if image is not None and await self._is_whole(image.top) else None
 
     async def build(self, lock: Lock, flavour: Flavour, listen: ProgressListener) -> StoredImage:
         """Return the image of a lock, with every blob of it in the store.

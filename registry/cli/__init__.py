@@ -2,7 +2,7 @@
 
 import typer
 
-from registry.cli import build, gc, lock, scrub, serve, store, token, user
+from registry.cli import build, diff, gc, lock, pin, push, scrub, serve, store, token, user
 
 app = typer.Typer(
     help="An OCI registry whose images are conda environments, built when they are pulled.",
@@ -13,6 +13,10 @@ app = typer.Typer(
 app.command()(serve.serve)
 app.command()(lock.lock)
 app.command()(build.build)
+app.command()(push.push)
+app.command()(pin.pin)
+app.command()(pin.unpin)
+app.command()(diff.diff)
 app.command()(gc.gc)
 app.command()(scrub.scrub)
 app.add_typer(store.store, name="store")

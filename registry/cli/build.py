@@ -8,24 +8,25 @@ import typer
 from builder.export import export_layout
 from builder.image import Flavour
 from builder.ports import ProgressListener
-from registry.cli.session import run, split_name, today
+from registry.cli.asked import ASKED, lock_of
+from registry.cli.session import run, split_name
 from registry.wiring import Builder
 
 
 def build(
-    name: Annotated[str, typer.Argument(help="an image name, e.g. env/numpy.pandas:py3.12")],
+    asked: Annotated[str, typer.Argument(metavar="NAME|FILE|KEY", help=ASKED)],
     output: Annotated[Path, typer.Option("--output", "-o", help="the directory to write to")],
     gzip: Annotated[bool, typer.Option(help="compress layers for clients without zstd")] = False,
 ) -> None:
-    """Build a name's image without a server, as an OCI layout directory."""
+    """Build the image of a name or a file without a server, as an OCI layout directory."""
 
     async def work(builder: Builder, listen: ProgressListener) -> None:
-        repository, tag = split_name(name)
-        spec = await builder.resolver.spec(repository, tag, today())
-        locked = await builder.resolver.lock(spec, listen)
+        locked = await lock_of(builder, asked, listen)
         flavour: Flavour = "oci-gzip" if gzip else "oci-zstd"
         image = await builder.pipeline.build(locked, flavour, listen)
-        await export_layout(builder.store, image, output, f"{repository}:{tag}")
+        is_name = asked.startswith("env/")
+        name = ":".join(split_name(asked if is_name else f"build/{locked.key}"))
+        await export_layout(builder.store, image, output, name)
         typer.echo(image.top.digest)
 
     run(work)

@@ -20,7 +20,11 @@ from registry.collection.pushed import PushedGarbage, collect_pushed
 from registry.settings import Settings
 from registry.wiring import open_store
 
-_NAMES: dict[Kind, str] = {"layer": "layers", "package": "package archives"}
+_NAMES: dict[Kind, str] = {
+    "form": "archives and other forms",
+    "package": "package archives",
+    "layer": "layers",
+}
 
 
 def parse_size(text: str) -> int:

@@ -6,18 +6,18 @@ import typer
 
 from builder.lock import to_yaml
 from builder.ports import ProgressListener
-from registry.cli.session import run, split_name, today
+from registry.cli.asked import ASKED, lock_of
+from registry.cli.session import run
 from registry.wiring import Builder
 
 
 def lock(
-    name: Annotated[str, typer.Argument(help="an image name, e.g. env/numpy.pandas:py3.12")],
+    asked: Annotated[str, typer.Argument(metavar="NAME|FILE|KEY", help=ASKED)],
 ) -> None:
-    """Solve a name and print its lock, a conda-lock file."""
+    """Solve a name or a file and print its lock, a conda-lock file."""
 
     async def work(builder: Builder, listen: ProgressListener) -> None:
-        spec = await builder.resolver.spec(*split_name(name), today())
-        locked = await builder.resolver.lock(spec, listen)
+        locked = await lock_of(builder, asked, listen)
         typer.echo(to_yaml(locked).decode(), nl=False)
 
     run(work)

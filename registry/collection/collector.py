@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from builder.flight import together
-from builder.keys import PACKAGES, SHA256_BLOBS
+from builder.keys import FORMS, PACKAGES, SHA256_BLOBS
 from builder.oci.digest import Digest
 from builder.ports import Store
 from registry.collection.eviction import (
@@ -60,7 +60,7 @@ async def evict(store: Store, plan: EvictionPlan, marks: Marks) -> Eviction:
     waiting = iter(plan.items)
     while batch := list(islice(waiting, _BATCH)):
         held = await marks.held_since(store)
-        free = [item for item in batch if item.key.rpartition("/")[2] not in held]
+        free = [item for item in batch if item.name not in held]
         deleted = await together(_delete(store, item) for item in free)
         gone.extend(item for item, is_gone in zip(free, deleted, strict=True) if is_gone)
     return Eviction(amounts(gone), len(plan.items) - len(gone))
@@ -137,6 +137,7 @@ async def _collect_cache(store: Store, budget: Budget, now: float) -> None:
             "collected",
             layers=eviction.gone["layer"].number,
             packages=eviction.gone["package"].number,
+            forms=eviction.gone["form"].number,
             freed_bytes=sum(amount.size_bytes for amount in eviction.gone.values()),
             spared=eviction.spared,
             over_bytes=plan.over_bytes,
@@ -148,7 +149,7 @@ async def _is_small(store: Store, budget: Budget) -> bool:
     if budget.age_seconds is not None or budget.size_bytes is None:
         return False
     size_bytes = 0
-    for prefix in (SHA256_BLOBS, PACKAGES):
+    for prefix in (SHA256_BLOBS, FORMS, PACKAGES):
         async for entry in store.entries(prefix):
             size_bytes += entry.size_bytes
     return size_bytes <= budget.size_bytes

@@ -2,7 +2,8 @@
 
 What was used longest ago goes first: everything older than the budget's age, and of the rest as
 much as the cache is too large. A package archive goes before a layer that was used at the same
-moment, since a pull needs the layer and only an assembly needs the archive. What was used or
+moment, since a pull needs the layer and only an assembly needs the archive; and a form of a build
+(an archive of it, an SBOM) before both, since no pull needs it. What was used or
 written within the grace stays, even if the cache is too large then: a pull or a build may be at it.
 """
 
@@ -14,8 +15,8 @@ from typing import Final, Literal, Self
 from registry.collection.usage import NOTE_SECONDS
 
 #: What the cache consists of; also the order in which things of the same age go.
-Kind = Literal["package", "layer"]
-KINDS: Final[tuple[Kind, ...]] = ("package", "layer")
+Kind = Literal["form", "package", "layer"]
+KINDS: Final[tuple[Kind, ...]] = ("form", "package", "layer")
 
 #: How long a thing is left alone, in seconds: an hour after it was used or written. The second
 #: hour is since notes of a use may be so much older than the use.
@@ -28,7 +29,7 @@ DAY_SECONDS: Final = 86_400
 class Budget:
     """How much the cache may keep; ``None`` is no bound."""
 
-    #: What layers and archives of packages that are not pinned may take together.
+    #: What layers, forms and archives of packages that are not pinned may take together.
     size_bytes: int | None = None
     #: How long something unused stays, in seconds.
     age_seconds: float | None = None
@@ -55,6 +56,12 @@ class CacheItem:
     modified: float
     #: When an image that has it was used last; when it was put there, if there is no such image.
     used: float
+
+    @property
+    def name(self) -> str:
+        """What uses are looked up by: the digits of a layer or archive, the build of a form."""
+        parts = self.key.split("/")
+        return parts[1] if self.kind == "form" else parts[-1]
 
 
 @dataclass(frozen=True, slots=True)

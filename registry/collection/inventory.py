@@ -4,6 +4,7 @@
 
     blobs/     ──→ layers       used when an image that has it was: images/ → manifests, used/
     packages/  ──→ archives     used when an image was whose lock has it: images/ → locks/, used/
+    forms/     ──→ forms        used when the image of their build was
     pins/      ──→ locks/ ──→ their archives, and the layers of their base: not cache, but data
     holders/   ──→ what was pushed, and bases that were pushed: not cache, but data
 
@@ -19,6 +20,7 @@ from itertools import chain
 
 from builder.base_image import MAX_MANIFEST_BYTES
 from builder.keys import (
+    FORMS,
     HOLDERS,
     IMAGES,
     PACKAGES,
@@ -62,13 +64,13 @@ class Marks:
     times: dict[str, float]
 
     async def held_since(self, store: Store) -> set[str]:
-        """Return the layers and archives, as hex digits, of builds used, built or pinned since."""
+        """Return what belongs to builds used, built or pinned since, by :attr:`CacheItem.name`."""
         builds: set[str] = set()
         for prefix in (USES, IMAGES, PINS):
             async for entry in store.entries(prefix):
                 if self.times.get(entry.key) != entry.modified:
                     builds.add(build_of(entry))
-        held: set[str] = set()
+        held = set(builds)
         for build in sorted(builds):
             held |= await lock_digests(store, build)
             async for image in image_entries(store, build):
@@ -103,6 +105,7 @@ async def take_inventory(store: Store) -> Inventory:
     marks = await take_marks(store)
     blobs = await _listed(store, "layer")
     archives = await _listed(store, "package")
+    forms = await _forms(store)
     for build in await pinned_builds(store):
         digests = await lock_digests(store, build)
         for digits in digests:
@@ -125,13 +128,16 @@ async def take_inventory(store: Store) -> Inventory:
         for digest in parts.layers:
             if (layer := blobs.get(hex_of(digest))) is not None:
                 layer.use(used)
+        for form in forms.get(images[0].build, {}).values():
+            form.use(used)
         for digits in await lock_digests(store, images[0].build):
             if (archive := archives.get(digits)) is not None:
                 archive.use(used)
 
     await for_each(_by_build(image_entries(store)), see)
     await _drop_documents(store, blobs)
-    return Inventory(list(chain(_items("package", archives), _items("layer", blobs))), marks)
+    items = chain(_form_items(forms), _items("package", archives), _items("layer", blobs))
+    return Inventory(list(items), marks)
 
 
 async def _listed(store: Store, kind: Kind) -> dict[str, _Found]:
@@ -143,14 +149,33 @@ async def _listed(store: Store, kind: Kind) -> dict[str, _Found]:
     return found
 
 
+async def _forms(store: Store) -> dict[str, dict[str, _Found]]:
+    """Return the forms of each build, by key."""
+    found: dict[str, dict[str, _Found]] = {}
+    async for entry in store.entries(FORMS):
+        forms = found.setdefault(entry.key.split("/")[1], {})
+        forms[entry.key] = _Found(entry.size_bytes, entry.modified)
+    return found
+
+
 def _key_of(kind: Kind, digits: str) -> str:
     return package_key(digits) if kind == "package" else blob_key(Digest(f"sha256:{digits}"))
 
 
 def _items(kind: Kind, found: dict[str, _Found]) -> Iterator[CacheItem]:
     for digits, one in found.items():
-        used = one.modified if one.used is None else one.used
-        yield CacheItem(kind, _key_of(kind, digits), one.size_bytes, one.modified, used)
+        yield _item(kind, _key_of(kind, digits), one)
+
+
+def _form_items(found: dict[str, dict[str, _Found]]) -> Iterator[CacheItem]:
+    for forms in found.values():
+        for key, one in forms.items():
+            yield _item("form", key, one)
+
+
+def _item(kind: Kind, key: str, one: _Found) -> CacheItem:
+    used = one.modified if one.used is None else one.used
+    return CacheItem(kind, key, one.size_bytes, one.modified, used)
 
 
 async def _by_build(images: AsyncIterator[ImageEntry]) -> AsyncIterator[list[ImageEntry]]:

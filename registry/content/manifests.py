@@ -1,10 +1,12 @@
 """Manifests and indexes by digest."""
 
+import json
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from builder.errors import BaseImageError
+from builder.image import KEY_ANNOTATION
 from builder.keys import blob_key
 from builder.oci.digest import Algorithm, Digest, digest_of
 from builder.oci.models import media_type_of
@@ -24,6 +26,8 @@ class Manifest:
     #: For example ``"application/vnd.oci.image.manifest.v1+json"``.
     media_type: str
     data: bytes
+    #: The key of the build that it is an image of, if that is known.
+    build: str | None = field(default=None, compare=False)
 
 
 class Manifests:
@@ -59,10 +63,9 @@ class Manifests:
         size = await self._store.size(key)
         # A layer has the same kind of key: it must not be read into memory to find out.
         data = None if size is None or size > MAX_MANIFEST_BYTES else await self._store.read(key)
-        found = None if data is None else media_type or _media_type_of(data)
-        if data is None or found is None:
+        manifest = None if data is None else _read(data, digest, media_type)
+        if manifest is None:
             raise ManifestUnknown(f"there is no manifest {digest} here")
-        manifest = Manifest(digest, found, data)
         self._remember(manifest)
         return manifest
 
@@ -71,7 +74,7 @@ class Manifests:
 
         Idempotent.
         """
-        manifest = Manifest(digest_of(data, algorithm), media_type, data)
+        manifest = Manifest(digest_of(data, algorithm), media_type, data, _build_of(data))
         await self._store.write(blob_key(manifest.digest), data)
         self._remember(manifest)
         return manifest
@@ -91,10 +94,19 @@ class Manifests:
             self._used_bytes -= len(oldest.data)
 
 
-def _media_type_of(data: bytes) -> str | None:
-    """Return the media type of a document, if it is a manifest or index."""
+def _read(data: bytes, digest: Digest, media_type: str | None) -> Manifest | None:
+    """Return a document as ``media_type``, or as what it says of itself; ``None`` if it is none."""
     try:
-        media_type = media_type_of(data)
+        said = media_type_of(data)
     except BaseImageError:
         return None
-    return media_type if media_type in MEDIA_TYPES else None
+    if media_type is None and said not in MEDIA_TYPES:
+        return None
+    return Manifest(digest, media_type or said, data, _build_of(data))
+
+
+def _build_of(data: bytes) -> str | None:
+    """Return the key of the build that a manifest or index says it is an image of."""
+    annotations = json.loads(data).get("annotations")
+    key = annotations.get(KEY_ANNOTATION) if isinstance(annotations, dict) else None
+    return key if isinstance(key, str) else None

@@ -20,6 +20,14 @@ from registry import errors
 from registry.web.answer import Answer, HeaderLines, header, json_answer
 from registry.web.headers import RequestHeaders
 
+#: Errors of the registry after which the same request may succeed.
+_PASSING: Final = (
+    errors.StillBuilding,
+    errors.BlobUnavailable,
+    errors.ContentUnavailable,
+    errors.ReferrersUnavailable,
+)
+
 #: When a build or a channel is worth asking for again.
 _RETRY_SECONDS: Final = 10
 
@@ -41,6 +49,8 @@ ERRORS: Final[dict[type[Exception], tuple[int, str]]] = {
     errors.BlobUnknown: (404, "BLOB_UNKNOWN"),
     # docker asks six times for a blob after this; the code is not in the specification.
     errors.BlobUnavailable: (503, "UNAVAILABLE"),
+    # Not 404: clients would take that for a registry without the referrers API.
+    errors.ReferrersUnavailable: (503, "UNAVAILABLE"),
     # Not 400: the conformance suite asks for a tag that cannot be and expects to find nothing.
     errors.TagInvalid: (404, "MANIFEST_UNKNOWN"),
     errors.ContentUnavailable: (503, "UNAVAILABLE"),
@@ -73,9 +83,12 @@ ERRORS: Final[dict[type[Exception], tuple[int, str]]] = {
     builder_errors.SolveError: _UNMADE,
     builder_errors.UnknownPackage: _UNMADE,
     builder_errors.Unsatisfiable: _UNMADE,
+    builder_errors.NoWheel: _UNMADE,
     builder_errors.SolveTimeout: _UNMADE,
     builder_errors.ChannelUnavailable: _UNMADE,
+    builder_errors.IndexUnavailable: _UNMADE,
     builder_errors.LockError: _UNMADE,
+    builder_errors.InputError: _UNMADE,
     builder_errors.PackageError: _UNMADE,
     builder_errors.PackageUnavailable: _UNMADE,
     builder_errors.CorruptPackage: _UNMADE,
@@ -117,8 +130,7 @@ def error_answer(
         lines.append(header("www-authenticate", error.challenge))
     if isinstance(error, errors.TooManyLogins):
         lines.append(header("retry-after", str(_LOGIN_SECONDS)))
-    passes = errors.StillBuilding | errors.BlobUnavailable | errors.ContentUnavailable
-    if isinstance(error, passes) or (is_unmade and _is_transient(error)):
+    if isinstance(error, _PASSING) or (is_unmade and _is_transient(error)):
         lines.append(header("retry-after", str(_RETRY_SECONDS)))
     if isinstance(error, errors.RangeInvalid):
         lines.append(header("content-range", f"bytes */{error.size_bytes}"))

@@ -17,7 +17,6 @@ from registry.distribution.errors import FAILURE, error_answer
 from registry.distribution.healing import healing
 from registry.distribution.paths import TEMPLATES, Kind, Target, belongs_here, parse_path
 from registry.distribution.token import give_token
-from registry.distribution.waiting import HOP_SECONDS
 from registry.errors import (
     BlobUnavailable,
     ContentUnavailable,
@@ -30,6 +29,7 @@ from registry.web.gone import ClientGone
 from registry.web.headers import RequestHeaders, headers_of
 from registry.web.observe import ROUTE
 from registry.web.services import Services, services_of
+from registry.web.waiting import HOP_SECONDS
 
 
 class Distribution:

@@ -5,9 +5,9 @@ from starlette.types import ASGIApp
 from builder.oci.digest import is_digest, parse_digest
 from registry.distribution.access import is_readable_blob, is_readable_manifest
 from registry.distribution.call import Call, Handler
-from registry.distribution.waiting import wait_answer
 from registry.errors import BlobUnknown, ManifestUnknown, StillBuilding
 from registry.web.gone import unless_gone
+from registry.web.waiting import wait_answer
 
 
 def healing(handler: Handler, *, hop_seconds: float) -> Handler:

@@ -1,18 +1,23 @@
 """What there is: tags, referrers, repositories."""
 
 import bisect
+import json
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from starlette.types import ASGIApp
 
-from builder.oci.digest import parse_digest
-from builder.oci.models import OCI_INDEX
+from builder.oci.digest import Digest, parse_digest
+from builder.oci.models import OCI_INDEX, dump
+from registry.content.names import RepositoryName
 from registry.distribution.call import ASK_AGAIN, Call, next_page
 from registry.web.answer import HeaderLines, header, json_answer
+from registry.web.gone import unless_gone
 
 #: How many names one page has at most; clients follow the link to the next.
 MAX_PAGE: Final = 10_000
+#: How long a request waits for artifacts that are being made: engines give up after 30 s.
+_WAIT_SECONDS: Final = 19
 
 
 async def list_tags(call: Call) -> ASGIApp:
@@ -53,10 +58,7 @@ async def list_referrers(call: Call) -> ASGIApp:
     """
     subject, repository = parse_digest(call.target.reference), call.repository()
     artifact_type, last = call.parameter("artifactType") or "", call.last()
-    found: list[dict[str, Any]] = []
-    more = ""
-    if not call.services.pulls.is_generated(repository):
-        found, more = await call.services.referrers.page(repository, subject, artifact_type, last)
+    found, more = await _referrers(call, repository, subject, artifact_type, last)
     lines: HeaderLines = [ASK_AGAIN]
     if call.parameter("artifactType") is not None:
         lines.append(header("oci-filters-applied", "artifactType"))
@@ -66,6 +68,17 @@ async def list_referrers(call: Call) -> ASGIApp:
         lines.append(next_page(f"/v2/{repository}/referrers/{subject}?{query}"))
     index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": found}
     return json_answer(200, index, lines, media_type=OCI_INDEX)
+
+
+async def _referrers(
+    call: Call, repository: RepositoryName, subject: Digest, artifact_type: str, last: str
+) -> tuple[list[dict[str, Any]], str]:
+    """Return a page of descriptors, and what the next one comes after; empty if there is none."""
+    if not call.services.pulls.is_generated(repository):
+        return await call.services.referrers.page(repository, subject, artifact_type, last)
+    work = call.services.pulls.referrers(repository, subject, timeout_seconds=_WAIT_SECONDS)
+    made = await unless_gone(call.receive, work)
+    return [json.loads(dump(one)) for one in made if artifact_type in {"", one.artifact_type}], ""
 
 
 def _next(path: str, limit: int, page: list[str], *, more: bool) -> HeaderLines:

@@ -10,12 +10,12 @@ from registry.content.names import RepositoryName, TagName, parse_tag
 from registry.distribution.access import is_readable_manifest
 from registry.distribution.call import ASK_AGAIN, FOR_EVER, Call, digest_lines
 from registry.distribution.client import wanted_by
-from registry.distribution.waiting import wait_answer
 from registry.errors import ManifestInvalid, ManifestUnknown, StillBuilding, TagInvalid
 from registry.web.answer import Answer, HeaderLines, header
 from registry.web.body import read_body
 from registry.web.gone import unless_gone
 from registry.web.ranges import is_not_modified
+from registry.web.waiting import wait_answer
 
 #: What a tag of an image made here stands for depends on who asks.
 _VARY: Final = (b"vary", b"Accept, User-Agent")
@@ -118,6 +118,8 @@ def _pushed_tag(text: str) -> TagName:
 
 def _answer(call: Call, manifest: Manifest, caching: HeaderLines | None = None) -> Answer:
     lines = [*digest_lines(manifest.digest), *(caching or [FOR_EVER])]
+    if manifest.build is not None and call.services.pulls.is_generated(call.target.name):
+        lines.append(header("pullforge-build", manifest.build))
     if is_not_modified(call.headers, f'"{manifest.digest}"'):
         return Answer(304, lines)
     lines.append(header("content-type", manifest.media_type))

@@ -17,7 +17,7 @@ _REMEMBERED: Final = 10_000
 
 
 class S3Links:
-    """Signs addresses; implements :class:`registry.content.blobs.BlobLinks`.
+    """Signs addresses; implements :class:`registry.content.files.StoreLinks`.
 
     An address is valid for at least half its lifetime when it is given out. Until then everyone
     gets the same one, so that a cache in front of S3 can answer the second client.
@@ -44,26 +44,34 @@ class S3Links:
         self._location = location
         self._lifetime_seconds = lifetime_seconds
         self._now = now
-        self._signed: Recent[str, tuple[float, str]] = Recent(_REMEMBERED)
+        self._signed: Recent[tuple[str, str | None], tuple[float, str]] = Recent(_REMEMBERED)
 
-    async def link(self, key: str) -> str:
+    async def link(self, key: str, file_name: str | None = None) -> str:
         """Return an address for GET, whether or not something is under ``key``.
+
+        Args:
+            key: Of the store.
+            file_name: What S3 tells browsers to call it, if anything.
 
         Raises:
             StoreUnavailable: There are no credentials to sign with.
         """
         now = self._now()
-        known = self._signed.get(key)
+        known = self._signed.get((key, file_name))
         if known is not None and now - known[0] < self._lifetime_seconds / 2:
             return known[1]
+        named = {}
+        if file_name is not None:
+            named["ResponseContentDisposition"] = f'attachment; filename="{file_name}"'
         async with s3_errors("sign"):
             address = await self._client.generate_presigned_url(
                 "get_object",
                 Params={
                     "Bucket": self._location.bucket,
                     "Key": self._location.prefix + checked_key(key),
+                    **named,
                 },
                 ExpiresIn=self._lifetime_seconds,
             )
-        self._signed.put(key, (now, address))
+        self._signed.put((key, file_name), (now, address))
         return address

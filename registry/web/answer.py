@@ -6,9 +6,10 @@ they send the headers of the GET and no body.
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from typing import Final, Protocol, Self
+from typing import Final, Protocol
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -32,7 +33,7 @@ def header(name: str, value: str) -> tuple[bytes, bytes]:
 class Body(Protocol):
     """The pieces of a body; whoever has one closes it."""
 
-    def __aiter__(self) -> Self:
+    def __aiter__(self) -> AsyncIterator[bytes]:
         """Return itself."""
         ...
 
@@ -82,13 +83,16 @@ class StreamAnswer:
 
     status: int
     headers: HeaderLines
-    size_bytes: int
+    #: ``None`` if nobody knows before its end.
+    size_bytes: int | None
     #: ``None`` to send the headers alone, for HEAD.
     body: Body | None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it; stop reading when the client has gone."""
-        headers = [*self.headers, (b"content-length", b"%d" % self.size_bytes)]
+        headers = list(self.headers)
+        if self.size_bytes is not None:
+            headers.append((b"content-length", b"%d" % self.size_bytes))
         start: Message = {
             "type": "http.response.start",
             "status": self.status,

@@ -48,6 +48,8 @@ td {{ padding: .2rem 1.2rem .2rem 0; vertical-align: top }}
 </table>
 <p>Parts of a tag are joined by <code>-</code>:
 <code>{host}/env/pytorch:2026-11-01-py3.12-cuda12.4</code></p>
+<p>A file gets a key, and its image is the same for ever: <code>{host}/build/KEY</code></p>
+<pre>curl --data-binary @environment.yml {host}/api/v1/builds</pre>
 </html>
 """
 

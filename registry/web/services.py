@@ -6,8 +6,13 @@ from typing import TypedDict, cast
 
 from starlette.types import Scope
 
+from builder.forms import Forms
 from registry.auth.access import Access
+from registry.builds.locked import LockedBuilds
+from registry.builds.pins import Pins
+from registry.builds.requests import BuildRequests
 from registry.content.blobs import Blobs
+from registry.content.files import StoredFiles
 from registry.content.manifests import Manifests
 from registry.content.pushed_blobs import PushedBlobs
 from registry.content.referrers import Referrers
@@ -18,6 +23,19 @@ from registry.telemetry import Metrics
 
 #: Returns when a part of the service can be used, and raises when not.
 ReadinessCheck = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class BuildServices:
+    """What the API answers from."""
+
+    requests: BuildRequests
+    locked: LockedBuilds
+    pins: Pins
+    forms: Forms
+    files: StoredFiles
+    #: The largest body that may be sent.
+    max_request_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +50,7 @@ class Services:
     referrers: Referrers
     uploads: Uploads
     metrics: Metrics
+    builds: BuildServices
     access: Access
     #: What must work before requests are sent here, by name, e.g. ``"store"``.
     checks: Mapping[str, ReadinessCheck] = field(default_factory=dict)

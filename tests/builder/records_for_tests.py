@@ -2,7 +2,7 @@
 
 import hashlib
 
-from builder.records import NoarchKind, PackageRecord
+from builder.records import NoarchKind, PackageRecord, WheelRecord
 
 
 def record(
@@ -30,4 +30,22 @@ def record(
         depends=depends,
         noarch=noarch,
         timestamp_ms=1_700_000_000_000,
+    )
+
+
+def wheel(
+    name: str,
+    version: str = "1.0",
+    tag: str = "py3-none-any",
+    size_bytes: int = 1000,
+    data: bytes | None = None,
+) -> WheelRecord:
+    """Return the record of a wheel; with ``data`` its hash and size are those of the data."""
+    content = data if data is not None else f"{name}-{version}".encode()
+    return WheelRecord(
+        name=name,
+        version=version,
+        url=f"https://files.test/{name.replace('-', '_')}-{version}-{tag}.whl",
+        sha256=hashlib.sha256(content).hexdigest(),
+        size_bytes=len(content) if data is not None else size_bytes,
     )

@@ -15,7 +15,7 @@ from builder.ports import Workers
 from builder.records import PackageRecord
 from builder.solve import Solver
 from builder.spec import EnvironmentSpec
-from tests.builder.records_for_tests import record
+from tests.builder.records_for_tests import record, wheel
 
 SIX = record("six", "python", noarch="python")
 ZLIB = record("zlib")
@@ -142,3 +142,19 @@ def test_a_lock_for_another_platform_gets_its_compiler_from_the_channels(tmp_pat
     )
     asyncio.run(compilers(FakeSolver("3.11.7"), tmp_path, workers).python(lock, "3.11.7"))
     assert len(workers.calls) == 1
+
+
+def test_wheels_need_a_compiler_where_no_noarch_package_does(tmp_path: Path) -> None:
+    lock = Lock(
+        platforms={
+            "linux-64": (ZLIB, python("3.11.7")),
+            "linux-aarch64": (ZLIB, python("3.11.2")),
+        },
+        channels=(),
+        virtual_packages=(),
+        wheels={"linux-aarch64": (wheel("demo"),)},
+    )
+    solver = FakeSolver("3.11.2")
+    chosen = asyncio.run(compilers(solver, tmp_path).choose(lock))
+    assert chosen.bytecode == {"linux-aarch64": "3.11.2"}
+    assert chosen.wheels == lock.wheels

@@ -3,7 +3,7 @@ import pytest
 from builder.conflicts import InstalledPaths, resolve_conflicts
 from builder.errors import UnsupportedPackage
 from builder.layer import LayerPackage
-from tests.builder.records_for_tests import record
+from tests.builder.records_for_tests import record, wheel
 
 FIRST, SECOND = record("first"), record("second")
 
@@ -73,3 +73,15 @@ def test_a_symlink_that_leads_below_another_symlink_takes_both_along() -> None:
 def test_symlinks_that_lead_below_each_other_in_a_circle_are_refused() -> None:
     with pytest.raises(UnsupportedPackage, match="circle"):
         resolve(InstalledPaths(["a", "b"], {"a": "b/c", "b": "a/d"}), InstalledPaths(["a/y"]))
+
+
+def test_a_wheel_linked_after_a_package_keeps_a_path_that_both_have() -> None:
+    demo = wheel("demo")
+    resolved = resolve_conflicts(
+        [FIRST, demo],
+        {
+            FIRST.sha256: InstalledPaths(["bin/demo", "lib/a"]),
+            demo.sha256: InstalledPaths(["bin/demo"]),
+        },
+    )
+    assert resolved == (LayerPackage(FIRST, omit=("bin/demo",)), LayerPackage(demo))

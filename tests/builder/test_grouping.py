@@ -1,10 +1,17 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.grouping import ALONE_BYTES, LIBRARY_BINS, MAX_ALONE, PYTHON_BINS, group
+from builder.grouping import (
+    ALONE_BYTES,
+    LIBRARY_BINS,
+    MAX_ALONE,
+    PYTHON_BINS,
+    WHEEL_BINS,
+    group,
+)
 from builder.layer import LayerPackage, LayerPlan, PythonTarget
-from builder.records import PackageRecord, link_order
-from tests.builder.records_for_tests import record
+from builder.records import ArchiveRecord, PackageRecord, WheelRecord, link_order, needs_bytecode
+from tests.builder.records_for_tests import record, wheel
 
 PYTHON = PythonTarget("3.11.7", "lib/python3.11/site-packages")
 
@@ -64,5 +71,44 @@ def test_only_layers_with_noarch_python_packages_depend_on_the_python_version() 
     one = group(packages, PYTHON)
     other = group(packages, PythonTarget("3.11.8", PYTHON.site_packages))
     changed = [a for a, b in zip(one, other, strict=True) if a.key != b.key]
-    assert all(any(p.record.noarch for p in layer.packages) for layer in changed)
+    assert all(any(needs_bytecode(p.record) for p in layer.packages) for layer in changed)
     assert changed
+
+
+def plan_wheels(*wheels: WheelRecord) -> tuple[LayerPlan, ...]:
+    """Return the layers of an environment with wheels."""
+    records: list[ArchiveRecord] = [*link_order(environment(20)), *wheels]
+    return group([LayerPackage(one) for one in records], PYTHON)
+
+
+def test_wheels_lie_above_all_conda_packages_and_share_no_layer_with_them() -> None:
+    small = [wheel(f"wheel{i}") for i in range(30)]
+    layers = plan_wheels(*small, wheel("torch", size_bytes=ALONE_BYTES))
+    kinds = [
+        {isinstance(package.record, WheelRecord) for package in layer.packages} for layer in layers
+    ]
+    assert kinds == [{False}] * (len(layers) - WHEEL_BINS - 1) + [{True}] * (WHEEL_BINS + 1)
+    assert names(layers)[-WHEEL_BINS - 1] == ["torch"]
+    assert layers[: -WHEEL_BINS - 1] == plan_wheels()
+    assert all(layer.python == PYTHON for layer in layers[-WHEEL_BINS - 1 :])
+
+
+def test_large_wheels_do_not_crowd_out_large_conda_packages() -> None:
+    wheels = [wheel(f"nvidia{i}", size_bytes=100 * ALONE_BYTES) for i in range(2 * MAX_ALONE)]
+    layers = plan_wheels(*wheels)
+    assert ["numpy"] in names(layers)
+    assert len(layers) <= LIBRARY_BINS + PYTHON_BINS + WHEEL_BINS + 2 * MAX_ALONE
+
+
+def test_adding_a_small_wheel_changes_one_layer() -> None:
+    wheels = [wheel(f"wheel{i}") for i in range(31)]
+    before = {layer.key for layer in plan_wheels(*wheels[:30])}
+    after = {layer.key for layer in plan_wheels(*wheels)}
+    assert (len(after - before), len(before - after)) == (1, 1)
+
+
+def test_where_a_wheel_was_found_is_not_part_of_its_layer() -> None:
+    here = wheel("demo")
+    there = WheelRecord("demo", "1.0", "https://mirror.test/d.whl", here.sha256, 7, ("six",))
+    keys = {LayerPlan((LayerPackage(one),), PYTHON).key for one in (here, there)}
+    assert len(keys) == 1

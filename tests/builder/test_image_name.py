@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import datetime
 import random
 import time
@@ -17,12 +18,13 @@ from builder.errors import (
 )
 from builder.image_name import NameDefaults, canonical_name, parse, parse_tag, scan, suggest
 from builder.image_name.tokens import OPERATORS, is_version
+from builder.pypi_requirement import canonical_requirement, canonical_requirements
 from builder.spec import Channel, Constraint, EnvironmentSpec, Requirement, VirtualPackage
 
 FORGE = Channel("conda-forge", "https://conda.test/conda-forge")
 BIO = Channel("bioconda", "https://conda.test/bioconda")
 BASE = "docker.io/library/debian:bookworm-slim"
-DEFAULTS = NameDefaults((FORGE, BIO), default_channels=("conda-forge",), base=BASE)
+DEFAULTS = NameDefaults((FORGE, BIO), default_channels=("conda-forge",), base=BASE, pypi=True)
 KNOWN = {
     "conda-forge": frozenset(
         {
@@ -226,9 +228,54 @@ def test_a_channel_that_is_not_offered_is_refused_before_any_channel_is_asked() 
         scan("env/numpy.evil--numpy", "latest", DEFAULTS)
 
 
-def test_pypi_is_not_built_yet() -> None:
-    with pytest.raises(UnsupportedItem, match="'requests' is asked from PyPI"):
-        scan("env/numpy.pypi--requests", "latest", DEFAULTS)
+@pytest.mark.parametrize(
+    ("name", "pip", "requirements"),
+    [
+        ("pypi--requests", ["requests"], []),
+        ("pypi--requests.ge.2.lt.3.numpy.ge.1", ["requests<3,>=2"], ["numpy >=1"]),
+        ("numpy.pypi--ruamel_yaml.0.17", ["ruamel-yaml==0.17.*"], ["numpy"]),
+        ("pypi--ruamel.yaml.numpy", None, None),
+        ("pypi--ruamel.zlib", ["ruamel"], ["zlib"]),
+        ("pypi--numpy/numpy", ["numpy"], ["numpy"]),
+        ("pypi--7zip.23.pypi--a", ["7zip==23.*", "a"], []),
+        ("pypi--a.2.0.rc1", ["a==2.0.rc1"], []),
+        ("pypi--a.1__e__2.0", ["a==1!2.0.*"], []),
+        ("pypi--a.eq.2.0/pypi--a.ne.3.gt.1.le.4", ["a!=3,<=4,==2.0,>1"], []),
+        ("pypi--a.2__p__cu121", ["a==2+cu121"], []),
+        ("pypi--a/pypi--a", ["a"], []),
+    ],
+)
+def test_a_name_says_what_is_wanted_from_pypi(
+    name: str, pip: list[str] | None, requirements: list[str] | None
+) -> None:
+    if pip is None:
+        with pytest.raises(UnknownPackage, match="no package 'yaml'"):
+            read(name)
+        return
+    assert list(read(name).pip) == pip
+    assert wanted(name) == requirements
+    assert read(name).channels == (FORGE,)
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("pypi--a.ge.2__p__cu1", "'>=2+cu1' is no condition on the versions of 'a'"),
+        ("pypi--a.1.2_3_4", "is no condition on the versions of 'a'"),
+        ("pypi--zzz_a", "'_a' cannot be the name of a project of PyPI"),
+        ("pypi--a__p__b", "'a+b' cannot be the name of a project of PyPI"),
+        ("pypi--a--b", "is not '<channel>--<package>'"),
+    ],
+)
+def test_what_pypi_cannot_have_is_refused(name: str, fault: str) -> None:
+    with pytest.raises(MalformedName) as caught:
+        read(name)
+    assert fault in caught.value.message
+
+
+def test_pypi_is_refused_where_it_is_not_offered() -> None:
+    with pytest.raises(UnsupportedItem, match="'requests' is asked from PyPI, which this server"):
+        scan("env/numpy.pypi--requests", "latest", NameDefaults((FORGE,)))
 
 
 def test_a_virtual_package_cannot_be_installed() -> None:
@@ -308,6 +355,21 @@ REQUIREMENTS = st.builds(
     st.sampled_from(sorted(KNOWN["bioconda"])),
     st.sets(st.builds(Constraint, OPERATOR_WORDS, VERSIONS), max_size=2),
 )
+PROJECTS = st.builds(
+    lambda name, conditions: canonical_requirement(name + ",".join(sorted(conditions))),
+    st.sampled_from(["numpy", "requests", "ruamel-yaml", "7zip"]),
+    st.sets(
+        st.builds(
+            "{}{}".format,
+            st.sampled_from(["==", "!=", "<", "<=", ">", ">="]),
+            st.from_regex(
+                r"([0-9]!)?[0-9]{1,2}(\.[0-9]{1,2})?(rc[0-9])?(\.post[0-9])?", fullmatch=True
+            ),
+        )
+        | st.from_regex(r"==[0-9]{1,2}(\.[0-9]{1,2})?\.\*", fullmatch=True),
+        max_size=2,
+    ),
+)
 TAGS = st.builds(
     lambda day, python, cuda, bare: [
         *([day.isoformat()] if day else []),
@@ -365,6 +427,26 @@ def test_a_canonical_name_reads_back_as_its_spec(
     repository, _, written = canonical_name(spec).partition(":")
     assert parse(repository, written, KNOWN, DEFAULTS) == spec
     assert canonical_name(parse(repository, written, KNOWN, DEFAULTS)) == canonical_name(spec)
+
+
+@given(st.lists(PROJECTS, max_size=2), st.lists(REQUIREMENTS, max_size=1))
+def test_a_canonical_name_reads_back_what_is_wanted_from_pypi(
+    projects: list[str], requirements: list[Requirement]
+) -> None:
+    if not projects and not requirements:
+        return
+    spec = dataclasses.replace(
+        read("numpy"), requirements=tuple(requirements), pip=canonical_requirements(projects)
+    )
+    repository, _, tag = canonical_name(spec).partition(":")
+    back = parse(repository, tag, KNOWN, DEFAULTS)
+    assert (back.pip, back.requirements) == (spec.pip, spec.requirements)
+
+
+def test_what_only_files_can_ask_of_pypi_is_left_out_of_a_name() -> None:
+    pip = canonical_requirements(["a[x]~=1.4", "b!=1.*,>2; os_name == 'posix'"])
+    spec = dataclasses.replace(read("numpy"), pip=pip)
+    assert canonical_name(spec) == "env/numpy/pypi--a/pypi--b.gt.2:latest"
 
 
 WORDS = st.sampled_from(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from builder.errors import LockError
 from builder.lock import BaseReference, Lock, from_yaml, to_explicit, to_yaml
 from builder.oci.digest import EMPTY
-from builder.records import PackageRecord
+from builder.records import PackageRecord, WheelRecord
 from builder.spec import Channel, VirtualPackage
 from tests.builder.records_for_tests import record
 
@@ -34,6 +34,18 @@ PYTHON = dataclasses.replace(
 # Two conditions on one name, one without a space, one with a channel.
 PANDAS = record("pandas", "python", "numpy>=1.20", "numpy <3", "main::zlib", noarch="python")
 ZLIB = dataclasses.replace(record("zlib", version="1!1.3.post1+g1"), timestamp_ms=None)
+
+REQUESTS = WheelRecord(
+    "requests",
+    "2.32.0",
+    "https://files.test/ab/requests-2.32.0-py3-none-any.whl",
+    "1" * 64,
+    size_bytes=7,
+    requires=("certifi", "idna"),
+)
+CERTIFI = WheelRecord(
+    "certifi", "2024.2.2", "https://files.test/cd/certifi-2024.2.2-py3-none-any.whl", "2" * 64
+)
 
 
 def lock(*records: PackageRecord, **changes: Any) -> Lock:
@@ -89,6 +101,8 @@ def test_the_order_in_which_a_lock_is_put_together_does_not_matter() -> None:
         lock(platforms={"linux-aarch64": (PYTHON, PANDAS, ZLIB)}),
         lock(PYTHON, PANDAS, dataclasses.replace(ZLIB, sha256="0" * 64)),
         lock(PYTHON, PANDAS, dataclasses.replace(ZLIB, timestamp_ms=1)),
+        lock(wheels={"linux-64": (CERTIFI,)}),
+        lock(variables={"A": "1"}),
     ],
 )
 def test_whatever_a_lock_says_is_in_its_key(other: Lock) -> None:
@@ -116,6 +130,16 @@ def test_two_packages_of_one_name_are_refused() -> None:
         lock(platforms={"linux-64": ()}),
         lock(platforms={"linux-aarch64": (ZLIB,), "linux-64": (PYTHON, PANDAS, ZLIB)}),
         lock(dataclasses.replace(ZLIB, size_bytes=0)),
+        lock(wheels={"linux-64": (REQUESTS, CERTIFI)}),
+        lock(
+            wheels={
+                "linux-64": (
+                    dataclasses.replace(REQUESTS, requires=('a>=1; os_name == "posix"', "B>=1,<2")),
+                )
+            }
+        ),
+        lock(variables={"GREETING": "two\nlines: ${HOME} 'ü'", "EMPTY": ""}),
+        lock(left_out={"linux-aarch64": "no package 'zlib' in main for linux-aarch64"}),
     ],
 )
 def test_what_is_written_reads_back_the_same(original: Lock) -> None:
@@ -123,6 +147,7 @@ def test_what_is_written_reads_back_the_same(original: Lock) -> None:
     back = from_yaml(data)
     assert back == original
     assert back.key == original.key
+    assert back.left_out == original.left_out
     assert to_yaml(back) == data
 
 
@@ -156,13 +181,31 @@ def test_conda_lock_itself_reads_the_file(tmp_path: Path) -> None:
 
 
 def test_conda_lock_renders_the_same_list_as_we_do(tmp_path: Path) -> None:
-    (tmp_path / "conda-lock.yml").write_bytes(to_yaml(lock()))
+    wheels = {"linux-64": (REQUESTS, CERTIFI)}
+    (tmp_path / "conda-lock.yml").write_bytes(to_yaml(lock(wheels=wheels)))
     program = str(Path(sys.executable).with_name("conda-lock"))
     command = [program, "render", "--kind", "explicit", "-p", "linux-64", "conda-lock.yml"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=60)
     theirs = (tmp_path / "conda-linux-64.lock").read_text().splitlines()
-    ours = to_explicit(lock(), "linux-64").splitlines()
-    assert sorted(line for line in theirs if line[0] != "#") == sorted(ours[1:])
+    ours = to_explicit(lock(wheels=wheels), "linux-64").splitlines()
+    said = [line for line in theirs if line[0] != "#" or line.startswith("# pip ")]
+    assert sorted(said) == sorted(ours[1:])
+    assert f"# pip certifi @ {CERTIFI.url}#sha256={CERTIFI.sha256}" in ours
+
+
+def test_conda_lock_renders_wheels_as_requirements_of_pip(tmp_path: Path) -> None:
+    wheels = {"linux-64": (REQUESTS, CERTIFI)}
+    (tmp_path / "conda-lock.yml").write_bytes(to_yaml(lock(wheels=wheels)))
+    program = str(Path(sys.executable).with_name("conda-lock"))
+    command = [program, "render", "--kind", "env", "-p", "linux-64", "conda-lock.yml"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    rendered = yaml.safe_load((tmp_path / "conda-linux-64.lock.yml").read_text())
+    assert rendered["dependencies"][-1] == {
+        "pip": [
+            f"certifi == 2024.2.2 --hash=sha256:{CERTIFI.sha256}",
+            f"requests == 2.32.0 --hash=sha256:{REQUESTS.sha256}",
+        ]
+    }
 
 
 def test_an_explicit_list_names_each_package_with_its_checksum() -> None:
@@ -200,6 +243,60 @@ def test_packages_for_other_platforms_and_purposes_are_left_out_of_a_foreign_fil
     assert {s: [p.name for p in ps] for s, ps in read.platforms.items()} == {"linux-64": ["zlib"]}
 
 
+def foreign_wheel(**changes: Any) -> bytes:
+    """Return a foreign file with a package of pip, as conda-lock writes it."""
+    entry = {
+        "name": "ruamel.yaml",
+        "version": "0.18.6",
+        "manager": "pip",
+        "platform": "linux-64",
+        "dependencies": {"ruamel.yaml.clib": ">=0.2.7,<0.3", "jinja2": "*", "poetic": "^1.2"},
+        "url": "https://files.test/73/ruamel.yaml-0.18.6-py3-none-any.whl",
+        "hash": {"sha256": "3" * 64},
+        "category": "main",
+        "optional": False,
+    }
+    return foreign(lambda content: content["package"].append(entry | changes))
+
+
+def test_wheels_of_a_foreign_file_are_read() -> None:
+    (wheel,) = from_yaml(foreign_wheel()).wheels["linux-64"]
+    assert wheel == WheelRecord(
+        "ruamel-yaml",
+        "0.18.6",
+        "https://files.test/73/ruamel.yaml-0.18.6-py3-none-any.whl",
+        "3" * 64,
+        requires=("jinja2", "poetic", "ruamel.yaml.clib<0.3,>=0.2.7"),
+    )
+    assert from_yaml(foreign_wheel(category="dev")).wheels == {}
+    assert from_yaml(foreign_wheel(platform="osx-64")).wheels == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"url": "https://files.test/docopt-0.6.2.tar.gz"}, "'ruamel-yaml' is locked as source"),
+        ({"url": "https://files.test/docopt-0.6.2.zip#x"}, "is locked as source"),
+        ({"url": "git+https://host/x.git@abc"}, "has a malformed url"),
+        ({"url": "file:///tmp/ruamel.yaml-0.18.6-py3-none-any.whl"}, "has a malformed url"),
+        ({"url": "https://files.test/other-0.18.6-py3-none-any.whl"}, "address of another wheel"),
+        ({"url": "https://files.test/ruamel.yaml-0.18-py3-none-any.whl"}, "address of another"),
+        ({"url": "https://files.test/nonsense.whl"}, "address of another wheel"),
+        ({"version": "../x"}, "has a malformed version"),
+        ({"version": "1_2_3_4"}, "address of another wheel"),
+        ({"name": "../x"}, "has a malformed name"),
+        ({"name": "a\n"}, "has a malformed name"),
+        ({"hash": {"md5": "0" * 32}}, "has no sha256"),
+        ({"hash": {"sha256": "0" * 63}}, "has a malformed sha256"),
+        ({"dependencies": {"x @ https://evil.test/x.whl": "*"}}, "is not the name of a project"),
+    ],
+)
+def test_what_is_no_wheel_is_refused(changes: dict[str, Any], fault: str) -> None:
+    with pytest.raises(LockError) as caught:
+        from_yaml(foreign_wheel(**changes))
+    assert fault in caught.value.message
+
+
 def test_the_build_of_a_foreign_package_is_found_in_its_file_name() -> None:
     read = from_yaml(foreign(lambda content: content["package"][2].pop("build")))
     assert read.platforms["linux-64"][2].build == "0"
@@ -222,6 +319,11 @@ def set_package(field: str, value: Any) -> Callable[[Any], object]:
 
 
 PACKAGE = "pullforge.package.linux-64.zlib"
+WHEEL = "pullforge.wheel.linux-64.certifi"
+
+
+def with_wheel(edit: Callable[[Any], object]) -> bytes:
+    return changed(edit, to_yaml(lock(wheels={"linux-64": (CERTIFI,)})))
 
 
 @pytest.mark.parametrize(
@@ -262,10 +364,24 @@ PACKAGE = "pullforge.package.linux-64.zlib"
         partial(changed, set_custom(PACKAGE, '{"subdir": "../x"}')),
         partial(changed, set_custom(PACKAGE, '{"python_site_packages_path": "../../etc"}')),
         partial(changed, set_custom(PACKAGE, '{"python_site_packages_path": "/etc"}')),
+        partial(changed, set_custom("pullforge.variables", '{"A B": ""}')),
+        partial(changed, set_custom("pullforge.variables", '{"A": 7}')),
+        partial(changed, set_custom("pullforge.variables", '{"A": "\\u0000"}')),
+        partial(changed, set_custom("pullforge.variables", '{"A": "1"}')),
+        partial(changed, set_custom("pullforge.left_out", '{"osx-64": "x"}')),
+        partial(changed, set_custom("pullforge.left_out", '{"linux-64": "a\\nb"}')),
+        partial(with_wheel, set_custom(WHEEL, '{"size_bytes": -1}')),
+        partial(with_wheel, set_custom(WHEEL, '{"requires": "x"}')),
+        partial(with_wheel, set_custom(WHEEL, '{"requires": ["x @ http://evil"]}')),
+        partial(with_wheel, set_custom(WHEEL, '{"requires": [7]}')),
         partial(foreign, set_package("url", "http://h/main/linux-64/../../../etc/passwd")),
         partial(foreign, set_package("url", "http://h/main/linux-64/zlib.conda\nX: y")),
         partial(foreign, set_package("url", "javascript:alert(1)//linux-64/zlib-1-0.conda")),
         partial(foreign, set_package("name", "../zlib")),
+        partial(foreign, set_package("dependencies", {"": ""})),
+        b"%TAG !e! tag:example:\n" * 100_000,
+        b"---\n" * 100_000,
+        b"a: [" + b"[]," * 1_000_000 + b"]",
         partial(foreign, set_package("version", "1 2")),
         partial(foreign, set_package("manager", "pip")),
         partial(foreign, set_package("hash", {"md5": "0" * 32})),

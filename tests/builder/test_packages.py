@@ -1,4 +1,5 @@
 import asyncio
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,10 +9,10 @@ import pytest
 from builder.errors import CorruptPackage, PackageError, PackageUnavailable, UnsafePackage
 from builder.keys import package_key
 from builder.packages import Packages
-from builder.records import PackageRecord
+from builder.records import ArchiveRecord
 from registry.storage.filesystem import FilesystemStore
 from tests.builder.counting import CountingMetrics
-from tests.builder.records_for_tests import record
+from tests.builder.records_for_tests import record, wheel
 
 DATA = b"the archive's bytes"
 RECORD = record("zlib", data=DATA)
@@ -34,7 +35,7 @@ class Channel:
 
 
 def fetch(
-    channel: Handler, root: Path, wanted: PackageRecord = RECORD, *, times: int = 1
+    channel: Handler, root: Path, wanted: ArchiveRecord = RECORD, *, times: int = 1
 ) -> tuple[list[bytes], CountingMetrics]:
     """Return the archives that ``times`` callers at once get, and what was counted."""
 
@@ -49,6 +50,7 @@ def fetch(
                 scratch,
                 metrics,
                 allowed_hosts={"channel.test", ""},
+                wheel_hosts={"files.test"},
                 max_size_bytes=1000,
                 retry_seconds=0,
             )
@@ -149,6 +151,7 @@ def test_work_is_done_again_with_an_archive_that_was_evicted_before_it_was_opene
                 tmp_path,
                 CountingMetrics(),
                 allowed_hosts={"channel.test"},
+                wheel_hosts=(),
                 max_size_bytes=1000,
             )
             tries = 0
@@ -170,3 +173,39 @@ def test_work_is_done_again_with_an_archive_that_was_evicted_before_it_was_opene
                 await packages.use([RECORD], fail)
 
     asyncio.run(scenario())
+
+
+def test_a_wheel_is_kept_where_package_archives_are(tmp_path: Path) -> None:
+    wanted = dataclasses.replace(wheel("demo", data=DATA), size_bytes=0)
+    archives, _ = fetch(Channel(httpx.Response(200, content=DATA)), tmp_path, wanted)
+    assert archives == [DATA]
+    assert (tmp_path / "store" / package_key(wanted.sha256)).read_bytes() == DATA
+
+
+def test_wheels_come_from_hosts_for_wheels_alone(tmp_path: Path) -> None:
+    channel = Channel(httpx.Response(200, content=DATA))
+    elsewhere = dataclasses.replace(
+        wheel("demo", data=DATA), url="https://channel.test/demo-1.0-py3-none-any.whl"
+    )
+    with pytest.raises(UnsafePackage, match="not a host that this server takes wheels from"):
+        fetch(channel, tmp_path, elsewhere)
+    with pytest.raises(UnsafePackage, match="not the host of a channel"):
+        fetch(channel, tmp_path, record("zlib", data=DATA, channel="https://files.test/main"))
+    assert channel.requests == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "words"),
+    [
+        (httpx.Response(404), PackageUnavailable, "files.test answered 404 for it"),
+        (httpx.Response(200, content=b"x"), CorruptPackage, "lock the environment again"),
+        (httpx.Response(200, content=b"x" * 1001), CorruptPackage, "files.test sent 1001 bytes"),
+    ],
+)
+def test_what_is_wrong_with_a_wheel_is_said_of_its_host(
+    tmp_path: Path, answer: httpx.Response, error: type[PackageError], words: str
+) -> None:
+    wanted = dataclasses.replace(wheel("demo", data=DATA), size_bytes=0)
+    with pytest.raises(error, match=words):
+        fetch(Channel(answer), tmp_path, wanted)
+    assert leftovers(tmp_path) == []

@@ -8,13 +8,14 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, unquote, urlencode, urljoin, urlsplit
 
 from starlette.applications import Starlette
 from starlette.types import Message, Scope
 
 from registry.content.manifests import Manifest
+from registry.web.services import AppState, Services
 
 MAX_REDIRECTS = 9
 
@@ -39,6 +40,11 @@ class Client:
         self._app = app
         self._state = state
 
+    @property
+    def services(self) -> Services:
+        """What the application answers from."""
+        return cast("AppState", self._state)["services"]
+
     async def get(self, url: str, **headers: str) -> Reply:
         return await self.request("GET", url, _pairs(headers))
 
@@ -60,8 +66,8 @@ class Client:
     async def patch(self, url: str, body: bytes | Sequence[bytes] = b"", **headers: str) -> Reply:
         return await self.request("PATCH", url, _pairs(headers), body)
 
-    async def delete(self, url: str) -> Reply:
-        return await self.request("DELETE", url)
+    async def delete(self, url: str, **headers: str) -> Reply:
+        return await self.request("DELETE", url, _pairs(headers))
 
     async def raw(
         self,
@@ -197,6 +203,6 @@ def _reply(method: str, sent: Sequence[Message], *, is_gone: bool) -> Reply:
         assert not bodies[-1].get("more_body", False)
         if start["status"] == 304 or method == "HEAD":
             assert body == b""
-        else:
+        elif headers["content-type"] != "text/event-stream":
             assert headers["content-length"] == str(len(body))
     return Reply(start["status"], headers, body)

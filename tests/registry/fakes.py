@@ -2,16 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 from starlette.applications import Starlette
 
 from builder.image import Flavour
 from builder.keys import blob_key
 from builder.oci.digest import Digest, digest_of
-from builder.oci.models import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
+from builder.oci.models import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Descriptor
 from builder.ports import Progress
 from registry.app import create_app
 from registry.auth.access import Access
@@ -28,7 +29,7 @@ from registry.errors import NameUnknown, StillBuilding
 from registry.storage.filesystem import FilesystemStore
 from registry.storage.probe import check_store
 from registry.telemetry import Metrics
-from registry.web.services import ReadinessCheck, Services
+from registry.web.services import BuildServices, ReadinessCheck, Services
 
 #: The largest blob that the house takes.
 MAX_BLOB_BYTES = 8 * 1024 * 1024
@@ -56,6 +57,9 @@ class FakePulls:
         self.lost: dict[Digest, bytes] = {}
         self.restore_rounds = 0
         self.timeouts: set[float] = set()
+        #: What ``referrers`` returns, by digest, or raises.
+        self.artifacts: dict[Digest, Sequence[Descriptor]] = {}
+        self.referrer_error: Exception | None = None
 
     def is_generated(self, repository: str) -> bool:
         return repository.startswith("env/")
@@ -89,6 +93,13 @@ class FakePulls:
             return False
         await put(self._manifests, self.lost[digest])
         return True
+
+    async def referrers(
+        self, repository: str, digest: Digest, *, timeout_seconds: float
+    ) -> Sequence[Descriptor]:
+        if isinstance(self.referrer_error, Exception):
+            raise self.referrer_error
+        return self.artifacts.get(digest, ())
 
     async def _hang(self) -> None:
         self.waiting += 1
@@ -127,6 +138,8 @@ class House:
         self.uploads = Uploads(store, self.pushed_blobs, scratch, max_blob_bytes=MAX_BLOB_BYTES)
         self.pulls = FakePulls(self.manifests)
         self.metrics = Metrics()
+        #: The API has its tests on a real service.
+        self.builds = cast("BuildServices", None)
         self.checks: dict[str, ReadinessCheck] = {"store": lambda: check_store(store)}
         #: Who may do what: everybody everything, unless a test is about that.
         self.access = Access(FixedPolicy(Everything()), Logins())
@@ -154,6 +167,7 @@ class House:
             Referrers(self.store),
             self.uploads,
             self.metrics,
+            self.builds,
             self.access,
             self.checks,
             self.public_url,

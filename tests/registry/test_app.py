@@ -88,6 +88,7 @@ def test_the_first_page_says_how_to_pull_from_here(browser: TestClient) -> None:
     answer = browser.get("/")
     assert answer.status_code == 200
     assert "docker run --rm -it registry.example:5000/env/python.3.12.numpy.pandas" in answer.text
+    assert "@environment.yml registry.example:5000/api/v1/builds" in answer.text
     assert "default-src 'none'" in answer.headers["content-security-policy"]
 
 

@@ -51,9 +51,12 @@ def test_a_channel_needs_an_address_that_can_be_fetched(monkeypatch: pytest.Monk
         ("S3_PUBLIC_ENDPOINT", "cdn.example", "is not an address"),
         ("S3_ACCESS_KEY_ID", "key", "go together"),
         ("S3_LINK_SECONDS", "1", "greater than or equal to 60"),
+        ("PYPI_INDEX", "file:///srv/simple", "needs an http or https URL without a user"),
+        ("PYPI_INDEX", "https://user:secret@host/simple", "needs an http or https URL without"),
+        ("PYPI_HOSTS", "[]", "at least 1 item"),
     ],
 )
-def test_a_store_that_cannot_be_is_refused(
+def test_a_value_that_cannot_be_is_refused(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
 ) -> None:
     monkeypatch.setenv(f"PULLFORGE_{name}", value)

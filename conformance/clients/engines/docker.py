@@ -88,6 +88,12 @@ class Docker:
             self._docker("pull", platform, reference, timeout_seconds=timeout_seconds)
         )
 
+    def load(self, path: Path) -> str:
+        """Run ``docker load`` and return the name of the image."""
+        outcome = self._docker("load", f"--input={path}", timeout_seconds=300)
+        assert outcome.returncode == 0, outcome.output
+        return outcome.stdout.split()[-1]
+
     def run(
         self, reference: str, *command: str, user: str | None = None, read_only: bool = False
     ) -> str:

@@ -67,6 +67,13 @@ class Podman:
             self._podman("pull", *options, reference, timeout_seconds=timeout_seconds)
         )
 
+    def load(self, path: Path) -> str:
+        """Run ``podman load`` and return the name of the image."""
+        policy = f"--signature-policy={self._home / 'policy.json'}"
+        outcome = self._podman("load", policy, f"--input={path}", timeout_seconds=300)
+        assert outcome.returncode == 0, outcome.output
+        return outcome.stdout.split()[-1]
+
     def run(
         self, reference: str, *command: str, user: str | None = None, read_only: bool = False
     ) -> str:

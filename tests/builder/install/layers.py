@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import stat
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,8 +17,10 @@ from builder.install.limits import Limits
 from builder.layer import Encoding, LayerBlob, LayerPackage, LayerPlan, PythonTarget
 from builder.records import PackageRecord
 from conformance.channel.writer import Package, package_bytes
+from tests.tiny_wheels import TinyWheel, wheel_bytes, wheel_record
 
 PYTHON = PythonTarget("3.11.7", "lib/python3.11/site-packages")
+_GOLDEN = Path(__file__).parents[2] / "golden"
 #: 2020-01-01, which the writer gives to every member.
 WRITTEN = 1_577_836_800
 
@@ -137,3 +140,33 @@ def _take_apart(blob: LayerBlob, compressed: bytes) -> Layer:
                 assert body is not None
                 layer.content[member.name] = body.read()
     return layer
+
+
+def assemble_wheels(
+    directory: Path,
+    *wheels: TinyWheel,
+    encoding: Encoding = "zstd",
+    compiler: Compiler | None = None,
+    threads: int = 2,
+) -> Layer:
+    planned = [(LayerPackage(wheel_record(wheel)), wheel_bytes(wheel)) for wheel in wheels]
+    return assemble_bytes(directory, planned, encoding, compiler, threads=threads)
+
+
+def listing(layer: Layer) -> str:
+    """Every entry of a layer in a line, as golden files have it."""
+    lines = []
+    for name, member in layer.members.items():
+        digest = hashlib.sha256(layer.content.get(name, b"")).hexdigest()[:12]
+        what = f"-> {member.linkname}" if member.linkname else digest if member.isreg() else ""
+        kind = {tarfile.DIRTYPE: "d", tarfile.SYMTYPE: "l", tarfile.LNKTYPE: "h"}.get(
+            member.type, "-"
+        )
+        mode = stat.filemode(member.mode)[1:]
+        lines.append(f"{kind}{mode} {member.size:>5} {member.mtime:>10} {name} {what}".rstrip())
+    return "\n".join([f"diff_id {layer.blob.diff_id}", *lines, ""])
+
+
+def compare_golden(name: str, actual: str) -> None:
+    """Compare with ``tests/golden/<name>``; what has changed on purpose is copied there by hand."""
+    assert actual == (_GOLDEN / name).read_text(encoding="utf-8")

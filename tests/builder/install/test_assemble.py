@@ -1,7 +1,5 @@
 import hashlib
 import json
-import stat
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -13,14 +11,13 @@ from conformance.channel.writer import PLACEHOLDER, Entry, Package, package_byte
 from tests.builder.install.layers import (
     WRITTEN,
     Changed,
-    Layer,
     assemble_bytes,
     assemble_packages,
+    compare_golden,
+    listing,
     record_of,
     store,
 )
-
-GOLDEN = Path(__file__).parents[2] / "golden"
 
 DEMO = Package(
     "demo",
@@ -55,26 +52,8 @@ MODULES = Package(
 )
 
 
-def _listing(layer: Layer) -> str:
-    lines = []
-    for name, member in layer.members.items():
-        digest = hashlib.sha256(layer.content.get(name, b"")).hexdigest()[:12]
-        what = f"-> {member.linkname}" if member.linkname else digest if member.isreg() else ""
-        kind = {tarfile.DIRTYPE: "d", tarfile.SYMTYPE: "l", tarfile.LNKTYPE: "h"}.get(
-            member.type, "-"
-        )
-        mode = stat.filemode(member.mode)[1:]
-        lines.append(f"{kind}{mode} {member.size:>5} {member.mtime:>10} {name} {what}".rstrip())
-    return "\n".join([f"diff_id {layer.blob.diff_id}", *lines, ""])
-
-
-def _golden(name: str, actual: str) -> None:
-    """Compare with ``tests/golden/<name>``; what has changed on purpose is copied there by hand."""
-    assert actual == (GOLDEN / name).read_text(encoding="utf-8")
-
-
 def test_a_layer_has_the_listing_that_was_agreed_upon(tmp_path: Path) -> None:
-    _golden("layer.txt", _listing(assemble_packages(tmp_path, DEMO, MODULES)))
+    compare_golden("layer.txt", listing(assemble_packages(tmp_path, DEMO, MODULES)))
 
 
 def test_the_record_of_a_package_is_what_was_agreed_upon(tmp_path: Path) -> None:
@@ -83,7 +62,7 @@ def test_the_record_of_a_package_is_what_was_agreed_upon(tmp_path: Path) -> None
         text = layer.text(f"conda-meta/{name}")
         readable = json.dumps(json.loads(text), indent=2) + "\n"
         assert list(json.loads(text)) == sorted(json.loads(text))
-        _golden(name, readable)
+        compare_golden(name, readable)
 
 
 def test_both_encodings_have_the_same_tar(tmp_path: Path) -> None:

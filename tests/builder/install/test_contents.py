@@ -89,6 +89,34 @@ def test_modules_are_mapped_with_entry_points_and_bytecode(tmp_path: Path) -> No
         installed_paths(contents, None)
 
 
+def test_contents_tell_the_distributions_inside_and_the_licence(tmp_path: Path) -> None:
+    package = Package(
+        "demo",
+        "1.0",
+        noarch="python",
+        license="BSD-3-Clause",
+        entries=[
+            Entry("site-packages/Demo_Tools-1.0.0.dist-info/METADATA"),
+            Entry("site-packages/Demo_Tools-1.0.0.dist-info/RECORD"),
+            Entry("site-packages/old.style-2.0-py3.11.egg-info", b""),
+            Entry("site-packages/vendor/hidden-1.0.dist-info/METADATA"),
+            Entry("site-packages/broken-1.nonsense.dist-info/METADATA"),
+        ],
+    )
+    contents = _contents(tmp_path, package)
+    assert contents.distributions == (("demo-tools", "1.0.0"), ("old-style", "2.0"))
+    assert contents.license == "BSD-3-Clause"
+    assert parse_contents(dump_contents(contents)) == contents
+
+
+def test_a_platforms_package_has_its_distributions_below_its_pythons_directory(
+    tmp_path: Path,
+) -> None:
+    entry = Entry("lib/python3.11/site-packages/numpy-2.3.1.dist-info/METADATA")
+    contents = _contents(tmp_path, Package("numpy", "2.3.1", entries=[entry]))
+    assert contents.distributions == (("numpy", "2.3.1"),)
+
+
 def test_other_packages_are_installed_as_they_are(tmp_path: Path) -> None:
     package = Package("demo", "1.0", entries=[Entry("site-packages/a.py"), Entry("x", link="y")])
     contents = _contents(tmp_path, package)

@@ -10,14 +10,20 @@ import os, sys
 from pathlib import Path
 from builder.bytecode import Compiler
 from builder.layer import PythonTarget
-from tests.builder.install.layers import assemble_packages
+from tests.builder.install.layers import assemble_packages, assemble_wheels
 from tests.builder.install.test_assemble import DEMO, MODULES
+from tests.tiny_wheels import EVERYTHING, TinyWheel
 os.umask(int(sys.argv[2], 8))
 compiler = Compiler(Path(sys.argv[3]), PythonTarget(sys.argv[5], ""), "none")
 for encoding in ("zstd", "gzip"):
     layer = assemble_packages(
         Path(sys.argv[1]), DEMO, MODULES, encoding=encoding, compiler=compiler,
         threads=int(sys.argv[4]),
+    )
+    print(layer.blob.digest, layer.blob.diff_id, layer.blob.size_bytes)
+    layer = assemble_wheels(
+        Path(sys.argv[1]), EVERYTHING, TinyWheel("another", files={"another.py": b"y = {1, 2}\\n"}),
+        encoding=encoding, compiler=compiler, threads=int(sys.argv[4]),
     )
     print(layer.blob.digest, layer.blob.diff_id, layer.blob.size_bytes)
 """
@@ -46,4 +52,4 @@ def test_time_zone_locale_umask_directory_hash_seed_and_threads_change_nothing(
             ).stdout
         )
     assert len(answers) == 1
-    assert answers.pop().count("sha256:") == 4
+    assert answers.pop().count("sha256:") == 8

@@ -81,10 +81,12 @@ def test_json_of_a_dry_run_says_that_nothing_was_deleted(run: Run, shelf: Shelf)
     assert json.loads(run("gc", "--bytes", "300", "--dry-run", "--json").stdout) == {
         "budget": {"size_bytes": 300, "age_seconds": None},
         "cache": {
+            "forms": {"number": 0, "size_bytes": 0},
             "packages": {"number": 1, "size_bytes": 100},
             "layers": {"number": 2, "size_bytes": 608},
         },
         "planned": {
+            "forms": {"number": 0, "size_bytes": 0},
             "packages": {"number": 1, "size_bytes": 100},
             "layers": {"number": 1, "size_bytes": 304},
         },

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from builder.keys import blob_key, image_key, lock_key, package_key, pin_key, used_key
+from builder.keys import blob_key, form_key, image_key, lock_key, package_key, pin_key, used_key
 from builder.oci.digest import Digest, digest_of
 from builder.oci.models import OCI_CONFIG, OCI_LAYER_ZSTD, Descriptor, ImageManifest, dump
 from registry.storage.filesystem import FilesystemStore
@@ -39,6 +39,10 @@ class Shelf:
         sha256 = hashlib.sha256(text.encode()).hexdigest()
         await self.put(package_key(sha256), text.encode(), at)
         return sha256
+
+    async def form(self, build: str, text: str, at: float) -> str:
+        """Put a form of a build, and return its key."""
+        return await self.put(form_key(build, "linux-64", 1, "archive.tar.gz"), text.encode(), at)
 
     async def manifest(self, layers: Sequence[Digest], at: float) -> Digest:
         config = json.dumps({"config of": layers}).encode()

@@ -48,6 +48,32 @@ async def test_layers_and_archives_go_and_everything_else_stays(
     assert len(before) - len(await all_keys(shelf.store)) == 2
 
 
+async def test_forms_go_before_archives_and_layers_of_the_same_age(
+    shelf: Shelf, long_ago: float
+) -> None:
+    layer, package = await shelf.layer("x" * 96, long_ago), await shelf.package("p" * 100, long_ago)
+    form = await shelf.form(A, "f" * 100, long_ago)
+    await shelf.image(A, [layer], [package], at=long_ago)
+    _, eviction = await collect(shelf.store, Budget(size_bytes=200), time.time())
+    assert eviction.gone["form"].number == 1
+    assert await shelf.store.size(form) is None
+    assert await shelf.has(layer)
+    assert await shelf.has_package(package)
+
+
+async def test_forms_of_a_build_used_since_it_was_planned_are_spared(
+    shelf: Shelf, long_ago: float
+) -> None:
+    form = await shelf.form(A, "f", long_ago)
+    await shelf.image(A, [], at=long_ago)
+    inventory = await take_inventory(shelf.store)
+    plan = plan_eviction(inventory.items, NOTHING, time.time())
+    await shelf.use(A, time.time())
+    eviction = await evict(shelf.store, plan, inventory.marks)
+    assert eviction.spared == 1
+    assert await shelf.store.size(form) == 1
+
+
 async def test_the_layers_of_the_image_used_longest_ago_go_first(
     shelf: Shelf, long_ago: float
 ) -> None:

@@ -49,6 +49,22 @@ async def test_an_archive_was_used_when_an_image_was_whose_lock_has_it(shelf: Sh
     assert found[package_key(nobodys)].used == LONG_AGO
 
 
+async def test_a_form_was_used_when_the_image_of_its_build_was(shelf: Shelf) -> None:
+    mine, nobodys = await shelf.form(A, "a", LONG_AGO), await shelf.form(B, "bb", LONG_AGO)
+    await shelf.image(A, [], at=LONG_AGO)
+    await shelf.use(A, LONG_AGO + HOUR)
+    found = await items(shelf)
+    assert (found[mine].kind, found[mine].used) == ("form", LONG_AGO + HOUR)
+    assert (found[nobodys].size_bytes, found[nobodys].used) == (2, LONG_AGO)
+
+
+async def test_forms_of_a_pinned_build_are_cache_all_the_same(shelf: Shelf) -> None:
+    form = await shelf.form(A, "a", LONG_AGO)
+    await shelf.image(A, [], at=LONG_AGO)
+    await shelf.pin(A, LONG_AGO)
+    assert form in await items(shelf)
+
+
 async def test_manifests_configs_and_the_documents_of_bases_are_no_cache(shelf: Shelf) -> None:
     layer = await shelf.layer("x", LONG_AGO)
     await shelf.image(A, [layer], at=LONG_AGO)

@@ -3,7 +3,9 @@ import re
 import pytest
 
 from builder.oci.digest import digest_of
-from builder.oci.models import OCI_INDEX
+from builder.oci.models import OCI_INDEX, OCI_MANIFEST, Descriptor
+from builder.ports import Progress
+from registry.errors import ReferrersUnavailable, StillBuilding
 from tests.registry.asgi import Client, assert_oci_error
 from tests.registry.fakes import FakePulls
 
@@ -69,6 +71,64 @@ async def test_nothing_refers_to_anything(client: Client, name: str) -> None:
     assert reply.headers["content-type"] == OCI_INDEX
     assert reply.json() == {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
     assert "oci-filters-applied" not in reply.headers
+
+
+def artifact(kind: str) -> Descriptor:
+    return Descriptor(
+        media_type=OCI_MANIFEST,
+        digest=digest_of(kind.encode()),
+        size=7,
+        artifact_type=kind,
+        annotations={"a": "b"},
+    )
+
+
+SUBJECT = digest_of(b"an image")
+SBOM, LOCK = artifact("application/spdx+json"), artifact("application/vnd.conda-lock.v1+yaml")
+
+
+async def test_what_refers_to_an_image_is_listed(client: Client, pulls: FakePulls) -> None:
+    pulls.artifacts[SUBJECT] = [SBOM, LOCK]
+    reply = await client.get(f"/v2/env/a/referrers/{SUBJECT}")
+    assert reply.status == 200
+    assert reply.headers["content-type"] == OCI_INDEX
+    assert reply.json()["manifests"] == [
+        {
+            "mediaType": OCI_MANIFEST,
+            "digest": one.digest,
+            "size": 7,
+            "annotations": {"a": "b"},
+            "artifactType": one.artifact_type,
+        }
+        for one in (SBOM, LOCK)
+    ]
+
+
+async def test_referrers_are_filtered_by_type(client: Client, pulls: FakePulls) -> None:
+    pulls.artifacts[SUBJECT] = [SBOM, LOCK]
+    url = f"/v2/env/a/referrers/{SUBJECT}?artifactType="
+    reply = await client.get(url + "application/spdx%2Bjson")
+    assert reply.headers["oci-filters-applied"] == "artifactType"
+    assert [one["digest"] for one in reply.json()["manifests"]] == [SBOM.digest]
+    assert (await client.get(url + "application/x")).json()["manifests"] == []
+
+
+async def test_referrers_that_are_being_made_are_asked_for_again(
+    client: Client, pulls: FakePulls
+) -> None:
+    pulls.referrer_error = StillBuilding(Progress("finish"))
+    reply = await client.get(f"/v2/env/a/referrers/{SUBJECT}")
+    assert_oci_error(reply, 429, "TOOMANYREQUESTS")
+    assert "retry-after" in reply.headers
+
+
+async def test_referrers_that_cannot_be_made_are_no_404_which_would_mean_no_such_api(
+    client: Client, pulls: FakePulls
+) -> None:
+    pulls.referrer_error = ReferrersUnavailable("the channel does not answer")
+    reply = await client.get(f"/v2/env/a/referrers/{SUBJECT}")
+    assert_oci_error(reply, 503, "UNAVAILABLE")
+    assert "retry-after" in reply.headers
 
 
 async def test_a_filter_of_referrers_is_confirmed(client: Client) -> None:

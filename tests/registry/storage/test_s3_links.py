@@ -163,3 +163,13 @@ async def test_without_credentials_there_is_no_address(
     async with open_client(S3Access("http://127.0.0.1:9", "us-east-1")) as client:
         with pytest.raises(StoreUnavailable, match="credentials"):
             await S3Links(client, LOCATION, lifetime_seconds=600).link("a")
+
+
+async def test_a_file_is_saved_under_its_name(objects: S3Store, links: S3Links) -> None:
+    key = blob_key(digest_of(DATA))
+    async with httpx.AsyncClient() as http:
+        for name in ("a.tar.gz", "b.tar.gz"):
+            answer = await http.get(await links.link(key, name))
+            assert answer.content == DATA
+            assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
+        assert "content-disposition" not in (await http.get(await links.link(key))).headers

@@ -4,8 +4,8 @@ from hypothesis import strategies as st
 
 from builder.ports import Progress
 from registry.content.names import TagName
-from registry.distribution.waiting import MAX_HOPS, hops_of, wait_answer
 from registry.errors import StillBuilding
+from registry.web.waiting import MAX_HOPS, hops_of, wait_answer
 from tests.registry.asgi import Client, assert_oci_error, open_client
 from tests.registry.fakes import FakePulls, House
 

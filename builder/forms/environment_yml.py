@@ -1,0 +1,32 @@
+"""A lock as an ``environment.yml`` of exact packages, for conda, mamba and conda-lock."""
+
+from typing import Any
+
+from builder.lock import Lock
+from builder.platforms import Subdir
+from builder.safe_yaml import dump
+
+
+def to_environment_yml(lock: Lock, platform: Subdir) -> bytes:
+    """Return the packages of ``platform`` as ``name=version=build``, with wheels and variables.
+
+    Channels are given by address, since names may mean other channels elsewhere. pip checks the
+    hashes of wheels, which stand behind their versions. The caller knows that the lock has the
+    platform.
+    """
+    dependencies: list[Any] = [
+        f"{record.name}={record.version}={record.build}" for record in lock.platforms[platform]
+    ]
+    if wheels := lock.wheels.get(platform):
+        pinned = [f"{w.name}=={w.version} --hash=sha256:{w.sha256}" for w in wheels]
+        dependencies.append({"pip": pinned})
+    content: dict[str, Any] = {
+        "name": f"build-{lock.key[:12]}",
+        # "nodefaults": or conda would add the channels of its own configuration.
+        "channels": [*(channel.url for channel in lock.channels), "nodefaults"],
+        "dependencies": dependencies,
+    }
+    if lock.variables:
+        content["variables"] = dict(lock.variables)
+    header = f"# Build {lock.key} for {platform}, made by pullforge.\n"
+    return header.encode() + dump(content)

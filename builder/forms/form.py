@@ -1,0 +1,84 @@
+"""Which forms of a lock there are."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from builder.errors import LockError
+from builder.lock import Lock
+from builder.platforms import Subdir
+
+FormName = Literal[
+    "lock",
+    "explicit",
+    "environment.yml",
+    "pixi.lock",
+    "archive.tar.gz",
+    "archive.tar.zst",
+    "image.tar",
+    "sbom.spdx.json",
+    "sbom.cdx.json",
+    "provenance",
+]
+
+#: Whether a form is of the whole lock, of one of its platforms, or of either.
+Scope = Literal["all", "one", "either"]
+
+SPDX_TYPE: Final = "application/spdx+json"
+CYCLONEDX_TYPE: Final = "application/vnd.cyclonedx+json"
+IN_TOTO_TYPE: Final = "application/vnd.in-toto+json"
+
+
+@dataclass(frozen=True, slots=True)
+class FormKind:
+    """What all files of one form have in common."""
+
+    media_type: str
+    #: What a user's file is called; ``{platform}`` and ``{key}`` stand for the lock's.
+    file_name: str
+    scope: Scope
+    #: Raised whenever the same lock would give other bytes.
+    format: int = 1
+
+
+FORMS: Final[dict[FormName, FormKind]] = {
+    "lock": FormKind("application/yaml", "conda-lock.yml", "all"),
+    "explicit": FormKind("text/plain; charset=utf-8", "explicit-{platform}.txt", "one"),
+    "environment.yml": FormKind("application/yaml", "environment.yml", "one"),
+    "pixi.lock": FormKind("application/yaml", "pixi.lock", "all"),
+    "archive.tar.gz": FormKind("application/gzip", "{key}-{platform}.tar.gz", "one"),
+    "archive.tar.zst": FormKind("application/zstd", "{key}-{platform}.tar.zst", "one"),
+    "image.tar": FormKind("application/x-tar", "{key}-{platform}.image.tar", "one"),
+    "sbom.spdx.json": FormKind(SPDX_TYPE, "{key}-{platform}.spdx.json", "either"),
+    "sbom.cdx.json": FormKind(CYCLONEDX_TYPE, "{key}-{platform}.cdx.json", "either"),
+    "provenance": FormKind(IN_TOTO_TYPE, "{key}.intoto.json", "all"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FormFile:
+    """A form of a lock, in the store."""
+
+    #: Where it is in the store.
+    key: str
+    size_bytes: int
+    media_type: str
+    #: What a user's file is called, e.g. ``"conda-lock.yml"``.
+    file_name: str
+
+
+def platform_of(lock: Lock, form: FormName, platform: Subdir | None) -> Subdir | None:
+    """Return the platform that a form is made for; ``None`` for the whole lock.
+
+    A form of one platform is that of the lock's first where none is asked for.
+
+    Raises:
+        LockError: The lock has no such platform.
+    """
+    scope = FORMS[form].scope
+    if platform is not None and platform not in lock.platforms:
+        raise LockError(f"the lock has {', '.join(lock.platforms)}, and not {platform}")
+    if scope == "all":
+        return None
+    if scope == "one" and platform is None:
+        return next(iter(lock.platforms))
+    return platform

@@ -1,0 +1,1 @@
+"""Wheels: what is in them, where it goes, and their part of a layer."""

@@ -1,0 +1,169 @@
+"""One wheel's part of a layer.
+
+What pip would leave in the prefix, in another order: the files, the scripts of entry points, the
+bytecode, INSTALLER, and last RECORD, which lists them all. There is no REQUESTED, since a lock does
+not say which wheels were asked for, and no ``direct_url.json``, which wheels of an index never get.
+
+Source: PyPA's "Binary distribution format" and "Recording installed projects".
+"""
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from itertools import chain
+from pathlib import Path
+from posixpath import relpath
+from typing import Final
+
+from builder.bytecode import MAX_MODULE_BYTES, Compilation, Compiler
+from builder.install.layout import ROOT, Destinations
+from builder.install.noarch import bytecode_path, entry_point_script
+from builder.install.tar_writer import GENERATED_MTIME, TarWriter
+from builder.install.wheel.archive import WheelArchive, WheelFile, record_digest
+from builder.install.wheel.contents import written_members
+from builder.install.wheel.info import WheelInfo, wheel_label
+from builder.install.wheel.scheme import installed_member, is_module, is_script
+from builder.layer import PREFIX, LayerPackage, PythonTarget
+from builder.records import WheelRecord
+
+_INSTALLER: Final = b"pullforge\n"
+#: What the first line of a script starts with that is to be run by the environment's Python.
+_PLACEHOLDER: Final = b"#!python"
+
+
+class WheelWriter:
+    """Writes one wheel of a layer into its tar; used once."""
+
+    def __init__(
+        self,
+        package: LayerPackage,
+        record: WheelRecord,
+        archive: WheelArchive,
+        info: WheelInfo,
+        python: PythonTarget,
+        tar: TarWriter,
+        scratch: Path,
+    ) -> None:
+        self._label = wheel_label(record)
+        self._destinations = Destinations(package, self._label)
+        self._archive = archive
+        self._info = info
+        self._python = python
+        self._tar = tar
+        self._scratch = scratch
+        #: Of RECORD: path, hash, size.
+        self._rows: list[tuple[str, str, str]] = []
+        #: Modules handed to the compiler: where their bytecode goes, and their time.
+        self._modules: list[tuple[str, int]] = []
+
+    def write(self, compiler: Compiler | None) -> None:
+        """Write everything the wheel installs.
+
+        Raises:
+            CorruptPackage: The wheel is damaged, or a file is not what its RECORD promises.
+            UnsafePackage: A path must not be written.
+            BytecodeError: The compiler failed.
+            PathTaken: Two files have one path, or another wheel of the layer has it.
+        """
+        installer, record = (self._installed(path) for path in written_members(self._info.stem))
+        with ExitStack() as stack:
+            compilation = None
+            if compiler is not None:
+                compilation = stack.enter_context(compiler.start(self._label, self._scratch))
+            for file in self._archive.files(self._info):
+                self._write_file(file, compilation)
+            for path, point in self._info.entry_points.items():
+                self._write_generated(path, 0o755, entry_point_script(point, self._python))
+            if compilation is not None:
+                self._write_bytecode(compilation)
+        self._write_generated(installer, 0o644, _INSTALLER)
+        self._note(record)
+        self._write(record, 0o644, GENERATED_MTIME, self._record())
+
+    def _write_file(self, file: WheelFile, compilation: Compilation | None) -> None:
+        installed = self._installed(file.path)
+        if installed in self._info.entry_points:
+            return  # pip writes entry points last, over a script of that name
+        destination = self._destinations.of(installed)
+        if is_script(file.path, self._info.stem):
+            self._write_script(file, installed, destination)
+            return
+        if destination is not None:
+            body = file.chunks()
+            bytecode = self._bytecode(installed) if compilation else None
+            if bytecode and compilation and file.size_bytes <= MAX_MODULE_BYTES:
+                source = b"".join(body)
+                compilation.add(f"{PREFIX}/{installed}", source)
+                self._modules.append((bytecode, file.mtime))
+                body = iter([source])
+            mode = 0o755 if file.is_executable else 0o644
+            self._tar.add_file(ROOT + destination, mode, file.mtime, file.size_bytes, body)
+        self._note(installed, file.hashed, file.size_bytes)
+
+    def _write_script(self, file: WheelFile, installed: str, destination: str | None) -> None:
+        """Write a command; it is executable whatever the wheel says, since Windows knows no modes.
+
+        Scripts may be programs of any size, so they are written in a stream.
+        """
+        chunks = file.chunks()
+        first, size_bytes = next(chunks, b""), file.size_bytes
+        if first.startswith(_PLACEHOLDER):
+            line, newline, rest = first.partition(b"\n")
+            changed = f"#!{PREFIX}/bin/python{self._python.short}".encode()
+            first = changed + newline + rest
+            size_bytes += len(changed) - len(line)
+        digest = hashlib.sha256()
+        body = _hashed(chain([first], chunks), digest)
+        if destination is None:
+            for _ in body:
+                pass
+        else:
+            self._tar.add_file(ROOT + destination, 0o755, file.mtime, size_bytes, body)
+        self._note(installed, f"sha256={record_digest(digest.digest())}", size_bytes)
+
+    def _write_bytecode(self, compilation: Compilation) -> None:
+        for (path, mtime), pyc in zip(self._modules, compilation.results(), strict=True):
+            if pyc is not None:
+                self._note(path)
+                self._write(path, 0o644, mtime, pyc)
+
+    def _write_generated(self, installed: str, mode: int, content: bytes) -> None:
+        digest = record_digest(hashlib.sha256(content).digest())
+        self._note(installed, f"sha256={digest}", len(content))
+        self._write(installed, mode, GENERATED_MTIME, content)
+
+    def _write(self, installed: str, mode: int, mtime: int, content: bytes) -> None:
+        destination = self._destinations.of(installed)
+        if destination is not None:
+            self._tar.add_file(ROOT + destination, mode, mtime, len(content), [content])
+
+    def _installed(self, path: str) -> str:
+        return installed_member(path, self._info.stem, self._python)
+
+    def _bytecode(self, installed: str) -> str | None:
+        """Return where the bytecode of a file goes; ``None`` when it gets none.
+
+        That is when it is no module, or the wheel or a later package brings the bytecode.
+        """
+        if not is_module(installed, self._python):
+            return None
+        path = bytecode_path(installed, self._python)
+        brought = path.removeprefix(f"{self._python.site_packages}/") in self._info.recorded
+        return None if brought or self._destinations.leaves_out(path) else path
+
+    def _note(self, installed: str, hashed: str = "", size_bytes: int | None = None) -> None:
+        path = relpath(installed, self._python.site_packages)
+        self._rows.append((path, hashed, "" if size_bytes is None else str(size_bytes)))
+
+    def _record(self) -> bytes:
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows(sorted(self._rows))
+        return text.getvalue().encode()
+
+
+def _hashed(chunks: Iterable[bytes], digest: "hashlib._Hash") -> Iterator[bytes]:
+    for chunk in chunks:
+        digest.update(chunk)
+        yield chunk

@@ -1,0 +1,83 @@
+"""Requirements of PyPI packages, as ``pip`` sections, requests and names write them.
+
+They are handed to uv in a file, whose format knows much more than PEP 508: options, files to
+include, variables, addresses, comments. Nothing of that passes here.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+_MAX_LENGTH: Final = 500
+
+#: What no requirement needs: comments, variables and continued lines of that format.
+_FORBIDDEN = re.compile(r"[^ -~]|[#$\\]")
+
+#: What pip takes that names no package of an index: a path, an address, or a version control one.
+_ADDRESS = re.compile(
+    r"[./~\\]|[a-z+]+:|[A-Za-z]:\\|.*(?:://|\.whl\Z|\.tar\.gz\Z|\.zip\Z)", re.DOTALL
+)
+
+
+def canonical_requirement(text: str) -> str:
+    r"""Return a requirement (PEP 508) in the one form that all of the same meaning have.
+
+    >>> canonical_requirement("Ruamel_YAML[jinja2,Libyaml] >0.17 ,<1 ; python_version<'3.13'")
+    'ruamel-yaml[jinja2,libyaml]<1,>0.17; python_version < "3.13"'
+    >>> canonical_requirement("-r requirements.txt")
+    Traceback (most recent call last):
+        ...
+    ValueError: '-r requirements.txt' is an option of pip: only packages of the index can be asked for
+
+    Raises:
+        ValueError: It is not one, or asks for something else than a package of the index: an
+            option of pip, an address, a path, version control. The message is a sentence.
+    """  # noqa: E501 - a doctest's line is as long as its message
+    shown = repr(text[:100])
+    if len(text) > _MAX_LENGTH:
+        raise ValueError(f"{shown}… has {len(text)} characters, and {_MAX_LENGTH} are allowed")
+    stripped = text.strip()
+    if stripped.startswith("-") or " --" in stripped:
+        raise ValueError(
+            f"{shown} is an option of pip: only packages of the index can be asked for"
+        )
+    if _ADDRESS.match(stripped):
+        raise ValueError(_no_address(shown))
+    try:
+        wanted = Requirement(stripped)
+    except (InvalidRequirement, RecursionError) as exc:
+        raise ValueError(f"{shown} is not a requirement such as 'requests>=2'") from exc
+    if wanted.url:
+        raise ValueError(_no_address(shown))
+    if _FORBIDDEN.search(stripped):
+        raise ValueError(f"{shown} has characters that no requirement such as 'requests>=2' has")
+    wanted.name = canonicalize_name(wanted.name)
+    wanted.extras = {canonicalize_name(extra) for extra in wanted.extras}
+    return str(wanted)
+
+
+def canonical_requirements(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return requirements as :attr:`builder.spec.EnvironmentSpec.pip` has them.
+
+    Those of one name and marker are joined, and the order in which they come does not matter.
+
+    >>> canonical_requirements(["ruamel.yaml>=1", "requests[socks]", "ruamel-yaml<2", "Requests"])
+    ('requests[socks]', 'ruamel-yaml<2,>=1')
+
+    Raises:
+        ValueError: One is none, as :func:`canonical_requirement` says.
+    """
+    joined: dict[tuple[str, str], Requirement] = {}
+    for text in sorted(map(canonical_requirement, texts)):
+        wanted = Requirement(text)
+        other = joined.setdefault((wanted.name, str(wanted.marker or "")), wanted)
+        other.extras |= wanted.extras
+        other.specifier &= wanted.specifier
+    return tuple(sorted(str(wanted) for wanted in joined.values()))
+
+
+def _no_address(shown: str) -> str:
+    return f"{shown} is an address or a path: only packages of the index can be asked for"

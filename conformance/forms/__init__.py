@@ -1,0 +1,1 @@
+"""Forms of a build, used by the tools they are for."""

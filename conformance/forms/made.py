@@ -1,0 +1,59 @@
+"""Every form of one environment of conda packages and wheels, as files."""
+
+import asyncio
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from builder.forms import FORMS, FormName
+from builder.image import Flavour
+from builder.lock import Lock
+from builder.oci.digest import Digest
+from builder.ports import Progress, ProgressListener
+from registry.cli.session import NullMetrics
+from registry.settings import Settings
+from registry.wiring import open_builder
+
+#: Libraries with prefixes in them, a noarch package, and wheels with a command.
+NAME: Final = "env/click.numpy.pandas/pypi--flask"
+TAG: Final = "py3.11"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What was made, and from which lock."""
+
+    lock: Lock
+    files: Mapping[FormName, Path]
+
+
+def make(settings: Settings, directory: Path) -> Made:
+    """Return every form of the environment, each in a file of its own below ``directory``."""
+    return asyncio.run(_make(settings, directory))
+
+
+async def _make(settings: Settings, directory: Path) -> Made:
+    def listen(_progress: Progress) -> None:
+        """Take no note."""
+
+    async with open_builder(settings, NullMetrics()) as builder:
+        today = datetime.datetime.now(datetime.UTC).date()
+        spec = await builder.resolver.spec(NAME, TAG, today)
+        lock = await builder.resolver.lock(spec, listen)
+
+        async def build(lock: Lock, flavour: Flavour, listen: ProgressListener) -> Digest:
+            return (await builder.pipeline.build(lock, flavour, listen)).top.digest
+
+        forms = builder.forms(build)
+        files: dict[FormName, Path] = {}
+        for form in FORMS:
+            made = await forms.get(lock, form, None, listen)
+            files[form] = directory / form / made.file_name
+            files[form].parent.mkdir(parents=True)
+            with files[form].open("wb") as file:
+                async for chunk in builder.store.stream(made.key):
+                    file.write(chunk)
+        await forms.close()
+    return Made(lock, files)

@@ -1,0 +1,140 @@
+"""What each address of the API answers; errors are raised, and told by the face."""
+
+import re
+from functools import partial
+from typing import Final
+
+from starlette.requests import Request
+from starlette.types import ASGIApp
+
+from registry.api.documents import (
+    build_document,
+    build_path,
+    diff_document,
+    request_path,
+    status_document,
+)
+from registry.api.errors import failure_answer
+from registry.api.events import HEADERS, follow
+from registry.api.parameters import flag, read_body, wait_seconds
+from registry.api.patience import in_time
+from registry.builds.status import RequestStatus
+from registry.errors import RequestUnknown, StillBuilding
+from registry.web.address import host_of
+from registry.web.answer import Answer, HeaderLines, StreamAnswer, header, json_answer
+from registry.web.gone import unless_gone
+from registry.web.services import AppState, BuildServices
+from registry.web.waiting import wait_answer
+
+ApiRequest = Request[AppState]
+
+_ASK_AGAIN: Final = header("cache-control", "no-cache")
+_TEXT: Final = header("content-type", "text/plain; charset=utf-8")
+_ID: Final = re.compile(r"[0-9a-f]{32}")
+_NUMBER: Final = re.compile(r"[0-9]{1,9}")
+
+
+async def post_build(request: ApiRequest) -> ASGIApp:
+    """Take a request: answer its build, why there is none, or where to see how far it is."""
+    builds = _builds(request)
+    data = await read_body(request, builds.max_request_bytes)
+    status = await builds.requests.ask(data, renew=flag(request, "renew"))
+    was_there = status.has_ended
+    wait = wait_seconds(request.headers)
+    if wait and not was_there:
+        status = await unless_gone(request.receive, builds.requests.ended(status, wait))
+    lines = [header("preference-applied", f"wait={wait}")] if wait else []
+    if status.failure is not None:
+        return failure_answer(status.failure, lines)
+    if status.key is None or not status.has_ended:
+        lines += [header("location", request_path(status.id)), header("retry-after", "1")]
+        return json_answer(202, status_document(status), [*lines, _ASK_AGAIN])
+    lines.append(header("location", build_path(status.key)))
+    return await _build_answer(request, status.key, lines, 200 if was_there else 201)
+
+
+async def get_request(request: ApiRequest) -> ASGIApp:
+    """Answer how far a request is."""
+    return json_answer(200, status_document(await _status(request)), [_ASK_AGAIN])
+
+
+async def get_request_events(request: ApiRequest) -> ASGIApp:
+    """Answer what happens to a request until it ends."""
+    status = await _status(request)
+    last = request.headers.get("last-event-id", "")
+    last_line = int(last) if _NUMBER.fullmatch(last) else -1
+    events = follow(_builds(request).requests, status, last_line)
+    return StreamAnswer(200, list(HEADERS), None, None if request.method == "HEAD" else events)
+
+
+async def get_request_log(request: ApiRequest) -> ASGIApp:
+    """Answer what has happened to a request so far, as text."""
+    status = await _status(request)
+    text = "".join(f"{line}\n" for line in status.log)
+    return Answer(200, [_TEXT, _ASK_AGAIN], text.encode())
+
+
+async def get_build(request: ApiRequest) -> ASGIApp:
+    """Answer what is known of a build."""
+    return await _build_answer(request, request.path_params["key"], [], 200)
+
+
+async def get_build_log(request: ApiRequest) -> ASGIApp:
+    """Answer how a build was made, as text."""
+    log = await _builds(request).locked.log(request.path_params["key"])
+    return Answer(200, [_TEXT, _ASK_AGAIN], log)
+
+
+async def get_diff(request: ApiRequest) -> ASGIApp:
+    """Answer how two builds differ, and what a node fetches that goes from one to the other."""
+    builds = _builds(request)
+    a = await builds.locked.lock(request.path_params["key"])
+    b = await builds.locked.lock(request.path_params["other"])
+    try:
+        fetched = await in_time(
+            request, partial(builds.forms.fetched_bytes, a, b), what="one of the two images"
+        )
+    except StillBuilding as error:
+        return wait_answer(b.key, request.scope["query_string"], error)
+    return json_answer(200, diff_document(a, b, fetched), [_ASK_AGAIN])
+
+
+async def post_pin(request: ApiRequest) -> ASGIApp:
+    """Keep a build; what its making needs is in the store when this is answered."""
+    builds = _builds(request)
+    lock = await builds.locked.lock(request.path_params["key"])
+    await in_time(request, partial(builds.pins.pin, lock), what=f"the archive of build {lock.key}")
+    return json_answer(200, {"key": lock.key, "pinned": True}, [_ASK_AGAIN])
+
+
+async def delete_pin(request: ApiRequest) -> ASGIApp:
+    """Keep a build no longer."""
+    builds = _builds(request)
+    lock = await builds.locked.lock(request.path_params["key"])
+    await builds.pins.unpin(lock.key)
+    return json_answer(200, {"key": lock.key, "pinned": False}, [_ASK_AGAIN])
+
+
+def _builds(request: ApiRequest) -> BuildServices:
+    return request.state["services"].builds
+
+
+async def _status(request: ApiRequest) -> RequestStatus:
+    """Return the status of the request that the address names.
+
+    Raises:
+        RequestUnknown: There is none.
+    """
+    identity = request.path_params["id"]
+    status = await _builds(request).requests.status(identity) if _ID.fullmatch(identity) else None
+    if status is None:
+        raise RequestUnknown(
+            f"there is no request '{identity[:100]}' here; if it failed, send it again"
+        )
+    return status
+
+
+async def _build_answer(request: ApiRequest, key: str, lines: HeaderLines, status: int) -> ASGIApp:
+    description = await _builds(request).locked.describe(key)
+    host = host_of(request.headers) or "HOST"
+    return json_answer(status, build_document(description, host), [*lines, _ASK_AGAIN])

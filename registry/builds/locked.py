@@ -1,0 +1,64 @@
+"""Locked builds by their keys: all that is known of one."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from builder.keys import log_key
+from builder.lock import Lock
+from builder.ports import Store
+from registry.builds.images import ImageBuilds
+from registry.builds.made import MadeImage, MadeImages
+from registry.builds.pins import Pins
+from registry.errors import BuildUnknown
+
+_KEY: Final = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What is known of a build."""
+
+    lock: Lock
+    images: Sequence[MadeImage]
+    is_pinned: bool
+
+
+class LockedBuilds:
+    """Finds builds by their keys."""
+
+    def __init__(self, store: Store, builds: ImageBuilds, images: MadeImages, pins: Pins) -> None:
+        self._store = store
+        self._builds = builds
+        self._images = images
+        self._pins = pins
+
+    async def lock(self, key: str) -> Lock:
+        """Return the lock of a build.
+
+        Raises:
+            BuildUnknown: There is none.
+        """
+        lock = await self._builds.lock(key) if _KEY.fullmatch(key) else None
+        if lock is None:
+            raise BuildUnknown(key)
+        return lock
+
+    async def describe(self, key: str) -> Description:
+        """Return what is known of a build.
+
+        Raises:
+            BuildUnknown: There is none.
+        """
+        lock = await self.lock(key)
+        return Description(lock, await self._images.of(lock), await self._pins.is_pinned(key))
+
+    async def log(self, key: str) -> bytes:
+        """Return how a build was made, as text; a build of a pull has none.
+
+        Raises:
+            BuildUnknown: There is none.
+        """
+        await self.lock(key)
+        return await self._store.read(log_key(key)) or b""

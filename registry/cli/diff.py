@@ -1,0 +1,71 @@
+"""``pullforge diff``."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+
+from builder.forms import LockDiff
+from builder.forms import diff as diff_of
+from builder.image import Flavour
+from builder.lock import Lock
+from builder.oci.digest import Digest
+from builder.platforms import Subdir
+from builder.ports import ProgressListener
+from registry.cli.asked import ASKED, lock_of
+from registry.cli.session import run
+from registry.wiring import Builder
+
+
+def diff(
+    before: Annotated[str, typer.Argument(metavar="A", help=ASKED)],
+    after: Annotated[str, typer.Argument(metavar="B", help="as A")],
+    as_json: Annotated[bool, typer.Option("--json", help="write one JSON object")] = False,
+) -> None:
+    """Show which packages differ, and what a node with A fetches that pulls B.
+
+    Both images are built in the store if they are not there.
+    """
+
+    async def work(builder: Builder, listen: ProgressListener) -> None:
+        a, b = await lock_of(builder, before, listen), await lock_of(builder, after, listen)
+        fetched = await _fetched_bytes(builder, a, b, listen)
+        found = diff_of(a, b)
+        if as_json:
+            document = {"before": a.key, "after": b.key, **asdict(found), "fetched_bytes": fetched}
+            typer.echo(json.dumps(document))
+        else:
+            _show(found, fetched)
+
+    run(work)
+
+
+async def _fetched_bytes(
+    builder: Builder, a: Lock, b: Lock, listen: ProgressListener
+) -> Mapping[Subdir, int]:
+    async def build(lock: Lock, flavour: Flavour, listen: ProgressListener) -> Digest:
+        return (await builder.pipeline.build(lock, flavour, listen)).top.digest
+
+    return await builder.forms(build).fetched_bytes(a, b, listen)
+
+
+def _show(found: LockDiff, fetched: Mapping[Subdir, int]) -> None:
+    console = Console(soft_wrap=True)
+    for platform, changes in found.packages.items():
+        table = Table("", "package", "before", "after", title=platform, title_justify="left")
+        for one in changes:
+            sign = "+" if one.before is None else "-" if one.after is None else "~"
+            table.add_row(sign, one.name, one.before or "", one.after or "")
+        console.print(table if changes else f"{platform}: the same packages", highlight=False)
+    for name, (old, new) in found.variables.items():
+        console.print(f"variable {name}: {old or '(none)'} → {new or '(none)'}", highlight=False)
+    if found.base is not None:
+        old, new = found.base
+        console.print(f"base: {old or '(none)'} → {new or '(none)'}", highlight=False)
+    for platform, size_bytes in fetched.items():
+        console.print(f"{platform}: a node fetches {decimal(size_bytes)}", highlight=False)

@@ -1,0 +1,131 @@
+"""A server's API, from the command line."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+
+#: How often a stream that breaks off is taken up again without anything new in it.
+_ATTEMPTS: Final = 5
+_PAUSE_SECONDS: Final = 1
+_LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class RemoteError(Exception):
+    """The server cannot do it, or does not answer: one sentence."""
+
+
+def address_of(host: str) -> str:
+    """Return where the server ``host`` is: with TLS, unless it is this machine.
+
+    >>> address_of("registry.example"), address_of("localhost:8080"), address_of("http://a:1/")
+    ('https://registry.example', 'http://localhost:8080', 'http://a:1')
+    """
+    if "://" in host:
+        return host.rstrip("/")
+    is_local = urlsplit(f"//{host}").hostname in _LOCAL
+    return f"{'http' if is_local else 'https'}://{host}"
+
+
+def credentials() -> httpx.Auth | None:
+    """Return what ``~/.netrc`` says, if there is one."""
+    path = Path("~/.netrc").expanduser()
+    return httpx.NetRCAuth(str(path)) if path.is_file() else None
+
+
+async def push_file(
+    http: httpx.AsyncClient,
+    host: str,
+    data: bytes,
+    listen: Callable[[str], None],
+    *,
+    renew: bool = False,
+) -> dict[str, Any]:
+    """Send a file to be built and return the document of its build.
+
+    Args:
+        http: Has credentials and timeouts.
+        host: Of the server.
+        data: The file.
+        listen: Is told in words how far it is.
+        renew: Solve anew what the server knows.
+
+    Raises:
+        RemoteError: It cannot be built, or the server does not answer.
+    """
+    server = address_of(host)
+    try:
+        query = {"renew": "true"} if renew else {}
+        reply = await http.post(f"{server}/api/v1/builds", content=data, params=query)
+        if reply.status_code == 202:
+            status = await _follow(http, urljoin(server, reply.headers["location"]), listen)
+            if status["state"] != "done":
+                raise RemoteError(status["error"]["message"])
+            reply = await http.get(urljoin(server, status["links"]["build"]))
+        return _document(reply)
+    except httpx.HTTPError as exc:
+        raise RemoteError(f"{server} does not answer: {str(exc) or type(exc).__name__}") from exc
+
+
+async def _follow(
+    http: httpx.AsyncClient, request: str, listen: Callable[[str], None]
+) -> dict[str, Any]:
+    """Return the last status of a request, following it over streams that break off."""
+    attempts, last_line = 0, ""
+    while True:
+        try:
+            async for event in _events(http, f"{request}/events", last_line):
+                attempts, last_line = 0, event.get("id", last_line)
+                if event["event"] == "log":
+                    continue
+                status: dict[str, Any] = json.loads(event["data"])
+                if event["event"] == "end":
+                    return status
+                listen(f"{status['progress'] or status['state']} ({status['percent']} %)")
+        except httpx.TransportError:
+            if attempts == _ATTEMPTS:
+                raise
+        attempts += 1
+        if attempts > _ATTEMPTS:
+            raise RemoteError(f"{request} breaks off; push again, what is done so far is kept")
+        await asyncio.sleep(_PAUSE_SECONDS)
+
+
+async def _events(
+    http: httpx.AsyncClient, url: str, last_line: str
+) -> AsyncIterator[dict[str, str]]:
+    """Yield the events of a stream: those after the line of that number, if one is given."""
+    headers = {"Last-Event-ID": last_line} if last_line else {}
+    async with http.stream("GET", url, headers=headers) as reply:
+        if reply.status_code != 200:
+            await reply.aread()
+            _document(reply)
+        event: dict[str, str] = {}
+        async for line in reply.aiter_lines():
+            name, _, value = line.partition(": ")
+            if name:
+                event[name] = value
+            elif "event" in event:
+                yield event
+            if not line:
+                event = {}
+
+
+def _document(reply: httpx.Response) -> dict[str, Any]:
+    """Return what a server answers.
+
+    Raises:
+        RemoteError: That is an error.
+    """
+    try:
+        document: dict[str, Any] = reply.json()
+        if reply.is_success:
+            return document
+        message = document["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        message = f"{reply.url} answered {reply.status_code}: it is no pullforge server"
+    raise RemoteError(message)

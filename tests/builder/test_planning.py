@@ -1,0 +1,81 @@
+import pytest
+
+from builder.errors import CorruptPackage, UnsupportedPackage
+from builder.install.contents import PackageContents
+from builder.install.wheel.contents import WheelContents
+from builder.lock import Lock
+from builder.planning import Installation
+from builder.records import PackageRecord, WheelRecord
+from builder.spec import VirtualPackage
+from tests.builder.records_for_tests import record, wheel
+
+PYTHON = record("python", version="3.11.7")
+REQUESTS = record("requests", "python", noarch="python")
+DEMO = wheel("demo")
+SITE = "lib/python3.11/site-packages"
+
+
+def installation(records: tuple[PackageRecord, ...], *wheels: WheelRecord) -> Installation:
+    lock = Lock(
+        platforms={"linux-64": records},
+        channels=(),
+        virtual_packages=(VirtualPackage("__glibc", "2.36"),),
+        wheels={"linux-64": wheels},
+    )
+    return Installation.of(lock, "linux-64")
+
+
+def contents(*paths: str, distributions: tuple[tuple[str, str], ...] = ()) -> PackageContents:
+    return PackageContents("some-1.0-0", paths, distributions=distributions)
+
+
+def test_wheels_are_linked_after_all_packages() -> None:
+    planned = installation((PYTHON,), DEMO).plan(
+        [contents("bin/demo", "bin/python")],
+        [WheelContents("demo-1.0", "demo-1.0", ("demo.py",), ("bin/demo",))],
+    )
+    packages = [package for layer in planned for package in layer.packages]
+    assert [(package.record.name, package.omit) for package in packages] == [
+        ("python", ("bin/demo",)),
+        ("demo", ()),
+    ]
+
+
+def test_a_project_that_conda_and_pypi_both_bring_is_refused() -> None:
+    with pytest.raises(UnsupportedPackage, match=r"'demo' is wanted twice: 0\.9 is in the conda"):
+        installation((PYTHON,), DEMO).plan(
+            [contents(distributions=(("demo", "0.9"),))],
+            [WheelContents("demo-1.0", "demo-1.0", ())],
+        )
+
+
+def test_wheels_without_python_are_refused_with_what_to_do() -> None:
+    with pytest.raises(UnsupportedPackage, match="add python to its conda packages"):
+        installation((record("zlib"),), DEMO).check_wheels()
+    installation((record("zlib"),)).check_wheels()
+
+
+def test_a_wheel_for_another_python_is_refused_before_it_is_fetched() -> None:
+    other = wheel("other", tag="cp312-cp312-manylinux_2_17_x86_64")
+    words = r"other-1.0-cp312.* does not fit linux-64 with Python 3\.11 and glibc 2\.36"
+    with pytest.raises(UnsupportedPackage, match=words):
+        installation((PYTHON,), DEMO, other).check_wheels()
+    installation((PYTHON,), DEMO).check_wheels()
+
+
+def test_a_file_that_is_not_the_locked_wheel_is_refused_before_it_is_fetched() -> None:
+    wrong = WheelRecord("demo", "2.0", DEMO.url, DEMO.sha256)
+    with pytest.raises(CorruptPackage):
+        installation((PYTHON,), wrong).check_wheels()
+
+
+def test_pythons_that_say_so_keep_modules_elsewhere() -> None:
+    python = PackageRecord(
+        **{
+            **{name: getattr(PYTHON, name) for name in PackageRecord.__slots__},
+            "python_site_packages_path": "lib/python3.11t/site-packages",
+        }
+    )
+    planned = installation((python,)).python
+    assert planned is not None
+    assert planned.site_packages == "lib/python3.11t/site-packages"
