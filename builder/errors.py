@@ -17,6 +17,7 @@
     │   ├── ChannelUnavailable
     │   └── IndexUnavailable
     ├── LockError
+    ├── InputError
     ├── PackageError
     │   ├── PackageUnavailable
     │   ├── CorruptPackage
@@ -132,6 +133,25 @@ class IndexUnavailable(SolveError):
 
 class LockError(BuilderError):
     """A lock file cannot be read, or cannot be written for these packages."""
+
+
+class InputError(BuilderError):
+    """A file or request that describes an environment cannot be understood, or is not allowed."""
+
+    def __init__(self, reason: str, field: str | None = None, line: int | None = None) -> None:
+        # All of it goes into ``args``: the error is raised in a worker process, and pickled.
+        super().__init__(reason, field, line)
+        self.reason = reason
+        #: What is wrong, e.g. ``"dependencies[3]"``; ``None`` for the whole.
+        self.field = field
+        #: Where it stands, counted from 1, where that is known.
+        self.line = line
+
+    def __str__(self) -> str:
+        """Return where it is and what is wrong, e.g. ``channels[0] (line 2): …``."""
+        line = f"line {self.line}" if self.line else ""
+        place = f"{self.field} ({line})" if self.field and line else self.field or line
+        return f"{place}: {self.reason}" if place else self.reason
 
 
 class PackageError(BuilderError):

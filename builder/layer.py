@@ -73,11 +73,15 @@ class LayerPlan:
         return LayerKey(hashlib.sha256(text.encode()).hexdigest())
 
 
-def _identity(record: ArchiveRecord) -> list[str | int]:
+def _identity(record: ArchiveRecord) -> list[str | int | tuple[str, ...]]:
     """Return what a record puts into a layer: conda's notes tell where a package came from."""
     if isinstance(record, WheelRecord):
         return [record.sha256]
-    return [record.sha256, record.md5, record.url, record.size_bytes]
+    # The last three are what channels may correct, and a lock file may say.
+    return [
+        *(record.sha256, record.md5, record.url, record.size_bytes),
+        *(record.subdir, record.build_number, record.depends),
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Final, Literal, NewType
 
@@ -102,6 +103,8 @@ class EnvironmentSpec:
     pip: tuple[str, ...] = ()
     #: Variables of the image's environment, names and values, sorted.
     variables: tuple[tuple[str, str], ...] = ()
+    #: Whether there must be packages for each of the platforms, and not for the first alone.
+    every_platform: bool = False
 
     @property
     def digest(self) -> SpecDigest:
@@ -109,3 +112,30 @@ class EnvironmentSpec:
         content = {"format": SPEC_FORMAT, **asdict(self)}
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
         return SpecDigest(hashlib.sha256(text.encode()).hexdigest())
+
+
+def merge_requirements(requirements: Iterable[Requirement]) -> tuple[Requirement, ...]:
+    """Return the requirements sorted, one per package and channel.
+
+    What is asked of a package in general is asked of it from its channel too:
+
+    >>> ge, lt = Constraint(">=", "1"), Constraint("<", "2")
+    >>> wanted = [Requirement("a", (lt,)), Requirement("b"), Requirement("a", (ge,), "c")]
+    >>> [str(requirement) for requirement in merge_requirements(wanted)]
+    ['c::a <2,>=1', 'b']
+
+    Those with a :attr:`~Requirement.version` or :attr:`~Requirement.build` stay as they are.
+    """
+    constraints: dict[str, dict[str, set[Constraint]]] = {}
+    merged = set()
+    for wanted in requirements:
+        if wanted.version or wanted.build:
+            merged.add(wanted)
+            continue
+        by_channel = constraints.setdefault(wanted.name, {})
+        by_channel.setdefault(wanted.channel, set()).update(wanted.constraints)
+    for name, by_channel in constraints.items():
+        general = by_channel.get("", set())
+        for channel in [c for c in by_channel if c] or [""]:
+            merged.add(Requirement(name, tuple(sorted(by_channel[channel] | general)), channel))
+    return tuple(sorted(merged))

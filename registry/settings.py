@@ -62,6 +62,8 @@ class Settings(BaseSettings):
     pypi_hosts: Annotated[list[str], Field(min_length=1)] = ["files.pythonhosted.org"]
     #: The base of images: a registry's reference, or a layout directory as ``oci:/directory``.
     base: str = "docker.io/library/debian:bookworm-slim"
+    #: Other bases that a request may ask for: patterns of references such as ``ghcr.io/acme/*``.
+    bases: list[str] = []
     #: The platforms every image is built for; the first is mandatory for each environment.
     platforms: Annotated[list[Subdir], Field(min_length=1)] = ["linux-64"]
     #: The version of glibc in the base, which packages may ask for.
@@ -84,6 +86,8 @@ class Settings(BaseSettings):
     workers: Annotated[int, Field(ge=0)] = 0
     #: The largest package archive to accept, in bytes.
     max_package_bytes: Annotated[int, Field(gt=0)] = 4 * 1024**3
+    #: The largest file or request that describes an environment, in bytes.
+    max_request_bytes: Annotated[int, Field(gt=0, le=64 * 1024**2)] = 4 * 1024**2
     #: What layers and archives of packages that are not pinned may take together, e.g. ``"500GB"``;
     #: those used longest ago go. ``None``: they stay.
     cache_bytes: Annotated[ByteSize, Field(ge=0)] | None = None

@@ -17,6 +17,7 @@ import structlog
 from builder.base_image import LAYOUT_SCHEME, BaseImages
 from builder.compilers import Compilers
 from builder.contents_cache import ContentsCache
+from builder.environment_wheels import EnvironmentWheels
 from builder.image_name import NameDefaults
 from builder.install.canary import differing_encoders
 from builder.layer_cache import LayerCache
@@ -104,10 +105,8 @@ async def open_builder(settings: Settings, metrics: BuildMetrics) -> AsyncIterat
         layers = LayerCache(store, packages, workers, scratch, metrics)
         stack.push_async_callback(layers.close)
         pipeline = Pipeline(store, bases, contents, layers, compilers, settings.sandbox)
-        pypi = _pypi(settings, scratch) if settings.pypi else None
-        resolver = Resolver(
-            name_defaults(settings), solver, bases, compilers, contents, pypi, metrics
-        )
+        wheels = EnvironmentWheels(contents, _pypi(settings, scratch)) if settings.pypi else None
+        resolver = Resolver(name_defaults(settings), solver, bases, compilers, metrics, wheels)
         yield Builder(store, resolver, pipeline, workers)
 
 
@@ -161,6 +160,8 @@ def name_defaults(settings: Settings) -> NameDefaults:
             VirtualPackage("__unix", "0"),
         ),
         base=settings.base,
+        bases=tuple(settings.bases),
+        wheel_hosts=tuple(settings.pypi_hosts) if settings.pypi else (),
         pypi=settings.pypi,
     )
 

@@ -32,6 +32,10 @@ class NameDefaults:
     virtual_packages: tuple[VirtualPackage, ...] = DEFAULT_VIRTUAL_PACKAGES
     #: The reference of the base image; ``None`` for none.
     base: str | None = None
+    #: What may be asked for instead: patterns of references such as ``"ghcr.io/acme/*"``.
+    bases: tuple[str, ...] = ()
+    #: The hosts that wheels may come from, with the port where there is one.
+    wheel_hosts: tuple[str, ...] = ("files.pythonhosted.org",)
     #: Wanted in every image, besides what its name says.
     builtin: tuple[Requirement, ...] = ()
     #: Whether names may ask for projects of PyPI.

@@ -17,7 +17,14 @@ from builder.image_name.suggest import suggest, suggest_joined
 from builder.image_name.tag import TagParts
 from builder.image_name.tokens import OPERATORS, PYPI, is_numeric, is_suffix, is_version, quote
 from builder.pypi_requirement import canonical_requirement, canonical_requirements
-from builder.spec import Channel, Constraint, EnvironmentSpec, Requirement, VirtualPackage
+from builder.spec import (
+    Channel,
+    Constraint,
+    EnvironmentSpec,
+    Requirement,
+    VirtualPackage,
+    merge_requirements,
+)
 
 #: Channel name to the names of all its packages.
 KnownNames = Mapping[str, AbstractSet[str]]
@@ -74,7 +81,9 @@ class ScannedName:
         if self.tag.cuda:
             virtual["__cuda"] = VirtualPackage("__cuda", self.tag.cuda)
         return EnvironmentSpec(
-            requirements=merge([*(w for w in wanted if w.channel != PYPI), *defaults.builtin]),
+            requirements=merge_requirements(
+                [*(w for w in wanted if w.channel != PYPI), *defaults.builtin]
+            ),
             channels=self.channels,
             platforms=tuple(sorted(set(defaults.platforms))),
             virtual_packages=tuple(virtual[name] for name in sorted(virtual)),
@@ -82,29 +91,6 @@ class ScannedName:
             base=None if self.tag.bare else defaults.base,
             pip=canonical_requirements(_as_pip(w) for w in wanted if w.channel == PYPI),
         )
-
-
-def merge(requirements: list[Requirement]) -> tuple[Requirement, ...]:
-    """Return the requirements sorted, one per package and channel.
-
-    What is asked of a package in general is asked of it from its channel too:
-
-    >>> ge, lt = Constraint(">=", "1"), Constraint("<", "2")
-    >>> merged = merge([Requirement("a", (lt,)), Requirement("b"), Requirement("a", (ge,), "c")])
-    >>> [str(requirement) for requirement in merged]
-    ['c::a <2,>=1', 'b']
-    """
-    constraints: dict[str, dict[str, set[Constraint]]] = {}
-    for wanted in requirements:
-        by_channel = constraints.setdefault(wanted.name, {})
-        by_channel.setdefault(wanted.channel, set()).update(wanted.constraints)
-    merged = []
-    for name, by_channel in constraints.items():
-        general = by_channel.get("", set())
-        for channel in [c for c in by_channel if c] or [""]:
-            conditions = tuple(sorted(by_channel[channel] | general))
-            merged.append(Requirement(name, conditions, channel))
-    return tuple(sorted(merged))
 
 
 def _as_pip(wanted: Requirement) -> str:

@@ -13,7 +13,7 @@ _URL = re.compile(
     r"(?:https?|file|s3)://[!-~]*/([a-z0-9-]+)/[A-Za-z0-9_.!+%=~-]+(?:\.conda|\.tar\.bz2)"
 )
 SHA256 = re.compile(r"[0-9a-f]{64}")
-_MD5 = re.compile(r"[0-9a-f]{32}")
+MD5 = re.compile(r"[0-9a-f]{32}")
 _SITE_PACKAGES = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*")
 #: A name at the start of a match spec, perhaps with its channel.
 _DEPENDENCY = re.compile(r"([^\s<>=!~\[]+)\s*(.*)", re.DOTALL)
@@ -83,7 +83,7 @@ def record_of(entry: Mapping[str, Any], extra: Mapping[str, Any]) -> PackageReco
         subdir=text_field({"subdir": _subdir_of(url), **extra}, "subdir", _NAME, name),
         url=url,
         sha256=text_field(hashes, "sha256", SHA256, name),
-        md5=text_field(hashes, "md5", _MD5, name),
+        md5=text_field(hashes, "md5", MD5, name),
         size_bytes=number_field(extra, "size_bytes", name) or 0,
         depends=_depends(extra, entry, name),
         noarch=noarch,
@@ -116,7 +116,7 @@ def depends_of(dependencies: Mapping[str, str]) -> tuple[str, ...]:
 def _depends(extra: Mapping[str, Any], entry: Mapping[str, Any], name: str) -> tuple[str, ...]:
     depends = extra.get("depends")
     if depends is None:
-        return depends_of(entry["dependencies"])
+        depends = list(depends_of(entry["dependencies"]))
     if not isinstance(depends, list) or not all(isinstance(d, str) and d.split() for d in depends):
         raise LockError(f"'{name}' has malformed depends in the lock file")
     return tuple(depends)

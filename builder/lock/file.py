@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING, Any, Final
 from builder.errors import BuilderError, LockError
 from builder.lock.fields import entry_of, extra_of, record_of, text_field
 from builder.lock.model import LOCK_FORMAT, Lock
-from builder.lock.safe_yaml import dump, load
 from builder.lock.wheel_fields import wheel_entry_of, wheel_extra_of, wheel_of
 from builder.oci.digest import parse_digest
 from builder.platforms import PLATFORMS, Subdir
 from builder.records import BaseReference, PackageRecord, WheelRecord, without_credentials
+from builder.safe_yaml import MalformedYaml, dump, load
 from builder.spec import Channel, VirtualPackage
 
 if TYPE_CHECKING:
@@ -108,7 +108,10 @@ def from_yaml(data: bytes) -> Lock:
 def _parse(data: bytes) -> "Lockfile":
     from conda_lock.lockfile.v1.models import Lockfile  # noqa: PLC0415 - slow, see above
 
-    content = load(data)
+    try:
+        content = load(data)
+    except MalformedYaml as exc:
+        raise LockError(f"the lock file {exc}") from exc
     if not isinstance(content, dict) or "package" not in content or "metadata" not in content:
         raise LockError("this is not a conda-lock file: it has no 'package' and 'metadata'")
     if content.get("version") != 1:

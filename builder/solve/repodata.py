@@ -126,22 +126,28 @@ class Repodata:
         self, channel: Channel, platform: Subdir, name: str, until: datetime.datetime | None
     ) -> list[str]:
         """Return the versions of a package that were published until then, newest first."""
+        found = await self.records(channel, platform, [name])
+        fitting = {
+            record.version
+            for record in found
+            if until is None or (record.timestamp is not None and record.timestamp <= until)
+        }
+        return [str(version) for version in sorted(fitting, reverse=True)]
 
-        async def question(gateway: rattler.Gateway) -> list[str]:
+    async def records(
+        self, channel: Channel, platform: Subdir, names: Sequence[str]
+    ) -> list[rattler.RepoDataRecord]:
+        """Return everything that the channel has under these names, for ``platform`` and noarch."""
+
+        async def question(gateway: rattler.Gateway) -> list[rattler.RepoDataRecord]:
             found = await gateway.query(
                 [rattler.Channel(channel.url)],
                 [platform, NOARCH],
-                [rattler.MatchSpec(name)],
+                [rattler.MatchSpec(name) for name in names],
                 recursive=False,
                 channel_relations="disabled",
             )
-            fitting = {
-                record.version
-                for records in found
-                for record in records
-                if until is None or (record.timestamp is not None and record.timestamp <= until)
-            }
-            return [str(version) for version in sorted(fitting, reverse=True)]
+            return [record for records in found for record in records]
 
         return await self.ask([channel], question)
 

@@ -3,18 +3,20 @@
 import asyncio
 import datetime
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import rattler
 
-from builder.errors import LockError, SolveError, UnknownPackage, Unsatisfiable
+from builder.errors import SolveError, UnknownPackage, Unsatisfiable
 from builder.image_name import suggest
 from builder.platforms import NOARCH, Subdir
-from builder.records import PackageRecord, link_order, without_credentials
+from builder.records import PackageRecord
 from builder.solve.explain import explain, missing_package
 from builder.solve.failures import UnsolvableTree, mapped_failures
+from builder.solve.match_spec import to_match_spec
+from builder.solve.records import by_place, to_records
 from builder.solve.repodata import Repodata
 from builder.spec import Channel, EnvironmentSpec, Requirement
 
@@ -108,12 +110,12 @@ class Solver:
     async def solve(self, spec: EnvironmentSpec) -> Solution:
         """Return the packages for each platform of ``spec``.
 
-        The first platform must be satisfiable; another one for which nothing fits is left out,
-        and :attr:`Solution.left_out` says so.
+        The first platform must be satisfiable, and every one if the spec says so; another one for
+        which nothing fits is left out, and :attr:`Solution.left_out` says so.
 
         Raises:
-            UnknownPackage: No channel has a package of that name for the first platform.
-            Unsatisfiable: Nothing fits on the first platform.
+            UnknownPackage: No channel has a package of that name for a platform that must be.
+            Unsatisfiable: Nothing fits on such a platform.
             SolveTimeout: The solver took too long on any platform.
             ChannelUnavailable: A channel does not answer, and what is on disk does not suffice.
             LockError: A package has no checksums, so it cannot be locked.
@@ -126,11 +128,30 @@ class Solver:
         for platform, answer in zip(spec.platforms, answers, strict=True):
             if not isinstance(answer, SolveError):
                 packages[platform] = answer
-            elif platform == spec.platforms[0]:
-                raise answer
+            elif platform == spec.platforms[0] or spec.every_platform:
+                raise _for_platform(answer, spec, platform)
             else:
                 left_out[platform] = answer.message
         return Solution(packages, left_out)
+
+    async def find(
+        self, channel: Channel, platform: Subdir, places: Collection[str]
+    ) -> Mapping[str, PackageRecord]:
+        """Return the packages that ``channel`` lists now, by where they lie in it.
+
+        Args:
+            channel: Where they are looked for.
+            platform: Whose subdir is looked into, besides noarch.
+            places: Subdir and file name, e.g. ``"linux-64/zlib-1.3-h0_0.conda"``. What the
+                channel does not list is not in the answer.
+
+        Raises:
+            ChannelUnavailable: It does not answer, and never has.
+            LockError: A package has no checksums, so it cannot be locked.
+        """
+        names = sorted({place.rpartition("/")[2].rsplit("-", 2)[0] for place in places})
+        found = await self._repodata.records(channel, platform, names)
+        return await asyncio.to_thread(by_place, found, frozenset(places))
 
     async def close(self) -> None:
         """Let rattler's background threads come to rest; call it before the loop ends.
@@ -156,7 +177,7 @@ class Solver:
         async def question(gateway: rattler.Gateway) -> list[rattler.RepoDataRecord]:
             return await rattler.solve(
                 [rattler.Channel(channel.url) for channel in spec.channels],
-                [_match_spec(wanted, homes[wanted]) for wanted in spec.requirements],
+                [to_match_spec(wanted, homes[wanted]) for wanted in spec.requirements],
                 gateway=gateway,
                 platforms=[platform, NOARCH],
                 virtual_packages=_virtual_packages(spec),
@@ -172,7 +193,7 @@ class Solver:
         except UnsolvableTree as exc:
             raise Unsatisfiable(await self._explain(str(exc), spec, platform)) from exc
         with mapped_failures(spec.channels):
-            return await asyncio.to_thread(_to_records, found)
+            return await asyncio.to_thread(to_records, found)
 
     async def _homes(
         self, spec: EnvironmentSpec, platform: Subdir
@@ -224,14 +245,6 @@ def _end_of(day: datetime.date | None) -> datetime.datetime | None:
     return datetime.datetime.combine(day, _END_OF_DAY) if day else None
 
 
-def _match_spec(wanted: Requirement, home: Channel) -> rattler.MatchSpec:
-    """Return the match spec, with the channel by address: its name may mean another to rattler."""
-    version = f',version="{wanted.conditions}"' if wanted.conditions else ""
-    build = f',build="{wanted.build}"' if wanted.build else ""
-    with mapped_failures([home]):
-        return rattler.MatchSpec(f'{wanted.name}[channel="{home.url}"{version}{build}]')
-
-
 def _virtual_packages(spec: EnvironmentSpec) -> list[rattler.GenericVirtualPackage]:
     return [
         rattler.GenericVirtualPackage(
@@ -243,39 +256,10 @@ def _virtual_packages(spec: EnvironmentSpec) -> list[rattler.GenericVirtualPacka
     ]
 
 
-def _to_records(found: Sequence[rattler.RepoDataRecord]) -> tuple[PackageRecord, ...]:
-    """Return rattler's records as ours, in order; takes some 20 µs each."""
-    return link_order(_to_record(record) for record in found)
-
-
-def _to_record(record: rattler.RepoDataRecord) -> PackageRecord:
-    """Return rattler's record as ours.
-
-    Raises:
-        LockError: It has no checksums.
-    """
-    name = record.name.normalized
-    missing = "sha256" if not record.sha256 else "md5" if not record.md5 else None
-    if missing or record.sha256 is None or record.md5 is None:
-        raise LockError(
-            f"the channel gives no {missing} for {name} {record.version}, so it cannot be locked"
-        )
-    timestamp_ms = None
-    if record.timestamp is not None:
-        since = record.timestamp - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-        timestamp_ms = since // datetime.timedelta(milliseconds=1)
-    return PackageRecord(
-        name=name,
-        version=str(record.version),
-        build=str(record.build),
-        build_number=record.build_number,
-        subdir=record.subdir,
-        url=without_credentials(record.url),
-        sha256=record.sha256.hex(),
-        md5=record.md5.hex(),
-        size_bytes=record.size or 0,
-        depends=tuple(record.depends),
-        noarch="python" if record.noarch.python else "generic" if record.noarch.generic else None,
-        python_site_packages_path=record.python_site_packages_path,
-        timestamp_ms=timestamp_ms,
-    )
+def _for_platform(
+    answer: Unsatisfiable | UnknownPackage, spec: EnvironmentSpec, platform: Subdir
+) -> SolveError:
+    """Return the error, saying which platform it concerns where there are several."""
+    if len(spec.platforms) == 1 or isinstance(answer, UnknownPackage):
+        return answer
+    return Unsatisfiable(f"for {platform}, {answer.message}")

@@ -63,6 +63,7 @@ ERRORS: Final[dict[type[Exception], tuple[int, str]]] = {
     builder_errors.ChannelUnavailable: _UNMADE,
     builder_errors.IndexUnavailable: _UNMADE,
     builder_errors.LockError: _UNMADE,
+    builder_errors.InputError: _UNMADE,
     builder_errors.PackageError: _UNMADE,
     builder_errors.PackageUnavailable: _UNMADE,
     builder_errors.CorruptPackage: _UNMADE,

@@ -1,144 +1,233 @@
+"""Locks of what other tools have chosen, with channels and a solver that are real."""
+
+import asyncio
+import dataclasses
 import datetime
-from collections.abc import AsyncIterator, Iterator
+import json
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
+import httpx
 import pytest
+import rattler
+import yaml
 
-from builder.errors import NoWheel, Unsatisfiable, UnsupportedItem
-from builder.image_name import canonical_name
-from builder.lock import Lock, from_yaml, to_yaml
-from conformance.channel.index import index_channel
-from conformance.channel.server import ChannelServer
-from conformance.channel.writer import Entry, Package, write_package
-from conformance.pypi import settings as pypi_settings
-from registry.settings import Settings
-from registry.telemetry import Metrics
-from registry.wiring import Builder, open_builder
-from tests.tiny_index import write_tiny_index
+from builder.base_image import BaseImages
+from builder.compilers import Compilers
+from builder.errors import ChannelUnavailable, InputError, LockError, UnknownPackage, Unsatisfiable
+from builder.image_name import NameDefaults
+from builder.inputs import read_request
+from builder.lock import Lock, to_explicit, to_yaml
+from builder.packages import Packages
+from builder.ports import Progress, Store, Workers
+from builder.records import WheelRecord
+from builder.resolver import Resolver
+from builder.solve import Solver
+from tests.builder.counting import CountingMetrics
+from tests.builder.fake_channel import FakeChannels, fake_channels, package
 
-pytestmark = pytest.mark.anyio
-
-TODAY = datetime.date(2026, 11, 1)
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
-def channel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A channel with a Python, and a ``tool`` and an ``array`` that install modules for it."""
-    directory = tmp_path_factory.mktemp("channel")
-    for subdir in ("linux-64", "linux-aarch64"):
-        write_package(
-            Package("python", "3.11.9", subdir=subdir, entries=[Entry("bin/python")]), directory
-        )
-        write_package(Package("zlib", "1.3", subdir=subdir, entries=[Entry("lib/z")]), directory)
-    metadata = b"Name: tool\nRequires-Dist: speedup; extra == 'fast'\n"
-    for name, data in (("tool", metadata), ("array", b"")):
-        info = Entry(f"site-packages/{name}-2.5.dist-info/METADATA", data)
-        package = Package(
-            name, "2.5", subdir="noarch", noarch="python", depends=("python",), entries=[info]
-        )
-        write_package(package, directory)
-    index_channel(directory)
-    return directory
-
-
-@pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChannelServer]:
-    with ChannelServer(write_tiny_index(tmp_path_factory.mktemp("index"))) as server:
-        yield server
+WISHES = "dependencies: [pandas, bio::samtools]"
 
 
 @pytest.fixture
-def settings(channel: Path, index: ChannelServer, tmp_path: Path) -> Settings:
-    return Settings.model_validate(
-        {
-            "store": str(tmp_path / "store"),
-            "channels": {"main": channel.as_uri()},
-            "default_channels": ["main"],
-            "platforms": ["linux-64", "linux-aarch64"],
-            "workers": 1,
-            **pypi_settings(index.url),
-        }
+def channels() -> Iterator[FakeChannels]:
+    with fake_channels() as served:
+        served["main"].add(
+            package("python", "3.12.1", "zlib"),
+            package("python", "3.12.1", "zlib", subdir="linux-aarch64"),
+            package("zlib", "1!1.3+g1"),
+            package("zlib", "1!1.3+g1", subdir="linux-aarch64"),
+            package("pandas", "2.0", "python", subdir="noarch", noarch="python"),
+            package("only-here", "1.0"),
+        )
+        served["bio"].add(
+            package("samtools", "1.2", "zlib"), package("samtools", "1.2", subdir="linux-aarch64")
+        )
+        yield served
+
+
+class Server:
+    """A resolver over these channels, for both platforms, without a base."""
+
+    def __init__(self, channels: FakeChannels, directory: Path) -> None:
+        self.channels = channels
+        self.directory = directory
+        self.defaults = NameDefaults(
+            (channels["main"].channel, channels["bio"].channel),
+            default_channels=("main",),
+            platforms=("linux-64", "linux-aarch64"),
+        )
+
+    def lock(self, data: str | bytes) -> Lock:
+        """Return the lock that what is sent leads to."""
+        sent = data.encode() if isinstance(data, str) else data
+        wanted = read_request(sent, self.defaults, max_bytes=1_000_000)
+
+        async def scenario() -> Lock:
+            solver = Solver(self.directory / "repodata", max_retries=0)
+            async with httpx.AsyncClient() as http:
+                nothing = cast("Store", None)
+                bases = BaseImages(nothing, http, self.directory)
+                compilers = Compilers(
+                    solver,
+                    cast("Packages", None),
+                    cast("Workers", None),
+                    self.directory / "compilers",
+                    "linux-64",
+                )
+                resolver = Resolver(self.defaults, solver, bases, compilers, CountingMetrics())
+                try:
+                    return await resolver.settle(wanted, _unheard)
+                finally:
+                    await solver.close()
+
+        return asyncio.run(scenario())
+
+
+def _unheard(_: Progress) -> None:
+    pass
+
+
+@pytest.fixture
+def server(channels: FakeChannels, tmp_path: Path) -> Server:
+    return Server(channels, tmp_path)
+
+
+@pytest.fixture
+def solved(server: Server) -> Lock:
+    return server.lock(WISHES)
+
+
+def foreign(lock: Lock, edit: Callable[[dict[str, Any]], object] = lambda _: None) -> str:
+    """Return a lock as conda-lock writes it, after ``edit`` changed each of its packages."""
+    content = yaml.safe_load(to_yaml(lock))
+    del content["metadata"]["custom_metadata"]
+    for entry in content["package"]:
+        edit(entry)
+    return json.dumps(content)
+
+
+def rattlers(lock: Lock, channels: FakeChannels, directory: Path) -> str:
+    """Return the pixi.lock that rattler writes for the same packages."""
+
+    async def scenario() -> None:
+        urls = [channels[name].channel.url for name in ("main", "bio")]
+        platforms = [rattler.LockPlatform(name) for name in lock.platforms]
+        file = rattler.LockFile(platforms)
+        file.set_channels("default", [rattler.LockChannel(url) for url in urls])
+        gateway = rattler.Gateway(cache_dir=directory / "rattler")
+        for platform in platforms:
+            wanted = {record.url for record in lock.platforms[platform.name]}  # type: ignore[index]
+            found = await gateway.query(
+                [rattler.Channel(url) for url in urls],
+                [rattler.Subdir(platform.name), rattler.Subdir("noarch")],
+                [rattler.MatchSpec(name) for name in ("python", "pandas", "zlib", "samtools")],
+                recursive=False,
+            )
+            for record in (record for records in found for record in records):
+                if record.url in wanted:
+                    file.add_conda_package("default", platform, record)
+        file.to_path(directory / "pixi.lock")
+        await asyncio.sleep(0.1)  # rattler's threads come to rest, as in Solver.close
+
+    asyncio.run(scenario())
+    return (directory / "pixi.lock").read_text()
+
+
+def test_the_same_packages_have_one_key_in_whatever_format_they_are_sent(
+    server: Server, solved: Lock, channels: FakeChannels, tmp_path: Path
+) -> None:
+    assert len(solved.platforms) == 2
+    assert server.lock(foreign(solved)) == solved
+    assert server.lock(to_yaml(solved)) == solved
+    assert server.lock(rattlers(solved, channels, tmp_path)) == solved
+    one = dataclasses.replace(
+        solved,
+        platforms={"linux-64": solved.platforms["linux-64"]},
+        bytecode={"linux-64": "3.12.1"},
     )
+    assert server.lock(to_explicit(one, "linux-64")).key == one.key
+    without_checksums = re.sub(r"#\w{32}", "", to_explicit(one, "linux-64"))
+    assert server.lock(without_checksums).key == one.key
 
 
-@pytest.fixture
-async def builder(settings: Settings, anyio_backend: str) -> AsyncIterator[Builder]:
-    async with open_builder(settings, Metrics()) as opened:
-        yield opened
-
-
-async def lock(builder: Builder, name: str) -> Lock:
-    spec = await builder.resolver.spec(f"env/{name}", "bare", TODAY)
-    return await builder.resolver.lock(spec, lambda _: None)
-
-
-def versions(made: Lock, platform: str = "linux-64") -> tuple[dict[str, str], dict[str, str]]:
-    """Return what is locked from conda and from PyPI."""
-    conda = {r.name: r.version for p, rs in made.platforms.items() if p == platform for r in rs}
-    wheels = {w.name: w.version for p, ws in made.wheels.items() if p == platform for w in ws}
-    return conda, wheels
-
-
-async def test_projects_of_pypi_get_a_python_and_are_locked_for_each_platform(
-    builder: Builder,
+def test_another_hash_than_the_channels_is_refused_with_the_package(
+    server: Server, solved: Lock
 ) -> None:
-    made = await lock(builder, "pypi--native.pypi--library.lt.2")
-    for platform in ("linux-64", "linux-aarch64"):
-        assert versions(made, platform) == (
-            {"python": "3.11.9"},
-            {"library": "1.0", "native": "1.0"},
-        )
-    assert made.wheels["linux-64"][1].url != made.wheels["linux-aarch64"][1].url
-    assert from_yaml(to_yaml(made)) == made
+    wrong = {"sha256": "f" * 64, "md5": "0" * 32}
+
+    def edit(entry: dict[str, Any]) -> None:
+        if entry["name"] == "zlib":
+            entry["hash"] = wrong
+
+    with pytest.raises(
+        InputError, match=r"zlib-1!1\.3\+g1-0\.conda cannot be used: its sha256 is f"
+    ):
+        server.lock(foreign(solved, edit))
 
 
-async def test_what_conda_installs_is_not_installed_again(builder: Builder) -> None:
-    made = await lock(builder, "tool.array.pypi--array-user.pypi--tool")
-    assert versions(made) == (
-        {"array": "2.5", "python": "3.11.9", "tool": "2.5"},
-        {"array-user": "1.0", "library": "2.0"},
-    )
-
-
-async def test_extras_of_condas_packages_are_added_from_pypi(builder: Builder) -> None:
-    made = await lock(builder, "tool.pypi--extra-user")
-    assert versions(made)[1] == {"extra-user": "1.0", "speedup": "1.0"}
-
-
-async def test_condas_version_is_not_replaced(builder: Builder) -> None:
-    with pytest.raises(Unsatisfiable, match=r"conda provides tool 2\.5 and you require tool<2"):
-        await lock(builder, "tool.pypi--tool.lt.2")
-
-
-async def test_a_platform_without_wheels_is_left_out_unless_it_is_the_first(
-    builder: Builder,
+def test_a_package_that_its_channel_forgot_is_taken_as_the_file_says(
+    server: Server, solved: Lock, channels: FakeChannels
 ) -> None:
-    made = await lock(builder, "pypi--amd-only")
-    assert list(made.platforms) == ["linux-64"]
-    assert "no wheel of 'amd-only==1.0'" in made.left_out["linux-aarch64"]
-    with pytest.raises(NoWheel, match="as source only"):
-        await lock(builder, "pypi--source-only")
+    text = foreign(solved)
+    listed = to_explicit(solved, "linux-64")
+    channels["main"].packages = [p for p in channels["main"].packages if p["name"] != "pandas"]
+    later = Server(channels, server.directory / "later")
+    found = {record.name: record for record in later.lock(text).platforms["linux-64"]}
+    known = {record.name: record for record in solved.platforms["linux-64"]}
+    assert found["pandas"].sha256 == known["pandas"].sha256
+    assert found["pandas"].noarch == "python"
+    assert found["zlib"] == known["zlib"]
+    with pytest.raises(InputError, match="does not list it, and the file does not give") as caught:
+        later.lock(listed)
+    assert caught.value.line
 
 
-async def test_a_lock_without_projects_of_pypi_asks_no_index(
-    builder: Builder, index: ChannelServer
+def test_wheels_of_a_pixi_lock_are_in_the_lock(
+    server: Server, solved: Lock, channels: FakeChannels, tmp_path: Path
 ) -> None:
-    index.reset()
-    made = await lock(builder, "zlib")
-    assert made.wheels == {}
-    assert versions(made)[0] == {"zlib": "1.3"}
-    assert index.requests() == {}
+    url = "https://files.pythonhosted.org/packages/d9/5a/six-1.16.0-py2.py3-none-any.whl"
+    text = rattlers(solved, channels, tmp_path)
+    text = text.replace("      linux-64:\n", f"      linux-64:\n      - pypi: {url}\n")
+    text += f"- pypi: {url}\n  name: six\n  version: 1.16.0\n  sha256: {'c' * 64}\n"
+    lock = server.lock(text)
+    assert lock.wheels == {"linux-64": (WheelRecord("six", "1.16.0", url, "c" * 64),)}
 
 
-async def test_pypi_can_be_switched_off(builder: Builder, settings: Settings) -> None:
-    spec = await builder.resolver.spec("env/pypi--tool", "bare", TODAY)
-    assert canonical_name(spec) == "env/pypi--tool:bare"
-    off = settings.model_copy(update={"pypi": False})
-    async with open_builder(off, Metrics()) as without:
-        with pytest.raises(UnsupportedItem, match="which this server does not offer"):
-            await without.resolver.lock(spec, lambda _: None)
+def test_a_channel_that_is_down_is_said_to_be(channels: FakeChannels, tmp_path: Path) -> None:
+    server = Server(channels, tmp_path)
+    channels["main"].status = 503
+    url = f"{channels['main'].channel.url}/linux-64/zlib-1.3-0.conda"
+    with pytest.raises(ChannelUnavailable):
+        server.lock(f"@EXPLICIT\n{url}\n")
+
+
+def test_a_package_without_checksums_cannot_be_locked(server: Server) -> None:
+    channel = server.channels["main"].add(package("old", "1.0", sha256=None))
+    with pytest.raises(LockError, match="no sha256 for old"):
+        server.lock(f"@EXPLICIT\n{channel.url}/linux-64/old-1.0-0.conda\n")
+
+
+def test_an_environment_that_exists_for_one_platform_only_says_so(server: Server) -> None:
+    lock = server.lock("dependencies: [only-here]")
+    assert list(lock.platforms) == ["linux-64"]
+    assert "linux-aarch64" in lock.left_out["linux-aarch64"]
+    with pytest.raises(UnknownPackage, match="'only-here' in main for linux-aarch64"):
+        server.lock('{"specs": ["only-here"], "platforms": ["linux-64", "linux-aarch64"]}')
+
+
+def test_a_platform_that_must_be_possible_is_named_where_it_is_not(server: Server) -> None:
+    server.channels["main"].add(package("both", "2.0"))
+    server.channels["main"].add(package("both", "1.0", subdir="linux-aarch64"))
+    with pytest.raises(Unsatisfiable, match="for linux-aarch64, no set of versions fits"):
+        server.lock('{"specs": ["both=2"], "platforms": ["linux-64", "linux-aarch64"]}')
+
+
+def test_a_date_and_variables_are_honoured(server: Server) -> None:
+    day = datetime.date(2023, 11, 14)
+    lock = server.lock(f'{{"specs": ["zlib"], "until": "{day}", "variables": {{"A": "1"}}}}')
+    assert lock.variables == {"A": "1"}
+    with pytest.raises(Unsatisfiable, match="published"):
+        server.lock('{"specs": ["zlib"], "until": "2023-11-13"}')

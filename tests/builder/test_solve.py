@@ -23,7 +23,7 @@ from builder.platforms import Subdir
 from builder.solve import Solution, Solver
 from builder.solve.explain import MAX_LENGTH, explain
 from builder.solve.failures import FAILURES, channel_unavailable, mapped_failures
-from builder.solve.solver import _match_spec
+from builder.solve.match_spec import to_match_spec
 from builder.spec import (
     Channel,
     Constraint,
@@ -542,4 +542,4 @@ def test_a_tree_of_unknown_form_is_joined_and_cut() -> None:
 def test_every_version_of_the_grammar_is_one_for_the_solver(version: str) -> None:
     operators: tuple[Operator, ...] = ("=", "==", "!=", "<", "<=", ">", ">=")
     conditions = tuple(Constraint(operator, version) for operator in operators)
-    _match_spec(Requirement("a", conditions), Channel("main", "http://channel.test/main"))
+    to_match_spec(Requirement("a", conditions), Channel("main", "http://channel.test/main"))

@@ -18,7 +18,7 @@ SPEC = EnvironmentSpec(
 
 
 def test_the_digest_of_a_spec_does_not_change_from_release_to_release() -> None:
-    assert SPEC.digest == "9ace1fed75073d87cd655b5e2c2d7f65adf7e72841ae09fd5e32a35f3ae102b8"
+    assert SPEC.digest == "0a00c09bb8d31b74937418cae3aa2d9beebaba487822d35cd2027aa736e363a8"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,86 @@
+"""What people send to have an image of it: bytes that nobody has looked at yet.
+
+Which kind they are is told by what they hold, never by the name of a file::
+
+    "@EXPLICIT" on a line            explicit      → PackageList
+    {"package", "metadata"}          conda_lock    → Lock if a pullforge wrote it, else PackageList
+    {"environments", "packages"}     pixi_lock     → PackageList
+    {"dependencies"}                 environment   → EnvironmentSpec
+    {"specs"} or {"pip"}             request       → EnvironmentSpec
+
+    document     YAML and JSON as values that know their place
+    offers       what of the settings a file may ask for
+    wishes       match specs, PyPI requirements, variables as parts of a spec
+    listing      entries of lock files as packages
+    packages     PackageList, and how channels complete it
+
+Everything here is computation: bounded, yet to be run beside the event loop, by ``Workers``.
+``docs/inputs.md`` is the page for those who write the files.
+"""
+
+import datetime
+
+from builder.errors import InputError
+from builder.image_name import NameDefaults
+from builder.inputs.conda_lock import read_conda_lock
+from builder.inputs.document import Field, parse_document
+from builder.inputs.environment import read_environment
+from builder.inputs.explicit import is_explicit, read_explicit
+from builder.inputs.offers import Offers, Place
+from builder.inputs.packages import ListedPackage, PackageList
+from builder.inputs.pixi_lock import read_pixi_lock
+from builder.inputs.request import read_wishes
+from builder.lock import Lock
+from builder.spec import EnvironmentSpec
+
+__all__ = ["ListedPackage", "PackageList", "Place", "read_request"]
+
+
+def read_request(
+    data: bytes,
+    defaults: NameDefaults,
+    *,
+    max_bytes: int,
+    today: datetime.date | None = None,
+) -> EnvironmentSpec | Lock | PackageList:
+    """Return what ``data`` asks for; takes at most about two seconds a megabyte.
+
+    Args:
+        data: The file or request, of unknown origin.
+        defaults: What the administrator offers.
+        max_bytes: More are refused unread.
+        today: If given, dates after it are refused.
+
+    Raises:
+        InputError: It cannot be understood, or asks for what this server does not offer. The
+            error can be pickled.
+    """
+    if len(data) > max_bytes:
+        raise InputError(f"the text has {len(data)} bytes, and {max_bytes} are allowed")
+    offers = Offers(defaults)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        line = data.count(b"\n", 0, exc.start) + 1
+        raise InputError("the text is not in UTF-8", line=line) from exc
+    if is_explicit(text):
+        return read_explicit(text, offers)
+    return _read(data, parse_document(text), offers, today)
+
+
+def _read(
+    data: bytes, document: Field, offers: Offers, today: datetime.date | None
+) -> EnvironmentSpec | Lock | PackageList:
+    keys = {key for key, _ in document.entries}
+    if {"package", "metadata"} <= keys:
+        return read_conda_lock(data, document, offers)
+    if {"environments", "packages"} <= keys:
+        return read_pixi_lock(document, offers)
+    if "dependencies" in keys:
+        return read_environment(document, offers)
+    if keys & {"specs", "pip"}:
+        return read_wishes(document, offers, today)
+    raise InputError(
+        "this is none of what can be read: an environment.yml, a request with 'specs', a conda-lock"
+        " file, a pixi.lock, an @EXPLICIT list"
+    )

@@ -1,0 +1,117 @@
+"""A conda-lock file of version 1: an exact one that a pullforge wrote, or one of conda-lock's.
+
+The first kind keeps its key, and so gives the same image everywhere; its packages, base and
+channels must be among those that this server offers. The second has no sizes and build numbers,
+which the channels know.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from builder.errors import ChannelNotAllowed, InputError, LockError
+from builder.inputs.document import Field
+from builder.inputs.listing import chosen_platforms, listed_package, listed_wheel, package_list
+from builder.inputs.offers import Offers
+from builder.inputs.packages import ListedPackage, PackageList
+from builder.inputs.wishes import check_variable
+from builder.lock import Lock, from_yaml
+from builder.platforms import Subdir
+from builder.records import WheelRecord
+
+_KEY: Final = "pullforge.key"
+_WORD = re.compile(r"[A-Za-z0-9_.!+*-]{1,128}")
+
+
+def read_conda_lock(data: bytes, document: Field, offers: Offers) -> Lock | PackageList:
+    """Return the packages of a conda-lock file.
+
+    Raises:
+        InputError: It is none, or has packages that this server may not fetch or cannot build.
+    """
+    entries = document.mapping()
+    version = entries.get("version", document)
+    if version.written != "1":
+        raise version.error("conda-lock files of version 1 can be read")
+    metadata = entries["metadata"].mapping()
+    custom = metadata.get("custom_metadata")
+    if custom is not None and custom.kind == "mapping" and _KEY in custom.mapping():
+        return _exact(data, offers)
+    platforms = metadata.get("platforms", entries["metadata"])
+    named = [element.scalar() for element in platforms.list()]
+    chosen = chosen_platforms(platforms, named, offers)
+    conda: dict[Subdir, list[ListedPackage]] = {subdir: [] for subdir in chosen}
+    wheels: dict[Subdir, list[WheelRecord]] = {subdir: [] for subdir in chosen}
+    for element in entries["package"].list():
+        entry = element.mapping()
+        category = entry.get("category")
+        subdir = next((s for s in chosen if s == _text(element, "platform")), None)
+        if subdir is None or (category is not None and category.written != "main"):
+            continue
+        hashes = {kind: value.scalar() for kind, value in _hash(element).items() if value.written}
+        url = _text(element, "url")
+        if _text(element, "manager") == "pip":
+            wheels[subdir].append(listed_wheel(element, url, hashes.get("sha256"), offers))
+        else:
+            conda[subdir].append(listed_package(element, url, hashes, offers, _stated(element)))
+    return package_list(offers, conda, wheels)
+
+
+def _exact(data: bytes, offers: Offers) -> Lock:
+    """Return the lock that a pullforge wrote, if all of it may be fetched by this one."""
+    try:
+        lock = from_yaml(data)
+    except LockError as exc:
+        raise InputError(exc.message) from exc
+    try:
+        _check(lock, offers)
+    except (ValueError, ChannelNotAllowed) as exc:
+        raise InputError(f"the lock file cannot be used here: {exc}") from exc
+    return lock
+
+
+def _check(lock: Lock, offers: Offers) -> None:
+    for subdir in lock.platforms:
+        offers.platform(subdir)
+    for channel in lock.channels:
+        offers.channel(channel.url)
+        _check_words([channel.name])
+    for record in (record for records in lock.platforms.values() for record in records):
+        offers.package(record.url)
+    for wheel in (wheel for wheels in lock.wheels.values() for wheel in wheels):
+        offers.wheel(wheel.url)
+    if lock.base:
+        offers.check_base(lock.base)
+    for name, value in lock.variables.items():
+        check_variable(name, Field("text", value, path=f"variables.{name[:60]}"))
+    _check_words(lock.bytecode.values())
+    for package in lock.virtual_packages:
+        _check_words([package.name, package.version, package.build])
+
+
+def _check_words(words: Iterable[str]) -> None:
+    for word in words:
+        if not _WORD.fullmatch(word):
+            raise ValueError(f"'{word[:60]}' is neither a name nor a version")
+
+
+def _stated(element: Field) -> dict[str, dict[str, str]]:
+    entry = element.mapping()
+    dependencies = entry["dependencies"].mapping() if "dependencies" in entry else {}
+    return {"dependencies": _conditions(dependencies)}
+
+
+def _conditions(dependencies: dict[str, Field]) -> dict[str, str]:
+    return {name: what.scalar() if what.written else "" for name, what in dependencies.items()}
+
+
+def _hash(element: Field) -> dict[str, Field]:
+    entry = element.mapping()
+    return entry["hash"].mapping() if "hash" in entry else {}
+
+
+def _text(element: Field, name: str) -> str:
+    entry = element.mapping()
+    if name not in entry:
+        raise element.error(f"'{name}' is missing")
+    return entry[name].scalar()

@@ -1,0 +1,144 @@
+"""From the entries of a lock file to a package list: what all formats have in common."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+
+from builder.errors import InputError, LockError
+from builder.inputs.document import Field
+from builder.inputs.offers import Offers
+from builder.inputs.packages import ListedPackage, PackageList
+from builder.lock.fields import MD5, SHA256, record_of
+from builder.platforms import Subdir
+from builder.records import PackageRecord, WheelRecord
+
+
+def package_list(
+    offers: Offers,
+    platforms: Mapping[Subdir, Sequence[ListedPackage]],
+    wheels: Mapping[Subdir, Sequence[WheelRecord]] | None = None,
+) -> PackageList:
+    """Return the list; which channels it has follows from its packages alone.
+
+    So the same packages are the same list in whatever format they were sent.
+
+    Raises:
+        InputError: A platform has two packages of one name, or none at all.
+    """
+    for subdir, listed in platforms.items():
+        _check_names(subdir, listed)
+    used = {package.place.channel for listed in platforms.values() for package in listed}
+    defaults = offers.defaults
+    return PackageList(
+        platforms={subdir: tuple(platforms[subdir]) for subdir in sorted(platforms)},
+        channels=tuple(channel for channel in defaults.channels if channel in used),
+        virtual_packages=defaults.virtual_packages,
+        base=defaults.base,
+        wheels={subdir: tuple(found) for subdir, found in sorted((wheels or {}).items())},
+    )
+
+
+def chosen_platforms(field: Field, names: Sequence[str], offers: Offers) -> tuple[Subdir, ...]:
+    """Return those of a file's platforms that this server builds for.
+
+    Raises:
+        InputError: There are none.
+    """
+    found = offers.platforms(names)
+    if not found:
+        raise field.error(
+            f"it has packages for {', '.join(name[:40] for name in names[:10]) or 'no platform'},"
+            f" and this server builds for {', '.join(offers.defaults.platforms)}"
+        )
+    return found
+
+
+def listed_package(
+    field: Field,
+    url: str,
+    hashes: Mapping[str, str | None],
+    offers: Offers,
+    stated: Mapping[str, Any] | None = None,
+) -> ListedPackage:
+    """Return one package of a file.
+
+    Args:
+        field: Where it stands.
+        url: Its address.
+        hashes: ``sha256`` and ``md5``, where the file gives them.
+        offers: Where it may come from.
+        stated: What the file says of it besides: ``dependencies`` as conda-lock has them, and
+            fields of a record.
+
+    Raises:
+        InputError: It lies elsewhere than in a channel of this server, or a hash is malformed.
+    """
+    try:
+        place = offers.package(url)
+    except ValueError as exc:
+        raise field.error(str(exc)) from exc
+    for kind, pattern in (("sha256", SHA256), ("md5", MD5)):
+        value = hashes.get(kind)
+        if value is not None and not pattern.fullmatch(value):
+            raise field.error(f"its {kind} is not lower-case hex digits of the right number")
+    listed = ListedPackage(
+        place, hashes.get("sha256"), hashes.get("md5"), None, field.path or None, field.line
+    )
+    if stated is None or not (listed.sha256 and listed.md5):
+        return listed
+    try:
+        return replace(listed, record=_record(listed, stated))
+    except LockError as exc:
+        raise field.error(exc.message) from exc
+
+
+def listed_wheel(field: Field, url: str, sha256: str | None, offers: Offers) -> WheelRecord:
+    """Return one wheel of a file; name and version are those of its file name.
+
+    Raises:
+        InputError: It lies elsewhere than where wheels may, is no wheel, or has no sha256.
+    """
+    try:
+        address = offers.wheel(url)
+        name, version, _, _ = parse_wheel_filename(address.rpartition("/")[2].replace("%2B", "+"))
+    except InvalidWheelFilename as exc:
+        raise field.error(f"'{url[:200]}' is not the name of a wheel: {exc}") from exc
+    except ValueError as exc:
+        raise field.error(str(exc)) from exc
+    if sha256 is None or not SHA256.fullmatch(sha256):
+        raise field.error(f"the sha256 of {name} is missing or malformed")
+    return WheelRecord(canonicalize_name(name), str(version), address, sha256)
+
+
+def _record(listed: ListedPackage, stated: Mapping[str, Any]) -> PackageRecord:
+    """Return what a file says of a package, checked like the entry of a conda-lock file.
+
+    Raises:
+        LockError: Something is malformed.
+    """
+    name, version, build = listed.place.path.rpartition("/")[2].rsplit("-", 2)
+    entry = {
+        "name": name,
+        "version": version,
+        "build": build.removesuffix(".conda").removesuffix(".tar.bz2"),
+        "manager": "conda",
+        "url": listed.place.url,
+        "hash": {"md5": listed.md5, "sha256": listed.sha256},
+        "dependencies": stated.get("dependencies", {}),
+    }
+    return record_of(entry, {key: stated[key] for key in stated if key != "dependencies"})
+
+
+def _check_names(subdir: Subdir, listed: Sequence[ListedPackage]) -> None:
+    if not listed:
+        raise InputError(f"the file has no package for {subdir}")
+    seen: set[str] = set()
+    for package in listed:
+        name = package.place.path.rpartition("/")[2].rsplit("-", 2)[0]
+        if name in seen:
+            raise InputError(
+                f"package '{name}' is listed twice for {subdir}", package.field, package.line
+            )
+        seen.add(name)

@@ -1,0 +1,102 @@
+"""A request: what an ``environment.yml`` can say and more, as one writes it in JSON.
+
+::
+
+    {"specs": ["python=3.12", "numpy>=1.26"],      match specs
+     "pip": ["requests>=2"],                       PEP 508
+     "channels": ["conda-forge"],                  by priority
+     "platforms": ["linux-64"],                    each of them must be possible
+     "variables": {"OMP_NUM_THREADS": "4"},
+     "base": "docker.io/library/debian:12",        "none" or null: packages alone
+     "until": "2026-11-01"}                        nothing published after that day, UTC
+
+Only ``specs`` or ``pip`` must be there.
+"""
+
+import datetime
+import re
+from typing import Final
+
+from builder.inputs.document import Field
+from builder.inputs.offers import Offers
+from builder.inputs.wishes import (
+    MAX_WISHES,
+    Wishes,
+    read_channels,
+    read_pip,
+    read_requirements,
+    read_variables,
+)
+from builder.platforms import Subdir
+from builder.spec import EnvironmentSpec
+
+_KEYS: Final = frozenset({"specs", "pip", "channels", "platforms", "variables", "base", "until"})
+_NOTHING: Final = Field("nothing")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def read_wishes(
+    document: Field, offers: Offers, today: datetime.date | None = None
+) -> EnvironmentSpec:
+    """Return what a request asks for.
+
+    Args:
+        document: The request.
+        offers: What may be asked for.
+        today: If given, dates after it are refused.
+
+    Raises:
+        InputError: It is not a request, or asks for what this server does not offer.
+    """
+    entries = document.only(_KEYS)
+    specs = entries.get("specs", _NOTHING).list(MAX_WISHES)
+    wishes = Wishes(
+        requirements=read_requirements(specs, offers),
+        channels=read_channels(entries.get("channels", _NOTHING), offers),
+        platforms=_platforms(entries.get("platforms", _NOTHING), offers),
+        pip=read_pip(entries.get("pip", _NOTHING)),
+        variables=read_variables(entries.get("variables", _NOTHING)),
+        until=_day(entries.get("until", _NOTHING), today),
+    )
+    if not wishes.requirements and not wishes.pip:
+        raise document.error("no package is asked for: 'specs' and 'pip' are empty")
+    base = offers.defaults.base
+    if "base" in entries:
+        base = _base(entries["base"], offers)
+    return wishes.spec(offers, base)
+
+
+def _platforms(field: Field, offers: Offers) -> tuple[Subdir, ...]:
+    found = set()
+    for element in field.list():
+        try:
+            found.add(offers.platform(element.text()))
+        except ValueError as exc:
+            raise element.error(str(exc)) from exc
+    return tuple(sorted(found))
+
+
+def _base(field: Field, offers: Offers) -> str | None:
+    if field.kind == "nothing":
+        return None
+    try:
+        return offers.base(field.text())
+    except ValueError as exc:
+        raise field.error(str(exc)) from exc
+
+
+def _day(field: Field, today: datetime.date | None) -> datetime.date | None:
+    if field.kind == "nothing":
+        return None
+    text = field.text()
+    try:
+        day = datetime.date.fromisoformat(text) if _DAY.fullmatch(text) else None
+    except ValueError:
+        day = None
+    if day is None:
+        raise field.error("it is no day of the calendar: write year-month-day")
+    if today and day > today:
+        raise field.error(
+            f"{day} has not come yet: what a channel will offer by then cannot be known"
+        )
+    return day

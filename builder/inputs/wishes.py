@@ -1,0 +1,151 @@
+"""What is wanted, from the fields of a file to the parts of a spec in canonical form."""
+
+import datetime
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from builder.errors import ChannelNotAllowed
+from builder.inputs.document import Field
+from builder.inputs.offers import Offers
+from builder.platforms import Subdir
+from builder.pypi_requirement import canonical_requirement, canonical_requirements
+from builder.solve import parse_match_spec
+from builder.spec import Channel, EnvironmentSpec, Requirement, merge_requirements
+
+#: More than any environment that is known asks for.
+MAX_WISHES: Final = 1000
+_MAX_CHANNELS: Final = 50
+_MAX_VARIABLES: Final = 200
+_MAX_VALUE: Final = 4096
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+#: The image sets them itself, and nothing in it would be found with others.
+_OURS: Final = frozenset({"PATH", "CONDA_PREFIX"})
+#: What conda writes to keep its own default channels out.
+_NO_DEFAULTS: Final = "nodefaults"
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a file or request asks for."""
+
+    requirements: tuple[Requirement, ...]
+    #: Empty: the default ones.
+    channels: tuple[Channel, ...] = ()
+    #: Empty: those the administrator chose.
+    platforms: tuple[Subdir, ...] = ()
+    pip: tuple[str, ...] = ()
+    variables: tuple[tuple[str, str], ...] = ()
+    until: datetime.date | None = None
+
+    def spec(self, offers: Offers, base: str | None) -> EnvironmentSpec:
+        """Return the spec; a channel that a package asks for comes after those that are listed."""
+        defaults = offers.defaults
+        pinned = frozenset(wanted.channel for wanted in self.requirements if wanted.channel)
+        channels = defaults.needed(pinned)
+        if self.channels:
+            more = (c for c in defaults.channels if c.name in pinned)
+            channels = tuple(dict.fromkeys([*self.channels, *more]))
+        return EnvironmentSpec(
+            requirements=merge_requirements([*self.requirements, *defaults.builtin]),
+            channels=channels,
+            platforms=tuple(sorted(set(self.platforms or defaults.platforms))),
+            virtual_packages=tuple(sorted(defaults.virtual_packages, key=lambda v: v.name)),
+            until=self.until,
+            base=base,
+            pip=self.pip,
+            variables=self.variables,
+            every_platform=bool(self.platforms),
+        )
+
+
+def read_channels(field: Field, offers: Offers) -> tuple[Channel, ...]:
+    """Return the channels of a list of names and addresses, by priority, each once.
+
+    Raises:
+        InputError: It is not such a list, or one is not offered.
+    """
+    named = ((element, element.text()) for element in field.list(_MAX_CHANNELS))
+    found = (read_channel(text, element, offers) for element, text in named if text != _NO_DEFAULTS)
+    return tuple(dict.fromkeys(found))
+
+
+def read_channel(text: str, field: Field, offers: Offers) -> Channel:
+    """Return the channel of a name or address that stands in ``field``.
+
+    Raises:
+        InputError: It is not offered.
+    """
+    try:
+        return offers.channel(text)
+    except ChannelNotAllowed as exc:
+        raise field.error(exc.message) from exc
+
+
+def read_requirements(fields: Sequence[Field], offers: Offers) -> tuple[Requirement, ...]:
+    """Return the conda packages that match specs ask for, in their order.
+
+    Raises:
+        InputError: One is not a match spec, or asks for what is not offered.
+    """
+    found = []
+    for field in fields:
+        try:
+            wanted = parse_match_spec(field.text())
+        except ValueError as exc:
+            raise field.error(str(exc)) from exc
+        channel = read_channel(wanted.channel, field, offers).name if wanted.channel else ""
+        found.append(
+            Requirement(wanted.name, wanted.constraints, channel, wanted.version, wanted.build)
+        )
+    return tuple(found)
+
+
+def read_pip(field: Field) -> tuple[str, ...]:
+    """Return requirements of PyPI packages in canonical form, sorted, each once.
+
+    Raises:
+        InputError: One is not a requirement, or asks for more than a package of the index.
+    """
+    found = set()
+    for element in field.list(MAX_WISHES):
+        try:
+            found.add(canonical_requirement(element.text()))
+        except ValueError as exc:
+            raise element.error(str(exc)) from exc
+    return canonical_requirements(found)
+
+
+def read_variables(field: Field) -> tuple[tuple[str, str], ...]:
+    """Return variables with their values, sorted; a number stands as it is written.
+
+    Raises:
+        InputError: A name or value cannot be one, or the image sets the variable itself.
+    """
+    if field.kind == "nothing":
+        return ()
+    entries = field.mapping()
+    if len(entries) > _MAX_VARIABLES:
+        raise field.error(f"there are {len(entries)} variables, and {_MAX_VARIABLES} are allowed")
+    for name, value in entries.items():
+        check_variable(name, value)
+    return tuple(sorted((name, value.written) for name, value in entries.items()))
+
+
+def check_variable(name: str, value: Field) -> None:
+    """Check one variable; its value may have line breaks and tabs.
+
+    Raises:
+        InputError: Its name or value cannot be one, or the image sets it itself.
+    """
+    if not _VARIABLE.fullmatch(name):
+        raise value.error("a variable's name is made of letters, digits and '_'")
+    if name in _OURS:
+        raise value.error(f"{name} is set by the image itself")
+    if value.kind not in {"text", "number"}:
+        raise value.error("the value of a variable is text: put it in quotes")
+    if len(value.written) > _MAX_VALUE:
+        raise value.error(f"a value of {len(value.written)} characters; {_MAX_VALUE} are allowed")
+    if not re.sub(r"[\n\t]", "", value.written).isprintable():
+        raise value.error("the value has characters that cannot be printed")

@@ -1,0 +1,96 @@
+import pytest
+
+from tests.builder.inputs.reading import BIO, DEFAULTS, FORGE, packages, refused
+
+HOME = "https://conda.anaconda.org/conda-forge"
+LIST = f"""\
+# This file may be used to create an environment using:
+# $ conda create --name <env> --file <this file>
+# platform: linux-64
+@EXPLICIT
+{HOME}/linux-64/x264-1!164.3095-h166bdaf_2.tar.bz2#6c99772d483f566d59e25037fea2c4b1
+{HOME}/linux-64/zlib-1.3.1-h4ab18f5_1.conda#sha256:{"a" * 64}
+
+https://conda.anaconda.org/bioconda/noarch/multiqc-1.22-pyhdfd78af_0.tar.bz2
+"""
+
+
+def test_what_conda_lists_is_read_with_its_checksums() -> None:
+    found = packages(LIST)
+    assert list(found.platforms) == ["linux-64"]
+    x264, zlib, multiqc = found.platforms["linux-64"]
+    assert x264.place.path == "linux-64/x264-1!164.3095-h166bdaf_2.tar.bz2"
+    assert (x264.md5, x264.sha256) == ("6c99772d483f566d59e25037fea2c4b1", None)
+    assert (zlib.md5, zlib.sha256) == (None, "a" * 64)
+    assert (multiqc.md5, multiqc.sha256) == (None, None)
+    assert multiqc.place.channel == BIO
+    assert multiqc.line == 8
+    assert found.channels == (FORGE, BIO)
+    assert found.base == DEFAULTS.base
+
+
+def test_an_escaped_version_is_the_same_package() -> None:
+    assert packages(LIST.replace("1!164", "1%21164")) == packages(LIST)
+
+
+def test_the_platform_follows_from_the_packages_too() -> None:
+    assert packages(LIST.replace("# platform: linux-64", "#")) == packages(LIST)
+
+
+def test_windows_line_ends_and_a_byte_order_mark_do_no_harm() -> None:
+    assert packages("\ufeff" + LIST.replace("\n", "\r\n")) == packages(LIST)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "file:///conda-forge/linux-64/zlib-1-0.conda",
+        "/tmp/linux-64/zlib-1-0.conda",
+        "http://conda.anaconda.org/conda-forge/linux-64/zlib-1-0.conda",
+        "https://169.254.169.254/conda-forge/linux-64/zlib-1-0.conda",
+        "https://conda.anaconda.org:8443/conda-forge/linux-64/zlib-1-0.conda",
+        "https://conda.anaconda.org/conda-forge-evil/linux-64/zlib-1-0.conda",
+        "https://conda.anaconda.org/conda-forge/../evil/linux-64/zlib-1-0.conda",
+        "https://conda.anaconda.org/conda-forge/%2e%2e/evil/zlib-1-0.conda",
+        "https://conda.anaconda.org/conda-forge/linux-64/..%2f..%2fzlib-1-0.conda",
+        "https://conda.anaconda.org/conda-forge/linux-64/a/zlib-1-0.conda",
+        "https://conda.anaconda.org/conda-forge/linux-64/zlib-1-0.conda?x=1",
+        "https://conda.anaconda.org/conda-forge/linux-64/zlib-1-0.zip",
+        "https://conda.anaconda.org/conda-forge/linux-64/zlib.conda",
+        "https://conda.anaconda.org/conda-forge/linux-64/-1-0.conda",
+        "https://conda.anaconda.org@evil.example/conda-forge/linux-64/zlib-1-0.conda",
+        "https://me:secret@conda.anaconda.org/conda-forge/linux-64/zlib-1-0.conda",
+        "https://conda.anaconda.org/t/tk-secret/conda-forge/linux-64/zlib-1-0.conda",
+        "HTTPS://conda.anaconda.org/conda-forge/linux-64/zlib-1-0.conda",
+        "https://conda.anaconda.org/conda-forge\\linux-64/zlib-1-0.conda",
+        "https://conda.anaconda.org/conda-forge/linux-64/zlib-1-0\u2044x.conda",
+        "numpy=1.26",
+    ],
+)
+def test_a_package_from_elsewhere_is_refused_with_its_line(url: str) -> None:
+    error = refused(f"# platform: linux-64\n@EXPLICIT\n{url}\n")
+    assert error.line == 3
+    assert "secret" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("@EXPLICIT\n", None, "no certain platform"),
+        (f"@EXPLICIT\n{HOME}/noarch/a-1-0.conda", None, "no certain platform"),
+        (f"# platform: osx-64\n@EXPLICIT\n{HOME}/linux-64/a-1-0.conda", None, "it must be for one"),
+        (f"@EXPLICIT\n{HOME}/osx-64/a-1-0.conda", None, "it has packages for osx-64"),
+        (f"@EXPLICIT\n{HOME}/linux-64/a-1-0.conda#12", 2, "md5 is not"),
+        (f"@EXPLICIT\n{HOME}/linux-64/a-1-0.conda#sha256:12", 2, "sha256 is not"),
+        (f"@EXPLICIT\n{HOME}/linux-64/a-1-0.conda\n{HOME}/noarch/a-2-0.conda", 3, "listed twice"),
+        ("@EXPLICIT\n" + "x" * 1001, 2, "too long"),
+        ("@EXPLICIT\na\0b", 2, "cannot be printed"),
+        ("@EXPLICIT" + "\n" * 10_001, None, "10000 are allowed"),
+        ("# platform: linux-64\n@EXPLICIT\n", None, "has no package for linux-64"),
+    ],
+)
+def test_a_list_that_is_unclear_is_refused(text: str, line: int | None, words: str) -> None:
+    error = refused(text)
+    assert error.line == line
+    assert words in error.message

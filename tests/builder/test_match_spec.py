@@ -1,0 +1,88 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builder.solve import parse_match_spec
+from builder.solve.match_spec import to_match_spec
+from builder.spec import Channel
+
+MAIN = Channel("main", "http://channel.test/main")
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("NumPy", "numpy"),
+        ("numpy *", "numpy"),
+        ("numpy=1.26", "numpy =1.26"),
+        ("numpy 1.26.*", "numpy =1.26"),
+        ("numpy = 1.26", "numpy =1.26"),
+        ("numpy==1.26", "numpy ==1.26"),
+        ("numpy 1.26", "numpy ==1.26"),
+        ("numpy<2,>=1.26", "numpy <2,>=1.26"),
+        ("numpy >= 1.26 , < 2,<2", "numpy <2,>=1.26"),
+        ("numpy[version='>=1.26,<2']", "numpy <2,>=1.26"),
+        ("numpy !=1.5.*,>1", "numpy >1,!=1.5.*"),
+        ("numpy ~=1.4", "numpy ~=1.4"),
+        ("numpy 2.*|<1,>=0.5", "numpy 2.*|<1,>=0.5"),
+        ("numpy >=0.5,<1|2.*", "numpy 2.*|<1,>=0.5"),
+        ("numpy (1.*|2.*),!=2.1", "numpy (1.*|2.*),!=2.1"),
+        ("python=3.11.*=*_cpython", "python =3.11 *_cpython"),
+        ("_libgcc_mutex=0.1=conda_forge", "_libgcc_mutex ==0.1 conda_forge"),
+        ("blas=*=*mkl", "blas * *mkl"),
+        ("blas * *", "blas"),
+        ("a=1!2.0", "a =1!2.0"),
+        ("main::a>1", "main::a >1"),
+        ("http://channel.test/main::a", "http://channel.test/main::a"),
+        ("a[channel=main, build=py*]", "main::a * py*"),
+        ("a[channel='http://channel.test/main']", "http://channel.test/main::a"),
+    ],
+)
+def test_match_specs_of_the_same_meaning_are_one_requirement(text: str, canonical: str) -> None:
+    found = parse_match_spec(text)
+    assert str(found) == canonical
+    if not found.build:
+        assert parse_match_spec(canonical) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "is not a match spec"),
+        ("numpy>=", "is not a match spec"),
+        ("num*", "is not a match spec"),
+        ("^n.*$", "is not a match spec"),
+        ("numpy; if x", "is not a match spec"),
+        ("numpy[features=x]", "is not a match spec"),
+        ("a\ud800", "can't encode"),
+        ("a " + "(" * 400, "is not a match spec"),
+        ("a" * 501, "500 are allowed"),
+        ("a" * 200, "is not a package name"),
+        ("numpy[md5=d41d8cd98f00b204e9800998ecf8427e]", "sets md5"),
+        ("numpy[url='http://evil.example/a-1-0.conda']", "sets url"),
+        ("http://evil.example/linux-64/a-1-0.conda", "sets url"),
+        ("numpy[fn=numpy-1-0.conda]", "sets fn"),
+        ("numpy[subdir=linux-64, license=MIT]", "sets license, subdir"),
+        ("numpy[build_number='>=3']", "sets build_number"),
+        ("numpy[extras=[a]]", "sets extras"),
+        ("numpy[when='python']", "sets when"),
+        ("numpy[track_features=x]", "sets track_features"),
+        ("numpy * ^py.*$", "regular expression"),
+        ("numpy ^1.*$", "is not a match spec"),
+        ("__cuda", "is a virtual package"),
+    ],
+)
+def test_what_a_requirement_cannot_say_is_refused(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        parse_match_spec(text)
+
+
+@given(st.from_regex(r"[a-z]{1,3}[ =<>!~*|,()\[\]0-9a-z.\"':^$]{0,30}"))
+def test_what_is_read_can_be_asked_of_rattler(text: str) -> None:
+    try:
+        found = parse_match_spec(text)
+    except ValueError:
+        return
+    spec = to_match_spec(found, MAIN)
+    assert spec.build == (found.build or None)
+    assert bool(spec.version) == bool(found.conditions)
