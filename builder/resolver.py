@@ -3,29 +3,20 @@
 import asyncio
 import datetime
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
 from builder.base_image import BaseImages
 from builder.compilers import Compilers
-from builder.contents_cache import ContentsCache
-from builder.errors import (
-    NoWheel,
-    SolveError,
-    UnknownPackage,
-    Unsatisfiable,
-    UnsupportedItem,
-)
-from builder.flight import together
+from builder.environment_wheels import ChosenWheels, EnvironmentWheels
+from builder.errors import UnsupportedItem
 from builder.image_name import NameDefaults, scan
 from builder.inputs import PackageList
 from builder.lock import Lock
 from builder.platforms import Subdir
 from builder.ports import BuildMetrics, Progress, ProgressListener
-from builder.pypi import Provided, Pypi, Target
-from builder.records import PackageRecord, WheelRecord
-from builder.solve import Solution, Solver
+from builder.records import PackageRecord
+from builder.solve import Solver
 from builder.spec import EnvironmentSpec, Requirement
 
 #: Solves at once; each may take a few hundred megabytes with a large channel.
@@ -41,18 +32,16 @@ class Resolver:
         solver: Solver,
         bases: BaseImages,
         compilers: Compilers,
-        contents: ContentsCache,
-        pypi: Pypi | None,
         metrics: BuildMetrics,
+        wheels: EnvironmentWheels | None = None,
     ) -> None:
-        """Make the resolver; without ``pypi`` what asks for projects of PyPI is refused."""
+        """Make the resolver; without ``wheels`` what asks for projects of PyPI is refused."""
         self._defaults = defaults
         self._solver = solver
         self._bases = bases
         self._compilers = compilers
-        self._contents = contents
-        self._pypi = pypi
         self._metrics = metrics
+        self._wheels = wheels
         self._slots = asyncio.Semaphore(_PARALLEL_SOLVES)
 
     async def spec(self, repository: str, tag: str, today: datetime.date) -> EnvironmentSpec:
@@ -85,7 +74,7 @@ class Resolver:
             BaseImageError: The base image cannot be found.
             LockError: A package lacks what a lock must say of it.
         """
-        if spec.pip and self._pypi is None:
+        if spec.pip and self._wheels is None:
             raise UnsupportedItem(
                 f"'{spec.pip[0]}' is asked from PyPI, which this server does not offer"
             )
@@ -94,18 +83,18 @@ class Resolver:
             started = time.monotonic()
             solved = await self._solver.solve(_with_python(spec))
             self._metrics.solved(time.monotonic() - started)
-        wheels: Mapping[Subdir, tuple[WheelRecord, ...]] = {}
-        if spec.pip and self._pypi is not None:
-            solved, wheels = await self._add_wheels(self._pypi, spec, solved, listen)
+        chosen = ChosenWheels(dict.fromkeys(solved, ()), {})
+        if spec.pip and self._wheels is not None:
+            chosen = await self._wheels.choose(spec, solved, listen)
         base = await self._bases.resolve(spec.base) if spec.base else None
         lock = Lock(
-            platforms=solved,
+            platforms={platform: solved[platform] for platform in chosen.wheels},
             channels=spec.channels,
             virtual_packages=spec.virtual_packages,
             base=base,
-            wheels=wheels,
+            wheels=chosen.wheels,
             variables=dict(spec.variables),
-            left_out=solved.left_out,
+            left_out={**solved.left_out, **chosen.left_out},
         )
         return await self._compilers.choose(lock)
 
@@ -163,52 +152,6 @@ class Resolver:
             listed.complete(known.get((listed.place.channel.url, listed.place.path)))
             for listed in packages.platforms[platform]
         )
-
-    async def _add_wheels(
-        self, pypi: Pypi, spec: EnvironmentSpec, solved: Solution, listen: ProgressListener
-    ) -> tuple[Solution, Mapping[Subdir, tuple[WheelRecord, ...]]]:
-        """Return the wheels of each platform, and the platforms for which there are any.
-
-        As with conda's packages, only the first platform is mandatory, unless the spec says all.
-        """
-        wheels: dict[Subdir, tuple[WheelRecord, ...]] = {}
-        left_out = dict(solved.left_out)
-        for platform, records in solved.items():
-            try:
-                target = Target.of(platform, records, spec.virtual_packages)
-                provided = await self._provided(records, listen)
-                listen(Progress("pypi"))
-                wheels[platform] = await pypi.resolve(spec.pip, provided, target, spec.until)
-            except _NOTHING_FITS as exc:
-                if platform == spec.platforms[0] or spec.every_platform:
-                    raise
-                left_out[platform] = exc.message
-        return Solution({platform: solved[platform] for platform in wheels}, left_out), wheels
-
-    async def _provided(
-        self, records: tuple[PackageRecord, ...], listen: ProgressListener
-    ) -> Provided:
-        """Return what conda's packages install for Python."""
-        listen(Progress("download"))
-        # Others cannot: they do not know where Python looks for its modules.
-        suspects = [r for r in records if not _NEEDED_BY_MODULES.isdisjoint(r.depends_names)]
-        contents = await together(self._contents.get(record) for record in suspects)
-        homes = {
-            name: (record, version)
-            for record, known in zip(suspects, contents, strict=True)
-            for name, version in known.distributions
-        }
-
-        async def extras(name: str) -> tuple[str, ...]:
-            return await self._contents.extras(homes[name][0], name)
-
-        return Provided({name: homes[name][1] for name in sorted(homes)}, extras)
-
-
-#: What leaves a platform out rather than fails: trying again would change nothing.
-_NOTHING_FITS: Final[tuple[type[SolveError], ...]] = (UnknownPackage, NoWheel, Unsatisfiable)
-
-_NEEDED_BY_MODULES: Final = frozenset({"python", "python_abi"})
 
 
 def _with_python(spec: EnvironmentSpec) -> EnvironmentSpec:

@@ -23,6 +23,7 @@ import structlog
 from builder.base_image import LAYOUT_SCHEME, BaseImages
 from builder.compilers import Compilers
 from builder.contents_cache import ContentsCache
+from builder.environment_wheels import EnvironmentWheels
 from builder.forms import Forms
 from builder.forms.forms import BuildImage
 from builder.image import Flavour
@@ -142,10 +143,8 @@ async def open_builder(settings: Settings, metrics: BuildMetrics) -> AsyncIterat
         layers = LayerCache(store, packages, workers, scratch, metrics)
         stack.push_async_callback(layers.close)
         pipeline = Pipeline(store, bases, contents, layers, compilers, settings.sandbox)
-        pypi = _pypi(settings, scratch) if settings.pypi else None
-        resolver = Resolver(
-            name_defaults(settings), solver, bases, compilers, contents, pypi, metrics
-        )
+        wheels = EnvironmentWheels(contents, _pypi(settings, scratch)) if settings.pypi else None
+        resolver = Resolver(name_defaults(settings), solver, bases, compilers, metrics, wheels)
 
         def forms(build: BuildImage) -> Forms:
             return Forms(store, pipeline, contents, packages, workers, scratch, build)

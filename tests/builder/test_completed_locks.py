@@ -16,7 +16,6 @@ import yaml
 
 from builder.base_image import BaseImages
 from builder.compilers import Compilers
-from builder.contents_cache import ContentsCache
 from builder.errors import ChannelUnavailable, InputError, LockError, UnknownPackage, Unsatisfiable
 from builder.image_name import NameDefaults
 from builder.inputs import read_request
@@ -79,10 +78,7 @@ class Server:
                     self.directory / "compilers",
                     "linux-64",
                 )
-                contents = cast("ContentsCache", None)
-                resolver = Resolver(
-                    self.defaults, solver, bases, compilers, contents, None, CountingMetrics()
-                )
+                resolver = Resolver(self.defaults, solver, bases, compilers, CountingMetrics())
                 try:
                     return await resolver.settle(wanted, _unheard)
                 finally:
