@@ -1,11 +1,14 @@
 import csv
 import hashlib
+import io
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from builder.bytecode import Compiler
 from builder.errors import CorruptPackage, UnsafePackage, UnsupportedPackage
+from builder.install.tar_writer import GENERATED_MTIME
 from builder.layer import LayerPackage, PythonTarget
 from tests.builder.install.layers import (
     PYTHON,
@@ -241,3 +244,19 @@ def test_wheels_need_a_python(tmp_path: Path) -> None:
     planned = [(LayerPackage(wheel_record(wheel)), wheel_bytes(wheel))]
     with pytest.raises(UnsupportedPackage, match="has no Python"):
         assemble_bytes(tmp_path, planned, python=None)
+
+
+def test_directories_are_left_to_their_files_and_times_that_are_none_become_one(
+    tmp_path: Path,
+) -> None:
+    wheel, out = TinyWheel("demo", files={"demo/a.py": b""}), io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(wheel_bytes(wheel))) as good,
+        zipfile.ZipFile(out, "w") as odd,
+    ):
+        odd.mkdir("demo")
+        for name in good.namelist():
+            odd.writestr(zipfile.ZipInfo(name, (1980, 0, 0, 0, 0, 0)), good.read(name))
+    data = out.getvalue()
+    layer = assemble_bytes(tmp_path, [(LayerPackage(wheel_record(wheel, data)), data)])
+    assert layer.members[f"opt/conda/{SITE}/demo/a.py"].mtime == GENERATED_MTIME
