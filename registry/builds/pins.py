@@ -79,11 +79,10 @@ class Pins:
 
     async def _missing(self, lock: Lock) -> list[ArchiveRecord]:
         """Return the records whose archives are not in the store, each archive once."""
-        groups: list[tuple[ArchiveRecord, ...]] = [
-            *lock.platforms.values(),
-            *lock.wheels.values(),
-        ]
-        records = {record.sha256: record for group in groups for record in group}
+        records: dict[str, ArchiveRecord] = {}
+        for subdir, packages in lock.platforms.items():
+            for record in (*packages, *lock.wheels.get(subdir, ())):
+                records[record.sha256] = record
         sizes = await together(self._store.size(package_key(sha256)) for sha256 in records)
         return [
             record for record, size in zip(records.values(), sizes, strict=True) if size is None
