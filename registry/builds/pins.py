@@ -79,10 +79,11 @@ class Pins:
 
     async def _missing(self, lock: Lock) -> list[ArchiveRecord]:
         """Return the records whose archives are not in the store, each archive once."""
-        records: dict[str, ArchiveRecord] = {}
-        for subdir, packages in lock.platforms.items():
-            for record in (*packages, *lock.wheels.get(subdir, ())):
-                records[record.sha256] = record
+        groups: list[tuple[ArchiveRecord, ...]] = [
+            *lock.platforms.values(),
+            *lock.wheels.values(),
+        ]
+        records = {record.sha256: record for group in groups for record in group}
         sizes = await together(self._store.size(package_key(sha256)) for sha256 in records)
         return [
             record for record, size in zip(records.values(), sizes, strict=True) if size is None

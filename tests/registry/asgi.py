@@ -203,6 +203,6 @@ def _reply(method: str, sent: Sequence[Message], *, is_gone: bool) -> Reply:
         assert not bodies[-1].get("more_body", False)
         if start["status"] == 304 or method == "HEAD":
             assert body == b""
-        elif headers["content-type"] != "text/event-stream":
+        elif headers.get("content-type") != "text/event-stream":
             assert headers["content-length"] == str(len(body))
     return Reply(start["status"], headers, body)
