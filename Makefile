@@ -7,10 +7,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ARGS ?=
+# Which benchmarks, by their names with commas; and whether only to see that they work.
+ONLY ?=
+SHORT ?=
 # Where the demo keeps its store: directory or s3.
 STORE ?= directory
 
-.PHONY: help demo test check serve channel lint types imports format clean
+.PHONY: help demo test check bench serve channel lint types imports format clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -30,6 +33,9 @@ test: $(INSTALLED) ## run every test (ARGS="-k name" is handed to pytest)
 
 check: lint types imports ## lint, types, import contracts, and the unit tests with branch coverage
 	$(BIN)/python -m pytest --cov --cov-report=term tests builder registry
+
+bench: $(INSTALLED) ## measure against docker-registry and others (ONLY=first-pull,herd; SHORT=1)
+	$(BIN)/python -m benchmarks --only="$(ONLY)" $(if $(SHORT),--short)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
