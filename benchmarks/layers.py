@@ -53,7 +53,7 @@ def _squash(manifest: dict[str, Any], store: Path, layout: OciLayout) -> None:
     _join([store / blob_key(layer["digest"]) for layer in layers], tar)
     packed = layout.directory / "layer.tar.gz"
     # As ours are: the same compressor and level.
-    with tar.open("rb") as source, igzip.IGzipFile(packed, "wb", compresslevel=1) as target:
+    with tar.open("rb") as source, igzip.IGzipFile(packed, "wb", compresslevel=1) as target:  # type: ignore[no-untyped-call]
         shutil.copyfileobj(source, target, _CHUNK)
     digest, size = _digest(packed), packed.stat().st_size
     packed.rename(layout.blob(digest))
