@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from benchmarks.docker_registry import DockerRegistry
+from benchmarks.processes import wait_for_rest
 from conformance.channel import ChannelPaths, ensure
 from conformance.channel.server import ChannelServer
 from conformance.clients.engines import Docker
@@ -75,10 +76,18 @@ class Bench:
 
     @contextmanager
     def server(self, store: Path | None = None, **settings: object) -> Iterator[Server]:
-        """Run our server for a while, over an empty store unless one is given."""
-        store = store or self.directory("server") / "store"
-        with Server(store, self.channel.url, self.paths.base, settings) as server:
+        """Run our server for a while, over an empty store unless one is given.
+
+        It has come to rest: what it does after its first answer, it does once and not for a pull.
+        """
+        with self.new_server(store, **settings) as server:
+            wait_for_rest(server.pid)
             yield server
+
+    def new_server(self, store: Path | None = None, **settings: object) -> Server:
+        """Return our server, which has to be started."""
+        store = store or self.directory("server") / "store"
+        return Server(store, self.channel.url, self.paths.base, settings)
 
     @asynccontextmanager
     async def builder(self) -> AsyncIterator[Builder]:

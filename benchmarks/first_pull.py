@@ -1,7 +1,7 @@
 """``first-pull``: docker pulls an environment that is new, and the finished image.
 
-The server has just started, and its store is empty: it asks the channel for its index, solves,
-downloads, assembles and sends. docker-registry holds the same image, digest for digest. docker has
+The server's store is empty: it asks the channel for its index, solves, downloads, assembles and
+sends. docker-registry holds the same image, digest for digest. docker has
 no layer of it in either case, the base's included.
 """
 

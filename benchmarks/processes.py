@@ -1,11 +1,13 @@
 """What processes used, from ``/proc``, and where they may run."""
 
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+_REST_SECONDS: Final = 0.5
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -34,6 +36,14 @@ def halves() -> tuple[list[int], list[int]]:
     processors = sorted(os.sched_getaffinity(0))
     middle = len(processors) // 2
     return processors[middle:], processors[:middle] or processors
+
+
+def wait_for_rest(pid: int) -> None:
+    """Return when a process and those it started have not been busy for half a second."""
+    used = -1.0
+    while (now := cpu_seconds(pid)) > used:
+        used = now
+        time.sleep(_REST_SECONDS)
 
 
 @contextmanager

@@ -18,5 +18,5 @@ def measure(bench: Bench) -> Figure:
 
 def _start_seconds(bench: Bench) -> float:
     started = time.monotonic()
-    with bench.server():
+    with bench.new_server():
         return time.monotonic() - started

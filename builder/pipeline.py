@@ -156,7 +156,8 @@ class Pipeline:
         if plan.python is None:
             return None
         prefix = await self._compilers.python(lock, plan.python.version)
-        return Compiler(prefix, plan.python, self._sandbox)
+        kept = prefix.with_name(f"{prefix.name}-bytecode")
+        return Compiler(prefix, plan.python, self._sandbox, kept)
 
     async def _keep(self, document: Document) -> None:
         await self._store.write(blob_key(document.digest), document.data)
