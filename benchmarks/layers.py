@@ -9,7 +9,7 @@ import shutil
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from isal import igzip
 
@@ -52,8 +52,7 @@ def _squash(manifest: dict[str, Any], store: Path, layout: OciLayout) -> None:
     tar = layout.directory / "layer.tar"
     _join([store / blob_key(layer["digest"]) for layer in layers], tar)
     packed = layout.directory / "layer.tar.gz"
-    # As ours are: the same compressor and level.
-    with tar.open("rb") as source, igzip.IGzipFile(packed, "wb", compresslevel=1) as target:  # type: ignore[no-untyped-call]
+    with tar.open("rb") as source, _gzip(packed, "wb") as target:
         shutil.copyfileobj(source, target, _CHUNK)
     digest, size = _digest(packed), packed.stat().st_size
     packed.rename(layout.blob(digest))
@@ -79,11 +78,17 @@ def _join(layers: Sequence[Path], out: Path) -> None:
     with tarfile.open(out, "w", format=tarfile.PAX_FORMAT) as joined:
         for layer in layers:
             # tarfile alone would read the first gzip member of several.
-            with igzip.IGzipFile(layer) as data, tarfile.open(fileobj=data, mode="r|") as tar:
+            with _gzip(layer, "rb") as data, tarfile.open(fileobj=data, mode="r|") as tar:
                 for member in tar:
                     if member.name not in seen:
                         seen.add(member.name)
                         joined.addfile(member, tar.extractfile(member) if member.isreg() else None)
+
+
+def _gzip(path: Path, mode: str) -> BinaryIO:
+    """Open a file that is compressed as our layers are; the level matters to writers only."""
+    file: BinaryIO = igzip.IGzipFile(path, mode, compresslevel=1)  # type: ignore[no-untyped-call]
+    return file
 
 
 def _digest(path: Path) -> Digest:

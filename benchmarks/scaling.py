@@ -1,8 +1,8 @@
 """``scaling``: first pulls of one size in ever more packages, for each MB that is installed.
 
 The packages are generated: the same 160 MB in 5, 20, 80 and 160 of them, in files of the same
-sizes, so that nothing but the number of packages differs. Time is that of docker's pull, processors those
-of our server. The figure is the worse of the two: the most that a MB costs, against the least.
+sizes, so that nothing but their number differs. Time is that of docker's pull, processors those of
+our server. The figure is the worse of the two: the most that a MB costs, against the least.
 """
 
 import random

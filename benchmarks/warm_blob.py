@@ -1,7 +1,7 @@
 """``warm-blob``: how fast a blob of 64 MB comes from disk, over four connections.
 
-The file is in the system's cache. Each server has one half of the processors; how long it keeps them
-busy for a gigabyte is beside the figure.
+The file is in the system's cache. Each server has one half of the processors; how long it keeps
+them busy for a gigabyte is beside the figure.
 """
 
 import hashlib
