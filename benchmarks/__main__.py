@@ -69,21 +69,21 @@ def main() -> None:
                 console.print(f"{figure.value:.3g}  [dim]{figure.note}[/]")
     console.print(_table(figures))
     if not options.short:
-        _write(figures)
+        write_results(_RESULTS, figures)
     if failed:
         raise SystemExit(f"did not work: {', '.join(failed)}")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", type=_named, default=BENCHMARKS, help="names with commas")
+    parser.add_argument("--only", type=named, default=BENCHMARKS, help="names with commas")
     parser.add_argument(
         "--short", action="store_true", help="once, on small input, to see that they work"
     )
     return parser.parse_args()
 
 
-def _named(names: str) -> tuple[Benchmark, ...]:
+def named(names: str) -> tuple[Benchmark, ...]:
     """Return the benchmarks with these names; all if there are none."""
     known = {benchmark.name: benchmark for benchmark in BENCHMARKS}
     wanted = [name for name in names.split(",") if name]
@@ -108,9 +108,9 @@ def _table(figures: dict[Benchmark, Figure]) -> Table:
     return table
 
 
-def _write(figures: dict[Benchmark, Figure]) -> None:
-    """Replace the lines of what was measured; the others stay."""
-    results = json.loads(_RESULTS.read_bytes()) if _RESULTS.exists() else {}
+def write_results(path: Path, figures: dict[Benchmark, Figure]) -> None:
+    """Replace what was measured in the file of results; the others stay."""
+    results = json.loads(path.read_bytes()) if path.exists() else {}
     for benchmark, figure in figures.items():
         results[benchmark.name] = {
             "value": float(f"{figure.value:.4g}"),
@@ -122,7 +122,7 @@ def _write(figures: dict[Benchmark, Figure]) -> None:
     order = [benchmark.name for benchmark in BENCHMARKS]
     results = dict(sorted(results.items(), key=lambda item: order.index(item[0])))
     text = json.dumps(results, indent=2, ensure_ascii=False)
-    _RESULTS.write_text(text + "\n", encoding="utf-8")
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

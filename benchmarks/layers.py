@@ -3,13 +3,14 @@
 Both come from docker-registry, so that nothing differs but the layers.
 """
 
+import gzip
 import hashlib
 import json
 import shutil
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 from isal import igzip
 
@@ -85,10 +86,9 @@ def _join(layers: Sequence[Path], out: Path) -> None:
                         joined.addfile(member, tar.extractfile(member) if member.isreg() else None)
 
 
-def _gzip(path: Path, mode: str) -> BinaryIO:
+def _gzip(path: Path, mode: str) -> gzip.GzipFile:
     """Open a file that is compressed as our layers are; the level matters to writers only."""
-    file: BinaryIO = igzip.IGzipFile(path, mode, compresslevel=1)  # type: ignore[no-untyped-call]
-    return file
+    return igzip.IGzipFile(path, mode, compresslevel=1)  # type: ignore[no-untyped-call] # isal's
 
 
 def _digest(path: Path) -> Digest:
