@@ -14,7 +14,7 @@ from conformance.clients.server import Server
 from registry.cli.session import today
 from registry.wiring import Builder
 
-#: An everyday environment: 42 packages of all sizes, seven of them pure Python.
+#: An everyday environment: 38 packages of all sizes, nine of them pure Python; 460 MB installed.
 EVERYDAY: Final = "env/matplotlib.pandas.scikit-learn:latest"
 #: A small one with Python, for short runs.
 SMALL: Final = "env/python.six:latest"
