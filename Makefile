@@ -7,10 +7,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ARGS ?=
+# Which benchmarks, by their names with commas; and whether only to see that they work.
+ONLY ?=
+SHORT ?=
 # Where the demo keeps its store: directory or s3.
 STORE ?= directory
 
-.PHONY: help demo test check conformance serve channel lint types imports format clean
+.PHONY: help demo test check conformance bench serve channel lint types imports format clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -33,6 +36,9 @@ check: lint types imports ## lint, types, import contracts, and the unit tests w
 
 conformance: $(INSTALLED) ## run the official OCI suite and 10 000 generated requests (results/oci)
 	FUZZ_EXAMPLES=2500 $(BIN)/python -m pytest tests/registry/distribution/test_fuzz.py conformance/oci
+
+bench: $(INSTALLED) ## measure against docker-registry and others (ONLY=first-pull,herd; SHORT=1)
+	$(BIN)/python -m benchmarks --only="$(ONLY)" $(if $(SHORT),--short)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

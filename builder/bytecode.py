@@ -8,22 +8,25 @@ fresh process, which reads nothing but that package: its answer is a pure functi
     here                                   the target's Python, in a sandbox
     (path, source), (path, source) … ────→ compile, marshal
     a temporary file                 ←──── pyc, pyc …
+      │   ↑
+    what was answered before, by everything that was asked
 
-The answers go to a file and not through a pipe, so neither side ever waits for the other to read.
+Both go through files and not through pipes, so neither side ever waits for the other to read.
 Source is compiled, never run.
 """
 
+import hashlib
 import struct
 import subprocess
 import tempfile
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, Literal
 
 from builder.errors import BytecodeError
+from builder.kept_answers import KeptAnswers
 from builder.layer import PREFIX, PythonTarget
 
 #: ``bwrap``: no network, no files but the Python's and the system's libraries. ``none``: a process
@@ -75,50 +78,51 @@ class Compiler:
     #: Whose bytecode is wanted; the unpacked Python is of exactly this version.
     target: PythonTarget
     sandbox: SandboxKind
+    #: Where answers of this Python are kept, so that a package that comes into another layer is not
+    #: compiled again; may be emptied at any time. ``None``: nowhere.
+    kept: Path | None = None
     #: For one package.
     timeout_seconds: float = 900.0
 
     @contextmanager
     def start(self, label: str, scratch: Path) -> Iterator["Compilation"]:
-        """Start a process for one package; it is gone when the context ends.
+        """Give what takes the modules of one package; nothing is left when the context ends.
 
         Args:
             label: Names the package in errors.
             scratch: A directory for temporary files.
-
-        Raises:
-            BytecodeError: The Python or the sandbox is not there.
         """
         with (
+            tempfile.TemporaryFile(dir=scratch) as questions,
             tempfile.TemporaryFile(dir=scratch) as answers,
-            tempfile.TemporaryFile(dir=scratch) as complaints,
         ):
-            try:
-                process = subprocess.Popen(
-                    self._command(),
-                    stdin=subprocess.PIPE,
-                    stdout=answers,
-                    stderr=complaints,
-                    env=_ENVIRONMENT,
-                    cwd="/",
-                )
-            except OSError as exc:
-                raise BytecodeError(
-                    f"the modules of '{label}' cannot be compiled: {exc.strerror}"
-                ) from exc
-            # Kills a process that hangs while this one is blocked on its standard input.
-            watchdog = threading.Timer(self.timeout_seconds, process.kill)
-            watchdog.daemon = True
-            watchdog.start()
-            try:
-                yield Compilation(process, answers, complaints, label)
-            finally:
-                watchdog.cancel()
-                process.kill()
-                process.wait()
-                with suppress(BrokenPipeError):
-                    assert process.stdin is not None
-                    process.stdin.close()
+            yield Compilation(self, questions, answers, label)
+
+    def run(self, questions: IO[bytes], answers: IO[bytes], label: str) -> None:
+        """Compile what is in one file into another, both from where they stand.
+
+        Raises:
+            BytecodeError: The Python or the sandbox is not there, fails, or takes too long.
+        """
+        try:
+            outcome = subprocess.run(
+                self._command(),
+                check=False,
+                stdin=questions,
+                stdout=answers,
+                stderr=subprocess.PIPE,
+                env=_ENVIRONMENT,
+                cwd="/",
+                timeout=self.timeout_seconds,
+            )
+        except OSError as exc:
+            raise _error(label, exc.strerror) from exc
+        except subprocess.TimeoutExpired as exc:
+            raise _error(label, f"it took more than {self.timeout_seconds:g} s") from exc
+        if outcome.returncode:
+            lines = outcome.stderr.decode(errors="replace").strip().splitlines()
+            status = f"the compiler ended with status {outcome.returncode}"
+            raise _error(label, lines[-1][:200] if lines else status)
 
     def _command(self) -> list[str]:
         # Not -E or -I: they would ignore the hash seed. -P came with 3.11; before, the directory
@@ -152,19 +156,16 @@ _SANDBOX: Final = (
 
 
 class Compilation:
-    """One running compiler; made by :meth:`Compiler.start`."""
+    """The modules of one package; made by :meth:`Compiler.start`."""
 
     def __init__(
-        self,
-        process: subprocess.Popen[bytes],
-        answers: IO[bytes],
-        complaints: IO[bytes],
-        label: str,
+        self, compiler: Compiler, questions: IO[bytes], answers: IO[bytes], label: str
     ) -> None:
-        self._process = process
+        self._compiler = compiler
+        self._questions = questions
         self._answers = answers
-        self._complaints = complaints
         self._label = label
+        self._key = hashlib.sha256(f"{compiler.target.version} {_PROGRAM}".encode())
         self._count = 0
 
     def add(self, path: str, source: bytes) -> None:
@@ -174,16 +175,11 @@ class Compilation:
             path: Where it will be found at run time, e.g.
                 ``"/opt/conda/lib/python3.11/site-packages/six.py"``: tracebacks show it.
             source: Its content.
-
-        Raises:
-            BytecodeError: The process has ended.
         """
         name = path.encode()
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(struct.pack(">II", len(name), len(source)) + name + source)
-        except (BrokenPipeError, ValueError) as exc:
-            raise self._error() from exc
+        for part in (struct.pack(">II", len(name), len(source)), name, source):
+            self._questions.write(part)
+            self._key.update(part)
         self._count += 1
 
     def results(self) -> Iterator[bytes | None]:
@@ -193,29 +189,40 @@ class Compilation:
         other Pythons.
 
         Raises:
-            BytecodeError: The process failed or took too long.
+            BytecodeError: The Python or the sandbox is not there, fails, or takes too long.
         """
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.close()
-        except BrokenPipeError as exc:
-            raise self._error() from exc
-        if self._process.wait() != 0:
-            raise self._error()
-        self._answers.seek(0)
-        for _ in range(self._count):
-            (size,) = struct.unpack(">I", self._read(4))
-            yield None if size == _NOT_COMPILED else self._read(size)
+        if not self._count:
+            return
+        kept = self._compiler.kept
+        if kept is None:
+            self._compile()
+            yield from self._read_all(self._answers)
+            return
+        known = KeptAnswers(kept, self._key.digest())
+        with known.open() as before:
+            if before is not None:
+                yield from self._read_all(before)
+                return
+        self._compile()
+        known.keep(self._answers)
+        yield from self._read_all(self._answers)
 
-    def _read(self, size: int) -> bytes:
-        data = self._answers.read(size)
+    def _compile(self) -> None:
+        self._questions.seek(0)
+        self._compiler.run(self._questions, self._answers, self._label)
+        self._answers.seek(0)
+
+    def _read_all(self, answers: IO[bytes]) -> Iterator[bytes | None]:
+        for _ in range(self._count):
+            (size,) = struct.unpack(">I", self._read(answers, 4))
+            yield None if size == _NOT_COMPILED else self._read(answers, size)
+
+    def _read(self, answers: IO[bytes], size: int) -> bytes:
+        data = answers.read(size)
         if len(data) < size:
-            raise self._error()
+            raise _error(self._label, "the compiler ended before its last answer")
         return data
 
-    def _error(self) -> BytecodeError:
-        status = self._process.wait()
-        self._complaints.seek(0)
-        lines = self._complaints.read(4096).decode(errors="replace").strip().splitlines()
-        reason = lines[-1][:200] if lines else f"the compiler ended with status {status}"
-        return BytecodeError(f"the modules of '{self._label}' cannot be compiled: {reason}")
+
+def _error(label: str, reason: str | None) -> BytecodeError:
+    return BytecodeError(f"the modules of '{label}' cannot be compiled: {reason}")

@@ -154,7 +154,8 @@ class Pipeline:
         if python is None:
             return None
         prefix = await self._compilers.python(lock, python.version)
-        return Compiler(prefix, python, self._sandbox)
+        kept = prefix.with_name(f"{prefix.name}-bytecode")
+        return Compiler(prefix, python, self._sandbox, kept)
 
     async def _layers_of(
         self, lock: Lock, subdir: Subdir, flavour: Flavour, listen: ProgressListener

@@ -58,7 +58,7 @@ def assemble(
         encoding: How the layer is compressed.
         out: Does not exist.
         scratch: A directory for temporary files; needs room for the largest text with a prefix
-            in it and for the bytecode of one package.
+            in it and for the modules of one package with their bytecode.
         compiler: Makes bytecode for ``noarch: python`` packages and wheels; ``None`` leaves it
             out.
         threads: How many pieces are compressed side by side. The layer does not depend on it.

@@ -107,7 +107,7 @@ class Daemon:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise DidNotStart(f"{self.argv[0]} did not start:\n{self.log_end()}")
-            time.sleep(0.1)
+            time.sleep(0.02)
 
     def stop(self) -> None:
         """Ask it to end and wait; kill it when it does not."""

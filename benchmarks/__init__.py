@@ -1,0 +1,1 @@
+"""What pulling costs here, against what people use today (``docs/performance.md``)."""
