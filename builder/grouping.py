@@ -24,13 +24,15 @@ from typing import Final
 from builder.layer import LayerPackage, LayerPlan, PythonTarget
 from builder.records import ArchiveRecord, PackageRecord, WheelRecord, needs_bytecode
 
-#: From this archive size on a package gets a layer of its own.
-ALONE_BYTES: Final = 6 * 1024 * 1024
-#: At most so many do, of conda packages and of wheels each; the others join the bins.
-MAX_ALONE: Final = 6
+#: From this archive size on a package gets a layer of its own. Smaller ones do not pay: docker takes
+#: as long for a layer as a network does for some megabytes (the benchmarks ``sharing``, ``layers``).
+ALONE_BYTES: Final = 1024 * 1024
+#: At most so many do; the others join the bins.
+MAX_ALONE: Final = 14
+MAX_WHEELS_ALONE: Final = 6
 #: Bins of small packages without and with Python.
-LIBRARY_BINS: Final = 2
-PYTHON_BINS: Final = 3
+LIBRARY_BINS: Final = 1
+PYTHON_BINS: Final = 7
 #: Bins of small wheels.
 WHEEL_BINS: Final = 2
 
@@ -49,7 +51,7 @@ def group(packages: Sequence[LayerPackage], python: PythonTarget | None) -> tupl
     conda = [record for record in records if isinstance(record, PackageRecord)]
     wheels = [record for record in records if isinstance(record, WheelRecord)]
     needing = _needing_python(conda)
-    alone, wheels_alone = _alone(conda), _alone(wheels)
+    alone, wheels_alone = _alone(conda, MAX_ALONE), _alone(wheels, MAX_WHEELS_ALONE)
     layers: dict[_Place, list[LayerPackage]] = {}
     for package in packages:
         if isinstance(package.record, WheelRecord):
@@ -78,11 +80,11 @@ def _plan(packages: Sequence[LayerPackage], python: PythonTarget | None) -> Laye
     )
 
 
-def _alone(records: Sequence[ArchiveRecord]) -> set[str]:
-    """Return the names of the packages that get a layer of their own."""
+def _alone(records: Sequence[ArchiveRecord], most: int) -> set[str]:
+    """Return the names of the packages, ``most`` of them, that get a layer of their own."""
     large = [record for record in records if record.size_bytes >= ALONE_BYTES]
     large.sort(key=lambda record: (-record.size_bytes, record.name))
-    return {record.name for record in large[:MAX_ALONE]}
+    return {record.name for record in large[:most]}
 
 
 def _needing_python(records: Sequence[PackageRecord]) -> set[str]:

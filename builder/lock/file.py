@@ -2,7 +2,7 @@
 
 What that format has no field for goes into its ``custom_metadata``, a mapping from text to text::
 
-    pullforge.format             "1"
+    pullforge.format             "2"
     pullforge.key                the lock's key: a file that was changed by hand is refused
     pullforge.base               "docker.io/library/debian@sha256:…", if there is one
     pullforge.channels           JSON: [[name, address], …], by priority

@@ -15,7 +15,7 @@ from builder.spec import Channel, VirtualPackage
 BuildKey = NewType("BuildKey", str)
 
 #: Raised whenever the same packages and base would give another image; part of every key.
-LOCK_FORMAT: Final = 1
+LOCK_FORMAT: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
