@@ -24,8 +24,8 @@ from typing import Final
 from builder.layer import LayerPackage, LayerPlan, PythonTarget
 from builder.records import ArchiveRecord, PackageRecord, WheelRecord, needs_bytecode
 
-#: From this archive size on a package gets a layer of its own. Smaller ones do not pay: docker takes
-#: as long for a layer as a network does for some megabytes (the benchmarks ``sharing``, ``layers``).
+#: From this archive size on a package gets a layer of its own. Smaller ones do not pay: docker
+#: takes as long for a layer as a network for some megabytes (benchmarks ``sharing``, ``layers``).
 ALONE_BYTES: Final = 1024 * 1024
 #: At most so many do; the others join the bins.
 MAX_ALONE: Final = 14
