@@ -2,14 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Final, NewType
+from typing import Any, Final, NewType, TypeVar
 
 from builder.errors import LockError
 from builder.platforms import Subdir
 from builder.records import BaseReference, PackageRecord, WheelRecord, without_credentials
 from builder.spec import Channel, VirtualPackage
+
+Record = TypeVar("Record", PackageRecord, WheelRecord)
 
 #: 32 hex digits that stand for a :class:`Lock`.
 BuildKey = NewType("BuildKey", str)
@@ -104,26 +106,44 @@ class Lock:
 
 
 def _canonical(subdir: Subdir, records: Iterable[PackageRecord]) -> tuple[PackageRecord, ...]:
-    by_name: dict[str, PackageRecord] = {}
-    for record in records:
-        if record.name in by_name:
-            raise LockError(f"package '{record.name}' is locked twice for {subdir}")
-        by_name[record.name] = replace(
-            record,
-            url=without_credentials(record.url),
-            depends=tuple(sorted(set(record.depends))),
-        )
-    return tuple(by_name[name] for name in sorted(by_name))
+    return _by_name(
+        subdir,
+        "package",
+        [
+            replace(
+                record,
+                url=without_credentials(record.url),
+                depends=tuple(sorted(set(record.depends))),
+            )
+            for record in records
+        ],
+    )
 
 
 def _canonical_wheels(subdir: Subdir, wheels: Iterable[WheelRecord]) -> tuple[WheelRecord, ...]:
-    by_name: dict[str, WheelRecord] = {}
-    for wheel in wheels:
-        if wheel.name in by_name:
-            raise LockError(f"wheel '{wheel.name}' is locked twice for {subdir}")
-        by_name[wheel.name] = replace(
-            wheel,
-            url=without_credentials(wheel.url),
-            requires=tuple(sorted(set(wheel.requires))),
-        )
-    return tuple(by_name[name] for name in sorted(by_name))
+    return _by_name(
+        subdir,
+        "wheel",
+        [
+            replace(
+                wheel,
+                url=without_credentials(wheel.url),
+                requires=tuple(sorted(set(wheel.requires))),
+            )
+            for wheel in wheels
+        ],
+    )
+
+
+def _by_name(subdir: Subdir, kind: str, records: Sequence[Record]) -> tuple[Record, ...]:
+    """Return the records sorted by name.
+
+    Raises:
+        LockError: Two have the same.
+    """
+    found: dict[str, Record] = {}
+    for record in records:
+        if record.name in found:
+            raise LockError(f"{kind} '{record.name}' is locked twice for {subdir}")
+        found[record.name] = record
+    return tuple(found[name] for name in sorted(found))
