@@ -1,54 +1,37 @@
 """Open and private repositories of one server, by every client."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import pytest
 
+from conformance.accounts import PASSWORD, Accounts
 from conformance.clients.engines import Client
 from conformance.clients.matrix import CONTAINERD_1_6, every
-from conformance.clients.server import ROOT, Server, StartServer
+from conformance.clients.server import Server, StartServer
 
 OPEN: Final = "env/click:latest"
 PRIVATE: Final = "env/bzip2-tools:latest"
-PASSWORD: Final = "correct horse battery staple"
 
 #: Those whose login asks the server; containerd and crane are given what a Secret holds.
 ASKING: Final = ("docker", "docker-29", "podman", "skopeo")
 
 
-class Accounts:
-    """The server's auth file, changed as administrators do."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.pullforge("user", "add", "ada", "--right=env/**:pull", "--password-stdin")
-        self.pullforge("user", "add", "bob", "--right=team/**:pull", "--password-stdin")
-        self.robot_token = self.pullforge("token", "create", "node", "--right=env/bzip2-*:pull")
-        text = path.read_text(encoding="utf-8")
-        path.write_text(text.replace("private = []", 'private = ["env/bzip2-*"]'), encoding="utf-8")
-
-    def pullforge(self, *arguments: str) -> str:
-        """Run a command and return what it prints; passwords are all the same."""
-        outcome = subprocess.run(
-            [sys.executable, "-m", "registry", *arguments],
-            input=PASSWORD,
-            env={"PYTHONPATH": str(ROOT), "PULLFORGE_AUTH_FILE": str(self.path)},
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        return outcome.stdout.strip()
-
-
 @pytest.fixture(scope="module")
 def accounts(tmp_path_factory: pytest.TempPathFactory) -> Accounts:
     """Return the auth file of the module's server."""
-    return Accounts(tmp_path_factory.mktemp("auth") / "auth.toml")
+    accounts = Accounts(tmp_path_factory.mktemp("auth") / "auth.toml")
+    accounts.add_user("ada", "env/**:pull")
+    accounts.add_user("bob", "team/**:pull")
+    accounts.make_private("env/bzip2-*")
+    return accounts
+
+
+@pytest.fixture(scope="module")
+def node_token(accounts: Accounts) -> str:
+    """Return the token of a robot."""
+    return accounts.add_robot("node", "env/bzip2-*:pull")
 
 
 @pytest.fixture(scope="module")
@@ -92,9 +75,9 @@ def test_a_user_pulls_what_is_private(guest: Client, guarded: Server) -> None:
 
 
 @pytest.mark.parametrize("client", every(), indirect=True)
-def test_a_robot_pulls_what_is_private(guest: Client, guarded: Server, accounts: Accounts) -> None:
+def test_a_robot_pulls_what_is_private(guest: Client, guarded: Server, node_token: str) -> None:
     """With a token, as Kubernetes nodes do."""
-    login = guest.log_in(guarded.host, "node", accounts.robot_token)
+    login = guest.log_in(guarded.host, "node", node_token)
     assert login.ok, login.output
     result = guest.pull(guarded.reference(PRIVATE))
     assert result.ok, result.output
@@ -123,7 +106,7 @@ def test_a_wrong_password_is_no_login(guest: Client, guarded: Server) -> None:
 @pytest.mark.parametrize("client", ["podman"], indirect=True)
 def test_a_revoked_token_pulls_nothing(guest: Client, guarded: Server, accounts: Accounts) -> None:
     """Within seconds, without a restart."""
-    secret = accounts.pullforge("token", "create", "leaver", "--right=env/**:pull")
+    secret = accounts.add_robot("leaver", "env/**:pull")
     assert _within_seconds(guest, guarded, secret, ok=True)
     accounts.pullforge("token", "revoke", "leaver")
     assert _within_seconds(guest, guarded, secret, ok=False)

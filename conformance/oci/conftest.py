@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from conformance.accounts import Accounts
 from conformance.clients.conftest import channel, paths, start_server
 from conformance.clients.engines import EngineMissing
 from conformance.missing import skip_unless_ci
@@ -34,6 +35,12 @@ def results(pytestconfig: pytest.Config) -> dict[str, SuiteResult]:
     except EngineMissing as exc:
         skip_unless_ci(str(exc))
     return pytestconfig.stash.setdefault(_RESULTS, {})
+
+
+@pytest.fixture(scope="module")
+def auth_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the auth file of servers that are pushed to."""
+    return Accounts(tmp_path_factory.mktemp("auth") / "auth.toml").path
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,10 @@
 """Every test of the official suite, with every option on."""
 
+from pathlib import Path
+
 import httpx
 
+from conformance.accounts import ADMIN, PASSWORD
 from conformance.clients.server import StartServer
 from conformance.oci.suite import (
     EVERYTHING,
@@ -15,6 +18,7 @@ from conformance.s3 import S3Server
 #: What the suite accepts.
 ACCEPT = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"
 PLATFORMS = ["linux-64", "linux-aarch64"]
+LOGIN = {"OCI_USERNAME": ADMIN, "OCI_PASSWORD": PASSWORD}
 
 
 def check(kind: str, result: SuiteResult) -> None:
@@ -24,19 +28,23 @@ def check(kind: str, result: SuiteResult) -> None:
 
 
 def test_pushing_to_a_store_on_disk(
-    start_server: StartServer, results: dict[str, SuiteResult]
+    start_server: StartServer, auth_file: Path, results: dict[str, SuiteResult]
 ) -> None:
     """Every test passes with a store on disk."""
-    results["directory"] = run_suite("directory", start_server().host, EVERYTHING)
+    server = start_server(auth_file=auth_file)
+    results["directory"] = run_suite("directory", server.host, {**EVERYTHING, **LOGIN})
     check("push", results["directory"])
 
 
 def test_pushing_to_a_store_in_s3(
-    start_server: StartServer, s3_server: S3Server, results: dict[str, SuiteResult]
+    start_server: StartServer,
+    auth_file: Path,
+    s3_server: S3Server,
+    results: dict[str, SuiteResult],
 ) -> None:
     """Every test passes with a store in S3, whose blobs clients get from there."""
-    server = start_server(**s3_server.settings("oci"))
-    results["s3"] = run_suite("s3", server.host, EVERYTHING)
+    server = start_server(**s3_server.settings("oci"), auth_file=auth_file)
+    results["s3"] = run_suite("s3", server.host, {**EVERYTHING, **LOGIN})
     check("push", results["s3"])
 
 
