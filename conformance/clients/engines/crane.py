@@ -46,6 +46,16 @@ class Crane:
             run([*argv, self._tar(reference)], env=self._env, timeout_seconds=timeout_seconds)
         )
 
+    def copy(self, source: str, target: str) -> PullResult:
+        """Copy an image, with all its platforms, from one name in a registry to another."""
+        argv = [str(self._crane), "copy", "--insecure", source, target]
+        return PullResult.of(run(argv, env=self._env, timeout_seconds=300))
+
+    def digest(self, reference: str) -> str:
+        """Return the digest that a name leads to."""
+        argv = [str(self._crane), "digest", "--insecure", reference]
+        return run(argv, env=self._env).stdout.strip()
+
     def remove(self, reference: str) -> None:
         """Delete the tar file."""
         self._tar(reference).unlink(missing_ok=True)

@@ -116,6 +116,18 @@ class Docker:
         """Run ``docker push`` and return the seconds."""
         return self._must("push", reference)
 
+    def publish(self, reference: str, name: str) -> PullResult:
+        """Give an image that was pulled another name and run ``docker push``."""
+        self._must("tag", reference, name)
+        return PullResult.of(self._docker("push", name, timeout_seconds=300))
+
+    def commit(self, reference: str, name: str, *command: str) -> None:
+        """Make an image of what a command leaves in a container."""
+        container = f"commit-{name.rpartition('/')[2].replace(':', '-')}"
+        self._must("run", f"--name={container}", "--network=none", reference, *command)
+        self._must("commit", container, name)
+        self._must("rm", container)
+
     def log_end(self) -> str:
         """Return the end of what the daemon logged."""
         return self._daemon.log_end() if self._daemon is not None else ""

@@ -88,6 +88,11 @@ class Podman:
             raise RunFailed(outcome.output)
         return outcome.stdout
 
+    def publish(self, reference: str, name: str) -> PullResult:
+        """Run ``podman push`` for an image that was pulled, under another name."""
+        argv = ("push", "--tls-verify=false", reference, f"docker://{name}")
+        return PullResult.of(self._podman(*argv, timeout_seconds=300))
+
     def remove(self, reference: str) -> None:
         """Remove the image with the layers that no other image has."""
         self._podman("rmi", "--force", reference)
