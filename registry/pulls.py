@@ -356,6 +356,9 @@ class ImagePulls:
     async def _answer(self, key: str, image: StoredImage, fresh_until: float | None) -> Answer:
         # Documents in docker's own types cannot say which build they are of.
         top = replace(await self._manifests.get(image.top), build=key)
+        # What is answered by its tag can be asked for by its digest while the store is down.
+        self._made.put(image.top, value=True)
+        self._made.put(image.first, value=True)
         if image.first == image.top:
             return Answer(key, top, top, fresh_until)
         first = replace(await self._manifests.get(image.first), build=key)

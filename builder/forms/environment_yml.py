@@ -10,16 +10,15 @@ from builder.safe_yaml import dump
 def to_environment_yml(lock: Lock, platform: Subdir) -> bytes:
     """Return the packages of ``platform`` as ``name=version=build``, with wheels and variables.
 
-    Channels are given by address, since names may mean other channels elsewhere. pip checks the
-    hashes of wheels, which stand behind their versions. The caller knows that the lock has the
-    platform.
+    Channels are given by address, since names may mean other channels elsewhere. There are no
+    hashes: the format has none for conda's packages, and those of pip are options, which readers
+    other than conda drop or refuse. The caller knows that the lock has the platform.
     """
     dependencies: list[Any] = [
         f"{record.name}={record.version}={record.build}" for record in lock.platforms[platform]
     ]
     if wheels := lock.wheels.get(platform):
-        pinned = [f"{w.name}=={w.version} --hash=sha256:{w.sha256}" for w in wheels]
-        dependencies.append({"pip": pinned})
+        dependencies.append({"pip": [f"{wheel.name}=={wheel.version}" for wheel in wheels]})
     content: dict[str, Any] = {
         "name": f"build-{lock.key[:12]}",
         # "nodefaults": or conda would add the channels of its own configuration.

@@ -6,25 +6,12 @@ from pathlib import Path
 import pytest
 
 from conformance.accounts import Accounts
-from conformance.clients.conftest import channel, paths, start_server
 from conformance.clients.engines import EngineMissing
 from conformance.missing import skip_unless_ci
 from conformance.oci.suite import RESULTS, SUITE, SuiteResult
 from conformance.s3 import S3Server
 
-__all__ = ["channel", "paths", "start_server"]
-
-#: The first test also waits for the channel, and for programs that are built from source.
-TIMEOUT_SECONDS = 1800
-
 _RESULTS = pytest.StashKey[dict[str, SuiteResult]]()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of this directory time; what they wait for has limits of its own."""
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.timeout(TIMEOUT_SECONDS))
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ from registry.builds.status import RequestStatus
 
 #: Where each stage begins and ends on the way from 0 to 100, by the time it takes as a rule.
 _SHARES: Final[dict[Stage, tuple[int, int]]] = {
-    "solve": (0, 20),
+    "solve": (0, 15),
+    "pypi": (15, 20),
     "base": (20, 25),
     "download": (25, 55),
     "plan": (55, 60),

@@ -49,11 +49,11 @@ class Skopeo:
         return PullResult.of(run(argv, env=self._env, timeout_seconds=timeout_seconds))
 
     def copy(self, source: str, target: str, *options: str) -> PullResult:
-        """Copy an image from one name in a registry to another."""
+        """Copy an image to a name in a registry, from e.g. ``oci:/directory:name``."""
         argv = ["skopeo", "--insecure-policy", "--override-os=linux", "copy"]
         argv += ["--src-tls-verify=false", "--dest-tls-verify=false", *options]
-        names = [f"docker://{source}", f"docker://{target}"]
-        return PullResult.of(run([*argv, *names], env=self._env, timeout_seconds=300))
+        argv += [source, f"docker://{target}"]
+        return PullResult.of(run(argv, env=self._env, timeout_seconds=300))
 
     def remove(self, reference: str) -> None:
         """Delete the image's layout."""

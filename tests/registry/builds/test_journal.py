@@ -1,7 +1,8 @@
 import asyncio
+from typing import get_args
 
-from builder.ports import Progress
-from registry.builds.journal import Journal
+from builder.ports import Progress, Stage
+from registry.builds.journal import Journal, percent_of
 from registry.builds.status import Failure, RequestStatus, dump_status, parse_status
 
 
@@ -33,6 +34,13 @@ def test_a_log_has_each_stage_the_end_of_what_is_counted_and_notes() -> None:
         "linux-64: two packages have bin/x",
         "writing the image",
     ]
+
+
+def test_every_stage_has_words_and_a_share() -> None:
+    stages: list[Stage] = list(get_args(Stage))
+    begins = [percent_of(Progress(stage)) for stage in stages]
+    assert begins == sorted(begins)
+    assert all(str(Progress(stage)) for stage in stages)
 
 
 def test_how_far_it_is_never_gets_less() -> None:

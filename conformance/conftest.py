@@ -1,4 +1,4 @@
-"""Clients, channel and servers for the tests in this directory."""
+"""Clients, channel, index and servers for all tests from outside."""
 
 import shutil
 import tempfile
@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from conformance import pypi
 from conformance.channel import ChannelPaths, ensure
 from conformance.channel.server import ChannelServer
 from conformance.clients.engines import Client, Runner
 from conformance.clients.matrix import Engines
 from conformance.clients.server import Server, StartServer
 
-#: The first test also waits for the channel and for clients that are built from source, and the
-#: last one until everything is deleted.
+#: The first test also waits for the channel, the index and programs that are built from source,
+#: and the last one until everything is deleted.
 TIMEOUT_SECONDS = 1800
 
 
@@ -62,7 +63,16 @@ def channel(paths: ChannelPaths) -> Iterator[ChannelServer]:
 
 
 @pytest.fixture(scope="module")
-def start_server(paths: ChannelPaths, channel: ChannelServer) -> Iterator[StartServer]:
+def index() -> Iterator[ChannelServer]:
+    """Serve the index of wheels."""
+    with ChannelServer(pypi.ensure()) as index:
+        yield index
+
+
+@pytest.fixture(scope="module")
+def start_server(
+    paths: ChannelPaths, channel: ChannelServer, index: ChannelServer
+) -> Iterator[StartServer]:
     """Start servers with an empty store each; they are stopped after the module."""
     home = Path(tempfile.mkdtemp(prefix="pf-server-"))
     with ExitStack() as stack:
@@ -72,7 +82,8 @@ def start_server(paths: ChannelPaths, channel: ChannelServer) -> Iterator[StartS
             nonlocal count
             count += 1
             store = home / f"store-{count}"
-            return stack.enter_context(Server(store, channel.url, paths.base, settings))
+            chosen = pypi.settings(index.url) | settings
+            return stack.enter_context(Server(store, channel.url, paths.base, chosen))
 
         yield start
     shutil.rmtree(home, ignore_errors=True)

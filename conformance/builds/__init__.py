@@ -1,0 +1,1 @@
+"""Locked builds from files, made and used as their users do."""
