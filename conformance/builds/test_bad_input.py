@@ -91,7 +91,9 @@ def test_a_lock_that_was_changed_is_refused(
     """A hash that is not the channel's or the index's, or an address elsewhere."""
     lines = locks[form].splitlines()
     origin = f"{channel.url}/" if kind == "conda" else f"{index.url}/"
-    found = next(n for n, line in enumerate(lines) if origin in line)
+    found = next(
+        n for n, line in enumerate(lines) if origin in line and line.endswith((".conda", ".whl"))
+    )
     if change == "hash":
         found = next(n for n in range(found, len(lines)) if "sha256: " in lines[n])
         lines[found] = f"{lines[found].partition('sha256: ')[0]}sha256: {SHA256}"
