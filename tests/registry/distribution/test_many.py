@@ -38,7 +38,7 @@ async def test_listing_many_takes_little_time_and_memory(client: Client, house: 
     data = b'{"schemaVersion": 2, "manifests": []}'
     media_type = "application/vnd.oci.image.index.v1+json"
     url = f"/v2/{repository}/manifests/t00000"
-    assert (await client.put(url, data, **{"content_type": media_type})).status == 201
+    assert (await client.put(url, data, content_type=media_type)).status == 201
     written = (house.root / tag_key(repository, "t00000")).read_bytes()
     for number in range(1, MANY):
         (house.root / tag_key(repository, f"t{number:05}")).write_bytes(written)
