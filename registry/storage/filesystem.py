@@ -177,7 +177,9 @@ def _make_directory(path: Path) -> None:
     if path.is_dir():
         return
     _make_directory(path.parent)
-    path.mkdir(exist_ok=True)
+    # Not mkdir(exist_ok=True): that looks again and fails if the directory is removed in between.
+    with suppress(FileExistsError):
+        path.mkdir()
     _sync(path.parent)
 
 
