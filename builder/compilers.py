@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from builder.bytecode import Compiler, SandboxKind
 from builder.errors import BytecodeError, SolveError
 from builder.flight import SingleFlight
 from builder.install.python_prefix import unpack_python
+from builder.layer import PythonTarget
 from builder.lock import Lock
 from builder.packages import Packages
 from builder.platforms import Subdir
@@ -30,6 +32,7 @@ class Compilers:
         workers: Workers,
         directory: Path,
         host_subdir: Subdir,
+        sandbox: SandboxKind,
     ) -> None:
         """Make the finder.
 
@@ -39,6 +42,7 @@ class Compilers:
             workers: Unpack it.
             directory: Where unpacked Pythons are kept; may be emptied at any time no build runs.
             host_subdir: What this machine can run.
+            sandbox: What a Python that compiles runs in.
         """
         self._solver = solver
         self._packages = packages
@@ -46,6 +50,8 @@ class Compilers:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         self._host_subdir = host_subdir
+        self._sandbox = sandbox
+        self._searches: SingleFlight[tuple[PackageRecord, ...]] = SingleFlight()
         self._flights: SingleFlight[Path] = SingleFlight()
 
     async def choose(self, lock: Lock) -> Lock:
@@ -67,24 +73,35 @@ class Compilers:
             chosen[subdir] = await self._choose(lock, version)
         return dataclasses.replace(lock, bytecode=chosen)
 
-    async def python(self, lock: Lock, version: str) -> Path:
-        """Return the prefix of an unpacked Python of exactly that version.
+    async def records(self, lock: Lock, version: str) -> tuple[PackageRecord, ...]:
+        """Return a Python of exactly that version for this machine, with all that it needs.
 
         Raises:
-            BytecodeError: The channels have none for this machine.
+            BytecodeError: The channels have none.
+        """
+        return _closure(lock.platforms.get(self._host_subdir, ()), version) or (
+            await self._searches.run(f"{lock.key}-{version}", lambda: self._search(lock, version))
+        )
+
+    async def compiler(self, records: Sequence[PackageRecord], target: PythonTarget) -> Compiler:
+        """Return what compiles for ``target`` with the Python in ``records``, unpacked once.
+
+        Raises:
             PackageError: It cannot be downloaded or unpacked.
         """
-        return await self._flights.run(f"{lock.key}-{version}", lambda: self._python(lock, version))
+        python = next(record for record in records if record.name == "python")
+        prefix = await self._flights.run(python.sha256, lambda: self._unpack(records, python))
+        return Compiler(prefix, target, self._sandbox, prefix.with_name(f"{prefix.name}-bytecode"))
 
     async def close(self) -> None:
         """Stop what is under way."""
+        await self._searches.close()
         await self._flights.close()
 
-    async def _python(self, lock: Lock, version: str) -> Path:
-        records = _closure(lock.platforms.get(self._host_subdir, ()), version)
-        if not records:
-            records = _closure(await self._solve(lock, Constraint("==", version)), version)
-        python = next(record for record in records if record.name == "python")
+    async def _search(self, lock: Lock, version: str) -> tuple[PackageRecord, ...]:
+        return _closure(await self._solve(lock, Constraint("==", version)), version)
+
+    async def _unpack(self, records: Sequence[PackageRecord], python: PackageRecord) -> Path:
         prefix = self._directory / f"{python.sha256}-{_FORMAT}"
         if prefix.is_dir():
             return prefix

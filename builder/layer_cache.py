@@ -3,80 +3,76 @@
 import json
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Protocol
 
 from builder.bytecode import Compiler
 from builder.disk import disk_errors
 from builder.flight import SingleFlight
 from builder.install.assemble import assemble
 from builder.keys import blob_key, layer_record_key
-from builder.layer import Encoding, LayerBlob, LayerPlan
+from builder.layer import Encoding, LayerBlob, LayerPlan, PythonTarget
 from builder.packages import Packages
 from builder.ports import BuildMetrics, Store, Workers
+from builder.records import PackageRecord
 
-#: Makes the compiler of a layer ready when, and only when, the layer must be assembled.
-CompilerFactory = Callable[[], Awaitable[Compiler | None]]
+#: Finds the Python that compiles for a layer, when and only when the layer must be assembled.
+FindPython = Callable[[], Awaitable[Sequence[PackageRecord]]]
+#: Makes that Python ready on this machine.
+ReadyCompiler = Callable[[Sequence[PackageRecord], PythonTarget], Awaitable[Compiler]]
 
 
-class LayerCache:
-    """Gives layers by their plans; the blob of each is in the store."""
+class Layers(Protocol):
+    """Gives layers by their plans."""
 
-    def __init__(
-        self,
-        store: Store,
-        packages: Packages,
-        workers: Workers,
-        scratch: Path,
-        metrics: BuildMetrics,
-    ) -> None:
-        self._store = store
-        self._packages = packages
-        self._workers = workers
-        self._scratch = scratch
-        self._metrics = metrics
-        self._flights: SingleFlight[LayerBlob] = SingleFlight()
+    async def ensure(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> LayerBlob:
+        """Return the layer; its blob is in the store, assembled if it was not there.
 
-    async def ensure(
-        self, plan: LayerPlan, encoding: Encoding, compiler: CompilerFactory
-    ) -> LayerBlob:
-        """Return the layer, assembled if its blob is not in the store.
+        Idempotent. A caller that is cancelled stops nothing that others wait for.
+
+        Args:
+            plan: What is in it.
+            encoding: How it is compressed.
+            python: Finds the Python that compiles its modules; asked only if it has a
+                :attr:`~builder.layer.LayerPlan.python`.
 
         Raises:
             PackageError: A package cannot be had, is damaged or is refused.
             BytecodeError: Its modules cannot be compiled.
             WorkerLost: The assembling process died.
         """
+        ...
+
+
+class LayerCache:
+    """Looks layers up in the store, and assembles what is missing; implements :class:`Layers`."""
+
+    def __init__(
+        self,
+        store: Store,
+        packages: Packages,
+        workers: Workers,
+        compiler: ReadyCompiler,
+        scratch: Path,
+        metrics: BuildMetrics,
+    ) -> None:
+        self._store = store
+        self._packages = packages
+        self._workers = workers
+        self._compiler = compiler
+        self._scratch = scratch
+        self._metrics = metrics
+        self._flights: SingleFlight[LayerBlob] = SingleFlight()
+
+    async def ensure(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> LayerBlob:
+        """Return the layer, assembled if its blob is not in the store; see :class:`Layers`."""
         return await self._flights.run(
-            f"{plan.key}-{encoding}", lambda: self._ensure(plan, encoding, compiler)
+            f"{plan.key}-{encoding}", lambda: self._ensure(plan, encoding, python)
         )
 
-    async def close(self) -> None:
-        """Stop what is under way."""
-        await self._flights.close()
-
-    async def _ensure(
-        self, plan: LayerPlan, encoding: Encoding, compiler: CompilerFactory
-    ) -> LayerBlob:
-        known = await self._known(plan, encoding)
-        if known is not None:
-            return known
-        records = [package.record for package in plan.packages]
-
-        async def work(archives: list[Path]) -> LayerBlob:
-            paths = {record.sha256: path for record, path in zip(records, archives, strict=True)}
-            ready = await compiler()
-            # Downloads take their time: another server may have made the layer meanwhile.
-            known = await self._known(plan, encoding)
-            return known or await self._assemble(plan, encoding, paths, ready)
-
-        blob = await self._packages.use(records, work)
-        record = json.dumps(asdict(blob)).encode()
-        await self._store.write(layer_record_key(plan.key, encoding), record)
-        return blob
-
-    async def _known(self, plan: LayerPlan, encoding: Encoding) -> LayerBlob | None:
+    async def known(self, plan: LayerPlan, encoding: Encoding) -> LayerBlob | None:
         """Return the layer if it was made before and its blob is in the store."""
         data = await self._store.read(layer_record_key(plan.key, encoding))
         if data is None:
@@ -84,6 +80,30 @@ class LayerCache:
         known = LayerBlob(**json.loads(data))
         size = await self._store.size(blob_key(known.digest))
         return known if size == known.size_bytes else None
+
+    async def close(self) -> None:
+        """Stop what is under way."""
+        await self._flights.close()
+
+    async def _ensure(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> LayerBlob:
+        known = await self.known(plan, encoding)
+        if known is not None:
+            return known
+        records = [package.record for package in plan.packages]
+
+        async def work(archives: list[Path]) -> LayerBlob:
+            paths = {record.sha256: path for record, path in zip(records, archives, strict=True)}
+            ready = None
+            if plan.python is not None:
+                ready = await self._compiler(await python(), plan.python)
+            # Downloads take their time: another server may have made the layer meanwhile.
+            known = await self.known(plan, encoding)
+            return known or await self._assemble(plan, encoding, paths, ready)
+
+        blob = await self._packages.use(records, work)
+        record = json.dumps(asdict(blob)).encode()
+        await self._store.write(layer_record_key(plan.key, encoding), record)
+        return blob
 
     async def _assemble(
         self,

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TypeVar
 
 from builder.base_image import BaseImages
-from builder.bytecode import Compiler, SandboxKind
+from builder.bytecode import Compiler
 from builder.compilers import Compilers
 from builder.contents_cache import ContentsCache
 from builder.flight import together
@@ -31,12 +31,12 @@ from builder.install.contents import PackageContents
 from builder.install.wheel.contents import WheelContents
 from builder.keys import blob_key
 from builder.layer import Encoding, LayerPackage, LayerPlan, PythonTarget
-from builder.layer_cache import LayerCache
+from builder.layer_cache import Layers
 from builder.lock import Lock
 from builder.planning import Installation
 from builder.platforms import PLATFORMS, Subdir
 from builder.ports import Progress, ProgressListener, Stage, Store
-from builder.records import ArchiveRecord
+from builder.records import ArchiveRecord, PackageRecord
 
 Result = TypeVar("Result")
 
@@ -82,16 +82,14 @@ class Pipeline:
         store: Store,
         bases: BaseImages,
         contents: ContentsCache,
-        layers: LayerCache,
+        layers: Layers,
         compilers: Compilers,
-        sandbox: SandboxKind,
     ) -> None:
         self._store = store
         self._bases = bases
         self._contents = contents
         self._layers = layers
         self._compilers = compilers
-        self._sandbox = sandbox
 
     async def build(self, lock: Lock, flavour: Flavour, listen: ProgressListener) -> BuiltImage:
         """Return the image of ``lock``; a pure function of the lock and the flavour.
@@ -153,9 +151,8 @@ class Pipeline:
         """
         if python is None:
             return None
-        prefix = await self._compilers.python(lock, python.version)
-        kept = prefix.with_name(f"{prefix.name}-bytecode")
-        return Compiler(prefix, python, self._sandbox, kept)
+        records = await self._compilers.records(lock, python.version)
+        return await self._compilers.compiler(records, python)
 
     async def _layers_of(
         self, lock: Lock, subdir: Subdir, flavour: Flavour, listen: ProgressListener
@@ -169,7 +166,7 @@ class Pipeline:
         made = await _all(
             [
                 self._layers.ensure(
-                    plans[at], encoding, partial(self.compiler, lock, plans[at].python)
+                    plans[at], encoding, partial(self._python, lock, plans[at].python)
                 )
                 for at in order
             ],
@@ -197,6 +194,9 @@ class Pipeline:
             ),
             newest_ms=max((record.timestamp_ms or 0 for record in records), default=0),
         )
+
+    async def _python(self, lock: Lock, python: PythonTarget | None) -> tuple[PackageRecord, ...]:
+        return await self._compilers.records(lock, python.version) if python else ()
 
     async def _contents_of(
         self, installation: Installation, listen: ProgressListener

@@ -136,13 +136,15 @@ async def open_builder(settings: Settings, metrics: BuildMetrics) -> AsyncIterat
         repositories = Repositories(store, manifests, sparse=settings.sparse_manifests)
         pushed = HeldBases(store, repositories)
         bases = BaseImages(store, http, scratch, _layout(settings.base), pushed)
-        compilers = Compilers(solver, packages, workers, kept / "compilers", _host_subdir())
+        compilers = Compilers(
+            solver, packages, workers, kept / "compilers", _host_subdir(), settings.sandbox
+        )
         stack.push_async_callback(compilers.close)
         contents = ContentsCache(store, packages, workers)
         stack.push_async_callback(contents.close)
-        layers = LayerCache(store, packages, workers, scratch, metrics)
+        layers = LayerCache(store, packages, workers, compilers.compiler, scratch, metrics)
         stack.push_async_callback(layers.close)
-        pipeline = Pipeline(store, bases, contents, layers, compilers, settings.sandbox)
+        pipeline = Pipeline(store, bases, contents, layers, compilers)
         wheels = EnvironmentWheels(contents, _pypi(settings, scratch)) if settings.pypi else None
         resolver = Resolver(name_defaults(settings), solver, bases, compilers, metrics, wheels)
 

@@ -8,6 +8,7 @@ import pytest
 
 from builder.compilers import Compilers
 from builder.errors import BytecodeError, Unsatisfiable
+from builder.layer import PythonTarget
 from builder.lock import Lock
 from builder.packages import Packages
 from builder.platforms import Subdir
@@ -75,7 +76,17 @@ def compilers(solver: FakeSolver, root: Path, workers: Recorder | None = None) -
         cast("Workers", workers or Recorder()),
         root,
         "linux-64",
+        "none",
     )
+
+
+def unpack(compiling: Compilers, lock: Lock) -> Path:
+    async def scenario() -> Path:
+        records = await compiling.records(lock, "3.11.7")
+        target = PythonTarget("3.11.7", "lib/python3.11/site-packages")
+        return (await compiling.compiler(records, target)).prefix
+
+    return asyncio.run(scenario())
 
 
 def test_an_environment_is_compiled_by_its_own_python(tmp_path: Path) -> None:
@@ -116,7 +127,7 @@ def test_a_compiler_is_unpacked_with_what_it_needs_and_nothing_else(tmp_path: Pa
         channels=(),
         virtual_packages=(),
     )
-    prefix = asyncio.run(compilers(FakeSolver(), tmp_path, workers).python(lock, "3.11.7"))
+    prefix = unpack(compilers(FakeSolver(), tmp_path, workers), lock)
     assert prefix.parent == tmp_path
     assert workers.calls == [([Path("/archives/zlib"), Path("/archives/python")], prefix)]
 
@@ -125,8 +136,8 @@ def test_a_compiler_that_is_unpacked_is_not_unpacked_again(tmp_path: Path) -> No
     workers = Recorder()
     lock = Lock(platforms={"linux-64": (ZLIB, python("3.11.7"))}, channels=(), virtual_packages=())
     compiling = compilers(FakeSolver(), tmp_path, workers)
-    asyncio.run(compiling.python(lock, "3.11.7")).mkdir()
-    asyncio.run(compiling.python(lock, "3.11.7"))
+    unpack(compiling, lock).mkdir()
+    unpack(compiling, lock)
     assert len(workers.calls) == 1
 
 
@@ -140,7 +151,7 @@ def test_a_lock_for_another_platform_gets_its_compiler_from_the_channels(tmp_pat
         ),
         bytecode={"linux-aarch64": "3.11.7"},
     )
-    asyncio.run(compilers(FakeSolver("3.11.7"), tmp_path, workers).python(lock, "3.11.7"))
+    unpack(compilers(FakeSolver("3.11.7"), tmp_path, workers), lock)
     assert len(workers.calls) == 1
 
 

@@ -77,6 +77,7 @@ class Server:
                     cast("Workers", None),
                     self.directory / "compilers",
                     "linux-64",
+                    "none",
                 )
                 resolver = Resolver(self.defaults, solver, bases, compilers, CountingMetrics())
                 try:
