@@ -31,7 +31,8 @@ from builder.oci.models import Descriptor
 from builder.ports import Store
 from builder.resolver import Resolver
 from registry.builds.artifacts import Artifacts
-from registry.builds.images import ImageBuilds, StoredImage
+from registry.builds.executor import StoredImage
+from registry.builds.images import ImageBuilds
 from registry.builds.progress import ProgressBoard
 from registry.collection.usage import Usage
 from registry.content.manifests import Manifest, Manifests
@@ -290,7 +291,7 @@ class ImagePulls:
             raise ManifestUnknown(
                 f"'{repository}' is one locked build and has the tag '{BUILD_TAG}' only"
             )
-        image = await self._builds.stored(lock.key, flavour)
+        image = await self._builds.records.stored(lock.key, flavour)
         if image is None:
             with self._progress.of(_flight(repository, tag, flavour)) as listen:
                 image = await self._builds.build(lock, flavour, listen)
@@ -301,7 +302,7 @@ class ImagePulls:
 
     async def _lock(self, repository: str) -> Lock:
         key = repository.removeprefix(BUILDS)
-        lock = await self._builds.lock(key) if _KEY.fullmatch(key) else None
+        lock = await self._builds.records.lock(key) if _KEY.fullmatch(key) else None
         if lock is None:
             raise NameUnknown(
                 f"there is no build '{key}' here: a build is named by the 32 hex digits of its"
@@ -314,9 +315,9 @@ class ImagePulls:
         if data is None:
             return None
         entry = json.loads(data)
-        image = await self._builds.stored(entry["key"], flavour)
+        image = await self._builds.records.stored(entry["key"], flavour)
         if image is None:
-            lock = await self._builds.lock(entry["key"])
+            lock = await self._builds.records.lock(entry["key"])
             if lock is None:
                 return None
             with self._progress.of(_flight(repository, tag, flavour)) as listen:

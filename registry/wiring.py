@@ -46,11 +46,13 @@ from registry.auth.policy import FixedPolicy
 from registry.auth.policy_file import PolicyFile
 from registry.builds.artifacts import Artifacts
 from registry.builds.images import ImageBuilds
+from registry.builds.local import LocalExecutor
 from registry.builds.locked import LockedBuilds
 from registry.builds.made import MadeImages
 from registry.builds.making import Making
 from registry.builds.pins import Pins
 from registry.builds.processes import LocalProcesses
+from registry.builds.records import ImageRecords
 from registry.builds.requests import BuildRequests, Patience
 from registry.collection.collector import run_collection
 from registry.collection.eviction import Budget
@@ -289,9 +291,9 @@ async def open_services(
     async with open_builder(settings, metrics) as builder, AsyncExitStack() as stack:
         loading = asyncio.create_task(builder.workers.start())
         stack.callback(loading.cancel)
-        builds = ImageBuilds(
-            builder.store, builder.resolver, builder.pipeline, builder.workers, now
-        )
+        records = ImageRecords(builder.store, builder.workers)
+        executor = LocalExecutor(builder.resolver, builder.pipeline, records, now)
+        builds = ImageBuilds(builder.store, records, executor, now)
         stack.push_async_callback(builds.close)
 
         async def build(lock: Lock, flavour: Flavour, listen: ProgressListener) -> Digest:
@@ -361,7 +363,6 @@ async def _open_builds(
     images = MadeImages(builder.store, builds)
     making = Making(
         builder.store,
-        builder.resolver,
         builds,
         images,
         pins,

@@ -127,11 +127,11 @@ class Artifacts:
 
     async def _subject(self, digest: Digest, listen: ProgressListener) -> _Subject | None:
         origin = await self._origin(digest)
-        lock = await self._builds.lock(origin["key"]) if "key" in origin else None
+        lock = await self._builds.records.lock(origin["key"]) if "key" in origin else None
         if lock is None or "subject" in origin:
             return None
         flavour: Flavour = origin["flavour"]
-        image = await self._builds.recorded(lock.key, flavour)
+        image = await self._builds.records.recorded(lock.key, flavour)
         image = image or await self._builds.build(lock, flavour, listen)
         try:
             tree = await read_tree(self._store, lock, image.top)

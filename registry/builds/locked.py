@@ -40,7 +40,7 @@ class LockedBuilds:
         Raises:
             BuildUnknown: There is none.
         """
-        lock = await self._builds.lock(key) if _KEY.fullmatch(key) else None
+        lock = await self._builds.records.lock(key) if _KEY.fullmatch(key) else None
         if lock is None:
             raise BuildUnknown(key)
         return lock

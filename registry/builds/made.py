@@ -49,7 +49,7 @@ class MadeImages:
         return [image for image in found if image is not None]
 
     async def _made(self, lock: Lock, flavour: Flavour) -> MadeImage | None:
-        stored = await self._builds.recorded(lock.key, flavour)
+        stored = await self._builds.records.recorded(lock.key, flavour)
         if stored is None:
             return None
         try:

@@ -10,7 +10,6 @@ from builder.inputs import PackageList
 from builder.keys import log_key
 from builder.lock import Lock
 from builder.ports import Store
-from builder.resolver import Resolver
 from builder.spec import EnvironmentSpec
 from registry.builds.images import ImageBuilds
 from registry.builds.journal import Journal
@@ -26,7 +25,6 @@ class Making:
     """Makes builds."""
 
     store: Store
-    resolver: Resolver
     builds: ImageBuilds
     images: MadeImages
     pins: Pins
@@ -55,7 +53,7 @@ class Making:
         elif isinstance(asked, Lock):
             lock = asked
         else:
-            lock = await self.resolver.complete(asked, journal.listen)
+            lock = await self.builds.complete(asked, journal.listen)
         for line in _locked(lock):
             journal.note(line)
         journal.set(state="building")
