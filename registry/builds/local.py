@@ -1,0 +1,62 @@
+"""Solves and builds in this process and its own worker processes."""
+
+from collections.abc import Callable
+
+import structlog
+
+from builder.image import Flavour
+from builder.inputs import PackageList
+from builder.lock import Lock
+from builder.pipeline import Pipeline
+from builder.ports import ProgressListener
+from builder.resolver import Resolver
+from builder.spec import EnvironmentSpec
+from registry.builds.executor import Solution, StoredImage
+from registry.builds.records import ImageRecords
+
+
+class LocalExecutor:
+    """Carries everything out here; implements :class:`registry.builds.executor.Executor`."""
+
+    def __init__(
+        self,
+        resolver: Resolver,
+        pipeline: Pipeline,
+        records: ImageRecords,
+        now: Callable[[], float],
+    ) -> None:
+        """Make the executor.
+
+        Args:
+            resolver: Solves.
+            pipeline: Builds.
+            records: Where images are written down.
+            now: The time in seconds since 1970.
+        """
+        self._resolver = resolver
+        self._pipeline = pipeline
+        self._records = records
+        self._now = now
+
+    async def solve(
+        self, spec: EnvironmentSpec, listen: ProgressListener, *, max_age: float
+    ) -> Solution:
+        """Return what ``spec`` means, solved now: nothing is remembered here."""
+        del max_age
+        started = self._now()
+        lock = await self._resolver.lock(spec, listen)
+        seconds = round(self._now() - started, 3)
+        structlog.get_logger().info("solved", spec=spec.digest, key=lock.key, seconds=seconds)
+        return Solution(lock, self._now())
+
+    async def complete(self, packages: PackageList, listen: ProgressListener) -> Lock:
+        """Return the lock of packages that another tool has chosen."""
+        return await self._resolver.complete(packages, listen)
+
+    async def build(self, lock: Lock, flavour: Flavour, listen: ProgressListener) -> StoredImage:
+        """Return the image of ``lock``, stored with all that belongs to it."""
+        started = self._now()
+        image = await self._pipeline.build(lock, flavour, listen)
+        seconds = round(self._now() - started, 3)
+        structlog.get_logger().info("built", key=lock.key, flavour=flavour, seconds=seconds)
+        return await self._records.keep(lock, flavour, image)
