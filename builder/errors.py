@@ -25,6 +25,8 @@
     │   └── UnsupportedPackage
     ├── BytecodeError
     ├── WorkerLost
+    ├── WorkersBusy
+    ├── WorkersUnavailable
     ├── StoreUnavailable
     └── BaseImageError
         └── BaseImageUnavailable
@@ -183,6 +185,18 @@ class BytecodeError(BuilderError):
 
 class WorkerLost(BuilderError):
     """A process that assembled a layer ended before its time."""
+
+    transient = True
+
+
+class WorkersBusy(BuilderError):
+    """More work waits for the workers than is let wait."""
+
+    transient = True
+
+
+class WorkersUnavailable(BuilderError):
+    """The workers cannot be reached."""
 
     transient = True
 

@@ -93,6 +93,20 @@ class Settings(BaseSettings):
     max_builds: Annotated[int, Field(gt=0)] = 32
     #: Whether what is built through the API is pinned: its package archives stay for ever.
     pin_builds: bool = True
+    #: The broker of the workers, ``redis://…`` or ``amqp://…``; ``None``: each server does its own
+    #: work.
+    broker: SecretStr | None = None
+    #: The Redis that knows how far tasks are; ``None`` for the broker, if that is one.
+    redis: SecretStr | None = None
+    #: How many tasks may wait for a worker until further pulls are told to come back.
+    max_waiting: Annotated[int, Field(gt=0)] = 1000
+    #: The most time that workers may take for one task, in seconds. RabbitMQ takes back what is not
+    #: acknowledged after half an hour.
+    task_seconds: Annotated[float, Field(gt=0, le=1700)] = 1500
+    #: The most memory that a process may have that makes layers for others, e.g. ``"2GB"``.
+    task_memory_bytes: Annotated[ByteSize, Field(ge=512 * 1024**2)] = ByteSize(4 * 1024**3)
+    #: The port on which ``pullforge worker`` answers ``/metrics``; 0 for none.
+    worker_port: Annotated[int, Field(ge=0, le=65535)] = 9464
     #: How many processes assemble layers; 0 means one for each processor.
     workers: Annotated[int, Field(ge=0)] = 0
     #: The largest package archive to accept, in bytes.
@@ -117,6 +131,12 @@ class Settings(BaseSettings):
     #: How log lines are written.
     log_format: Literal["json", "console"] = "json"
 
+    @property
+    def broker_url(self) -> str:
+        """The address of the broker; for settings that have one."""
+        assert self.broker is not None, "there are no workers without a broker"
+        return self.broker.get_secret_value()
+
     @field_validator("store")
     @classmethod
     def _store_is_a_place(cls, store: str) -> str:
@@ -136,6 +156,17 @@ class Settings(BaseSettings):
     def _credentials_are_two(self) -> "Settings":
         if (self.s3_access_key_id is None) != (self.s3_secret_access_key is None):
             raise ValueError("PULLFORGE_S3_ACCESS_KEY_ID and …SECRET_ACCESS_KEY go together")
+        return self
+
+    @model_validator(mode="after")
+    def _tasks_have_a_redis(self) -> "Settings":
+        broker = self.broker.get_secret_value() if self.broker else ""
+        if broker and urlsplit(broker).scheme not in {"redis", "rediss", "amqp", "amqps"}:
+            raise ValueError("the broker is a redis:// or amqp:// address")
+        if self.redis is not None and not broker:
+            raise ValueError("PULLFORGE_REDIS is for PULLFORGE_BROKER, which is not set")
+        if self.redis is None and broker.startswith("amqp"):
+            raise ValueError("beside an amqp:// broker, PULLFORGE_REDIS is needed")
         return self
 
     @field_validator("channels")

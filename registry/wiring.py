@@ -35,7 +35,7 @@ from builder.oci.digest import Digest
 from builder.packages import Packages
 from builder.pipeline import Pipeline
 from builder.platforms import Subdir
-from builder.ports import BuildMetrics, ProgressListener, Store
+from builder.ports import BuildMetrics, ProgressListener, Store, Workers
 from builder.pypi import Pypi, Uv
 from builder.resolver import Resolver
 from builder.solve import Solver
@@ -45,6 +45,7 @@ from registry.auth.logins import Logins
 from registry.auth.policy import FixedPolicy
 from registry.auth.policy_file import PolicyFile
 from registry.builds.artifacts import Artifacts
+from registry.builds.executor import Executor
 from registry.builds.images import ImageBuilds
 from registry.builds.local import LocalExecutor
 from registry.builds.locked import LockedBuilds
@@ -78,6 +79,8 @@ from registry.web.services import BuildServices, Services
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
+    from registry.tasks.connection import Tasks
+
 #: For scratch files where the store is not on this machine.
 _CACHE: Final = Path("~/.cache/pullforge/scratch")
 #: How uv finds its way out, where others find it by themselves.
@@ -98,9 +101,10 @@ class Builder:
     repositories: Repositories
     resolver: Resolver
     pipeline: Pipeline
+    layers: LayerCache
     packages: Packages
     bases: BaseImages
-    workers: LocalProcesses
+    workers: Workers
     #: A directory for what is being received; gone at the end.
     scratch: Path
     #: Makes forms of locks, given what makes their images.
@@ -108,16 +112,29 @@ class Builder:
 
 
 @asynccontextmanager
-async def open_builder(settings: Settings, metrics: BuildMetrics) -> AsyncIterator[Builder]:
-    """Give a builder over the settings' store; everything it started has ended on exit."""
+async def open_builder(
+    settings: Settings,
+    metrics: BuildMetrics,
+    *,
+    workers: Workers | None = None,
+    tasks: "Tasks | None" = None,
+) -> AsyncIterator[Builder]:
+    """Give a builder over the settings' store; everything it started has ended on exit.
+
+    Args:
+        settings: All of them.
+        metrics: Counts.
+        workers: Compute; ``None`` for processes of its own.
+        tasks: By which layers are assembled elsewhere; ``None``: here.
+    """
     kept = scratch_of(settings)
     timeout = httpx.Timeout(30, read=settings.download_timeout_seconds)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings, settings.store))
         scratch = stack.enter_context(closing(Scratch(kept))).path
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=timeout))
-        workers = LocalProcesses(settings.workers or os.cpu_count() or 1)
-        stack.callback(workers.close)
+        if workers is None:
+            workers = stack.enter_context(closing(local_processes(settings)))
         packages = Packages(
             store,
             http,
@@ -146,7 +163,8 @@ async def open_builder(settings: Settings, metrics: BuildMetrics) -> AsyncIterat
         stack.push_async_callback(contents.close)
         layers = LayerCache(store, packages, workers, compilers.compiler, scratch, metrics)
         stack.push_async_callback(layers.close)
-        pipeline = Pipeline(store, bases, contents, layers, compilers)
+        made = layers if tasks is None else tasks.layers(layers)
+        pipeline = Pipeline(store, bases, contents, made, compilers)
         wheels = EnvironmentWheels(contents, _pypi(settings, scratch)) if settings.pypi else None
         resolver = Resolver(name_defaults(settings), solver, bases, compilers, metrics, wheels)
 
@@ -159,6 +177,7 @@ async def open_builder(settings: Settings, metrics: BuildMetrics) -> AsyncIterat
             repositories,
             resolver,
             pipeline,
+            layers,
             packages,
             bases,
             workers,
@@ -230,6 +249,29 @@ def scratch_of(settings: Settings) -> Path:
     return settings.scratch or beside
 
 
+def local_processes(settings: Settings) -> LocalProcesses:
+    """Return processes of this one that compute."""
+    return LocalProcesses(settings.workers or os.cpu_count() or 1)
+
+
+@asynccontextmanager
+async def open_workers(settings: Settings) -> AsyncIterator["Tasks"]:
+    """Give what has work done by workers; for settings with a broker."""
+    # Celery takes a while to import, which a server without workers need not wait for.
+    from registry.tasks.connection import open_tasks  # noqa: PLC0415
+    from registry.tasks.orders import OrderPatience  # noqa: PLC0415
+    from registry.tasks.queue import make_app  # noqa: PLC0415
+
+    broker = settings.broker_url
+    async with open_tasks(
+        make_app(broker, task_seconds=settings.task_seconds),
+        settings.redis.get_secret_value() if settings.redis else broker,
+        OrderPatience(settings.task_seconds, settings.error_ttl_seconds),
+        max_waiting=settings.max_waiting,
+    ) as tasks:
+        yield tasks
+
+
 def _s3_client(settings: Settings, endpoint: str | None) -> "AbstractAsyncContextManager[S3Client]":
     from registry.storage.s3_client import S3Access, open_client  # noqa: PLC0415
 
@@ -288,11 +330,15 @@ async def open_services(
     """Give everything the faces of the server need; all of it has ended on exit."""
     _warn_of_other_encoders()
     metrics = Metrics()
-    async with open_builder(settings, metrics) as builder, AsyncExitStack() as stack:
-        loading = asyncio.create_task(builder.workers.start())
+    async with AsyncExitStack() as stack:
+        workers = stack.enter_context(closing(local_processes(settings)))
+        loading = asyncio.create_task(workers.start())
         stack.callback(loading.cancel)
+        builder = await stack.enter_async_context(open_builder(settings, metrics, workers=workers))
         records = ImageRecords(builder.store, builder.workers)
-        executor = LocalExecutor(builder.resolver, builder.pipeline, records, now)
+        executor: Executor = LocalExecutor(builder.resolver, builder.pipeline, records, now)
+        if settings.broker is not None:
+            executor = (await stack.enter_async_context(open_workers(settings))).executor
         builds = ImageBuilds(builder.store, records, executor, now)
         stack.push_async_callback(builds.close)
 

@@ -134,9 +134,13 @@ class Server:
             url.rpartition("/")[2].removesuffix(".conda").removesuffix(".tar.bz2") for url in urls
         )
 
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """Its settings: those of workers that belong to it, too."""
+        return self._settings
+
     def _environment(self) -> dict[str, str]:
-        settings = {f"PULLFORGE_{name.upper()}": _text(v) for name, v in self._settings.items()}
-        return {"PYTHONPATH": str(ROOT), **settings}
+        return settings_environment(self._settings)
 
     def _answers(self) -> bool:
         try:
@@ -147,6 +151,12 @@ class Server:
 
 #: Starts one more server; the keyword arguments are settings.
 StartServer = Callable[..., Server]
+
+
+def settings_environment(settings: Mapping[str, object]) -> dict[str, str]:
+    """Return the variables of a process that has these settings."""
+    written = {f"PULLFORGE_{name.upper()}": _text(value) for name, value in settings.items()}
+    return {"PYTHONPATH": str(ROOT), **written}
 
 
 def _text(value: object) -> str:

@@ -80,6 +80,8 @@ STATUSES: Final[dict[type[Exception], int]] = {
     builder_errors.UnsupportedPackage: 422,
     builder_errors.BytecodeError: 422,
     builder_errors.WorkerLost: 503,
+    builder_errors.WorkersBusy: 429,
+    builder_errors.WorkersUnavailable: 503,
     builder_errors.StoreUnavailable: 503,
     builder_errors.BaseImageError: 422,
     builder_errors.BaseImageUnavailable: 503,

@@ -10,7 +10,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Final, Literal
 
-from builder.errors import BuilderError
+from builder import errors
+from builder.errors import BuilderError, InputError
 
 State = Literal["queued", "solving", "building", "done", "failed"]
 
@@ -44,6 +45,17 @@ class Failure:
             getattr(error, "line", None),
             error.transient,
         )
+
+    def error(self) -> BuilderError:
+        """Return an error of the same class that says the same."""
+        if self.kind == InputError.__name__:
+            place = str(InputError("", self.field, self.line))
+            return InputError(self.message.removeprefix(place), self.field, self.line)
+        kind: type[BuilderError] = getattr(errors, self.kind, BuilderError)
+        # Not by its constructor, which takes the parts of the sentence.
+        error = kind.__new__(kind)
+        error.args = (self.message,)
+        return error
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,20 @@
 
 import typer
 
-from registry.cli import build, diff, gc, lock, pin, push, scrub, serve, store, token, user
+from registry.cli import (
+    build,
+    diff,
+    gc,
+    lock,
+    pin,
+    push,
+    scrub,
+    serve,
+    store,
+    token,
+    user,
+    worker,
+)
 
 app = typer.Typer(
     help="An OCI registry whose images are conda environments, built when they are pulled.",
@@ -11,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.command()(serve.serve)
+app.command()(worker.worker)
 app.command()(lock.lock)
 app.command()(build.build)
 app.command()(push.push)

@@ -15,7 +15,7 @@ import re
 from typing import Final
 
 from builder import errors as builder_errors
-from builder.errors import BuilderError, InvalidDigest
+from builder.errors import BuilderError, WorkersBusy
 from registry import errors
 from registry.web.answer import Answer, HeaderLines, header, json_answer
 from registry.web.headers import RequestHeaders
@@ -27,6 +27,9 @@ _PASSING: Final = (
     errors.ContentUnavailable,
     errors.ReferrersUnavailable,
 )
+
+#: Errors that say: the work goes on, or will once others are done.
+_BUSY: Final = (errors.StillBuilding, WorkersBusy)
 
 #: When a build or a channel is worth asking for again.
 _RETRY_SECONDS: Final = 10
@@ -96,6 +99,8 @@ ERRORS: Final[dict[type[Exception], tuple[int, str]]] = {
     builder_errors.UnsupportedPackage: _UNMADE,
     builder_errors.BytecodeError: _UNMADE,
     builder_errors.WorkerLost: _UNMADE,
+    builder_errors.WorkersBusy: (429, "TOOMANYREQUESTS"),
+    builder_errors.WorkersUnavailable: _UNMADE,
     builder_errors.StoreUnavailable: _UNMADE,
     builder_errors.BaseImageError: _UNMADE,
     builder_errors.BaseImageUnavailable: _UNMADE,
@@ -114,13 +119,13 @@ def error_answer(
     """
     status, code = status_and_code(type(error))
     lines: HeaderLines = []
-    is_unmade = isinstance(error, BuilderError) and not isinstance(error, InvalidDigest)
+    is_unmade = status == _UNMADE[0] and isinstance(error, BuilderError)
     containerd = _CONTAINERD.search(headers.get("user-agent", "")) if is_unmade else None
     if containerd is not None and int(containerd[1]) >= 2:
         status = 403
     elif containerd is not None:
         status = 405 if method == "HEAD" else 400
-    elif isinstance(error, errors.StillBuilding) and method == "HEAD":
+    elif isinstance(error, _BUSY) and method == "HEAD":
         status = 405  # which makes containerd go on with GET; docker does so anyway
     if isinstance(error, errors.Unsupported):
         lines.append(header("allow", ", ".join(error.allow)))
@@ -130,7 +135,7 @@ def error_answer(
         lines.append(header("www-authenticate", error.challenge))
     if isinstance(error, errors.TooManyLogins):
         lines.append(header("retry-after", str(_LOGIN_SECONDS)))
-    if isinstance(error, _PASSING) or (is_unmade and _is_transient(error)):
+    if isinstance(error, _PASSING) or _is_transient(error):
         lines.append(header("retry-after", str(_RETRY_SECONDS)))
     if isinstance(error, errors.RangeInvalid):
         lines.append(header("content-range", f"bytes */{error.size_bytes}"))

@@ -64,6 +64,22 @@ class Metrics:
         self._in_flight = Gauge(
             "pullforge_http_requests_in_flight", "Requests being answered.", registry=registry
         )
+        self._tasks = Counter(
+            "pullforge_tasks",
+            "Tasks carried out here for others, by kind and outcome.",
+            ["kind", "outcome"],
+            registry=registry,
+        )
+        self._task_seconds = Histogram(
+            "pullforge_task_seconds", "Their time.", ["kind"], buckets=_SECONDS, registry=registry
+        )
+        self._task_wait_seconds = Histogram(
+            "pullforge_task_wait_seconds",
+            "How long nobody had begun with them.",
+            ["kind"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
         # ``labels`` costs more than the counting itself; the label sets are few.
         self._known_requests: dict[tuple[str, str, int], Counter] = {}
         self._known_routes: dict[str, tuple[Histogram, Counter]] = {}
@@ -83,6 +99,12 @@ class Metrics:
         self._assemblies.inc()
         self._assembly_bytes.inc(size_bytes)
         self._assembly_seconds.observe(seconds)
+
+    def task_ended(self, kind: str, wait_seconds: float, seconds: float, *, failed: bool) -> None:
+        """Count one task that was carried out here for others."""
+        self._tasks.labels(kind, "failed" if failed else "done").inc()
+        self._task_seconds.labels(kind).observe(seconds)
+        self._task_wait_seconds.labels(kind).observe(wait_seconds)
 
     def pulled(self, outcome: str) -> None:
         """Count one answer to a tag: ``hit stored stale built waiting`` or ``failed``."""

@@ -136,6 +136,12 @@ class Daemon:
             self._process.kill()
             self._process.wait()
 
+    def kill_session(self) -> None:
+        """Kill the program and what it started."""
+        if self._process is not None:
+            kill_session(self._process.pid)
+            self._process.wait()
+
     def log_end(self, size_bytes: int = 6000) -> str:
         """Return the end of what it printed."""
         return self.log.read_bytes()[-size_bytes:].decode(errors="replace")

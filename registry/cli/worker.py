@@ -1,0 +1,44 @@
+"""``pullforge worker``."""
+
+import os
+import signal
+import threading
+from typing import Annotated, Literal
+
+import typer
+
+from registry.cli.session import exit_on_error
+from registry.settings import Settings
+from registry.telemetry import configure_logs
+
+
+def worker(
+    role: Annotated[
+        Literal["builds", "layers"] | None,
+        typer.Option(help="Only this: 'builds' or 'layers'; both if left out."),
+    ] = None,
+    supervised: Annotated[bool, typer.Option(hidden=True)] = False,
+) -> None:
+    """Carry out what servers with the same PULLFORGE_BROKER order; docs/scaling.md."""
+    # Celery takes a while to import, which other commands need not wait for.
+    from registry.worker.role import run_role  # noqa: PLC0415
+    from registry.worker.supervise import supervise  # noqa: PLC0415
+
+    settings = Settings()
+    configure_logs(settings.log_format)
+    with exit_on_error():
+        if settings.broker is None:
+            typer.echo("pullforge: workers need PULLFORGE_BROKER; docs/scaling.md", err=True)
+            raise typer.Exit(1)
+        if role is None:
+            raise typer.Exit(supervise(settings))
+        if supervised:
+            threading.Thread(target=_end_with_supervisor, daemon=True).start()
+        raise typer.Exit(run_role(settings, role))
+
+
+def _end_with_supervisor() -> None:
+    """End this process when its supervisor is gone: nobody else would, after a ``kill -9``."""
+    # Not by ``sys.stdin``: a process that is forked meanwhile would wait for its lock for ever.
+    os.read(0, 1)
+    os.kill(os.getpid(), signal.SIGKILL)

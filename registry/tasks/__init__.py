@@ -1,0 +1,25 @@
+"""Work that is spread over machines: Celery hands it out, Redis says how far it is.
+
+::
+
+    server                         Redis                            worker
+    order(solve, <spec digest>)
+      │ look ──────────────────→  ended:<task>    outcome? take it
+      │                           running:<task>  somebody is at it? wait
+      │ neither: send ──→ asked:<task> ──→ Celery's broker ──→ carry out
+      │                           running:<task> ←─ lock, renewed while it lasts ─┤
+      │ wake ←── channel ──────── progress:<task> ←───────────────────────────────┤
+      └ outcome ←─ wake ───────── ended:<task> ←──────────────────────────────────┘
+
+A task is named by what it makes (``layer-<layer key>-zstd``), so whoever wants the same waits for
+the same task, on whatever machine. Nothing is lost with a message, a worker or all of Redis: who
+waits looks every two seconds, and sends again what nobody has asked for lately and nobody is at.
+Work is idempotent and looks into the store first, so a message that comes twice does no harm.
+
+    kinds     what there is to do, with what it takes and gives as JSON
+    board     what Redis knows of each task
+    queue     Celery's application, and how messages are sent
+    orders    sending and waiting
+    executor  solves, builds and layers as orders
+    carrying  the other end: what a worker does with a message
+"""

@@ -1,0 +1,202 @@
+"""What a worker does with a message: the task once, whatever was sent how often.
+
+::
+
+    message ─→ has an outcome from after it was sent? ─→ nothing
+            ─→ somebody else is at it? ───────────────→ nothing: who waits sends again if need be
+            ─→ was begun too often without an end? ───→ that is the outcome: it kills workers
+            ─→ carried out ─→ outcome
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final, Generic, Protocol, Self
+
+import structlog
+from redis.exceptions import RedisError
+
+from builder.errors import BuilderError, WorkerLost
+from builder.ports import Progress, ProgressListener
+from registry.builds.asker import Asker, asker
+from registry.builds.status import Failure
+from registry.tasks.board import Board
+from registry.tasks.kinds import Asked, Kind, KindName, Made
+from registry.tasks.queue import Message
+
+#: How often a task is begun that never ends: its workers may have been killed for other reasons.
+_MAX_ATTEMPTS: Final = 3
+#: How often, at most, progress is shown, in seconds.
+_TELL_SECONDS: Final = 0.2
+#: How often it is tried to show an outcome while Redis is away, a second apart.
+_END_TRIES: Final = 30
+
+
+class TaskMetrics(Protocol):
+    """Counts tasks."""
+
+    def task_ended(self, kind: str, wait_seconds: float, seconds: float, *, failed: bool) -> None:
+        """Count one that was carried out here, with how long it waited and took."""
+        ...
+
+
+class Duty(Generic[Asked, Made]):
+    """A kind of work with what carries it out."""
+
+    def __init__(
+        self,
+        kind: Kind[Asked, Made],
+        work: Callable[[Asked, ProgressListener], Awaitable[Made]],
+    ) -> None:
+        self._kind = kind
+        self._work = work
+
+    @property
+    def name(self) -> KindName:
+        """Of the kind."""
+        return self._kind.name
+
+    async def carry_out(self, asked: str, listen: ProgressListener) -> str:
+        """Return what was made, as JSON, of what is asked, as JSON.
+
+        Raises:
+            BuilderError: What the work raised.
+        """
+        made = await self._work(self._kind.asked.validate_json(asked), listen)
+        return self._kind.made.dump_json(made).decode()
+
+
+class Carrier:
+    """Carries out messages."""
+
+    def __init__(
+        self,
+        board: Board,
+        duties: Mapping[KindName, Duty[Any, Any]],
+        metrics: TaskMetrics,
+        *,
+        task_seconds: float,
+    ) -> None:
+        """Make the carrier.
+
+        Args:
+            board: Knows how tasks are.
+            duties: What can be carried out, by kind.
+            metrics: Counts.
+            task_seconds: The most time a task may take.
+        """
+        self._board = board
+        self._duties = duties
+        self._metrics = metrics
+        self._task_seconds = task_seconds
+
+    async def take(self, message: Message) -> None:
+        """Carry a message out; whatever comes of it is its task's outcome, and nothing is raised.
+
+        Raises:
+            RedisError: Redis has been away for too long; who waits for the task sends it again.
+        """
+        sight = await self._board.look(message.task)
+        if sight.outcome is not None and sight.outcome.at >= message.sent_at:
+            await self._board.unask(message.task)
+            return
+        async with self._board.claim(message.task) as is_mine:
+            if not is_mine:
+                await self._board.unask(message.task)
+                return
+            attempts = await self._board.begin(message.task)
+            started = time.monotonic()
+            telling = Telling(self._board, message.task)
+            made, failure = await self._outcome(message, attempts, telling)
+            await self._end(message.task, made, failure, tuple(telling.notes))
+            self._metrics.task_ended(
+                message.kind,
+                max(0.0, sight.now - message.sent_at),
+                time.monotonic() - started,
+                failed=failure is not None,
+            )
+
+    async def _outcome(
+        self, message: Message, attempts: int, telling: "Telling"
+    ) -> tuple[str | None, Failure | None]:
+        if attempts > _MAX_ATTEMPTS:
+            return None, Failure.of(
+                WorkerLost(
+                    f"{_MAX_ATTEMPTS} workers in turn ended while they were at this, perhaps for"
+                    " lack of memory; the workers' logs say more"
+                )
+            )
+        asker.set(Asker(level=message.level))
+        async with telling:
+            try:
+                async with asyncio.timeout(self._task_seconds):
+                    duty = self._duties[message.kind]
+                    return await duty.carry_out(message.asked, telling.listen), None
+            except BuilderError as exc:
+                return None, Failure.of(exc)
+            except TimeoutError:
+                seconds = self._task_seconds
+                return None, Failure.of(WorkerLost(f"it took longer than {seconds:g} seconds"))
+            except MemoryError:
+                sentence = "it needs more memory than a task may have (PULLFORGE_TASK_MEMORY_BYTES)"
+                return None, Failure.of(WorkerLost(sentence))
+            except Exception:  # noqa: BLE001 (logged; who waits is told that it failed)
+                structlog.get_logger().exception("failed to carry out", task=message.task)
+                sentence = "a worker failed at this; its log says why"
+                return None, Failure(BuilderError.__name__, sentence, transient=True)
+
+    async def _end(
+        self, task: str, made: str | None, failure: Failure | None, notes: tuple[str, ...]
+    ) -> None:
+        for left in reversed(range(_END_TRIES)):
+            try:
+                await self._board.end(task, made, failure, notes)
+            except RedisError:
+                if not left:
+                    raise
+                await asyncio.sleep(1)
+            else:
+                return
+
+
+class Telling:
+    """Shows the progress of a task as it comes, but not more often than anybody can read."""
+
+    def __init__(self, board: Board, task: str) -> None:
+        self._board = board
+        self._task = task
+        #: What was noted so far; of progress, only the latest is shown.
+        self.notes: list[str] = []
+        self._latest: Progress | None = None
+        self._news = asyncio.Event()
+        self._loop: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Begin."""
+        self._loop = asyncio.create_task(self._tell())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End; the last news may stay unsaid, since the outcome follows."""
+        assert self._loop is not None
+        self._loop.cancel()
+        await asyncio.wait([self._loop])
+
+    def listen(self, progress: Progress) -> None:
+        """Take note; a :class:`builder.ports.ProgressListener`."""
+        if progress.note:
+            self.notes.append(progress.note)
+        self._latest = replace(progress, note="")
+        self._news.set()
+
+    async def _tell(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            if self._latest is not None:
+                try:
+                    await self._board.tell(self._task, self._latest)
+                except RedisError:
+                    self._news.set()
+            await asyncio.sleep(_TELL_SECONDS)

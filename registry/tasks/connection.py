@@ -1,0 +1,56 @@
+"""What connects a process with Redis and the broker."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+
+from celery import Celery
+from redis.asyncio import Redis
+
+from builder.layer_cache import LayerCache
+from registry.tasks.board import Board, Wakes
+from registry.tasks.executor import TaskExecutor, TaskLayers
+from registry.tasks.orders import OrderPatience, Orders
+from registry.tasks.queue import TaskQueue
+
+#: How long Redis may take to connect, and to answer, in seconds.
+_CONNECT_SECONDS = 5
+_ANSWER_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """Gives work to workers, and knows how it stands."""
+
+    board: Board
+    orders: Orders
+
+    @property
+    def executor(self) -> TaskExecutor:
+        """What has solves and builds carried out by workers."""
+        return TaskExecutor(self.orders)
+
+    def layers(self, cache: LayerCache) -> TaskLayers:
+        """Return what has layers assembled by workers that ``cache`` does not have."""
+        return TaskLayers(self.orders, cache)
+
+
+@asynccontextmanager
+async def open_tasks(
+    app: Celery, redis_url: str, patience: OrderPatience, *, max_waiting: int
+) -> AsyncIterator[Tasks]:
+    """Give what orders work, until the exit; nothing need be reachable yet.
+
+    Args:
+        app: Celery's application, connected with the broker.
+        redis_url: Where the state of tasks is.
+        patience: How long is waited for what.
+        max_waiting: How many tasks may wait for a worker until further orders are refused.
+    """
+    redis = Redis.from_url(
+        redis_url, socket_timeout=_ANSWER_SECONDS, socket_connect_timeout=_CONNECT_SECONDS
+    )
+    async with redis, Wakes(redis).listening() as wakes:
+        with closing(TaskQueue(app)) as queue:
+            board = Board(redis)
+            yield Tasks(board, Orders(board, wakes, queue, patience, limit=max_waiting))

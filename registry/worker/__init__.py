@@ -1,0 +1,17 @@
+"""``pullforge worker``: carries out what servers order.
+
+::
+
+    pullforge worker                supervises, and answers /metrics
+    ├─ role builds                  one process: solves, plans, waits for layers; threads that share
+    │                               an event loop
+    └─ role layers                  a process for each core: one layer at a time, each within limits
+                                    of memory and time, and replaced when it ends before its time
+
+Two roles, so that builds, which wait for layers, never take the place of what they wait for.
+
+    role       Celery's worker for one role
+    duties     what each role can do, put together from the settings
+    bench      an event loop in a thread, where Celery's threads and processes have work done
+    supervise  both roles at once
+"""

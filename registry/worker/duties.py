@@ -1,0 +1,82 @@
+"""What each role can do, put together from the settings."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from typing import Any
+
+from builder.layer import LayerBlob
+from builder.layer_cache import LayerCache
+from builder.lock import Lock
+from builder.ports import ProgressListener
+from builder.records import PackageRecord
+from builder.spec import EnvironmentSpec
+from registry.builds.executor import StoredImage
+from registry.builds.local import LocalExecutor
+from registry.builds.records import ImageRecords
+from registry.settings import Settings
+from registry.tasks.carrying import Carrier, Duty
+from registry.tasks.kinds import (
+    BUILD,
+    COMPLETE,
+    LAYER,
+    SOLVE,
+    BuildOrder,
+    KindName,
+    LayerOrder,
+    Role,
+)
+from registry.telemetry import Metrics
+from registry.wiring import local_processes, open_builder, open_workers
+from registry.worker.threads import OwnThreads
+
+
+@asynccontextmanager
+async def open_carrier(
+    settings: Settings, role: Role, *, now: Callable[[], float] = time.time
+) -> AsyncIterator[Carrier]:
+    """Give what carries out the messages of one role; all of it has ended on exit."""
+    metrics = Metrics()
+    async with AsyncExitStack() as stack:
+        tasks = await stack.enter_async_context(open_workers(settings))
+        duties: list[Duty[Any, Any]]
+        if role == "layers":
+            threads = stack.enter_context(closing(OwnThreads()))
+            builder = await stack.enter_async_context(
+                open_builder(settings, metrics, workers=threads)
+            )
+            duties = [Duty(LAYER, _layers(builder.layers))]
+        else:
+            processes = stack.enter_context(closing(local_processes(settings)))
+            loading = asyncio.create_task(processes.start())
+            stack.callback(loading.cancel)
+            builder = await stack.enter_async_context(
+                open_builder(settings, metrics, workers=processes, tasks=tasks)
+            )
+            records = ImageRecords(builder.store, builder.workers)
+            executor = LocalExecutor(builder.resolver, builder.pipeline, records, now)
+            duties = _builds(executor, records)
+        by_name: dict[KindName, Duty[Any, Any]] = {duty.name: duty for duty in duties}
+        yield Carrier(tasks.board, by_name, metrics, task_seconds=settings.task_seconds)
+
+
+def _builds(executor: LocalExecutor, records: ImageRecords) -> list[Duty[Any, Any]]:
+    async def solve(spec: EnvironmentSpec, listen: ProgressListener) -> Lock:
+        return (await executor.solve(spec, listen, max_age=0)).lock
+
+    async def build(order: BuildOrder, listen: ProgressListener) -> StoredImage:
+        stored = await records.stored(order.lock.key, order.flavour)
+        return stored or await executor.build(order.lock, order.flavour, listen)
+
+    return [Duty(SOLVE, solve), Duty(COMPLETE, executor.complete), Duty(BUILD, build)]
+
+
+def _layers(cache: LayerCache) -> Any:
+    async def layer(order: LayerOrder, _listen: ProgressListener) -> LayerBlob:
+        async def python() -> tuple[PackageRecord, ...]:
+            return order.python
+
+        return await cache.ensure(order.plan, order.encoding, python)
+
+    return layer

@@ -1,0 +1,86 @@
+"""Celery's worker for one role."""
+
+import os
+import resource
+from typing import Any, Final
+
+from celery import Celery, signals
+
+from registry.settings import Settings
+from registry.tasks.kinds import Role
+from registry.tasks.queue import TASK, Message, make_app, queue_of
+from registry.worker.bench import Bench
+from registry.worker.duties import open_carrier
+
+#: How many builds one worker has under way: they wait for channels and layers most of the time.
+_BUILDS: Final = 32
+#: After how many layers a process is replaced.
+_LAYERS_PER_PROCESS: Final = 500
+#: How much longer than a task a process may take until it is killed, in seconds: the task itself
+#: tells in a sentence that its time is over, if it can.
+_GRACE_SECONDS: Final = 30
+
+
+def run_role(settings: Settings, role: Role) -> int:
+    """Carry out the work of one role until the process is told to end; return its exit code.
+
+    SIGTERM lets what is under way end first.
+    """
+    app = make_app(settings.broker_url, task_seconds=settings.task_seconds)
+    bench = Bench(lambda: open_carrier(settings, role))
+    _define(app, bench)
+    # Logs are ours, and configured already.
+    signals.setup_logging.connect(_leave_logs, weak=False)
+    if role == "layers":
+        return _run_processes(app, settings, bench)
+    bench.open()
+    try:
+        return _run(app, role, pool="threads", concurrency=_BUILDS)
+    finally:
+        bench.close()
+
+
+def _define(app: Celery, bench: Bench) -> None:
+    @app.task(name=TASK, shared=False)  # type: ignore[untyped-decorator] # Celery has no types
+    def carry_out(message: dict[str, Any]) -> None:
+        bench.take(Message(**message))
+
+
+def _run_processes(app: Celery, settings: Settings, bench: Bench) -> int:
+    limit = settings.task_memory_bytes
+
+    def begin(**_: object) -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        bench.open()
+
+    signals.worker_process_init.connect(begin, weak=False)
+    signals.worker_process_shutdown.connect(lambda **_: bench.close(), weak=False)
+    return _run(
+        app,
+        "layers",
+        pool="prefork",
+        concurrency=settings.workers or os.cpu_count() or 1,
+        time_limit=settings.task_seconds + _GRACE_SECONDS,
+        max_tasks_per_child=_LAYERS_PER_PROCESS,
+        # In KiB, looked at between tasks.
+        max_memory_per_child=limit // 2 // 1024,
+        optimization="fair",
+    )
+
+
+def _run(app: Celery, role: Role, **options: object) -> int:
+    worker = app.Worker(
+        hostname=f"{role}@%h",
+        queues=[queue_of(role)],
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        quiet=True,
+        **options,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+def _leave_logs(**_: object) -> None:
+    """Keep Celery from configuring logs."""
