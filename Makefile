@@ -32,7 +32,7 @@ test: $(INSTALLED) ## run every test (ARGS="-k name" is handed to pytest)
 	$(BIN)/python -m pytest $(ARGS)
 
 check: lint types imports ## lint, types, import contracts, and the unit tests with branch coverage
-	$(BIN)/python -m pytest --cov --cov-report=term tests builder registry
+	$(BIN)/python -m pytest --cov --cov-report=term -n 2 --dist loadfile tests builder registry
 
 conformance: $(INSTALLED) ## run the official OCI suite and 10 000 generated requests (results/oci)
 	FUZZ_EXAMPLES=2500 $(BIN)/python -m pytest tests/registry/distribution/test_fuzz.py conformance/oci

@@ -7,7 +7,7 @@ import httpx
 
 from builder.oci.digest import Digest
 from conformance.clients.engines.program import Daemon, run
-from conformance.deploy.ports import free_port
+from conformance.ports import free_port
 
 #: As Debian's ``/etc/docker/registry/config.yml``, without passwords. It logs a line for every
 #: request, and so does ours.

@@ -6,7 +6,7 @@ from typing import Final, Self
 import httpx
 
 from conformance.clients.engines.program import Daemon
-from conformance.deploy.ports import free_port
+from conformance.ports import free_port
 
 _CONFIG: Final = """\
 daemon off;

@@ -10,7 +10,6 @@ import argparse
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from conformance.channel import ensure
 from conformance.channel.server import ChannelServer
 from conformance.clients.engines.podman import Podman
 from conformance.oci_client import OciClient, run_in, unpack
+from conformance.ports import free_port
 from conformance.s3 import S3Server
 
 REPOSITORY: Final = "env/numpy.pandas"
@@ -110,7 +110,7 @@ def _server(
     channel_url: str, base: Path, directory: Path, store: Mapping[str, str]
 ) -> Iterator[str]:
     """Start the registry as a user would; gives its host and port."""
-    port = _free_port()
+    port = free_port()
     environment = os.environ | {
         **store,
         "PULLFORGE_PORT": str(port),
@@ -211,13 +211,6 @@ def _timed(work: Callable[[], None]) -> float:
     started = time.monotonic()
     work()
     return time.monotonic() - started
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from conda_lock.lockfile import parse_conda_lock_file
 from prometheus_client.parser import text_string_to_metric_families
 
 from conformance.clients.engines.program import Daemon, run
+from conformance.ports import free_port
 
 #: What a second process needs to run the module as it is here, installed or not.
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +41,7 @@ class Server:
             settings: More settings, e.g. ``{"platforms": ["linux-64"]}``.
         """
         self.store = store
-        self.port = _free_port()
+        self.port = free_port()
         self._settings: dict[str, object] = {
             "host": "127.0.0.1",
             "port": self.port,
@@ -161,10 +161,3 @@ def settings_environment(settings: Mapping[str, object]) -> dict[str, str]:
 
 def _text(value: object) -> str:
     return json.dumps(value) if isinstance(value, dict | list) else str(value)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port

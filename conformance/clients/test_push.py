@@ -159,15 +159,19 @@ def test_crane_copies_byte_for_byte(engines: Engines, registry: Server) -> None:
 
 
 @pytest.mark.engine("oras")
-def test_artifacts_are_pushed_attached_discovered_and_copied(
+def test_artifacts_are_pushed_pulled_attached_discovered_and_copied(
     oras: Oras, registry: Server, tmp_path: Path
 ) -> None:
     """What is attached to a copy is found there too."""
     model, report = tmp_path / "model.bin", tmp_path / "report.json"
-    model.write_bytes(bytes(range(256)) * 1000)
+    data = bytes(range(256)) * 1000
+    model.write_bytes(data)
     report.write_text('{"accuracy": 0.9}')
     name = registry.reference("team/model:1")
     oras.push(name, model, "--artifact-type=application/vnd.example.model")
+    model.unlink()
+    oras.pull(name, tmp_path, "--allow-path-traversal")  # to where it was pushed from
+    assert model.read_bytes() == data
     attached = oras.attach(name, report, "application/vnd.example.report")
     (found,) = oras.discover(name)["referrers"]
     assert found["digest"] == attached

@@ -17,8 +17,8 @@ from conformance.deploy.images import (
     ServerImage,
     build_neighbours,
 )
-from conformance.deploy.ports import free_port
 from conformance.deploy.programs import COMPOSE
+from conformance.ports import free_port
 
 FILE = ROOT / "deploy" / "compose.yaml"
 OVERRIDE = Path(__file__).with_name("compose.override.yaml")

@@ -14,7 +14,7 @@ from conformance.clients.engines import Containerd, PullResult, containerd
 from conformance.clients.engines.home import require
 from conformance.clients.engines.program import Daemon, run
 from conformance.clients.server import ROOT, Server
-from conformance.deploy.ports import free_port
+from conformance.ports import free_port
 
 DIRECTORY = ROOT / "deploy" / "containerd"
 #: The registry's name in the files. No name server knows it: only the files lead to the server.

@@ -16,7 +16,7 @@ from conformance.deploy.images import (
     local_settings,
     wait_until,
 )
-from conformance.deploy.ports import free_port
+from conformance.ports import free_port
 
 #: Without the base, and unpacked.
 MOST_BYTES = 260 * 1024**2

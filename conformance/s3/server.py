@@ -1,7 +1,6 @@
 """versitygw: an S3 server over a directory, built from its Go module once."""
 
 import shutil
-import socket
 import tempfile
 from pathlib import Path
 from typing import Final, Self
@@ -10,6 +9,7 @@ import httpx
 
 from conformance.clients.engines.go_program import GoProgram
 from conformance.clients.engines.program import Daemon
+from conformance.ports import free_port
 
 #: Takes a minute to build, once for a user of the machine.
 VERSITYGW: Final = GoProgram(
@@ -43,7 +43,7 @@ class S3Server:
         program = VERSITYGW.directory() / "versitygw"
         self._home = Path(tempfile.mkdtemp(prefix="pf-s3-"))
         (self.data / BUCKET).mkdir(parents=True)
-        self.port = _free_port()
+        self.port = free_port()
         argv = [program, "--port", f"127.0.0.1:{self.port}", "--region", REGION]
         argv += ["--keep-alive", "--quiet", "--health", "/health", "posix", self.data]
         env = {"ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY}
@@ -95,10 +95,3 @@ class S3Server:
             return httpx.get(f"{self.url}/health", timeout=5).status_code == 200
         except httpx.TransportError:
             return False
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port

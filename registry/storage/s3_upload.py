@@ -31,6 +31,9 @@ PART_BYTES: Final = 8 * 1024 * 1024
 _MAX_PARTS: Final = 10_000
 #: How many parts are in memory at once, of all uploads together.
 _PARALLEL: Final = 8
+#: How many small files are sent at once. Signing hundreds in a row keeps the loop busy for seconds
+#: on a loaded machine, and connections that were begun before would time out meanwhile.
+MAX_PUTS: Final = 32
 #: Uploads younger than this may still be under way, on another replica.
 LEFTOVER_SECONDS: Final = 24 * 3600
 #: How many leftovers are removed at one start, at most.
@@ -53,6 +56,7 @@ class Uploads:
         self._bucket = bucket
         self._threads = threads
         self._slots = asyncio.Semaphore(_PARALLEL)
+        self._puts = asyncio.Semaphore(MAX_PUTS)
         self._aborts: set[asyncio.Task[None]] = set()
 
     async def put(self, name: str, data: bytes) -> None:
@@ -61,7 +65,7 @@ class Uploads:
         Raises:
             StoreUnavailable: S3 does not take it, after bounded tries.
         """
-        async with s3_errors("write"):
+        async with self._puts, s3_errors("write"):
             await self._client.put_object(
                 Bucket=self._bucket,
                 Key=name,

@@ -77,7 +77,9 @@ class FakeChannels:
     def __init__(self, root: str) -> None:
         self.root = root
         self.by_name: dict[str, FakeChannel] = {}
-        #: The paths that were asked for with success.
+        #: The paths that were asked for.
+        self.asked: list[str] = []
+        #: Those of them that were answered with what is there.
         self.served: list[str] = []
 
     def __getitem__(self, name: str) -> FakeChannel:
@@ -89,6 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
     channels: ClassVar[FakeChannels]
 
     def do_GET(self) -> None:
+        self.channels.asked.append(self.path)
         name, subdir, file_name = self.path.strip("/").split("/")[-3:]
         channel = self.channels.by_name.get(name)
         if channel is None or file_name != "repodata.json":

@@ -16,8 +16,6 @@ from builder.spec import Channel
 from conformance.channel import HUNDRED, ensure
 from conformance.channel.server import ChannelServer
 
-pytestmark = pytest.mark.timeout(1800)
-
 
 @pytest.fixture(scope="module")
 def main() -> Iterator[Channel]:

@@ -26,9 +26,9 @@ class Oras:
         """Return what ``oras discover`` finds, as it writes it in JSON."""
         return json.loads(self._run("discover", "--format=json", *options, reference))
 
-    def pull(self, reference: str, directory: Path) -> None:
+    def pull(self, reference: str, directory: Path, *options: str) -> None:
         """Write the files of an artifact to ``directory``."""
-        self._run("pull", f"--output={directory}", reference)
+        self._run("pull", f"--output={directory}", *options, reference)
 
     def log_in(self, host: str, name: str, password: str) -> None:
         """Run ``oras login``."""

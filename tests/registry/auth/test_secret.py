@@ -33,7 +33,7 @@ def test_a_token_is_long_new_and_kept_as_a_digest() -> None:
         ("x", None),
         ("", None),
         ("pft_x", None),
-        ("pft_x", HASH),
+        pytest.param("pft_x", HASH, id="a token and the hash of a password"),
         (PASSWORD, hash_secret("pft_x")),
         (PASSWORD, "$argon2id$broken"),
         (PASSWORD, ""),
