@@ -2,6 +2,7 @@
 
 ::
 
+    WarmManifests        what is in memory, before the application; only with ShortcutProtocol
     Observe              request id, access log, metrics
     └─ DistributionFirst
        ├─ /v2…           Distribution: routing and errors of its own
@@ -19,6 +20,8 @@ from starlette.responses import PlainTextResponse
 
 from registry.api import api_route
 from registry.distribution import HOP_SECONDS, Distribution, DistributionFirst
+from registry.distribution.warm import WarmManifests
+from registry.telemetry import AccessLog, NoAccessLog, StructuredAccessLog
 from registry.web.boundary import ErrorBoundary
 from registry.web.observe import Observe
 from registry.web.pages import ROUTES
@@ -29,20 +32,25 @@ OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
 
 
 def create_app(
-    open_services: OpenServices, *, hop_seconds: float = HOP_SECONDS, access_log: bool = True
+    open_services: OpenServices,
+    *,
+    hop_seconds: float = HOP_SECONDS,
+    access_log: AccessLog | bool = True,
 ) -> Starlette:
     """Return the application; it opens its services when it starts, and closes them when it ends.
 
     Args:
         open_services: Called once for each life of the application.
         hop_seconds: How long a pull waits for its image before it is sent round again.
-        access_log: Whether each request writes a log line.
+        access_log: Writes a line for each request; ``True``: to the other lines, ``False``: none.
     """
+    if isinstance(access_log, bool):
+        access_log = StructuredAccessLog() if access_log else NoAccessLog()
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[AppState]:
         async with open_services() as services:
-            yield {"services": services}
+            yield {"services": services, "shortcut": WarmManifests(services, access_log)}
 
     return Starlette(
         routes=[*ROUTES, api_route()],

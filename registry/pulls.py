@@ -82,6 +82,19 @@ class Pulls(Protocol):
         """
         ...
 
+    def tag_at_hand(
+        self, repository: str, tag: str, flavour: Flavour, *, index: bool
+    ) -> Manifest | None:
+        """Return what :meth:`by_tag` would, if that has nothing to do but to return it.
+
+        ``None`` also when the answer has to be renewed or its use noted.
+        """
+        ...
+
+    def digest_at_hand(self, digest: Digest) -> Manifest | None:
+        """Return a manifest of an image made here if it is in memory."""
+        ...
+
     async def tags(self, repository: str) -> tuple[str, ...]:
         """Return the tags of ``repository`` that were pulled before, sorted.
 
@@ -193,10 +206,24 @@ class ImagePulls:
             answer = await self._wait(repository, tag, flavour, timeout_seconds)
         else:
             self._metrics.pulled("hit")
-        if answer.fresh_until is not None and answer.fresh_until <= self._now():
+        if not self._is_fresh(answer):
             self._renew(repository, tag, flavour)
         await self._usage.note(answer.key)
         return answer.top if index else answer.first
+
+    def tag_at_hand(
+        self, repository: str, tag: str, flavour: Flavour, *, index: bool
+    ) -> Manifest | None:
+        """Return what is behind a tag without waiting; see :meth:`Pulls.tag_at_hand`."""
+        answer = self._answers.get((repository, tag, flavour))
+        if answer is None or not (self._is_fresh(answer) and self._usage.is_noted(answer.key)):
+            return None
+        self._metrics.pulled("hit")
+        return answer.top if index else answer.first
+
+    def digest_at_hand(self, digest: Digest) -> Manifest | None:
+        """Return a manifest in memory; see :meth:`Pulls.digest_at_hand`."""
+        return self._manifests.at_hand(digest) if self._made.get(digest) else None
 
     async def tags(self, repository: str) -> tuple[str, ...]:
         """Return the tags that were pulled; see :meth:`Pulls.tags`."""
@@ -364,6 +391,9 @@ class ImagePulls:
             return Answer(key, top, top, fresh_until)
         first = replace(await self._manifests.get(image.first), build=key)
         return Answer(key, top, first, fresh_until)
+
+    def _is_fresh(self, answer: Answer) -> bool:
+        return answer.fresh_until is None or self._now() < answer.fresh_until
 
     def _today(self) -> datetime.date:
         return datetime.datetime.fromtimestamp(self._now(), datetime.UTC).date()

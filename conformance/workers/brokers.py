@@ -11,6 +11,7 @@ from typing import Final, Self
 import pytest
 
 from conformance.clients.engines.program import Daemon
+from conformance.ports import free_port
 
 _RABBIT: Final = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
@@ -130,14 +131,6 @@ def missing(program: str) -> str:
     """
     assert not os.environ.get("CI"), f"{program} is not installed"
     pytest.skip(f"{program} is not installed; .ci/install does it")
-
-
-def free_port() -> int:
-    """Return a port of the loopback interface that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port
 
 
 def answers(port: int) -> bool:

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from conformance.clients.engines.program import Daemon
 from conformance.clients.server import settings_environment
-from conformance.workers.brokers import free_port
+from conformance.ports import free_port
 
 
 class Worker:

@@ -1,13 +1,17 @@
 """``pullforge serve``."""
 
 import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import uvicorn
 
 from registry.app import create_app
 from registry.cli.session import exit_on_error
 from registry.settings import Settings
-from registry.telemetry import configure_logs
+from registry.telemetry import AccessLog, JsonAccessLog, configure_logs
+from registry.web.protocol import ShortcutProtocol
 from registry.wiring import open_access, open_services, open_store
 
 
@@ -17,20 +21,35 @@ def serve() -> None:
     configure_logs(settings.log_format)
     with exit_on_error():  # what cannot be used is one sentence, not a traceback
         asyncio.run(_try(settings))
-    app = create_app(
-        lambda: open_services(settings),
-        hop_seconds=settings.wait_seconds,
-        access_log=settings.access_log,
-    )
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        forwarded_allow_ips=settings.trusted_proxies,
-        timeout_graceful_shutdown=10,
-    )
+    with _access_log(settings) as access_log:
+        app = create_app(
+            lambda: open_services(settings),
+            hop_seconds=settings.wait_seconds,
+            access_log=access_log,
+        )
+        uvicorn.run(
+            app,
+            host=settings.host,
+            port=settings.port,
+            http=ShortcutProtocol,
+            log_config=None,
+            access_log=False,
+            forwarded_allow_ips=settings.trusted_proxies,
+            timeout_graceful_shutdown=10,
+        )
+
+
+@contextmanager
+def _access_log(settings: Settings) -> Iterator[AccessLog | bool]:
+    """Give what the settings want; every line is written on exit."""
+    if not settings.access_log or settings.log_format != "json":
+        yield settings.access_log
+        return
+    log = JsonAccessLog(sys.stderr)
+    try:
+        yield log
+    finally:
+        log.flush()
 
 
 async def _try(settings: Settings) -> None:

@@ -38,6 +38,11 @@ class Usage:
         #: Build key → when its next use is to be noted.
         self._due: Recent[str, float] = Recent(_REMEMBERED)
 
+    def is_noted(self, key: str) -> bool:
+        """Tell whether :meth:`note` has nothing to write now."""
+        due = self._due.get(key)
+        return due is not None and self._now() < due
+
     async def note(self, key: str) -> None:
         """Note that the image of build ``key`` is used now.
 
@@ -46,10 +51,9 @@ class Usage:
         collector takes the image's layers for unused. A store that fails is logged and nothing is
         raised: a pull never fails by it.
         """
-        now = self._now()
-        due = self._due.get(key)
-        if due is not None and now < due:
+        if self.is_noted(key):
             return
+        now = self._now()
         # Before the write: of many pulls at once only one writes.
         self._due.put(key, now + NOTE_SECONDS)
         try:

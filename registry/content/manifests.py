@@ -55,9 +55,8 @@ class Manifests:
         Raises:
             ManifestUnknown: It is not in the store, or is a blob of another kind.
         """
-        manifest = self._recent.get(digest)
+        manifest = self.at_hand(digest)
         if manifest is not None and media_type in {None, manifest.media_type}:
-            self._recent.move_to_end(digest)
             return manifest
         key = blob_key(digest)
         size = await self._store.size(key)
@@ -67,6 +66,13 @@ class Manifests:
         if manifest is None:
             raise ManifestUnknown(f"there is no manifest {digest} here")
         self._remember(manifest)
+        return manifest
+
+    def at_hand(self, digest: Digest) -> Manifest | None:
+        """Return the manifest with that digest if it is in memory."""
+        manifest = self._recent.get(digest)
+        if manifest is not None:
+            self._recent.move_to_end(digest)
         return manifest
 
     async def put(self, data: bytes, media_type: str, algorithm: Algorithm = "sha256") -> Manifest:

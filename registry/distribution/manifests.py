@@ -17,8 +17,8 @@ from registry.web.gone import unless_gone
 from registry.web.ranges import is_not_modified
 from registry.web.waiting import wait_answer
 
-#: What a tag of an image made here stands for depends on who asks.
-_VARY: Final = (b"vary", b"Accept, User-Agent")
+#: What a tag of an image made here stands for may change, and depends on who asks.
+MADE_BY_TAG: Final = [ASK_AGAIN, (b"vary", b"Accept, User-Agent")]
 #: How many tags one push may set.
 _MAX_TAGS: Final = 100
 
@@ -50,7 +50,7 @@ async def get_manifest(call: Call, *, hop_seconds: float) -> ASGIApp:
         manifest = await _pull(call, repository, tag, hop_seconds)
     except StillBuilding as error:
         return wait_answer(tag, call.scope["query_string"], error)
-    return _answer(call, manifest, [ASK_AGAIN, _VARY])
+    return _answer(call, manifest, MADE_BY_TAG)
 
 
 async def put_manifest(call: Call) -> ASGIApp:
@@ -116,11 +116,29 @@ def _pushed_tag(text: str) -> TagName:
         raise ManifestInvalid(exc.message) from exc
 
 
-def _answer(call: Call, manifest: Manifest, caching: HeaderLines | None = None) -> Answer:
-    lines = [*digest_lines(manifest.digest), *(caching or [FOR_EVER])]
-    if manifest.build is not None and call.services.pulls.is_generated(call.target.name):
-        lines.append(header("pullforge-build", manifest.build))
-    if is_not_modified(call.headers, f'"{manifest.digest}"'):
-        return Answer(304, lines)
+def whole_manifest(manifest: Manifest, caching: HeaderLines, *, is_generated: bool) -> Answer:
+    """Return the answer with a manifest, to those who have not got it.
+
+    Args:
+        manifest: Is answered byte for byte.
+        caching: What caches may do with it.
+        is_generated: Whether it is of an image made here.
+    """
+    lines = _about(manifest, caching, is_generated=is_generated)
     lines.append(header("content-type", manifest.media_type))
     return Answer(200, lines, manifest.data)
+
+
+def _answer(call: Call, manifest: Manifest, caching: HeaderLines | None = None) -> Answer:
+    caching = caching or [FOR_EVER]
+    is_generated = call.services.pulls.is_generated(call.target.name)
+    if is_not_modified(call.headers, f'"{manifest.digest}"'):
+        return Answer(304, _about(manifest, caching, is_generated=is_generated))
+    return whole_manifest(manifest, caching, is_generated=is_generated)
+
+
+def _about(manifest: Manifest, caching: HeaderLines, *, is_generated: bool) -> HeaderLines:
+    lines = [*digest_lines(manifest.digest), *caching]
+    if manifest.build is not None and is_generated:
+        lines.append(header("pullforge-build", manifest.build))
+    return lines

@@ -2,8 +2,10 @@
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from registry.telemetry.request_counts import RequestCounts
 
 #: From a warm answer to a large build, in seconds.
 _SECONDS: Final = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 20, 60, 300)
@@ -45,25 +47,6 @@ class Metrics:
             ["outcome"],
             registry=registry,
         )
-        self._requests = Counter(
-            "pullforge_http_requests",
-            "Requests, by route template, method and class of status.",
-            ["route", "method", "status"],
-            registry=registry,
-        )
-        self._request_seconds = Histogram(
-            "pullforge_http_request_seconds",
-            "Time from the request to the last byte of its answer.",
-            ["route"],
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self._sent_bytes = Counter(
-            "pullforge_http_sent_bytes", "Bytes of bodies sent.", ["route"], registry=registry
-        )
-        self._in_flight = Gauge(
-            "pullforge_http_requests_in_flight", "Requests being answered.", registry=registry
-        )
         self._tasks = Counter(
             "pullforge_tasks",
             "Tasks carried out here for others, by kind and outcome.",
@@ -80,9 +63,10 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
-        # ``labels`` costs more than the counting itself; the label sets are few.
-        self._known_requests: dict[tuple[str, str, int], Counter] = {}
-        self._known_routes: dict[str, tuple[Histogram, Counter]] = {}
+        self._request_counts = RequestCounts(_SECONDS)
+        registry.register(self._request_counts)
+        # ``labels`` costs more than the counting itself; the outcomes are few.
+        self._known_pulls: dict[str, Counter] = {}
 
     def solved(self, seconds: float) -> None:
         """Count one run of the solver."""
@@ -108,11 +92,14 @@ class Metrics:
 
     def pulled(self, outcome: str) -> None:
         """Count one answer to a tag: ``hit stored stale built waiting`` or ``failed``."""
-        self._pulls.labels(outcome).inc()
+        counter = self._known_pulls.get(outcome)
+        if counter is None:
+            counter = self._known_pulls[outcome] = self._pulls.labels(outcome)
+        counter.inc()
 
     def request_started(self) -> None:
         """Count a request as being answered, until :meth:`request_ended`."""
-        self._in_flight.inc()
+        self._request_counts.started()
 
     def request_ended(
         self, route: str, method: str, status: int, seconds: float, sent_bytes: int
@@ -127,19 +114,7 @@ class Metrics:
             seconds: From its start to its end.
             sent_bytes: The size of the body.
         """
-        self._in_flight.dec()
-        known = (route, method, status // 100)
-        counter = self._known_requests.get(known)
-        if counter is None:
-            counter = self._requests.labels(route, method, f"{status // 100}xx")
-            self._known_requests[known] = counter
-        counter.inc()
-        of_route = self._known_routes.get(route)
-        if of_route is None:
-            of_route = (self._request_seconds.labels(route), self._sent_bytes.labels(route))
-            self._known_routes[route] = of_route
-        of_route[0].observe(seconds)
-        of_route[1].inc(sent_bytes)
+        self._request_counts.ended(route, method, status, seconds, sent_bytes)
 
     def render(self) -> bytes:
         """Return all of it as Prometheus reads it."""

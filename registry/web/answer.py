@@ -54,12 +54,16 @@ class Answer:
     headers: HeaderLines
     body: bytes = b""
 
+    @property
+    def lines(self) -> HeaderLines:
+        """All header lines, with that of the length."""
+        if self.status == 304:  # RFC 9110, 8.6: there it would be the length of the 200
+            return self.headers
+        return [*self.headers, (b"content-length", b"%d" % len(self.body))]
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
-        headers = self.headers
-        if self.status != 304:  # RFC 9110, 8.6: there it would be the length of the 200
-            headers = [*headers, (b"content-length", b"%d" % len(self.body))]
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.start", "status": self.status, "headers": self.lines})
         body = b"" if scope["method"] == "HEAD" else self.body
         await send({"type": "http.response.body", "body": body})
 

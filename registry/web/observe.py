@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from registry.telemetry import AccessLog, StructuredAccessLog
 from registry.web.services import services_of
 
 #: The key of the scope under which a face leaves the template of its route, for metrics.
@@ -27,10 +28,6 @@ _METHODS: Final = frozenset(
 )
 #: nginx's number for a client that left before its answer, or was left by a server that stops.
 _CLIENT_GONE: Final = 499
-#: Enough of a User-Agent and of a path to recognise them.
-_MAX_LOGGED: Final = 300
-
-_log = structlog.get_logger("registry.access")
 
 
 class Observe:
@@ -40,9 +37,15 @@ class Observe:
     line written meanwhile.
     """
 
-    def __init__(self, app: ASGIApp, *, access_log: bool = True) -> None:
+    def __init__(self, app: ASGIApp, *, access_log: AccessLog | None = None) -> None:
+        """Watch ``app``.
+
+        Args:
+            app: Answers.
+            access_log: Where the lines go; ``None``: to the other lines.
+        """
         self._app = app
-        self._access_log = access_log
+        self._access_log = access_log or StructuredAccessLog()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
@@ -50,9 +53,9 @@ class Observe:
             await self._app(scope, receive, send)
             return
         request_id, user_agent = _identify(scope)
-        observed = _Observed(send, request_id)
+        observed = _Observed(send, request_id.encode("ascii"))
         metrics = services_of(scope).metrics
-        tokens = structlog.contextvars.bind_contextvars(request_id=request_id.decode("ascii"))
+        tokens = structlog.contextvars.bind_contextvars(request_id=request_id)
         metrics.request_started()
         started = time.perf_counter()
         try:
@@ -65,17 +68,16 @@ class Observe:
             status = observed.status or _CLIENT_GONE
             method = scope["method"] if scope["method"] in _METHODS else "other"
             metrics.request_ended(_route_of(scope), method, status, seconds, observed.sent_bytes)
-            if self._access_log:
-                _log.info(
-                    "answered request",
-                    method=method,
-                    path=scope["path"][:_MAX_LOGGED],
-                    status=status,
-                    seconds=round(seconds, 6),
-                    bytes=observed.sent_bytes,
-                    user_agent=user_agent.decode("latin-1")[:_MAX_LOGGED],
-                    **({"user": scope[USER]} if USER in scope else {}),
-                )
+            self._access_log.answered(
+                request_id,
+                method,
+                scope["path"],
+                status,
+                seconds,
+                observed.sent_bytes,
+                user_agent.decode("latin-1"),
+                scope.get(USER),
+            )
             structlog.contextvars.reset_contextvars(**tokens)
 
 
@@ -101,15 +103,25 @@ class _Observed:
         await self._send(message)
 
 
-def _identify(scope: Scope) -> tuple[bytes, bytes]:
+def new_request_id() -> str:
+    """Return an id that no other request has."""
+    return secrets.token_hex(8)
+
+
+def sane_request_id(sent: bytes) -> str | None:
+    """Return the id that a client sent, or ``None`` if it is not fit for a log line."""
+    return sent.decode("ascii") if _REQUEST_ID.fullmatch(sent) else None
+
+
+def _identify(scope: Scope) -> tuple[str, bytes]:
     """Return the request's id, and its User-Agent."""
-    request_id = user_agent = b""
+    request_id, user_agent = None, b""
     for name, value in scope["headers"]:
         if name == b"user-agent":
             user_agent = value
-        elif name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-            request_id = value
-    return request_id or secrets.token_hex(8).encode("ascii"), user_agent
+        elif name == b"x-request-id":
+            request_id = sane_request_id(value) or request_id
+    return request_id or new_request_id(), user_agent
 
 
 def _route_of(scope: Scope) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
 from starlette.types import Scope
 
@@ -20,6 +20,7 @@ from registry.content.repositories import Repositories
 from registry.content.uploads import Uploads
 from registry.pulls import Pulls
 from registry.telemetry import Metrics
+from registry.web.shortcut import Shortcut
 
 #: Returns when a part of the service can be used, and raises when not.
 ReadinessCheck = Callable[[], Awaitable[None]]
@@ -63,6 +64,8 @@ class AppState(TypedDict):
     """What the application's lifespan gives each request, as ``request.state``."""
 
     services: Services
+    #: Answers some requests before they reach the application, where the server can ask it.
+    shortcut: NotRequired[Shortcut]
 
 
 def services_of(scope: Scope) -> Services:

@@ -57,6 +57,8 @@ class FakePulls:
         self.lost: dict[Digest, bytes] = {}
         self.restore_rounds = 0
         self.timeouts: set[float] = set()
+        #: What can be answered without waiting.
+        self.at_hand: dict[tuple[str, str, Flavour, bool], Manifest] = {}
         #: What ``referrers`` returns, by digest, or raises.
         self.artifacts: dict[Digest, Sequence[Descriptor]] = {}
         self.referrer_error: Exception | None = None
@@ -76,6 +78,14 @@ class FakePulls:
         if tag == "hangs":
             await self._hang()
         return await put(self._manifests, manifest_data(repository, flavour, index=index))
+
+    def tag_at_hand(
+        self, repository: str, tag: str, flavour: Flavour, *, index: bool
+    ) -> Manifest | None:
+        return self.at_hand.get((repository, tag, flavour, index))
+
+    def digest_at_hand(self, digest: Digest) -> Manifest | None:
+        return None if digest in self.not_made else self._manifests.at_hand(digest)
 
     async def tags(self, repository: str) -> tuple[str, ...]:
         if not self.known_tags:

@@ -157,6 +157,29 @@ def test_an_old_answer_is_served_at_once_and_renewed_behind_it(house: House) -> 
     asyncio.run(scenario())
 
 
+def test_what_is_at_hand_is_what_a_pull_would_get_until_there_is_something_to_do(
+    house: House,
+) -> None:
+    def at_hand(services: Services) -> Manifest | None:
+        return services.pulls.tag_at_hand(REPOSITORY, TAG, "oci-zstd", index=True)
+
+    async def scenario() -> None:
+        async with house.open() as services:
+            assert at_hand(services) is None
+            first = await pull(services)
+            assert at_hand(services) == first
+            assert services.pulls.digest_at_hand(first.digest) == first
+            assert services.pulls.digest_at_hand(Digest(layers(first)[0])) is None
+            assert counted(services, "pullforge_pulls_total") == 2
+            house.clock.now += 3601  # to be renewed, and its use to be noted again
+            assert at_hand(services) is None
+            assert await pull(services) == first
+            await _settle(services)
+            assert at_hand(services) == first
+
+    asyncio.run(scenario())
+
+
 async def _settle(services: Services) -> None:
     """Wait until what goes on in the background has ended."""
     assert isinstance(services.pulls, ImagePulls)

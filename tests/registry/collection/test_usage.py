@@ -51,6 +51,16 @@ async def test_an_image_in_constant_use_is_noted_once_an_hour(store: CountingSto
     assert store.writes == 2
 
 
+async def test_a_use_counts_as_noted_for_an_hour(store: CountingStore) -> None:
+    clock = Clock()
+    usage = Usage(store, clock)
+    assert not usage.is_noted("a")
+    await usage.note("a")
+    assert usage.is_noted("a")
+    clock.now += NOTE_SECONDS
+    assert not usage.is_noted("a")
+
+
 async def test_of_many_uses_at_once_one_is_written(store: CountingStore) -> None:
     usage = Usage(store, Clock())
     await asyncio.gather(*(usage.note("a") for _ in range(200)))
