@@ -55,6 +55,8 @@ from registry.builds.pins import Pins
 from registry.builds.processes import LocalProcesses
 from registry.builds.records import ImageRecords
 from registry.builds.requests import BuildRequests, Patience
+from registry.builds.stages import Stages
+from registry.builds.traced import TracedExecutor, TracedLayers
 from registry.collection.collector import run_collection
 from registry.collection.eviction import Budget
 from registry.collection.usage import Usage
@@ -73,7 +75,7 @@ from registry.storage.filesystem import FilesystemStore
 from registry.storage.local_copies import LocalCopies
 from registry.storage.probe import check_store
 from registry.storage.scratch import Scratch
-from registry.telemetry import Metrics
+from registry.telemetry import NO_TRACES, Metrics, Traces, open_traces
 from registry.web.services import BuildServices, Services
 
 if TYPE_CHECKING:
@@ -118,6 +120,7 @@ async def open_builder(
     *,
     workers: Workers | None = None,
     tasks: "Tasks | None" = None,
+    traces: Traces = NO_TRACES,
 ) -> AsyncIterator[Builder]:
     """Give a builder over the settings' store; everything it started has ended on exit.
 
@@ -126,6 +129,7 @@ async def open_builder(
         metrics: Counts.
         workers: Compute; ``None`` for processes of its own.
         tasks: By which layers are assembled elsewhere; ``None``: here.
+        traces: Records what is done.
     """
     kept = scratch_of(settings)
     timeout = httpx.Timeout(30, read=settings.download_timeout_seconds)
@@ -164,7 +168,8 @@ async def open_builder(
         layers = LayerCache(store, packages, workers, compilers.compiler, scratch, metrics)
         stack.push_async_callback(layers.close)
         made = layers if tasks is None else tasks.layers(layers)
-        pipeline = Pipeline(store, bases, contents, made, compilers)
+        traced = TracedLayers(made, traces, "here" if tasks is None else "elsewhere")
+        pipeline = Pipeline(store, bases, contents, traced, compilers)
         wheels = EnvironmentWheels(contents, _pypi(settings, scratch)) if settings.pypi else None
         resolver = Resolver(name_defaults(settings), solver, bases, compilers, metrics, wheels)
 
@@ -255,7 +260,7 @@ def local_processes(settings: Settings) -> LocalProcesses:
 
 
 @asynccontextmanager
-async def open_workers(settings: Settings) -> AsyncIterator["Tasks"]:
+async def open_workers(settings: Settings, traces: Traces) -> AsyncIterator["Tasks"]:
     """Give what has work done by workers; for settings with a broker."""
     # Celery takes a while to import, which a server without workers need not wait for.
     from registry.tasks.connection import open_tasks  # noqa: PLC0415
@@ -268,6 +273,7 @@ async def open_workers(settings: Settings) -> AsyncIterator["Tasks"]:
         settings.redis.get_secret_value() if settings.redis else broker,
         OrderPatience(settings.task_seconds, settings.error_ttl_seconds),
         max_waiting=settings.max_waiting,
+        traces=traces,
     ) as tasks:
         yield tasks
 
@@ -331,14 +337,25 @@ async def open_services(
     _warn_of_other_encoders()
     metrics = Metrics()
     async with AsyncExitStack() as stack:
+        # Closed last: all else may still have something to record.
+        traces = stack.enter_context(
+            open_traces(settings.traces, settings.traces_ratio, "pullforge")
+        )
         workers = stack.enter_context(closing(local_processes(settings)))
         loading = asyncio.create_task(workers.start())
         stack.callback(loading.cancel)
-        builder = await stack.enter_async_context(open_builder(settings, metrics, workers=workers))
+        builder = await stack.enter_async_context(
+            open_builder(settings, metrics, workers=workers, traces=traces)
+        )
         records = ImageRecords(builder.store, builder.workers)
-        executor: Executor = LocalExecutor(builder.resolver, builder.pipeline, records, now)
-        if settings.broker is not None:
-            executor = (await stack.enter_async_context(open_workers(settings))).executor
+        executor: Executor
+        if settings.broker is None:
+            stages = Stages(metrics, traces)
+            local = LocalExecutor(builder.resolver, builder.pipeline, records, now, stages)
+            executor = TracedExecutor(local, traces, "here")
+        else:
+            tasks = await stack.enter_async_context(open_workers(settings, traces))
+            executor = TracedExecutor(tasks.executor, traces, "elsewhere")
         builds = ImageBuilds(builder.store, records, executor, now)
         stack.push_async_callback(builds.close)
 
@@ -392,6 +409,7 @@ async def open_services(
             access,
             checks={"store": lambda: check_store(builder.store)},
             public_url=settings.public_url.rstrip("/") if settings.public_url else None,
+            traces=traces,
         )
 
 

@@ -19,7 +19,7 @@ from registry.content.referrers import Referrers
 from registry.content.repositories import Repositories
 from registry.content.uploads import Uploads
 from registry.pulls import Pulls
-from registry.telemetry import Metrics
+from registry.telemetry import NO_TRACES, Metrics, Traces
 from registry.web.shortcut import Shortcut
 
 #: Returns when a part of the service can be used, and raises when not.
@@ -58,6 +58,8 @@ class Services:
     #: Where clients find the service, e.g. ``"https://registry.example"``; ``None``: where their
     #: requests say.
     public_url: str | None = None
+    #: Records what is done.
+    traces: Traces = NO_TRACES
 
 
 class AppState(TypedDict):
