@@ -21,6 +21,7 @@ def worker(
 ) -> None:
     """Carry out what servers with the same PULLFORGE_BROKER order; docs/scaling.md."""
     # Celery takes a while to import, which other commands need not wait for.
+    from registry.tasks.kinds import ROLES  # noqa: PLC0415
     from registry.worker.role import run_role  # noqa: PLC0415
     from registry.worker.supervise import supervise  # noqa: PLC0415
 
@@ -30,10 +31,9 @@ def worker(
         if settings.broker is None:
             typer.echo("pullforge: workers need PULLFORGE_BROKER; docs/scaling.md", err=True)
             raise typer.Exit(1)
-        if role is None:
-            raise typer.Exit(supervise(settings))
-        if supervised:
-            threading.Thread(target=_end_with_supervisor, daemon=True).start()
+        if role is None or not supervised:
+            raise typer.Exit(supervise(settings, ROLES if role is None else (role,)))
+        threading.Thread(target=_end_with_supervisor, daemon=True).start()
         raise typer.Exit(run_role(settings, role))
 
 
