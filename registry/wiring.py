@@ -4,7 +4,7 @@ import asyncio
 import os
 import platform
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -12,7 +12,7 @@ from contextlib import (
     asynccontextmanager,
     closing,
 )
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -55,8 +55,9 @@ from registry.builds.pins import Pins
 from registry.builds.processes import LocalProcesses
 from registry.builds.records import ImageRecords
 from registry.builds.requests import BuildRequests, Patience
-from registry.collection.collector import run_collection
+from registry.collection.collector import collect_all
 from registry.collection.eviction import Budget
+from registry.collection.scrub import Scrub
 from registry.collection.usage import Usage
 from registry.content.bases import HeldBases
 from registry.content.blobs import Blobs
@@ -74,7 +75,9 @@ from registry.storage.local_copies import LocalCopies
 from registry.storage.probe import check_store
 from registry.storage.scratch import Scratch
 from registry.telemetry import Metrics
-from registry.web.services import BuildServices, Services
+from registry.upkeep.chores import Chore, do_for_ever
+from registry.upkeep.renewal import Renewal
+from registry.web.services import BuildServices, QueueGauges, Services
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -323,6 +326,94 @@ async def open_access(settings: Settings) -> AsyncIterator[Access]:
             following.cancel()
 
 
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """What answers references to images made here."""
+
+    pulls: ImagePulls
+    builds: ImageBuilds
+    forms: Forms
+
+
+@asynccontextmanager
+async def open_maker(
+    settings: Settings,
+    builder: Builder,
+    executor: Executor,
+    metrics: Metrics,
+    now: Callable[[], float],
+) -> AsyncIterator[Maker]:
+    """Give what answers references, by what ``executor`` solves and builds."""
+    store = builder.store
+    async with AsyncExitStack() as stack:
+        builds = ImageBuilds(store, ImageRecords(store, builder.workers), executor, now)
+        stack.push_async_callback(builds.close)
+
+        async def build(lock: Lock, flavour: Flavour, listen: ProgressListener) -> Digest:
+            return (await builds.build(lock, flavour, listen)).top
+
+        forms = builder.forms(build)
+        stack.push_async_callback(forms.close)
+        artifacts = Artifacts(store, builds, forms, builder.workers)
+        stack.push_async_callback(artifacts.close)
+        pulls = ImagePulls(
+            store,
+            builder.manifests,
+            builder.resolver,
+            builds,
+            artifacts,
+            Usage(store, now),
+            metrics,
+            now=now,
+            latest_ttl_seconds=settings.latest_ttl_seconds,
+            error_ttl_seconds=settings.error_ttl_seconds,
+        )
+        stack.push_async_callback(pulls.close)
+        yield Maker(pulls, builds, forms)
+
+
+def chore_seconds(settings: Settings) -> dict[str, float]:
+    """Return which chores there are, and after how many seconds each is done again."""
+    found: dict[str, float] = {"collect": 3600}
+    if settings.renew_hours:
+        found["renew"] = settings.latest_ttl_seconds / 4
+    if settings.prewarm:
+        found["prewarm"] = settings.latest_ttl_seconds / 4
+    if settings.scrub_days is not None:
+        found["scrub"] = settings.scrub_days * 86_400 / 256
+    return found
+
+
+def chores_of(
+    settings: Settings, store: Store, pulls: ImagePulls, now: Callable[[], float]
+) -> Sequence[Chore]:
+    """Return the chores that the settings ask for."""
+    renewal = Renewal(store, pulls, now)
+    budget = Budget.of(settings.cache_bytes, settings.cache_days)
+    seconds = chore_seconds(settings)
+
+    async def scrub() -> None:
+        report = await Scrub(store, delete=True, threads=1, listen=lambda _: None).run_share(
+            int(now() / seconds["scrub"]) % 256
+        )
+        for found in report.findings:
+            structlog.get_logger().warning("found damage", **asdict(found))
+
+    work: dict[str, Callable[[], Awaitable[None]]] = {
+        "collect": lambda: collect_all(
+            store, budget, now(), upload_seconds=settings.upload_seconds
+        ),
+        # An answer expires within the next two rounds, or there is time until the round after.
+        "renew": lambda: renewal.renew(
+            within_seconds=settings.latest_ttl_seconds / 2,
+            used_seconds=settings.renew_hours * 3600,
+        ),
+        "prewarm": lambda: renewal.prewarm(settings.prewarm),
+        "scrub": scrub,
+    }
+    return [Chore(name, every, work[name]) for name, every in seconds.items()]
+
+
 @asynccontextmanager
 async def open_services(
     settings: Settings, *, now: Callable[[], float] = time.time
@@ -335,38 +426,20 @@ async def open_services(
         loading = asyncio.create_task(workers.start())
         stack.callback(loading.cancel)
         builder = await stack.enter_async_context(open_builder(settings, metrics, workers=workers))
-        records = ImageRecords(builder.store, builder.workers)
-        executor: Executor = LocalExecutor(builder.resolver, builder.pipeline, records, now)
-        if settings.broker is not None:
-            executor = (await stack.enter_async_context(open_workers(settings))).executor
-        builds = ImageBuilds(builder.store, records, executor, now)
-        stack.push_async_callback(builds.close)
-
-        async def build(lock: Lock, flavour: Flavour, listen: ProgressListener) -> Digest:
-            return (await builds.build(lock, flavour, listen)).top
-
-        forms = builder.forms(build)
-        stack.push_async_callback(forms.close)
-        artifacts = Artifacts(builder.store, builds, forms, builder.workers)
-        stack.push_async_callback(artifacts.close)
-        pulls = ImagePulls(
-            builder.store,
-            builder.manifests,
-            builder.resolver,
-            builds,
-            artifacts,
-            Usage(builder.store, now),
-            metrics,
-            now=now,
-            latest_ttl_seconds=settings.latest_ttl_seconds,
-            error_ttl_seconds=settings.error_ttl_seconds,
+        store = builder.store
+        gauges: QueueGauges | None = None
+        if settings.broker is None:
+            records = ImageRecords(store, workers)
+            executor: Executor = LocalExecutor(builder.resolver, builder.pipeline, records, now)
+        else:
+            tasks = await stack.enter_async_context(open_workers(settings))
+            executor, gauges = tasks.executor, tasks.board.waiting
+        maker = await stack.enter_async_context(
+            open_maker(settings, builder, executor, metrics, now)
         )
-        stack.push_async_callback(pulls.close)
-        budget = Budget.of(settings.cache_bytes, settings.cache_days)
-        collecting = asyncio.create_task(
-            run_collection(builder.store, budget, now, upload_seconds=settings.upload_seconds)
-        )
-        stack.callback(collecting.cancel)
+        if settings.broker is None:
+            keeping = asyncio.create_task(do_for_ever(chores_of(settings, store, maker.pulls, now)))
+            stack.callback(keeping.cancel)
         links = await stack.enter_async_context(open_links(settings))
         pushed_blobs = PushedBlobs(builder.store)
         uploads = Uploads(
@@ -378,7 +451,7 @@ async def open_services(
         stack.callback(uploads.close)
         access = await stack.enter_async_context(open_access(settings))
         yield Services(
-            pulls,
+            maker.pulls,
             builder.manifests,
             Blobs(builder.store, links),
             builder.repositories,
@@ -386,11 +459,11 @@ async def open_services(
             Referrers(builder.store),
             uploads,
             metrics,
-            await stack.enter_async_context(
-                _open_builds(settings, builder, builds, forms, links, now)
-            ),
+            await stack.enter_async_context(_open_builds(settings, builder, maker, links, now)),
             access,
-            checks={"store": lambda: check_store(builder.store)},
+            # Not the workers: without them, all that was ever pulled is answered.
+            checks={"store": lambda: check_store(store)},
+            queue=gauges,
             public_url=settings.public_url.rstrip("/") if settings.public_url else None,
         )
 
@@ -399,12 +472,12 @@ async def open_services(
 async def _open_builds(
     settings: Settings,
     builder: Builder,
-    builds: ImageBuilds,
-    forms: Forms,
+    maker: Maker,
     links: StoreLinks | None,
     now: Callable[[], float],
 ) -> AsyncIterator[BuildServices]:
     """Give what the API answers from."""
+    builds = maker.builds
     pins = Pins(builder.store, builder.packages, builder.bases, now)
     images = MadeImages(builder.store, builds)
     making = Making(
@@ -431,7 +504,7 @@ async def _open_builds(
             requests,
             LockedBuilds(builder.store, builds, images, pins),
             pins,
-            forms,
+            maker.forms,
             StoredFiles(builder.store, links),
             settings.max_request_bytes,
         )

@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(serve.serve)
 app.command()(worker.worker)
+app.command()(worker.beat)
 app.command()(lock.lock)
 app.command()(build.build)
 app.command()(push.push)

@@ -59,6 +59,8 @@ class Kind(Generic[Asked, Made]):
 SOLVE: Final = Kind("solve", "builds", TypeAdapter(EnvironmentSpec), TypeAdapter(Lock))
 COMPLETE: Final = Kind("complete", "builds", TypeAdapter(PackageList), TypeAdapter(Lock))
 BUILD: Final = Kind("build", "builds", TypeAdapter(BuildOrder), TypeAdapter(StoredImage))
+#: A chore of :mod:`registry.upkeep`, by its name.
+CHORE: Final = Kind("chore", "builds", TypeAdapter(str), TypeAdapter(None))
 LAYER: Final = Kind(
     "layer", "layers", TypeAdapter(LayerOrder), TypeAdapter(LayerBlob), is_refusable=False
 )

@@ -22,6 +22,9 @@ from registry.pulls import Pulls
 from registry.telemetry import Metrics
 from registry.web.shortcut import Shortcut
 
+#: Returns how many tasks wait, and for how many seconds the oldest.
+QueueGauges = Callable[[], Awaitable[tuple[int, float]]]
+
 #: Returns when a part of the service can be used, and raises when not.
 ReadinessCheck = Callable[[], Awaitable[None]]
 
@@ -58,6 +61,8 @@ class Services:
     #: Where clients find the service, e.g. ``"https://registry.example"``; ``None``: where their
     #: requests say.
     public_url: str | None = None
+    #: How much waits for workers; ``None``: there are none.
+    queue: QueueGauges | None = None
 
 
 class AppState(TypedDict):

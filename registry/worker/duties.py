@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from typing import Any
 
@@ -19,6 +19,7 @@ from registry.settings import Settings
 from registry.tasks.carrying import Carrier, Duty
 from registry.tasks.kinds import (
     BUILD,
+    CHORE,
     COMPLETE,
     LAYER,
     SOLVE,
@@ -28,7 +29,8 @@ from registry.tasks.kinds import (
     Role,
 )
 from registry.telemetry import Metrics
-from registry.wiring import local_processes, open_builder, open_workers
+from registry.upkeep.chores import Chore
+from registry.wiring import chores_of, local_processes, open_builder, open_maker, open_workers
 from registry.worker.threads import OwnThreads
 
 
@@ -56,7 +58,12 @@ async def open_carrier(
             )
             records = ImageRecords(builder.store, builder.workers)
             executor = LocalExecutor(builder.resolver, builder.pipeline, records, now)
-            duties = _builds(executor, records)
+            # What chores make is ordered like all else: somebody may be at it already.
+            maker = await stack.enter_async_context(
+                open_maker(settings, builder, tasks.executor, metrics, now)
+            )
+            chores = chores_of(settings, builder.store, maker.pulls, now)
+            duties = [*_builds(executor, records), Duty(CHORE, _chores(chores))]
         by_name: dict[KindName, Duty[Any, Any]] = {duty.name: duty for duty in duties}
         yield Carrier(tasks.board, by_name, metrics, task_seconds=settings.task_seconds)
 
@@ -70,6 +77,16 @@ def _builds(executor: LocalExecutor, records: ImageRecords) -> list[Duty[Any, An
         return stored or await executor.build(order.lock, order.flavour, listen)
 
     return [Duty(SOLVE, solve), Duty(COMPLETE, executor.complete), Duty(BUILD, build)]
+
+
+def _chores(chores: Sequence[Chore]) -> Callable[[str, ProgressListener], Awaitable[None]]:
+    by_name = {chore.name: chore for chore in chores}
+
+    async def do(name: str, _listen: ProgressListener) -> None:
+        if name in by_name:  # else the settings of whoever ordered it are others
+            await by_name[name].do()
+
+    return do
 
 
 def _layers(cache: LayerCache) -> Any:
