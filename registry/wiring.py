@@ -86,6 +86,8 @@ if TYPE_CHECKING:
 
 #: For scratch files where the store is not on this machine.
 _CACHE: Final = Path("~/.cache/pullforge/scratch")
+#: How often, at most, indexes are fetched that nobody has asked for.
+_REFRESH_SECONDS: Final = 60
 #: How uv finds its way out, where others find it by themselves.
 _NETWORK_VARIABLES: Final = (
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
@@ -102,6 +104,7 @@ class Builder:
     store: Store
     manifests: Manifests
     repositories: Repositories
+    solver: Solver
     resolver: Resolver
     pipeline: Pipeline
     layers: LayerCache
@@ -178,6 +181,7 @@ async def open_builder(
             store,
             manifests,
             repositories,
+            solver,
             resolver,
             pipeline,
             layers,
@@ -369,7 +373,20 @@ async def open_maker(
             error_ttl_seconds=settings.error_ttl_seconds,
         )
         stack.push_async_callback(pulls.close)
+        refreshing = asyncio.create_task(do_for_ever([_refresh(settings, builder.solver)]))
+        stack.callback(refreshing.cancel)
         yield Maker(pulls, builds, forms)
+
+
+def _refresh(settings: Settings, solver: Solver) -> Chore:
+    """Return what has the channels' indexes at hand when they are needed, in this process."""
+    defaults = name_defaults(settings)
+    channels = [one for one in defaults.channels if one.name in defaults.default_channels]
+
+    async def fetch() -> None:
+        await solver.known_names(channels, defaults.platforms)
+
+    return Chore("refresh", max(settings.repodata_ttl_seconds, _REFRESH_SECONDS), fetch)
 
 
 def chore_seconds(settings: Settings) -> dict[str, float]:
