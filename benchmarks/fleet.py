@@ -14,12 +14,10 @@ a second, and S3 so many requests. Nothing is random but the sizes of layers, wh
 
 import random
 from collections.abc import Generator
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any
 
 import simpy
-from rich.console import Console
-from rich.table import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +127,7 @@ class Fleet:
             self._busy["cores"] += seconds
 
     def _move(self, part: str, size: float, per_second: float) -> Generator[Any, Any, None]:
-        """Move bytes: the part is taken for its share of the time, one worker's link for the rest."""
+        """Move bytes: the part is taken for its share of the time, the worker's link for all."""
         taken = size / per_second
         yield from self._take(part, taken)
         yield self._env.timeout(max(0.0, size / self._place.link_bytes_per_second - taken))

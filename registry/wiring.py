@@ -25,7 +25,7 @@ from builder.compilers import Compilers
 from builder.contents_cache import ContentsCache
 from builder.environment_wheels import EnvironmentWheels
 from builder.forms import Forms
-from builder.forms.forms import BuildImage
+from builder.forms.forms import BuildImage, MakeForm
 from builder.image import Flavour
 from builder.image_name import NameDefaults
 from builder.install.canary import differing_encoders
@@ -113,8 +113,8 @@ class Builder:
     workers: Workers
     #: A directory for what is being received; gone at the end.
     scratch: Path
-    #: Makes forms of locks, given what makes their images.
-    forms: Callable[[BuildImage], Forms]
+    #: Gives forms of locks, from what makes images, and what makes forms elsewhere, if anything.
+    forms: Callable[[BuildImage, MakeForm | None], Forms]
 
 
 @asynccontextmanager
@@ -174,8 +174,8 @@ async def open_builder(
         wheels = EnvironmentWheels(contents, _pypi(settings, scratch)) if settings.pypi else None
         resolver = Resolver(name_defaults(settings), solver, bases, compilers, metrics, wheels)
 
-        def forms(build: BuildImage) -> Forms:
-            return Forms(store, pipeline, contents, packages, workers, scratch, build)
+        def forms(build: BuildImage, make: MakeForm | None) -> Forms:
+            return Forms(store, pipeline, contents, packages, workers, scratch, build, make)
 
         yield Builder(
             store,
@@ -346,8 +346,13 @@ async def open_maker(
     executor: Executor,
     metrics: Metrics,
     now: Callable[[], float],
+    *,
+    make_form: MakeForm | None = None,
 ) -> AsyncIterator[Maker]:
-    """Give what answers references, by what ``executor`` solves and builds."""
+    """Give what answers references, by what ``executor`` solves and builds.
+
+    Forms are made here, unless there is a ``make_form`` that has them made elsewhere.
+    """
     store = builder.store
     async with AsyncExitStack() as stack:
         builds = ImageBuilds(store, ImageRecords(store, builder.workers), executor, now)
@@ -356,7 +361,7 @@ async def open_maker(
         async def build(lock: Lock, flavour: Flavour, listen: ProgressListener) -> Digest:
             return (await builds.build(lock, flavour, listen)).top
 
-        forms = builder.forms(build)
+        forms = builder.forms(build, make_form)
         stack.push_async_callback(forms.close)
         artifacts = Artifacts(store, builds, forms, builder.workers)
         stack.push_async_callback(artifacts.close)
@@ -445,14 +450,16 @@ async def open_services(
         builder = await stack.enter_async_context(open_builder(settings, metrics, workers=workers))
         store = builder.store
         gauges: QueueGauges | None = None
+        make_form: MakeForm | None = None
         if settings.broker is None:
             records = ImageRecords(store, workers)
             executor: Executor = LocalExecutor(builder.resolver, builder.pipeline, records, now)
         else:
             tasks = await stack.enter_async_context(open_workers(settings))
             executor, gauges = tasks.executor, tasks.board.waiting
+            make_form = tasks.forms.make
         maker = await stack.enter_async_context(
-            open_maker(settings, builder, executor, metrics, now)
+            open_maker(settings, builder, executor, metrics, now, make_form=make_form)
         )
         if settings.broker is None:
             keeping = asyncio.create_task(do_for_ever(chores_of(settings, store, maker.pulls, now)))

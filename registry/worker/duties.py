@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from typing import Any
 
+from builder.forms import Forms
 from builder.layer import LayerBlob
 from builder.layer_cache import LayerCache
 from builder.lock import Lock
@@ -21,9 +22,11 @@ from registry.tasks.kinds import (
     BUILD,
     CHORE,
     COMPLETE,
+    FORM,
     LAYER,
     SOLVE,
     BuildOrder,
+    FormOrder,
     KindName,
     LayerOrder,
     Role,
@@ -58,12 +61,17 @@ async def open_carrier(
             )
             records = ImageRecords(builder.store, builder.workers)
             executor = LocalExecutor(builder.resolver, builder.pipeline, records, now)
-            # What chores make is ordered like all else: somebody may be at it already.
+            # By the executor of this process, not by orders: what has a place in this role must not
+            # wait for another place in it.
             maker = await stack.enter_async_context(
-                open_maker(settings, builder, tasks.executor, metrics, now)
+                open_maker(settings, builder, executor, metrics, now)
             )
             chores = chores_of(settings, builder.store, maker.pulls, now)
-            duties = [*_builds(executor, records), Duty(CHORE, _chores(chores))]
+            duties = [
+                *_builds(executor, records),
+                Duty(FORM, _forms(maker.forms)),
+                Duty(CHORE, _chores(chores)),
+            ]
         by_name: dict[KindName, Duty[Any, Any]] = {duty.name: duty for duty in duties}
         yield Carrier(tasks.board, by_name, metrics, task_seconds=settings.task_seconds)
 
@@ -77,6 +85,13 @@ def _builds(executor: LocalExecutor, records: ImageRecords) -> list[Duty[Any, An
         return stored or await executor.build(order.lock, order.flavour, listen)
 
     return [Duty(SOLVE, solve), Duty(COMPLETE, executor.complete), Duty(BUILD, build)]
+
+
+def _forms(forms: Forms) -> Callable[[FormOrder, ProgressListener], Awaitable[None]]:
+    async def make(order: FormOrder, listen: ProgressListener) -> None:
+        await forms.get(order.lock, order.form, order.platform, listen)
+
+    return make
 
 
 def _chores(chores: Sequence[Chore]) -> Callable[[str, ProgressListener], Awaitable[None]]:
