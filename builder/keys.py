@@ -155,6 +155,21 @@ def tag_key(repository: str, tag: str) -> str:
     return f"{tags_prefix(repository)}{tag}"
 
 
+def tag_keys_below(prefix: str) -> str:
+    """Return what the keys of all tags start with of images made here below ``prefix``."""
+    return f"repositories/{prefix}"
+
+
+def split_tag_key(key: str) -> tuple[str, str]:
+    """Return repository and tag of a tag's key.
+
+    >>> split_tag_key("repositories/env/numpy/_tags/latest")
+    ('env/numpy', 'latest')
+    """
+    repository, _, tag = key.removeprefix("repositories/").partition("/_tags/")
+    return repository, tag
+
+
 def manifest_record_key(repository: str, digest: Digest) -> str:
     """Return where it is written what a pushed manifest is."""
     return f"repositories/{repository}/_manifests/{_segment(digest)}"

@@ -17,6 +17,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Protocol, TypeVar
 
 import structlog
@@ -273,6 +274,29 @@ class ImagePulls:
         except BuilderError as exc:
             raise ReferrersUnavailable(exc.message) from exc
 
+    async def keep(
+        self, repository: str, tag: str, flavour: Flavour, *, max_age: float | None
+    ) -> str:
+        """Have an image of an environment ready before it is pulled; return its build's key.
+
+        Args:
+            repository: Its name, below ``env/``.
+            tag: Of it.
+            flavour: Of the image.
+            max_age: In seconds; an older answer is made new. ``None``: one that has not expired
+                will do.
+
+        Raises:
+            BuilderError: It cannot be understood, solved or built.
+        """
+        if max_age is None:
+            answer = await self._remembered(repository, tag, flavour)
+            if answer is not None and self._is_fresh(answer):
+                return answer.key
+        name = _flight(repository, tag, flavour)
+        work = partial(self._make, repository, tag, flavour, max_age)
+        return (await self._flights.run(name, work)).key
+
     async def close(self) -> None:
         """Stop every pull under way."""
         await self._flights.close()
@@ -351,13 +375,18 @@ class ImagePulls:
                 image = await self._builds.build(lock, flavour, listen)
         return await self._answer(entry["key"], image, entry["fresh_until"])
 
-    async def _make(self, repository: str, tag: str, flavour: Flavour) -> Answer:
+    async def _make(
+        self, repository: str, tag: str, flavour: Flavour, max_age: float | None = None
+    ) -> Answer:
         """Solve and build the reference anew; failures are remembered for a while."""
         try:
             with self._progress.of(_flight(repository, tag, flavour)) as listen:
                 spec = await self._resolver.spec(repository, tag, self._today())
                 solved, image = await self._builds.make(
-                    spec, flavour, listen, max_age=self._latest_ttl_seconds
+                    spec,
+                    flavour,
+                    listen,
+                    max_age=self._latest_ttl_seconds if max_age is None else max_age,
                 )
         except BuilderError as exc:
             self._metrics.pulled("failed")

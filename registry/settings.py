@@ -124,6 +124,13 @@ class Settings(BaseSettings):
     cache_bytes: Annotated[ByteSize, Field(ge=0)] | None = None
     #: After how many days without a use a layer, form or archive goes; ``None``: never.
     cache_days: Annotated[float, Field(gt=0)] | None = None
+    #: How long after its last pull a `latest` is made new before it expires, in hours; 0: never.
+    renew_hours: Annotated[float, Field(ge=0)] = 24
+    #: What is made before anybody pulls it, e.g. ``["env/numpy.pandas", "env/pytorch:py3.12"]``.
+    prewarm: list[str] = []
+    #: In how many days the whole store is read once, a 256th at a time, and what is damaged is
+    #: taken out to be made again; ``None``: never by itself.
+    scrub_days: Annotated[float, Field(gt=0)] | None = None
     #: Whether Python that compiles packages runs inside bubblewrap.
     sandbox: Literal["bwrap", "none"] = "bwrap"
     #: Whether each request writes a log line.

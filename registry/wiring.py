@@ -4,7 +4,7 @@ import asyncio
 import os
 import platform
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -12,7 +12,7 @@ from contextlib import (
     asynccontextmanager,
     closing,
 )
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -25,7 +25,7 @@ from builder.compilers import Compilers
 from builder.contents_cache import ContentsCache
 from builder.environment_wheels import EnvironmentWheels
 from builder.forms import Forms
-from builder.forms.forms import BuildImage
+from builder.forms.forms import BuildImage, MakeForm
 from builder.image import Flavour
 from builder.image_name import NameDefaults
 from builder.install.canary import differing_encoders
@@ -57,8 +57,9 @@ from registry.builds.records import ImageRecords
 from registry.builds.requests import BuildRequests, Patience
 from registry.builds.stages import Stages
 from registry.builds.traced import TracedExecutor, TracedLayers
-from registry.collection.collector import run_collection
+from registry.collection.collector import collect_all
 from registry.collection.eviction import Budget
+from registry.collection.scrub import Scrub
 from registry.collection.usage import Usage
 from registry.content.bases import HeldBases
 from registry.content.blobs import Blobs
@@ -76,7 +77,9 @@ from registry.storage.local_copies import LocalCopies
 from registry.storage.probe import check_store
 from registry.storage.scratch import Scratch
 from registry.telemetry import NO_TRACES, Metrics, Traces, open_traces
-from registry.web.services import BuildServices, Services
+from registry.upkeep.chores import Chore, do_for_ever
+from registry.upkeep.renewal import Renewal
+from registry.web.services import BuildServices, QueueGauges, Services
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -85,6 +88,8 @@ if TYPE_CHECKING:
 
 #: For scratch files where the store is not on this machine.
 _CACHE: Final = Path("~/.cache/pullforge/scratch")
+#: How often, at most, indexes are fetched that nobody has asked for.
+_REFRESH_SECONDS: Final = 60
 #: How uv finds its way out, where others find it by themselves.
 _NETWORK_VARIABLES: Final = (
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
@@ -101,6 +106,7 @@ class Builder:
     store: Store
     manifests: Manifests
     repositories: Repositories
+    solver: Solver
     resolver: Resolver
     pipeline: Pipeline
     layers: LayerCache
@@ -109,8 +115,8 @@ class Builder:
     workers: Workers
     #: A directory for what is being received; gone at the end.
     scratch: Path
-    #: Makes forms of locks, given what makes their images.
-    forms: Callable[[BuildImage], Forms]
+    #: Gives forms of locks, from what makes images, and what makes forms elsewhere, if anything.
+    forms: Callable[[BuildImage, MakeForm | None], Forms]
 
 
 @asynccontextmanager
@@ -173,13 +179,14 @@ async def open_builder(
         wheels = EnvironmentWheels(contents, _pypi(settings, scratch)) if settings.pypi else None
         resolver = Resolver(name_defaults(settings), solver, bases, compilers, metrics, wheels)
 
-        def forms(build: BuildImage) -> Forms:
-            return Forms(store, pipeline, contents, packages, workers, scratch, build)
+        def forms(build: BuildImage, make: MakeForm | None) -> Forms:
+            return Forms(store, pipeline, contents, packages, workers, scratch, build, make)
 
         yield Builder(
             store,
             manifests,
             repositories,
+            solver,
             resolver,
             pipeline,
             layers,
@@ -329,6 +336,112 @@ async def open_access(settings: Settings) -> AsyncIterator[Access]:
             following.cancel()
 
 
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """What answers references to images made here."""
+
+    pulls: ImagePulls
+    builds: ImageBuilds
+    forms: Forms
+
+
+@asynccontextmanager
+async def open_maker(
+    settings: Settings,
+    builder: Builder,
+    executor: Executor,
+    metrics: Metrics,
+    now: Callable[[], float],
+    *,
+    make_form: MakeForm | None = None,
+) -> AsyncIterator[Maker]:
+    """Give what answers references, by what ``executor`` solves and builds.
+
+    Forms are made here, unless there is a ``make_form`` that has them made elsewhere.
+    """
+    store = builder.store
+    async with AsyncExitStack() as stack:
+        builds = ImageBuilds(store, ImageRecords(store, builder.workers), executor, now)
+        stack.push_async_callback(builds.close)
+
+        async def build(lock: Lock, flavour: Flavour, listen: ProgressListener) -> Digest:
+            return (await builds.build(lock, flavour, listen)).top
+
+        forms = builder.forms(build, make_form)
+        stack.push_async_callback(forms.close)
+        artifacts = Artifacts(store, builds, forms, builder.workers)
+        stack.push_async_callback(artifacts.close)
+        pulls = ImagePulls(
+            store,
+            builder.manifests,
+            builder.resolver,
+            builds,
+            artifacts,
+            Usage(store, now),
+            metrics,
+            now=now,
+            latest_ttl_seconds=settings.latest_ttl_seconds,
+            error_ttl_seconds=settings.error_ttl_seconds,
+        )
+        stack.push_async_callback(pulls.close)
+        refreshing = asyncio.create_task(do_for_ever([_refresh(settings, builder.solver)]))
+        stack.callback(refreshing.cancel)
+        yield Maker(pulls, builds, forms)
+
+
+def _refresh(settings: Settings, solver: Solver) -> Chore:
+    """Return what has the channels' indexes at hand when they are needed, in this process."""
+    defaults = name_defaults(settings)
+    channels = [one for one in defaults.channels if one.name in defaults.default_channels]
+
+    async def fetch() -> None:
+        await solver.known_names(channels, defaults.platforms)
+
+    return Chore("refresh", max(settings.repodata_ttl_seconds, _REFRESH_SECONDS), fetch)
+
+
+def chore_seconds(settings: Settings) -> dict[str, float]:
+    """Return which chores there are, and after how many seconds each is done again."""
+    found: dict[str, float] = {"collect": 3600}
+    if settings.renew_hours:
+        found["renew"] = settings.latest_ttl_seconds / 4
+    if settings.prewarm:
+        found["prewarm"] = settings.latest_ttl_seconds / 4
+    if settings.scrub_days is not None:
+        found["scrub"] = settings.scrub_days * 86_400 / 256
+    return found
+
+
+def chores_of(
+    settings: Settings, store: Store, pulls: ImagePulls, now: Callable[[], float]
+) -> Sequence[Chore]:
+    """Return the chores that the settings ask for."""
+    renewal = Renewal(store, pulls, now)
+    budget = Budget.of(settings.cache_bytes, settings.cache_days)
+    seconds = chore_seconds(settings)
+
+    async def scrub() -> None:
+        report = await Scrub(store, delete=True, threads=1, listen=lambda _: None).run_share(
+            int(now() / seconds["scrub"]) % 256
+        )
+        for found in report.findings:
+            structlog.get_logger().warning("found damage", **asdict(found))
+
+    work: dict[str, Callable[[], Awaitable[None]]] = {
+        "collect": lambda: collect_all(
+            store, budget, now(), upload_seconds=settings.upload_seconds
+        ),
+        # An answer expires within the next two rounds, or there is time until the round after.
+        "renew": lambda: renewal.renew(
+            within_seconds=settings.latest_ttl_seconds / 2,
+            used_seconds=settings.renew_hours * 3600,
+        ),
+        "prewarm": lambda: renewal.prewarm(settings.prewarm),
+        "scrub": scrub,
+    }
+    return [Chore(name, every, work[name]) for name, every in seconds.items()]
+
+
 @asynccontextmanager
 async def open_services(
     settings: Settings, *, now: Callable[[], float] = time.time
@@ -347,43 +460,24 @@ async def open_services(
         builder = await stack.enter_async_context(
             open_builder(settings, metrics, workers=workers, traces=traces)
         )
-        records = ImageRecords(builder.store, builder.workers)
+        store = builder.store
+        gauges: QueueGauges | None = None
+        make_form: MakeForm | None = None
         executor: Executor
         if settings.broker is None:
-            stages = Stages(metrics, traces)
+            records, stages = ImageRecords(store, workers), Stages(metrics, traces)
             local = LocalExecutor(builder.resolver, builder.pipeline, records, now, stages)
             executor = TracedExecutor(local, traces, "here")
         else:
             tasks = await stack.enter_async_context(open_workers(settings, traces))
             executor = TracedExecutor(tasks.executor, traces, "elsewhere")
-        builds = ImageBuilds(builder.store, records, executor, now)
-        stack.push_async_callback(builds.close)
-
-        async def build(lock: Lock, flavour: Flavour, listen: ProgressListener) -> Digest:
-            return (await builds.build(lock, flavour, listen)).top
-
-        forms = builder.forms(build)
-        stack.push_async_callback(forms.close)
-        artifacts = Artifacts(builder.store, builds, forms, builder.workers)
-        stack.push_async_callback(artifacts.close)
-        pulls = ImagePulls(
-            builder.store,
-            builder.manifests,
-            builder.resolver,
-            builds,
-            artifacts,
-            Usage(builder.store, now),
-            metrics,
-            now=now,
-            latest_ttl_seconds=settings.latest_ttl_seconds,
-            error_ttl_seconds=settings.error_ttl_seconds,
+            gauges, make_form = tasks.board.waiting, tasks.forms.make
+        maker = await stack.enter_async_context(
+            open_maker(settings, builder, executor, metrics, now, make_form=make_form)
         )
-        stack.push_async_callback(pulls.close)
-        budget = Budget.of(settings.cache_bytes, settings.cache_days)
-        collecting = asyncio.create_task(
-            run_collection(builder.store, budget, now, upload_seconds=settings.upload_seconds)
-        )
-        stack.callback(collecting.cancel)
+        if settings.broker is None:
+            keeping = asyncio.create_task(do_for_ever(chores_of(settings, store, maker.pulls, now)))
+            stack.callback(keeping.cancel)
         links = await stack.enter_async_context(open_links(settings))
         pushed_blobs = PushedBlobs(builder.store)
         uploads = Uploads(
@@ -395,7 +489,7 @@ async def open_services(
         stack.callback(uploads.close)
         access = await stack.enter_async_context(open_access(settings))
         yield Services(
-            pulls,
+            maker.pulls,
             builder.manifests,
             Blobs(builder.store, links),
             builder.repositories,
@@ -403,11 +497,11 @@ async def open_services(
             Referrers(builder.store),
             uploads,
             metrics,
-            await stack.enter_async_context(
-                _open_builds(settings, builder, builds, forms, links, now)
-            ),
+            await stack.enter_async_context(_open_builds(settings, builder, maker, links, now)),
             access,
-            checks={"store": lambda: check_store(builder.store)},
+            # Not the workers: without them, all that was ever pulled is answered.
+            checks={"store": lambda: check_store(store)},
+            queue=gauges,
             public_url=settings.public_url.rstrip("/") if settings.public_url else None,
             traces=traces,
         )
@@ -417,12 +511,12 @@ async def open_services(
 async def _open_builds(
     settings: Settings,
     builder: Builder,
-    builds: ImageBuilds,
-    forms: Forms,
+    maker: Maker,
     links: StoreLinks | None,
     now: Callable[[], float],
 ) -> AsyncIterator[BuildServices]:
     """Give what the API answers from."""
+    builds = maker.builds
     pins = Pins(builder.store, builder.packages, builder.bases, now)
     images = MadeImages(builder.store, builds)
     making = Making(
@@ -449,7 +543,7 @@ async def _open_builds(
             requests,
             LockedBuilds(builder.store, builds, images, pins),
             pins,
-            forms,
+            maker.forms,
             StoredFiles(builder.store, links),
             settings.max_request_bytes,
         )

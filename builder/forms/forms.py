@@ -1,10 +1,11 @@
 """Makes forms of locks and keeps them in the store."""
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from builder.contents_cache import ContentsCache
 from builder.disk import disk_errors
@@ -60,6 +61,10 @@ _BILLS: Final[dict[FormName, Callable[[Lock, Sequence[Subdir], Mapping[str, str]
 _ENCODINGS: Final[dict[FormName, Encoding]] = {"archive.tar.gz": "gzip", "archive.tar.zst": "zstd"}
 
 
+#: Has a form put into the store under its key; raises as :meth:`Forms.get`.
+MakeForm = Callable[[Lock, FormName, Subdir | None, ProgressListener], Coroutine[Any, Any, None]]
+
+
 class Forms:
     """Gives every form of a lock; a pure function of the lock, made on the first request.
 
@@ -76,6 +81,7 @@ class Forms:
         workers: Workers,
         scratch: Path,
         build: BuildImage,
+        make: MakeForm | None = None,
     ) -> None:
         """Make the maker.
 
@@ -87,7 +93,9 @@ class Forms:
             workers: Write files.
             scratch: A directory for files under way.
             build: Makes images.
+            make: Makes forms elsewhere; ``None``: they are made here.
         """
+        self._make = make or self._make_here
         self._store = store
         self._pipeline = pipeline
         self._contents = contents
@@ -122,7 +130,7 @@ class Forms:
         key = form_key(lock.key, scope, kind.format, form)
         size = await self._store.size(key)
         if size is None:
-            await self._flights.run(key, lambda: self._make(lock, form, subdir, key, listen))
+            await self._flights.run(key, partial(self._make, lock, form, subdir, listen))
             size = await self._store.size(key)
         if size is None:
             raise StoreUnavailable(_LOST)
@@ -168,9 +176,10 @@ class Forms:
         """Stop what is under way."""
         await self._flights.close()
 
-    async def _make(
-        self, lock: Lock, form: FormName, subdir: Subdir | None, key: str, listen: ProgressListener
+    async def _make_here(
+        self, lock: Lock, form: FormName, subdir: Subdir | None, listen: ProgressListener
     ) -> None:
+        key = form_key(lock.key, subdir or "all", FORMS[form].format, form)
         if subdir is not None and form in _ENCODINGS:
             await self._make_archive(lock, subdir, _ENCODINGS[form], key, listen)
         elif subdir is not None and form == "image.tar":

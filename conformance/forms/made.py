@@ -46,7 +46,7 @@ async def _make(settings: Settings, directory: Path) -> Made:
         async def build(lock: Lock, flavour: Flavour, listen: ProgressListener) -> Digest:
             return (await builder.pipeline.build(lock, flavour, listen)).top.digest
 
-        forms = builder.forms(build)
+        forms = builder.forms(build, None)
         files: dict[FormName, Path] = {}
         for form in FORMS:
             made = await forms.get(lock, form, None, listen)

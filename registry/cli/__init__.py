@@ -8,6 +8,7 @@ from registry.cli import (
     gc,
     lock,
     pin,
+    prewarm,
     push,
     scrub,
     serve,
@@ -24,7 +25,9 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.command()(serve.serve)
+app.command()(prewarm.prewarm)
 app.command()(worker.worker)
+app.command()(worker.beat)
 app.command()(lock.lock)
 app.command()(build.build)
 app.command()(push.push)

@@ -51,7 +51,7 @@ async def _fetched_bytes(
     async def build(lock: Lock, flavour: Flavour, listen: ProgressListener) -> Digest:
         return (await builder.pipeline.build(lock, flavour, listen)).top.digest
 
-    return await builder.forms(build).fetched_bytes(a, b, listen)
+    return await builder.forms(build, None).fetched_bytes(a, b, listen)
 
 
 def _show(found: LockDiff, fetched: Mapping[Subdir, int]) -> None:

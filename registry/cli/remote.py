@@ -5,13 +5,20 @@ import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 import httpx
+
+from builder.oci.models import OCI_INDEX, OCI_MANIFEST
 
 #: How often a stream that breaks off is taken up again without anything new in it.
 _ATTEMPTS: Final = 5
 _PAUSE_SECONDS: Final = 1
+#: How often an image that is still being made is asked for, each time for minutes.
+_ROUNDS: Final = 30
+_RETRY_SECONDS: Final = 10
+#: What most clients take.
+_ACCEPT: Final = f"{OCI_INDEX}, {OCI_MANIFEST}"
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -69,6 +76,32 @@ async def push_file(
         return _document(reply)
     except httpx.HTTPError as exc:
         raise RemoteError(f"{server} does not answer: {str(exc) or type(exc).__name__}") from exc
+
+
+async def warm(http: httpx.AsyncClient, server: str, reference: str) -> None:
+    """Return when the server has the image of ``reference``, e.g. ``env/numpy:py3.12``.
+
+    Raises:
+        RemoteError: It cannot make it, or does not answer.
+    """
+    repository, _, tag = reference.partition(":")
+    url = f"{server}/v2/{quote(repository)}/manifests/{quote(tag or 'latest')}"
+    try:
+        # A build that takes longer than a client waits is asked for again.
+        for _ in range(_ROUNDS):
+            reply = await http.get(url, headers={"accept": _ACCEPT}, follow_redirects=True)
+            if reply.status_code != 429:
+                break
+            await asyncio.sleep(_RETRY_SECONDS)
+    except httpx.HTTPError as exc:
+        raise RemoteError(f"{server} does not answer: {str(exc) or type(exc).__name__}") from exc
+    if reply.is_success:
+        return
+    try:
+        message = reply.json()["errors"][0]["message"]
+    except (ValueError, LookupError, TypeError):
+        message = f"the server answered {reply.status_code}: it is no pullforge server"
+    raise RemoteError(message)
 
 
 async def _follow(

@@ -1,4 +1,4 @@
-"""``pullforge worker``."""
+"""``pullforge worker`` and ``pullforge beat``."""
 
 import os
 import signal
@@ -25,16 +25,31 @@ def worker(
     from registry.worker.role import run_role  # noqa: PLC0415
     from registry.worker.supervise import supervise  # noqa: PLC0415
 
-    settings = Settings()
-    configure_logs(settings.log_format)
+    settings = _settings()
     with exit_on_error():
-        if settings.broker is None:
-            typer.echo("pullforge: workers need PULLFORGE_BROKER; docs/scaling.md", err=True)
-            raise typer.Exit(1)
         if role is None or not supervised:
             raise typer.Exit(supervise(settings, ROLES if role is None else (role,)))
         threading.Thread(target=_end_with_supervisor, daemon=True).start()
         raise typer.Exit(run_role(settings, role))
+
+
+def beat() -> None:
+    """Have workers do what is due: renew, prewarm, collect, scrub; docs/scaling.md."""
+    # As above.
+    from registry.worker.beat import run_beat  # noqa: PLC0415
+
+    settings = _settings()
+    with exit_on_error():
+        run_beat(settings)
+
+
+def _settings() -> Settings:
+    settings = Settings()
+    configure_logs(settings.log_format)
+    if settings.broker is None:
+        typer.echo("pullforge: workers need PULLFORGE_BROKER; see docs/scaling.md", err=True)
+        raise typer.Exit(1)
+    return settings
 
 
 def _end_with_supervisor() -> None:

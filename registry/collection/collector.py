@@ -1,7 +1,6 @@
-"""Evicting what was planned, once or every hour."""
+"""Evicting what was planned, and collecting what was pushed."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -26,8 +25,6 @@ from registry.collection.inventory import Marks, take_inventory
 from registry.collection.pushed import collect_pushed
 from registry.content.sweeping import delete_unheld
 
-#: How long the server waits between two collections, in seconds.
-INTERVAL_SECONDS: Final = 3600
 #: After how many deletions it is looked anew which images were used.
 _BATCH: Final = 256
 
@@ -80,34 +77,23 @@ async def collect(store: Store, budget: Budget, now: float) -> tuple[EvictionPla
     return plan, await evict(store, plan, inventory.marks)
 
 
-async def run_collection(
-    store: Store,
-    budget: Budget,
-    now: Callable[[], float],
-    *,
-    upload_seconds: float,
-    pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
-) -> None:
-    """Collect now and every hour, one collection after the other, until cancelled.
+async def collect_all(store: Store, budget: Budget, now: float, *, upload_seconds: float) -> None:
+    """Take away what was pushed and is needed no more, and of the cache what is over the budget.
 
-    What was pushed and is needed no more is taken away in any case, of the cache only what is over
-    the budget. A collection that fails is logged, and the next one comes all the same. Several
-    replicas may run it on one store.
+    One that fails is logged, and the other is done all the same. Several replicas may do it on one
+    store.
 
     Args:
         store: The cache.
         budget: What it may keep.
         now: The time in seconds since 1970.
         upload_seconds: How long an upload may go without a request.
-        pause: Waits for a number of seconds.
     """
-    while True:
+    with _failures_logged():
+        await _collect_pushed(store, now, upload_seconds)
+    if budget:
         with _failures_logged():
-            await _collect_pushed(store, now(), upload_seconds)
-        if budget:
-            with _failures_logged():
-                await _collect_cache(store, budget, now())
-        await pause(INTERVAL_SECONDS)
+            await _collect_cache(store, budget, now)
 
 
 @contextmanager

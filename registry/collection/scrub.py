@@ -105,6 +105,23 @@ class Scrub:
         self._report.findings.sort(key=lambda found: (found.problem, found.key))
         return self._report
 
+    async def run_share(self, share: int) -> ScrubReport:
+        """Check the bytes of a 256th of the store: what has a digest that starts so.
+
+        Args:
+            share: 0 to 255.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        with self._threads:
+            for algorithm in ("sha256", "sha512"):
+                entries = self._store.entries(f"{BLOBS}{algorithm}/{share:02x}/")
+                await for_each(entries, self._check_blob, self._parallel)
+            entries = self._store.entries(f"{PACKAGES}{share:02x}/")
+            await for_each(entries, self._check_package, self._parallel)
+        return self._report
+
     async def _check_blob(self, entry: StoreEntry) -> None:
         self._report.blobs += 1
         digest = digest_of_key(entry.key)

@@ -19,10 +19,10 @@ from redis.exceptions import RedisError
 
 from builder.errors import BuilderError, WorkerLost
 from builder.ports import Progress, ProgressListener
-from registry.builds.asker import Asker, asker
+from registry.builds.asker import SCHEDULED, Asker, asker
 from registry.builds.status import Failure
 from registry.tasks.board import Board
-from registry.tasks.kinds import Asked, Kind, KindName, Made
+from registry.tasks.kinds import CHORE, Asked, Kind, KindName, Made
 from registry.tasks.queue import Message
 from registry.telemetry import NO_TRACES, Attributes, Traces
 
@@ -125,6 +125,18 @@ class Carrier:
                 time.monotonic() - started,
                 failed=failure is not None,
             )
+
+    async def do_chore(self, name: str, every_seconds: float) -> None:
+        """Do a chore, unless somebody is at it or that was done within half of its time.
+
+        Several that order chores therefore do no harm.
+
+        Raises:
+            RedisError: Redis has been away for too long.
+        """
+        lately = await self._board.now() - every_seconds / 2
+        asked = CHORE.asked.dump_json(name).decode()
+        await self.take(Message(CHORE.name, f"chore-{name}", asked, SCHEDULED, lately))
 
     async def _outcome(
         self, message: Message, attempts: int, telling: "Telling"

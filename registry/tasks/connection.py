@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from builder.layer_cache import LayerCache
 from registry.tasks.board import Board, Wakes
-from registry.tasks.executor import TaskExecutor, TaskLayers
+from registry.tasks.executor import TaskExecutor, TaskForms, TaskLayers
 from registry.tasks.orders import OrderPatience, Orders
 from registry.tasks.queue import TaskQueue
 from registry.telemetry import NO_TRACES, Traces
@@ -30,6 +30,11 @@ class Tasks:
     def executor(self) -> TaskExecutor:
         """What has solves and builds carried out by workers."""
         return TaskExecutor(self.orders)
+
+    @property
+    def forms(self) -> TaskForms:
+        """What has forms of locks made by workers."""
+        return TaskForms(self.orders)
 
     def layers(self, cache: LayerCache) -> TaskLayers:
         """Return what has layers assembled by workers that ``cache`` does not have."""

@@ -2,15 +2,26 @@
 
 import hashlib
 
+from builder.forms import FormName
 from builder.image import Flavour
 from builder.inputs import PackageList
 from builder.layer import Encoding, LayerBlob, LayerPlan
 from builder.layer_cache import FindPython, LayerCache
 from builder.lock import Lock
+from builder.platforms import Subdir
 from builder.ports import Progress, ProgressListener
 from builder.spec import EnvironmentSpec
 from registry.builds.executor import Solution, StoredImage
-from registry.tasks.kinds import BUILD, COMPLETE, LAYER, SOLVE, BuildOrder, LayerOrder
+from registry.tasks.kinds import (
+    BUILD,
+    COMPLETE,
+    FORM,
+    LAYER,
+    SOLVE,
+    BuildOrder,
+    FormOrder,
+    LayerOrder,
+)
 from registry.tasks.orders import Orders
 
 
@@ -38,6 +49,20 @@ class TaskExecutor:
         name = f"{lock.key}-{flavour}"
         image, _ = await self._orders.order(BUILD, name, BuildOrder(lock, flavour), listen)
         return image
+
+
+class TaskForms:
+    """Has forms of locks made by workers."""
+
+    def __init__(self, orders: Orders) -> None:
+        self._orders = orders
+
+    async def make(
+        self, lock: Lock, form: FormName, platform: Subdir | None, listen: ProgressListener
+    ) -> None:
+        """Put a form into the store; a :data:`builder.forms.MakeForm`."""
+        name = f"{lock.key}-{platform or 'all'}-{form}"
+        await self._orders.order(FORM, name, FormOrder(lock, form, platform), listen)
 
 
 class TaskLayers:

@@ -9,10 +9,12 @@ from typing import Final, Generic, Literal, TypeVar
 
 from pydantic import TypeAdapter
 
+from builder.forms import FormName
 from builder.image import Flavour
 from builder.inputs import PackageList
 from builder.layer import Encoding, LayerBlob, LayerPlan
 from builder.lock import Lock
+from builder.platforms import Subdir
 from builder.records import PackageRecord
 from builder.spec import EnvironmentSpec
 from registry.builds.executor import StoredImage
@@ -20,7 +22,7 @@ from registry.builds.executor import StoredImage
 Asked = TypeVar("Asked")
 Made = TypeVar("Made")
 
-KindName = Literal["solve", "complete", "build", "layer", "chore"]
+KindName = Literal["solve", "complete", "build", "form", "layer", "chore"]
 #: Who carries it out: ``builds`` mostly waits, ``layers`` computes.
 Role = Literal["builds", "layers"]
 ROLES: Final[tuple[Role, ...]] = ("builds", "layers")
@@ -32,6 +34,15 @@ class BuildOrder:
 
     lock: Lock
     flavour: Flavour
+
+
+@dataclass(frozen=True, slots=True)
+class FormOrder:
+    """A form of a lock that is to be put into the store."""
+
+    lock: Lock
+    form: FormName
+    platform: Subdir | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +70,9 @@ class Kind(Generic[Asked, Made]):
 SOLVE: Final = Kind("solve", "builds", TypeAdapter(EnvironmentSpec), TypeAdapter(Lock))
 COMPLETE: Final = Kind("complete", "builds", TypeAdapter(PackageList), TypeAdapter(Lock))
 BUILD: Final = Kind("build", "builds", TypeAdapter(BuildOrder), TypeAdapter(StoredImage))
+FORM: Final = Kind("form", "builds", TypeAdapter(FormOrder), TypeAdapter(None))
+#: A chore of :mod:`registry.upkeep`, by its name.
+CHORE: Final = Kind("chore", "builds", TypeAdapter(str), TypeAdapter(None))
 LAYER: Final = Kind(
     "layer", "layers", TypeAdapter(LayerOrder), TypeAdapter(LayerBlob), is_refusable=False
 )

@@ -16,6 +16,7 @@ What was chosen, and why:
 """
 
 import asyncio
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
@@ -24,11 +25,13 @@ from celery import Celery
 from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 
-from registry.builds.asker import LEVELS
+from registry.builds.asker import LEVELS, SCHEDULED
 from registry.tasks.kinds import ROLES, KindName, Role
 
-#: The name under which workers have the one task there is; what is to do is in the message.
+#: The name under which workers have what servers order; what is to do is in the message.
 TASK: Final = "pullforge.carry_out"
+#: The name under which they have what beat orders: a chore, by its name.
+CHORE_TASK: Final = "pullforge.do_chore"
 #: How long connecting to the broker and sending may take, in seconds.
 _SEND_SECONDS: Final = 5
 
@@ -103,6 +106,35 @@ def _redis_options(task_seconds: float) -> dict[str, Any]:
     }
 
 
+def priority_of(level: int, *, on_redis: bool) -> int:
+    """Return how the broker writes a level: 0 is the most urgent in Redis, the least in RabbitMQ.
+
+    >>> priority_of(0, on_redis=True), priority_of(0, on_redis=False)
+    (0, 3)
+    """
+    return level if on_redis else LEVELS[-1] - level
+
+
+def schedule(app: Celery, seconds: Mapping[str, float]) -> None:
+    """Have beat order chores, after everything that somebody waits for.
+
+    Args:
+        app: Celery's application.
+        seconds: After how long each chore is done again, by name.
+    """
+    priority = priority_of(SCHEDULED, on_redis=is_redis(str(app.conf.broker_url)))
+    app.conf.beat_schedule = {
+        name: {
+            "task": CHORE_TASK,
+            "schedule": every,
+            "args": (name, every),
+            # What no worker has taken until it is due again is forgotten.
+            "options": {"queue": queue_of("builds"), "priority": priority, "expires": every},
+        }
+        for name, every in seconds.items()
+    }
+
+
 class TaskQueue:
     """Sends messages to workers."""
 
@@ -126,14 +158,12 @@ class TaskQueue:
         self._app.close()
 
     def _send(self, message: Message, role: Role) -> None:
-        # The most urgent is 0 in Redis, and has the highest number in RabbitMQ.
-        priority = message.level if self._on_redis else LEVELS[-1] - message.level
         try:
             self._app.send_task(
                 TASK,
                 (asdict(message),),
                 queue=queue_of(role),
-                priority=priority,
+                priority=priority_of(message.level, on_redis=self._on_redis),
                 retry=False,
             )
         except OSError as exc:  # not all of them are wrapped

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from builder.ports import Stage
@@ -71,6 +71,14 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self._queue_length = Gauge(
+            "pullforge_queue_length", "Tasks that no worker has begun.", registry=registry
+        )
+        self._queue_oldest = Gauge(
+            "pullforge_queue_oldest_seconds",
+            "For how long the oldest of them waits.",
+            registry=registry,
+        )
         self._request_counts = RequestCounts(_SECONDS)
         registry.register(self._request_counts)
         # ``labels`` costs more than the counting itself; the outcomes are few.
@@ -101,6 +109,11 @@ class Metrics:
         self._tasks.labels(kind, "failed" if failed else "done").inc()
         self._task_seconds.labels(kind).observe(seconds)
         self._task_wait_seconds.labels(kind).observe(wait_seconds)
+
+    def queued(self, length: int, oldest_seconds: float) -> None:
+        """Tell how many tasks wait for a worker, and for how long the oldest."""
+        self._queue_length.set(length)
+        self._queue_oldest.set(oldest_seconds)
 
     def pulled(self, outcome: str) -> None:
         """Count one answer to a tag: ``hit stored stale built waiting`` or ``failed``."""

@@ -82,7 +82,14 @@ async def get_readiness(request: Request[AppState]) -> Response:
 
 async def get_metrics(request: Request[AppState]) -> Response:
     """Answer what was counted, as Prometheus reads it."""
-    metrics = request.state["services"].metrics
+    services = request.state["services"]
+    metrics = services.metrics
+    if services.queue is not None:
+        try:
+            async with asyncio.timeout(_CHECK_SECONDS):
+                metrics.queued(*await services.queue())
+        except Exception as exc:  # noqa: BLE001 (logged; all other counts are told)
+            _log.warning("failed to look at the queue", error=str(exc))
     return PlainTextResponse(metrics.render(), headers={"content-type": metrics.content_type})
 
 

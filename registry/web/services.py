@@ -22,6 +22,9 @@ from registry.pulls import Pulls
 from registry.telemetry import NO_TRACES, Metrics, Traces
 from registry.web.shortcut import Shortcut
 
+#: Returns how many tasks wait, and for how many seconds the oldest.
+QueueGauges = Callable[[], Awaitable[tuple[int, float]]]
+
 #: Returns when a part of the service can be used, and raises when not.
 ReadinessCheck = Callable[[], Awaitable[None]]
 
@@ -60,6 +63,8 @@ class Services:
     public_url: str | None = None
     #: Records what is done.
     traces: Traces = NO_TRACES
+    #: How much waits for workers; ``None``: there are none.
+    queue: QueueGauges | None = None
 
 
 class AppState(TypedDict):

@@ -12,6 +12,7 @@ Two roles, so that builds, which wait for layers, never take the place of what t
 
     role       Celery's worker for one role
     duties     what each role can do, put together from the settings
+    beat       orders chores in their time
     bench      an event loop in a thread, where Celery's threads and processes have work done
     supervise  one role or both
 """

@@ -2,9 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from typing import Final
+from typing import Any, Final
 
 from registry.tasks.carrying import Carrier
 from registry.tasks.queue import Message
@@ -44,8 +44,15 @@ class Bench:
         Raises:
             Exception: What :meth:`Carrier.take` raised.
         """
-        assert self._loop is not None, "it was not opened"
-        asyncio.run_coroutine_threadsafe(self._carrier().take(message), self._loop).result()
+        self._wait_for(self._carrier().take(message))
+
+    def do_chore(self, name: str, every_seconds: float) -> None:
+        """Do a chore, unless that was done lately, and return when it has ended.
+
+        Raises:
+            Exception: What :meth:`Carrier.do_chore` raised.
+        """
+        self._wait_for(self._carrier().do_chore(name, every_seconds))
 
     def close(self) -> None:
         """Close what was opened; harmless twice."""
@@ -53,6 +60,10 @@ class Bench:
             self._loop.call_soon_threadsafe(self._closing.set)
             self._thread.join(_OPEN_SECONDS)
             self._loop = None
+
+    def _wait_for(self, work: Coroutine[Any, Any, None]) -> None:
+        assert self._loop is not None, "it was not opened"
+        asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def _carrier(self) -> Carrier:
         assert self._ready is not None, "it was not opened"

@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from typing import Any
 
+from builder.forms import Forms
 from builder.layer import LayerBlob
 from builder.layer_cache import Layers
 from builder.lock import Lock
@@ -21,16 +22,20 @@ from registry.settings import Settings
 from registry.tasks.carrying import Carrier, Duty
 from registry.tasks.kinds import (
     BUILD,
+    CHORE,
     COMPLETE,
+    FORM,
     LAYER,
     SOLVE,
     BuildOrder,
+    FormOrder,
     KindName,
     LayerOrder,
     Role,
 )
 from registry.telemetry import Metrics, open_traces
-from registry.wiring import local_processes, open_builder, open_workers
+from registry.upkeep.chores import Chore
+from registry.wiring import chores_of, local_processes, open_builder, open_maker, open_workers
 from registry.worker.threads import OwnThreads
 
 
@@ -63,7 +68,17 @@ async def open_carrier(
             records = ImageRecords(builder.store, builder.workers)
             stages = Stages(metrics, traces)
             executor = LocalExecutor(builder.resolver, builder.pipeline, records, now, stages)
-            duties = _builds(executor, records)
+            # By the executor of this process, not by orders: what has a place in this role must not
+            # wait for another place in it.
+            maker = await stack.enter_async_context(
+                open_maker(settings, builder, executor, metrics, now)
+            )
+            chores = chores_of(settings, builder.store, maker.pulls, now)
+            duties = [
+                *_builds(executor, records),
+                Duty(FORM, _forms(maker.forms)),
+                Duty(CHORE, _chores(chores)),
+            ]
         by_name: dict[KindName, Duty[Any, Any]] = {duty.name: duty for duty in duties}
         yield Carrier(
             tasks.board, by_name, metrics, task_seconds=settings.task_seconds, traces=traces
@@ -79,6 +94,23 @@ def _builds(executor: LocalExecutor, records: ImageRecords) -> list[Duty[Any, An
         return stored or await executor.build(order.lock, order.flavour, listen)
 
     return [Duty(SOLVE, solve), Duty(COMPLETE, executor.complete), Duty(BUILD, build)]
+
+
+def _forms(forms: Forms) -> Callable[[FormOrder, ProgressListener], Awaitable[None]]:
+    async def make(order: FormOrder, listen: ProgressListener) -> None:
+        await forms.get(order.lock, order.form, order.platform, listen)
+
+    return make
+
+
+def _chores(chores: Sequence[Chore]) -> Callable[[str, ProgressListener], Awaitable[None]]:
+    by_name = {chore.name: chore for chore in chores}
+
+    async def do(name: str, _listen: ProgressListener) -> None:
+        if name in by_name:  # else the settings of whoever ordered it are others
+            await by_name[name].do()
+
+    return do
 
 
 def _layers(layers: Layers) -> Any:

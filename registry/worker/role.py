@@ -8,7 +8,7 @@ from celery import Celery, signals
 
 from registry.settings import Settings
 from registry.tasks.kinds import Role
-from registry.tasks.queue import TASK, Message, make_app, queue_of
+from registry.tasks.queue import CHORE_TASK, TASK, Message, make_app, queue_of
 from registry.worker.bench import Bench
 from registry.worker.duties import open_carrier
 
@@ -44,6 +44,10 @@ def _define(app: Celery, bench: Bench) -> None:
     @app.task(name=TASK, shared=False)  # type: ignore[untyped-decorator] # Celery has no types
     def carry_out(message: dict[str, Any]) -> None:
         bench.take(Message(**message))
+
+    @app.task(name=CHORE_TASK, shared=False)  # type: ignore[untyped-decorator] # as above
+    def do_chore(name: str, every_seconds: float) -> None:
+        bench.do_chore(name, every_seconds)
 
 
 def _run_processes(app: Celery, settings: Settings, bench: Bench) -> int:

@@ -73,7 +73,7 @@ async def open_workshop(root: Path, name: str = "env/tool") -> AsyncIterator[Wor
             built.append(flavour)
             return (await builder.pipeline.build(lock, flavour, listen)).top.digest
 
-        forms = builder.forms(build)
+        forms = builder.forms(build, None)
         try:
             yield Workshop(builder, lock, forms, built)
         finally:

@@ -1,0 +1,13 @@
+"""Celery's beat: has chores done in their time."""
+
+from registry.settings import Settings
+from registry.tasks.queue import make_app, schedule
+from registry.wiring import chore_seconds
+
+
+def run_beat(settings: Settings) -> None:
+    """Order chores until the process is told to end. One is enough; several do no harm."""
+    app = make_app(settings.broker_url, task_seconds=settings.task_seconds)
+    schedule(app, chore_seconds(settings))
+    # In memory: what is due is decided by the workers, who know when it was done last.
+    app.Beat(scheduler="celery.beat:Scheduler", quiet=True).run()
