@@ -19,6 +19,7 @@ from conformance.s3.server import VERSITYGW
 DEBIAN: Final = "localhost/debian:bookworm"
 SERVER: Final = "localhost/pullforge:test"
 NGINX: Final = "localhost/nginx:test"
+REDIS: Final = "localhost/redis:test"
 STORAGE: Final = "localhost/versitygw:test"
 
 BuilderName = Literal["classic", "buildkit"]
@@ -28,6 +29,10 @@ _BUILD_SECONDS: Final = 900
 _NGINX_DOCKERFILE: Final = f"""\
 FROM {DEBIAN}
 RUN apt-get update -qq && apt-get install -qq --no-install-recommends nginx-light
+"""
+_REDIS_DOCKERFILE: Final = f"""\
+FROM {DEBIAN}
+RUN apt-get update -qq && apt-get install -qq --no-install-recommends redis-server
 """
 _STORAGE_DOCKERFILE: Final = """\
 FROM scratch
@@ -116,8 +121,9 @@ def build_server(
 
 
 def build_neighbours(docker: BuildingDocker) -> None:
-    """Build ``NGINX`` and ``STORAGE``, which stand for public images."""
+    """Build ``NGINX``, ``REDIS`` and ``STORAGE``, which stand for public images."""
     docker.build_text(_NGINX_DOCKERFILE, NGINX)
+    docker.build_text(_REDIS_DOCKERFILE, REDIS)
     docker.build_text(_STORAGE_DOCKERFILE, STORAGE, VERSITYGW.directory() / "versitygw")
 
 

@@ -1,98 +1,28 @@
 """``deploy/compose.yaml``, started for real: two servers, nginx and an S3 server."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 import pytest
 
 from conformance.channel import ChannelPaths
-from conformance.clients.engines.program import Outcome, run
-from conformance.clients.server import ROOT
-from conformance.deploy.images import (
-    NGINX,
-    STORAGE,
-    BuildingDocker,
-    ServerImage,
-    build_neighbours,
-)
+from conformance.clients.engines.program import run
+from conformance.deploy.images import BuildingDocker, ServerImage
 from conformance.deploy.programs import COMPOSE
-from conformance.ports import free_port
-
-FILE = ROOT / "deploy" / "compose.yaml"
-OVERRIDE = Path(__file__).with_name("compose.override.yaml")
-
-
-@dataclass(frozen=True, slots=True)
-class Project:
-    """What was started."""
-
-    docker: BuildingDocker
-    options: tuple[str, ...]
-    port: int
-
-    @property
-    def host(self) -> str:
-        """Host and port as they stand in references."""
-        return f"127.0.0.1:{self.port}"
-
-    def compose(self, *arguments: str, timeout_seconds: float = 180) -> Outcome:
-        """Run ``docker compose``."""
-        argv = [str(COMPOSE.path()), *self.options, *arguments]
-        return run(argv, env=self.docker.environment_of_clients, timeout_seconds=timeout_seconds)
-
-    def logs(self, service: str) -> str:
-        """Return what a service has logged."""
-        return self.compose("logs", "--no-color", "--no-log-prefix", service).stdout
+from conformance.deploy.project import Project, deployed, overriding, started
 
 
 @pytest.fixture(scope="module")
-def project(
-    docker: BuildingDocker,
-    image: ServerImage,
-    paths: ChannelPaths,
-    tmp_path_factory: pytest.TempPathFactory,
-    ports: tuple[int, int],
-) -> Iterator[Project]:
-    """Start everything, with local images in the place of public ones."""
-    build_neighbours(docker)
-    port, s3_port = ports
-    settings = {
-        "S3_SECRET_KEY": "test-secret-of-no-value",
-        "PORT": port,
-        "S3_PORT": s3_port,
-        "S3_PUBLIC_ENDPOINT": f"http://127.0.0.1:{s3_port}",
-        "PULLFORGE_IMAGE": image.name,
-        "NGINX_IMAGE": NGINX,
-        "S3_IMAGE": STORAGE,
-        "CHANNELS": '{"conda-forge": "file:///channel"}',
-        "PULLED_BASE": "oci:/base",
-        "LOCAL_CHANNEL": paths.channel,
-        "LOCAL_BASE": paths.base,
-    }
-    variables = tmp_path_factory.mktemp("compose") / "env"
-    variables.write_text("".join(f"{k}={v}\n" for k, v in settings.items()), encoding="utf-8")
-    options = (f"--env-file={variables}", f"--file={FILE}", f"--file={OVERRIDE}")
-    project = Project(docker, options, port)
-    try:
-        started = project.compose("up", "--detach", "--no-build", "--wait")
-        assert started.returncode == 0, started.output + project.compose("logs").output
-        print(f"all is up after {started.seconds:.0f} s")
+def project(docker: BuildingDocker, image: ServerImage, paths: ChannelPaths) -> Iterator[Project]:
+    """Start everything."""
+    files = [*deployed("compose.yaml"), *overriding("compose.override.yaml")]
+    with started(docker, image, paths, files) as project:
         yield project
-    finally:
-        project.compose("down", "--volumes", "--timeout=5")
-
-
-@pytest.fixture(scope="module")
-def ports() -> tuple[int, int]:
-    """Return two ports that nobody listens on."""
-    return free_port(), free_port()
 
 
 def test_compose_understands_every_line() -> None:
     """With nothing but the one variable that has no default."""
-    argv = [str(COMPOSE.path()), f"--file={FILE}", "config", "--quiet"]
+    argv = [str(COMPOSE.path()), *deployed("compose.yaml"), "config", "--quiet"]
     outcome = run(argv, env={"S3_SECRET_KEY": "x"})
     assert outcome.returncode == 0, outcome.output
     assert not outcome.output
