@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import structlog
 
@@ -435,7 +435,7 @@ class ImagePulls:
         """Return a fresh answer that another server, or a worker, has put into the store."""
         try:
             data = await self._store.read(tag_key(repository, tag))
-            entry = json.loads(data) if data is not None else {"fresh_until": 0}
+            entry: dict[str, Any] = json.loads(data) if data is not None else {"fresh_until": 0}
             if entry["fresh_until"] is not None and entry["fresh_until"] <= self._now():
                 return None
             image = await self._builds.records.stored(entry["key"], flavour)
