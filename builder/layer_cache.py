@@ -1,5 +1,6 @@
 """Layers in the store: looked up by key, else assembled, once however many ask."""
 
+import asyncio
 import json
 import secrets
 import time
@@ -48,7 +49,16 @@ class LayerCache:
             BytecodeError: Its modules cannot be compiled.
             WorkerLost: The assembling process died.
         """
-        return await self._flights.run(
+        return await asyncio.shield(self.begin(plan, encoding, compiler))
+
+    def begin(
+        self, plan: LayerPlan, encoding: Encoding, compiler: CompilerFactory
+    ) -> asyncio.Task[LayerBlob]:
+        """Begin to make a layer that :meth:`ensure` will probably be asked for.
+
+        Nobody need wait for the task; whatever it raises, :meth:`ensure` will raise again.
+        """
+        return self._flights.start(
             f"{plan.key}-{encoding}", lambda: self._ensure(plan, encoding, compiler)
         )
 
