@@ -1,5 +1,6 @@
 """Layers in the store: looked up by key, else assembled, once however many ask."""
 
+import asyncio
 import json
 import secrets
 import time
@@ -45,6 +46,13 @@ class Layers(Protocol):
         """
         ...
 
+    def begin(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> None:
+        """Begin to make a layer that :meth:`ensure` will probably be asked for; returns at once.
+
+        Whatever goes wrong, :meth:`ensure` will raise again.
+        """
+        ...
+
 
 class LayerCache:
     """Looks layers up in the store, and assembles what is missing; implements :class:`Layers`."""
@@ -68,9 +76,11 @@ class LayerCache:
 
     async def ensure(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> LayerBlob:
         """Return the layer, assembled if its blob is not in the store; see :class:`Layers`."""
-        return await self._flights.run(
-            f"{plan.key}-{encoding}", lambda: self._ensure(plan, encoding, python)
-        )
+        return await asyncio.shield(self._start(plan, encoding, python))
+
+    def begin(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> None:
+        """Begin to make a layer; see :class:`Layers`."""
+        self._start(plan, encoding, python)
 
     async def known(self, plan: LayerPlan, encoding: Encoding) -> LayerBlob | None:
         """Return the layer if it was made before and its blob is in the store."""
@@ -84,6 +94,13 @@ class LayerCache:
     async def close(self) -> None:
         """Stop what is under way."""
         await self._flights.close()
+
+    def _start(
+        self, plan: LayerPlan, encoding: Encoding, python: FindPython
+    ) -> asyncio.Task[LayerBlob]:
+        return self._flights.start(
+            f"{plan.key}-{encoding}", lambda: self._ensure(plan, encoding, python)
+        )
 
     async def _ensure(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> LayerBlob:
         known = await self.known(plan, encoding)

@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
     from registry.tasks.connection import Tasks
+    from registry.tasks.executor import TaskLayers
 
 #: For scratch files where the store is not on this machine.
 _CACHE: Final = Path("~/.cache/pullforge/scratch")
@@ -169,7 +170,10 @@ async def open_builder(
         stack.push_async_callback(contents.close)
         layers = LayerCache(store, packages, workers, compilers.compiler, scratch, metrics)
         stack.push_async_callback(layers.close)
-        made = layers if tasks is None else tasks.layers(layers)
+        made: LayerCache | TaskLayers = layers
+        if tasks is not None:
+            made = tasks.layers(layers)
+            stack.push_async_callback(made.close)
         pipeline = Pipeline(store, bases, contents, made, compilers)
         wheels = EnvironmentWheels(contents, _pypi(settings, scratch)) if settings.pypi else None
         resolver = Resolver(name_defaults(settings), solver, bases, compilers, metrics, wheels)
