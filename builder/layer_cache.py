@@ -49,7 +49,7 @@ class Layers(Protocol):
     def begin(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> None:
         """Begin to make a layer that :meth:`ensure` will probably be asked for; returns at once.
 
-        Whatever goes wrong, :meth:`ensure` will raise again.
+        It may do nothing. Whatever goes wrong, :meth:`ensure` will raise again.
         """
         ...
 

@@ -2,7 +2,9 @@
 
 ::
 
-    WarmManifests        what is in memory, before the application; only with ShortcutProtocol
+    WarmManifests        what is in memory, before the application; only with ShortcutProtocol, and
+                         without traces
+    Traced               a span of each request; only where traces are recorded
     Observe              request id, access log, metrics
     └─ DistributionFirst
        ├─ /v2…           Distribution: routing and errors of its own
@@ -26,6 +28,7 @@ from registry.web.boundary import ErrorBoundary
 from registry.web.observe import Observe
 from registry.web.pages import ROUTES
 from registry.web.services import AppState, Services
+from registry.web.traced import Traced
 
 #: Opens everything that requests are answered from; on exit nothing of it runs any more.
 OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
@@ -36,6 +39,7 @@ def create_app(
     *,
     hop_seconds: float = HOP_SECONDS,
     access_log: AccessLog | bool = True,
+    is_traced: bool = False,
 ) -> Starlette:
     """Return the application; it opens its services when it starts, and closes them when it ends.
 
@@ -43,6 +47,8 @@ def create_app(
         open_services: Called once for each life of the application.
         hop_seconds: How long a pull waits for its image before it is sent round again.
         access_log: Writes a line for each request; ``True``: to the other lines, ``False``: none.
+        is_traced: Whether each request is recorded by :attr:`Services.traces`. Then all pass the
+            application: what is answered before it is in no trace.
     """
     if isinstance(access_log, bool):
         access_log = StructuredAccessLog() if access_log else NoAccessLog()
@@ -50,11 +56,15 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[AppState]:
         async with open_services() as services:
-            yield {"services": services, "shortcut": WarmManifests(services, access_log)}
+            state = AppState(services=services)
+            if not is_traced:
+                state["shortcut"] = WarmManifests(services, access_log)
+            yield state
 
     return Starlette(
         routes=[*ROUTES, api_route()],
         middleware=[
+            *([Middleware(Traced)] if is_traced else []),
             Middleware(Observe, access_log=access_log),
             Middleware(DistributionFirst, face=Distribution(hop_seconds=hop_seconds)),
             Middleware(

@@ -135,6 +135,10 @@ class Settings(BaseSettings):
     sandbox: Literal["bwrap", "none"] = "bwrap"
     #: Whether each request writes a log line.
     access_log: bool = True
+    #: Where traces are sent, a collector's OTLP over HTTP; ``None``: nothing is recorded.
+    traces: str | None = None
+    #: How many of the traces that begin here are recorded, 0 to 1.
+    traces_ratio: Annotated[float, Field(ge=0, le=1)] = 1
     #: How log lines are written.
     log_format: Literal["json", "console"] = "json"
 
@@ -150,7 +154,7 @@ class Settings(BaseSettings):
         parse_location(store)
         return store
 
-    @field_validator("public_url", "s3_endpoint", "s3_public_endpoint")
+    @field_validator("public_url", "s3_endpoint", "s3_public_endpoint", "traces")
     @classmethod
     def _urls_are_addresses(cls, url: str | None) -> str | None:
         if url is not None and not (

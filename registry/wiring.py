@@ -55,6 +55,8 @@ from registry.builds.pins import Pins
 from registry.builds.processes import LocalProcesses
 from registry.builds.records import ImageRecords
 from registry.builds.requests import BuildRequests, Patience
+from registry.builds.stages import Stages
+from registry.builds.traced import TracedExecutor, TracedLayers
 from registry.collection.collector import collect_all
 from registry.collection.eviction import Budget
 from registry.collection.scrub import Scrub
@@ -74,7 +76,7 @@ from registry.storage.filesystem import FilesystemStore
 from registry.storage.local_copies import LocalCopies
 from registry.storage.probe import check_store
 from registry.storage.scratch import Scratch
-from registry.telemetry import Metrics
+from registry.telemetry import NO_TRACES, Metrics, Traces, open_traces
 from registry.upkeep.chores import Chore, do_for_ever
 from registry.upkeep.renewal import Renewal
 from registry.web.services import BuildServices, QueueGauges, Services
@@ -83,7 +85,6 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
     from registry.tasks.connection import Tasks
-    from registry.tasks.executor import TaskLayers
 
 #: For scratch files where the store is not on this machine.
 _CACHE: Final = Path("~/.cache/pullforge/scratch")
@@ -125,6 +126,7 @@ async def open_builder(
     *,
     workers: Workers | None = None,
     tasks: "Tasks | None" = None,
+    traces: Traces = NO_TRACES,
 ) -> AsyncIterator[Builder]:
     """Give a builder over the settings' store; everything it started has ended on exit.
 
@@ -133,6 +135,7 @@ async def open_builder(
         metrics: Counts.
         workers: Compute; ``None`` for processes of its own.
         tasks: By which layers are assembled elsewhere; ``None``: here.
+        traces: Records what is done.
     """
     kept = scratch_of(settings)
     timeout = httpx.Timeout(30, read=settings.download_timeout_seconds)
@@ -170,11 +173,9 @@ async def open_builder(
         stack.push_async_callback(contents.close)
         layers = LayerCache(store, packages, workers, compilers.compiler, scratch, metrics)
         stack.push_async_callback(layers.close)
-        made: LayerCache | TaskLayers = layers
-        if tasks is not None:
-            made = tasks.layers(layers)
-            stack.push_async_callback(made.close)
-        pipeline = Pipeline(store, bases, contents, made, compilers)
+        made = layers if tasks is None else tasks.layers(layers)
+        traced = TracedLayers(made, traces, "here" if tasks is None else "elsewhere")
+        pipeline = Pipeline(store, bases, contents, traced, compilers)
         wheels = EnvironmentWheels(contents, _pypi(settings, scratch)) if settings.pypi else None
         resolver = Resolver(name_defaults(settings), solver, bases, compilers, metrics, wheels)
 
@@ -266,7 +267,7 @@ def local_processes(settings: Settings) -> LocalProcesses:
 
 
 @asynccontextmanager
-async def open_workers(settings: Settings) -> AsyncIterator["Tasks"]:
+async def open_workers(settings: Settings, traces: Traces) -> AsyncIterator["Tasks"]:
     """Give what has work done by workers; for settings with a broker."""
     # Celery takes a while to import, which a server without workers need not wait for.
     from registry.tasks.connection import open_tasks  # noqa: PLC0415
@@ -279,6 +280,7 @@ async def open_workers(settings: Settings) -> AsyncIterator["Tasks"]:
         settings.redis.get_secret_value() if settings.redis else broker,
         OrderPatience(settings.task_seconds, settings.error_ttl_seconds),
         max_waiting=settings.max_waiting,
+        traces=traces,
     ) as tasks:
         yield tasks
 
@@ -448,20 +450,28 @@ async def open_services(
     _warn_of_other_encoders()
     metrics = Metrics()
     async with AsyncExitStack() as stack:
+        # Closed last: all else may still have something to record.
+        traces = stack.enter_context(
+            open_traces(settings.traces, settings.traces_ratio, "pullforge")
+        )
         workers = stack.enter_context(closing(local_processes(settings)))
         loading = asyncio.create_task(workers.start())
         stack.callback(loading.cancel)
-        builder = await stack.enter_async_context(open_builder(settings, metrics, workers=workers))
+        builder = await stack.enter_async_context(
+            open_builder(settings, metrics, workers=workers, traces=traces)
+        )
         store = builder.store
         gauges: QueueGauges | None = None
         make_form: MakeForm | None = None
+        executor: Executor
         if settings.broker is None:
-            records = ImageRecords(store, workers)
-            executor: Executor = LocalExecutor(builder.resolver, builder.pipeline, records, now)
+            records, stages = ImageRecords(store, workers), Stages(metrics, traces)
+            local = LocalExecutor(builder.resolver, builder.pipeline, records, now, stages)
+            executor = TracedExecutor(local, traces, "here")
         else:
-            tasks = await stack.enter_async_context(open_workers(settings))
-            executor, gauges = tasks.executor, tasks.board.waiting
-            make_form = tasks.forms.make
+            tasks = await stack.enter_async_context(open_workers(settings, traces))
+            executor = TracedExecutor(tasks.executor, traces, "elsewhere")
+            gauges, make_form = tasks.board.waiting, tasks.forms.make
         maker = await stack.enter_async_context(
             open_maker(settings, builder, executor, metrics, now, make_form=make_form)
         )
@@ -493,6 +503,7 @@ async def open_services(
             checks={"store": lambda: check_store(store)},
             queue=gauges,
             public_url=settings.public_url.rstrip("/") if settings.public_url else None,
+            traces=traces,
         )
 
 

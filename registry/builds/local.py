@@ -13,6 +13,7 @@ from builder.resolver import Resolver
 from builder.spec import EnvironmentSpec
 from registry.builds.executor import Solution, StoredImage
 from registry.builds.records import ImageRecords
+from registry.builds.stages import Stages
 
 
 class LocalExecutor:
@@ -24,6 +25,7 @@ class LocalExecutor:
         pipeline: Pipeline,
         records: ImageRecords,
         now: Callable[[], float],
+        stages: Stages,
     ) -> None:
         """Make the executor.
 
@@ -32,11 +34,13 @@ class LocalExecutor:
             pipeline: Builds.
             records: Where images are written down.
             now: The time in seconds since 1970.
+            stages: Watches the stages of what is done.
         """
         self._resolver = resolver
         self._pipeline = pipeline
         self._records = records
         self._now = now
+        self._stages = stages
 
     async def solve(
         self, spec: EnvironmentSpec, listen: ProgressListener, *, max_age: float
@@ -44,19 +48,22 @@ class LocalExecutor:
         """Return what ``spec`` means, solved now: nothing is remembered here."""
         del max_age
         started = self._now()
-        lock = await self._resolver.lock(spec, listen)
+        with self._stages.of(listen) as told:
+            lock = await self._resolver.lock(spec, told)
         seconds = round(self._now() - started, 3)
         structlog.get_logger().info("solved", spec=spec.digest, key=lock.key, seconds=seconds)
         return Solution(lock, self._now())
 
     async def complete(self, packages: PackageList, listen: ProgressListener) -> Lock:
         """Return the lock of packages that another tool has chosen."""
-        return await self._resolver.complete(packages, listen)
+        with self._stages.of(listen) as told:
+            return await self._resolver.complete(packages, told)
 
     async def build(self, lock: Lock, flavour: Flavour, listen: ProgressListener) -> StoredImage:
         """Return the image of ``lock``, stored with all that belongs to it."""
         started = self._now()
-        image = await self._pipeline.build(lock, flavour, listen)
-        seconds = round(self._now() - started, 3)
-        structlog.get_logger().info("built", key=lock.key, flavour=flavour, seconds=seconds)
-        return await self._records.keep(lock, flavour, image)
+        with self._stages.of(listen) as told:
+            image = await self._pipeline.build(lock, flavour, told)
+            seconds = round(self._now() - started, 3)
+            structlog.get_logger().info("built", key=lock.key, flavour=flavour, seconds=seconds)
+            return await self._records.keep(lock, flavour, image)

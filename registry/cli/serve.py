@@ -26,6 +26,7 @@ def serve() -> None:
             lambda: open_services(settings),
             hop_seconds=settings.wait_seconds,
             access_log=access_log,
+            is_traced=settings.traces is not None,
         )
         uvicorn.run(
             app,
@@ -42,7 +43,9 @@ def serve() -> None:
 @contextmanager
 def _access_log(settings: Settings) -> Iterator[AccessLog | bool]:
     """Give what the settings want; every line is written on exit."""
-    if not settings.access_log or settings.log_format != "json":
+    # The quick one does not know to which trace a line belongs.
+    is_plain = settings.log_format == "json" and settings.traces is None
+    if not settings.access_log or not is_plain:
         yield settings.access_log
         return
     log = JsonAccessLog(sys.stderr)

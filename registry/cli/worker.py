@@ -21,15 +21,15 @@ def worker(
 ) -> None:
     """Carry out what servers with the same PULLFORGE_BROKER order; docs/scaling.md."""
     # Celery takes a while to import, which other commands need not wait for.
+    from registry.tasks.kinds import ROLES  # noqa: PLC0415
     from registry.worker.role import run_role  # noqa: PLC0415
     from registry.worker.supervise import supervise  # noqa: PLC0415
 
     settings = _settings()
     with exit_on_error():
-        if role is None:
-            raise typer.Exit(supervise(settings))
-        if supervised:
-            threading.Thread(target=_end_with_supervisor, daemon=True).start()
+        if role is None or not supervised:
+            raise typer.Exit(supervise(settings, ROLES if role is None else (role,)))
+        threading.Thread(target=_end_with_supervisor, daemon=True).start()
         raise typer.Exit(run_role(settings, role))
 
 

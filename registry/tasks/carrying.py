@@ -24,6 +24,7 @@ from registry.builds.status import Failure
 from registry.tasks.board import Board
 from registry.tasks.kinds import CHORE, Asked, Kind, KindName, Made
 from registry.tasks.queue import Message
+from registry.telemetry import NO_TRACES, Attributes, Traces
 
 #: How often a task is begun that never ends: its workers may have been killed for other reasons.
 _MAX_ATTEMPTS: Final = 3
@@ -77,6 +78,7 @@ class Carrier:
         metrics: TaskMetrics,
         *,
         task_seconds: float,
+        traces: Traces = NO_TRACES,
     ) -> None:
         """Make the carrier.
 
@@ -85,11 +87,13 @@ class Carrier:
             duties: What can be carried out, by kind.
             metrics: Counts.
             task_seconds: The most time a task may take.
+            traces: Records what is done.
         """
         self._board = board
         self._duties = duties
         self._metrics = metrics
         self._task_seconds = task_seconds
+        self._traces = traces
 
     async def take(self, message: Message) -> None:
         """Carry a message out; whatever comes of it is its task's outcome, and nothing is raised.
@@ -108,7 +112,12 @@ class Carrier:
             attempts = await self._board.begin(message.task)
             started = time.monotonic()
             telling = Telling(self._board, message.task)
-            made, failure = await self._outcome(message, attempts, telling)
+            known: Attributes = {"pullforge.task": message.task, "pullforge.attempt": attempts}
+            name = f"carry out {message.kind}"
+            with self._traces.span(name, "consumer", message.trace, known) as span:
+                made, failure = await self._outcome(message, attempts, telling)
+                if failure is not None:
+                    span.fail(failure.message)
             await self._end(message.task, made, failure, tuple(telling.notes))
             self._metrics.task_ended(
                 message.kind,

@@ -12,6 +12,7 @@ from registry.tasks.board import Board, Wakes
 from registry.tasks.executor import TaskExecutor, TaskForms, TaskLayers
 from registry.tasks.orders import OrderPatience, Orders
 from registry.tasks.queue import TaskQueue
+from registry.telemetry import NO_TRACES, Traces
 
 #: How long Redis may take to connect, and to answer, in seconds.
 _CONNECT_SECONDS = 5
@@ -42,7 +43,12 @@ class Tasks:
 
 @asynccontextmanager
 async def open_tasks(
-    app: Celery, redis_url: str, patience: OrderPatience, *, max_waiting: int
+    app: Celery,
+    redis_url: str,
+    patience: OrderPatience,
+    *,
+    max_waiting: int,
+    traces: Traces = NO_TRACES,
 ) -> AsyncIterator[Tasks]:
     """Give what orders work, until the exit; nothing need be reachable yet.
 
@@ -51,6 +57,7 @@ async def open_tasks(
         redis_url: Where the state of tasks is.
         patience: How long is waited for what.
         max_waiting: How many tasks may wait for a worker until further orders are refused.
+        traces: Knows to which trace an order belongs.
     """
     redis = Redis.from_url(
         redis_url, socket_timeout=_ANSWER_SECONDS, socket_connect_timeout=_CONNECT_SECONDS
@@ -58,4 +65,5 @@ async def open_tasks(
     async with redis, Wakes(redis).listening() as wakes:
         with closing(TaskQueue(app)) as queue:
             board = Board(redis)
-            yield Tasks(board, Orders(board, wakes, queue, patience, limit=max_waiting))
+            orders = Orders(board, wakes, queue, patience, limit=max_waiting, traces=traces)
+            yield Tasks(board, orders)

@@ -15,6 +15,7 @@ from registry.builds.asker import LEVELS, asker
 from registry.tasks.board import Board, Outcome, Sight, Wakes
 from registry.tasks.kinds import Asked, Kind, Made
 from registry.tasks.queue import Message, TaskQueue
+from registry.telemetry import NO_TRACES, Traces
 
 #: From how many of a client's orders under way on each further one is a level less urgent.
 _STEPS = (3, 9)
@@ -38,7 +39,14 @@ class Orders:
     """Gives work to workers, and waits for what they make."""
 
     def __init__(
-        self, board: Board, wakes: Wakes, queue: TaskQueue, patience: OrderPatience, *, limit: int
+        self,
+        board: Board,
+        wakes: Wakes,
+        queue: TaskQueue,
+        patience: OrderPatience,
+        *,
+        limit: int,
+        traces: Traces = NO_TRACES,
     ) -> None:
         """Make the office.
 
@@ -48,12 +56,14 @@ class Orders:
             queue: Sends.
             patience: How long is waited for what.
             limit: How many tasks may wait for a worker until further orders are refused.
+            traces: Knows to which trace an order belongs.
         """
         self._board = board
         self._wakes = wakes
         self._queue = queue
         self._patience = patience
         self._limit = limit
+        self._traces = traces
 
     async def order(
         self,
@@ -165,7 +175,8 @@ class Orders:
                 )
         if not await self._board.ask(task):
             return
-        message = Message(kind.name, task, kind.asked.dump_json(asked).decode(), level, now)
+        data, trace = kind.asked.dump_json(asked).decode(), self._traces.headers()
+        message = Message(kind.name, task, data, level, now, trace)
         try:
             await self._queue.send(message, kind.role)
         except BaseException:

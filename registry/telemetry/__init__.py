@@ -1,4 +1,4 @@
-"""What operators see: log lines and metrics."""
+"""What operators see: log lines, metrics and traces."""
 
 from registry.telemetry.access_log import (
     AccessLog,
@@ -8,12 +8,18 @@ from registry.telemetry.access_log import (
 )
 from registry.telemetry.logs import configure_logs
 from registry.telemetry.metrics import Metrics
+from registry.telemetry.traces import NO_TRACES, Attributes, Span, Traces, open_traces
 
 __all__ = [
+    "NO_TRACES",
     "AccessLog",
+    "Attributes",
     "JsonAccessLog",
     "Metrics",
     "NoAccessLog",
+    "Span",
     "StructuredAccessLog",
+    "Traces",
     "configure_logs",
+    "open_traces",
 ]

@@ -5,6 +5,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from builder.ports import Stage
 from registry.telemetry.request_counts import RequestCounts
 
 #: From a warm answer to a large build, in seconds.
@@ -38,6 +39,13 @@ class Metrics:
         self._assembly_seconds = Histogram(
             "pullforge_layer_assembly_seconds",
             "Time to make one layer.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._stage_seconds = Histogram(
+            "pullforge_stage_seconds",
+            "Time of one stage of a solve or build that was carried out here.",
+            ["stage"],
             buckets=_SECONDS,
             registry=registry,
         )
@@ -91,6 +99,10 @@ class Metrics:
         self._assemblies.inc()
         self._assembly_bytes.inc(size_bytes)
         self._assembly_seconds.observe(seconds)
+
+    def stage_ended(self, stage: Stage, seconds: float) -> None:
+        """Count one stage of a solve or build that was carried out here."""
+        self._stage_seconds.labels(stage).observe(seconds)
 
     def task_ended(self, kind: str, wait_seconds: float, seconds: float, *, failed: bool) -> None:
         """Count one task that was carried out here for others."""

@@ -23,7 +23,8 @@ USER: Final = "pullforge.user"
 
 #: What proxies send: no blanks, no quotes, nothing that could forge a log line.
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
-_METHODS: Final = frozenset(
+#: The methods that HTTP knows: no other becomes a label or a name.
+METHODS: Final = frozenset(
     {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"}
 )
 #: nginx's number for a client that left before its answer, or was left by a server that stops.
@@ -66,8 +67,8 @@ class Observe:
         finally:
             seconds = time.perf_counter() - started
             status = observed.status or _CLIENT_GONE
-            method = scope["method"] if scope["method"] in _METHODS else "other"
-            metrics.request_ended(_route_of(scope), method, status, seconds, observed.sent_bytes)
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            metrics.request_ended(route_of(scope), method, status, seconds, observed.sent_bytes)
             self._access_log.answered(
                 request_id,
                 method,
@@ -124,7 +125,7 @@ def _identify(scope: Scope) -> tuple[str, bytes]:
     return request_id or new_request_id(), user_agent
 
 
-def _route_of(scope: Scope) -> str:
+def route_of(scope: Scope) -> str:
     """Return the template of the route that answered, e.g. ``"/healthz"``."""
     template = scope.get(ROUTE) or getattr(scope.get("route"), "path", None)
     return template if isinstance(template, str) else "other"

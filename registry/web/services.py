@@ -19,7 +19,7 @@ from registry.content.referrers import Referrers
 from registry.content.repositories import Repositories
 from registry.content.uploads import Uploads
 from registry.pulls import Pulls
-from registry.telemetry import Metrics
+from registry.telemetry import NO_TRACES, Metrics, Traces
 from registry.web.shortcut import Shortcut
 
 #: Returns how many tasks wait, and for how many seconds the oldest.
@@ -61,6 +61,8 @@ class Services:
     #: Where clients find the service, e.g. ``"https://registry.example"``; ``None``: where their
     #: requests say.
     public_url: str | None = None
+    #: Records what is done.
+    traces: Traces = NO_TRACES
     #: How much waits for workers; ``None``: there are none.
     queue: QueueGauges | None = None
 

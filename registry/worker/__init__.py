@@ -14,5 +14,5 @@ Two roles, so that builds, which wait for layers, never take the place of what t
     duties     what each role can do, put together from the settings
     beat       orders chores in their time
     bench      an event loop in a thread, where Celery's threads and processes have work done
-    supervise  both roles at once
+    supervise  one role or both
 """

@@ -8,7 +8,7 @@ from typing import Any
 
 from builder.forms import Forms
 from builder.layer import LayerBlob
-from builder.layer_cache import LayerCache
+from builder.layer_cache import Layers
 from builder.lock import Lock
 from builder.ports import ProgressListener
 from builder.records import PackageRecord
@@ -16,6 +16,8 @@ from builder.spec import EnvironmentSpec
 from registry.builds.executor import StoredImage
 from registry.builds.local import LocalExecutor
 from registry.builds.records import ImageRecords
+from registry.builds.stages import Stages
+from registry.builds.traced import TracedLayers
 from registry.settings import Settings
 from registry.tasks.carrying import Carrier, Duty
 from registry.tasks.kinds import (
@@ -31,7 +33,7 @@ from registry.tasks.kinds import (
     LayerOrder,
     Role,
 )
-from registry.telemetry import Metrics
+from registry.telemetry import Metrics, open_traces
 from registry.upkeep.chores import Chore
 from registry.wiring import chores_of, local_processes, open_builder, open_maker, open_workers
 from registry.worker.threads import OwnThreads
@@ -44,23 +46,28 @@ async def open_carrier(
     """Give what carries out the messages of one role; all of it has ended on exit."""
     metrics = Metrics()
     async with AsyncExitStack() as stack:
-        tasks = await stack.enter_async_context(open_workers(settings))
+        # Here, since it starts a thread: this process is not forked any more.
+        traces = stack.enter_context(
+            open_traces(settings.traces, settings.traces_ratio, "pullforge-worker")
+        )
+        tasks = await stack.enter_async_context(open_workers(settings, traces))
         duties: list[Duty[Any, Any]]
         if role == "layers":
             threads = stack.enter_context(closing(OwnThreads()))
             builder = await stack.enter_async_context(
                 open_builder(settings, metrics, workers=threads)
             )
-            duties = [Duty(LAYER, _layers(builder.layers))]
+            duties = [Duty(LAYER, _layers(TracedLayers(builder.layers, traces, "here")))]
         else:
             processes = stack.enter_context(closing(local_processes(settings)))
             loading = asyncio.create_task(processes.start())
             stack.callback(loading.cancel)
             builder = await stack.enter_async_context(
-                open_builder(settings, metrics, workers=processes, tasks=tasks)
+                open_builder(settings, metrics, workers=processes, tasks=tasks, traces=traces)
             )
             records = ImageRecords(builder.store, builder.workers)
-            executor = LocalExecutor(builder.resolver, builder.pipeline, records, now)
+            stages = Stages(metrics, traces)
+            executor = LocalExecutor(builder.resolver, builder.pipeline, records, now, stages)
             # By the executor of this process, not by orders: what has a place in this role must not
             # wait for another place in it.
             maker = await stack.enter_async_context(
@@ -73,7 +80,9 @@ async def open_carrier(
                 Duty(CHORE, _chores(chores)),
             ]
         by_name: dict[KindName, Duty[Any, Any]] = {duty.name: duty for duty in duties}
-        yield Carrier(tasks.board, by_name, metrics, task_seconds=settings.task_seconds)
+        yield Carrier(
+            tasks.board, by_name, metrics, task_seconds=settings.task_seconds, traces=traces
+        )
 
 
 def _builds(executor: LocalExecutor, records: ImageRecords) -> list[Duty[Any, Any]]:
@@ -104,11 +113,11 @@ def _chores(chores: Sequence[Chore]) -> Callable[[str, ProgressListener], Awaita
     return do
 
 
-def _layers(cache: LayerCache) -> Any:
+def _layers(layers: Layers) -> Any:
     async def layer(order: LayerOrder, _listen: ProgressListener) -> LayerBlob:
         async def python() -> tuple[PackageRecord, ...]:
             return order.python
 
-        return await cache.ensure(order.plan, order.encoding, python)
+        return await layers.ensure(order.plan, order.encoding, python)
 
     return layer

@@ -1,11 +1,11 @@
-"""Both roles at once, and the metrics of all their processes."""
+"""One role or both at once, and the metrics of all their processes."""
 
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Final
@@ -14,20 +14,20 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from registry.settings import Settings
-from registry.tasks.kinds import ROLES, Role
+from registry.tasks.kinds import Role
 
 #: Where prometheus_client's processes leave their counts for one that answers for all.
 _COUNTS: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
-def supervise(settings: Settings) -> int:
-    """Run every role until one ends or this process is told to; return the exit code.
+def supervise(settings: Settings, roles: Sequence[Role]) -> int:
+    """Run roles until one ends or this process is told to; return the exit code.
 
     A role that ends by itself ends the other too: whoever runs this process starts it again.
     """
     with ExitStack() as stack:
         counts = stack.enter_context(tempfile.TemporaryDirectory(prefix="pullforge-counts-"))
-        processes = [stack.enter_context(_role(role, counts)) for role in ROLES]
+        processes = [stack.enter_context(_role(role, counts)) for role in roles]
 
         def end(_signal: int, _frame: FrameType | None) -> None:
             for process in processes:

@@ -74,7 +74,11 @@ class Site:
                 **changes,
             }
         )
-        app = create_app(lambda: open_services(settings, now=self.clock), access_log=False)
+        app = create_app(
+            lambda: open_services(settings, now=self.clock),
+            access_log=False,
+            is_traced=settings.traces is not None,
+        )
         async with open_client(app) as client:
             yield client
 
