@@ -46,12 +46,7 @@ class MainModuleProgram(GoProgram):
             binaries.rename(target)
 
     def _source(self, go: str) -> Path:
-        outcome = run(
-            [go, "mod", "download", "-json", f"{self.module}@{self.version}"], timeout_seconds=600
-        )
-        if outcome.returncode:
-            raise EngineMissing(f"{self.module} was not found: {outcome.output}")
-        return Path(json.loads(outcome.stdout)["Dir"])
+        return module_source(go, f"{self.module}@{self.version}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +56,18 @@ class LocalProgram(MainModuleProgram):
     def _source(self, go: str) -> Path:
         del go
         return Path(self.module)
+
+
+def module_source(go: str, module: str) -> Path:
+    """Return the directory with the source of a module, e.g. ``"example.com/name@v1.2.3"``.
+
+    Raises:
+        EngineMissing: It cannot be fetched.
+    """
+    outcome = run([go, "mod", "download", "-json", module], timeout_seconds=600)
+    if outcome.returncode:
+        raise EngineMissing(f"{module} was not found: {outcome.output}")
+    return Path(json.loads(outcome.stdout)["Dir"])
 
 
 def _version_of(source: Path) -> str:

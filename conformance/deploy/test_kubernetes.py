@@ -1,5 +1,6 @@
-"""The manifests in ``deploy/kubernetes``, checked as the API server and Argo check them."""
+"""The manifests in ``deploy/kubernetes…``, checked as the API server and Argo check them."""
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -10,10 +11,14 @@ import yaml
 
 from conformance.clients.engines.program import Outcome, run
 from conformance.clients.server import ROOT
+from conformance.deploy.keda import problems_of
 from conformance.deploy.programs import MANIFESTS
+from registry.settings import Settings
+from registry.telemetry import Metrics
 
 DIRECTORY = ROOT / "deploy" / "kubernetes"
 EXAMPLES = DIRECTORY / "examples"
+WORKERS = ROOT / "deploy" / "kubernetes-workers"
 
 #: Argo's own description of its objects, as classes that ignore what they do not know. Its packages
 #: are not the project's: it runs in an environment of its own.
@@ -50,22 +55,131 @@ def test_the_kustomization_is_accepted() -> None:
     ]
 
 
+def test_the_kustomization_with_workers_is_accepted() -> None:
+    """It is the other one, and what workers need."""
+    alone, both = check(DIRECTORY), check(WORKERS)
+    assert both.returncode == 0, both.output
+    added = set(both.stdout.split()) - set(alone.stdout.split())
+    assert {name for name in added if not name.startswith("ConfigMap/")} == {
+        "Deployment/pullforge-beat",
+        "Deployment/pullforge-builds",
+        "Deployment/pullforge-layers",
+        "Deployment/redis",
+        "NetworkPolicy/pullforge-to-redis",
+        "NetworkPolicy/pullforge-worker",
+        "NetworkPolicy/redis",
+        "Service/redis",
+    }
+
+
 @pytest.mark.parametrize(
-    "name", ["examples/job.yaml", "examples/image-volume.yaml", "secret.example.yaml"]
+    "path",
+    [
+        EXAMPLES / "job.yaml",
+        EXAMPLES / "image-volume.yaml",
+        DIRECTORY / "secret.example.yaml",
+        WORKERS / "examples" / "hpa.yaml",
+    ],
+    ids=lambda path: path.name,
 )
-def test_the_examples_are_accepted(name: str) -> None:
+def test_the_examples_are_accepted(path: Path) -> None:
     """They can be applied where the restricted standard is enforced."""
-    outcome = check(DIRECTORY / name)
+    outcome = check(path)
     assert outcome.returncode == 0, outcome.output
 
 
-def test_every_file_is_checked() -> None:
+@pytest.mark.parametrize(
+    ("directory", "others"),
+    [
+        (
+            DIRECTORY,
+            {
+                "secret.example.yaml",
+                "examples/job.yaml",
+                "examples/image-volume.yaml",
+                "examples/argo-workflow.yaml",
+            },
+        ),
+        (WORKERS, {"examples/hpa.yaml", "examples/keda.yaml"}),
+    ],
+    ids=["servers", "workers"],
+)
+def test_every_file_is_checked(directory: Path, others: set[str]) -> None:
     """A manifest that is added is in the kustomization or in a test of this file."""
-    resources = yaml.safe_load((DIRECTORY / "kustomization.yaml").read_text())["resources"]
-    checked = {*resources, "kustomization.yaml", "secret.example.yaml", "examples/job.yaml"}
-    checked |= {"examples/image-volume.yaml", "examples/argo-workflow.yaml"}
-    found = {str(path.relative_to(DIRECTORY)) for path in DIRECTORY.rglob("*.yaml")}
+    resources = yaml.safe_load((directory / "kustomization.yaml").read_text())["resources"]
+    checked = {*resources, "kustomization.yaml", *others} - {"../kubernetes"}
+    found = {str(path.relative_to(directory)) for path in directory.rglob("*.yaml")}
     assert found == checked
+
+
+def deployments() -> dict[str, dict[str, Any]]:
+    """Return the deployments of workers by name."""
+    documents = [_document(WORKERS / f"{name}.yaml") for name in ("builds", "layers", "beat")]
+    return {document["metadata"]["name"]: document for document in documents}
+
+
+def test_workers_are_not_behind_the_service_of_the_servers() -> None:
+    """Their pods have none of the labels that it selects."""
+    selected = _document(DIRECTORY / "service.yaml")["spec"]["selector"].items()
+    for deployment in deployments().values():
+        assert not selected <= deployment["spec"]["template"]["metadata"]["labels"].items()
+
+
+@pytest.mark.parametrize("name", ["pullforge-builds", "pullforge-layers"])
+def test_a_worker_that_is_told_to_end_may_end_its_task(name: str) -> None:
+    """A task may take as long as the settings say, and is not killed before."""
+    pod = deployments()[name]["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] > Settings().task_seconds
+
+
+@pytest.mark.parametrize("name", ["pullforge-builds", "pullforge-layers"])
+def test_prometheus_and_probes_ask_the_port_of_the_worker(name: str) -> None:
+    """It is where the settings have it, and the annotations say so."""
+    template = deployments()[name]["spec"]["template"]
+    (container,) = template["spec"]["containers"]
+    (port,) = container["ports"]
+    assert port["containerPort"] == Settings().worker_port
+    assert template["metadata"]["annotations"]["prometheus.io/port"] == str(port["containerPort"])
+    for probe in ("startupProbe", "livenessProbe"):
+        assert container[probe]["httpGet"] == {"path": "/metrics", "port": port["name"]}
+
+
+def test_the_metrics_that_are_scaled_by_exist() -> None:
+    """Queries are written by hand, and a misspelt one is no error to Prometheus."""
+    text = (WORKERS / "examples" / "keda.yaml").read_text(encoding="utf-8")
+    asked = set(re.findall(r"pullforge_[a-z_]+", text))
+    offered = Metrics().render().decode()
+    assert asked == {"pullforge_queue_length", "pullforge_queue_oldest_seconds"}
+    assert all(f"# TYPE {name} gauge" in offered for name in asked)
+
+
+def test_keda_knows_every_field_of_the_examples() -> None:
+    """Its release describes them, and the parameters of its scalers."""
+    path = WORKERS / "examples" / "keda.yaml"
+    for scaled in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+        assert problems_of(scaled) == []
+        assert scaled["spec"]["scaleTargetRef"]["name"] in deployments()
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "complaint"),
+    [
+        ("pollingInterval", "pollInterval", "'pollInterval' was unexpected"),
+        ("maxReplicaCount: 20", 'maxReplicaCount: "20"', "is not of type 'integer'"),
+        ("threshold", "treshold", "no parameter threshold"),
+    ],
+)
+def test_what_keda_would_not_know_is_found(was: str, becomes: str, complaint: str) -> None:
+    """The check finds unknown fields, wrong values, and parameters that are missing."""
+    text = (WORKERS / "examples" / "keda.yaml").read_text(encoding="utf-8")
+    assert was in text
+    wrong = next(yaml.safe_load_all(text.replace(was, becomes)))
+    assert any(complaint in problem for problem in problems_of(wrong))
+
+
+def _document(path: Path) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return document
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from registry.telemetry import Metrics
 
 DEPLOY = ROOT / "deploy"
 KUBERNETES = DEPLOY / "kubernetes" / "settings.env"
+WORKERS = DEPLOY / "kubernetes-workers" / "settings.env"
 
 _NAME = re.compile(r"PULLFORGE_[A-Z0-9_]+")
 
@@ -40,6 +41,15 @@ def test_the_server_accepts_those_for_kubernetes(monkeypatch: pytest.MonkeyPatch
     settings = Settings()
     assert settings.store == "s3://pullforge/store"
     assert settings.workers == 4
+
+
+def test_workers_accept_those_for_kubernetes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they are added to those of servers."""
+    for line in WORKERS.read_text(encoding="utf-8").splitlines():
+        name, _, value = line.partition("=")
+        if line and not line.startswith("#"):
+            monkeypatch.setenv(name, value)
+    assert Settings().broker_url == "redis://redis:6379/0"
 
 
 def test_every_metric_that_is_named_exists() -> None:

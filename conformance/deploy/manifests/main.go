@@ -33,6 +33,9 @@ import (
 	"k8s.io/kubernetes/pkg/apis/apps"
 	_ "k8s.io/kubernetes/pkg/apis/apps/install"
 	appsvalidation "k8s.io/kubernetes/pkg/apis/apps/validation"
+	"k8s.io/kubernetes/pkg/apis/autoscaling"
+	_ "k8s.io/kubernetes/pkg/apis/autoscaling/install"
+	autoscalingvalidation "k8s.io/kubernetes/pkg/apis/autoscaling/validation"
 	"k8s.io/kubernetes/pkg/apis/batch"
 	_ "k8s.io/kubernetes/pkg/apis/batch/install"
 	batchvalidation "k8s.io/kubernetes/pkg/apis/batch/validation"
@@ -164,6 +167,10 @@ func validate(object runtime.Object) (field.ErrorList, *core.PodTemplateSpec) {
 		o.Spec.Template.Labels = labels
 		return batchvalidation.ValidateJobCreate(o, batchvalidation.JobValidationOptions{
 			PodValidationOptions: options, RequirePrefixedLabels: true}), &o.Spec.Template
+	case *autoscaling.HorizontalPodAutoscaler:
+		return autoscalingvalidation.ValidateHorizontalPodAutoscaler(o,
+			autoscalingvalidation.HorizontalPodAutoscalerSpecValidationOptions{
+				MinReplicasLowerBound: 1}), nil
 	case *core.Service:
 		return corevalidation.ValidateServiceCreate(o), nil
 	case *core.ConfigMap:
