@@ -14,10 +14,12 @@ a second, and S3 so many requests. Nothing is random but the sizes of layers, wh
 
 import random
 from collections.abc import Generator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import simpy
+from rich.console import Console
+from rich.table import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,3 +139,46 @@ class Fleet:
             yield turn
             yield self._env.timeout(seconds)
             self._busy[part] += seconds
+
+
+#: What ``make bench ONLY=throughput`` measured for ``EVERYDAY`` (its note has the stages), and the
+#: sizes of what it makes.
+MEASURED: Final = Costs(
+    solve_seconds=0.2,
+    plan_seconds=0.4,
+    finish_seconds=0.3,
+    layers_seconds=2.9,
+    layers=15,
+    archive_bytes=120e6,
+    layer_bytes=140e6,
+    known=0.0,
+    commands=30,
+    requests=400,
+)
+_WORKERS: Final = (1, 2, 5, 10, 20, 50, 100)
+#: Builds that wait when the fleet begins.
+_BUILDS: Final = 1000
+
+
+def main() -> None:
+    """Print how the fleet grows, when nothing is known yet and when most packages are."""
+    console = Console(width=110)
+    for known in (0.0, 0.8):
+        costs = replace(MEASURED, known=known)
+        table = Table(
+            "workers", "builds a minute", "for each worker", "cores", "broker", "S3", "channel"
+        )
+        for workers in _WORKERS:
+            result = Fleet(workers, costs, Place()).build(_BUILDS)
+            table.add_row(
+                str(workers),
+                f"{result.builds_per_minute:.0f}",
+                f"{result.builds_per_minute / workers:.1f}",
+                *(f"{busy:.0%}" for busy in result.busy.values()),
+            )
+        console.print(f"{known:.0%} of the packages are known")
+        console.print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,12 +1,12 @@
 """What packages install, remembered: a package seen once is not downloaded to plan an image."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from builder.flight import SingleFlight
+from builder.flight import SingleFlight, together
 from builder.install.contents import PackageContents, dump_contents, parse_contents, read_contents
 from builder.install.requires_dist import read_extras
 from builder.install.wheel.contents import (
@@ -45,6 +45,11 @@ class ContentsCache:
     async def get_wheel(self, record: WheelRecord) -> WheelContents:
         """Return what a wheel installs; raises as :meth:`get`."""
         return await self._wheel_flights.run(record.sha256, lambda: self._get_wheel(record))
+
+    async def has(self, records: Iterable[ArchiveRecord]) -> bool:
+        """Tell whether the contents of all ``records`` are known, so that none need be read."""
+        keys = [contents_key(record.sha256) for record in records]
+        return None not in await together(self._store.size(key) for key in keys)
 
     async def extras(self, record: PackageRecord, distribution: str) -> tuple[str, ...]:
         """Return what the extras of a Python distribution inside ``record`` need.

@@ -1,12 +1,13 @@
 """Layers in the store: looked up by key, else assembled, once however many ask."""
 
+import asyncio
 import json
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from builder.bytecode import Compiler
 from builder.disk import disk_errors
@@ -22,6 +23,10 @@ from builder.records import PackageRecord
 FindPython = Callable[[], Awaitable[Sequence[PackageRecord]]]
 #: Makes that Python ready on this machine.
 ReadyCompiler = Callable[[Sequence[PackageRecord], PythonTarget], Awaitable[Compiler]]
+
+
+#: How often a layer is made that does not come out as it was before.
+_TRIES: Final = 3
 
 
 class Layers(Protocol):
@@ -42,6 +47,13 @@ class Layers(Protocol):
             PackageError: A package cannot be had, is damaged or is refused.
             BytecodeError: Its modules cannot be compiled.
             WorkerLost: The assembling process died.
+        """
+        ...
+
+    def begin(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> None:
+        """Begin to make a layer that :meth:`ensure` will probably be asked for; returns at once.
+
+        It may do nothing. Whatever goes wrong, :meth:`ensure` will raise again.
         """
         ...
 
@@ -68,22 +80,30 @@ class LayerCache:
 
     async def ensure(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> LayerBlob:
         """Return the layer, assembled if its blob is not in the store; see :class:`Layers`."""
-        return await self._flights.run(
-            f"{plan.key}-{encoding}", lambda: self._ensure(plan, encoding, python)
-        )
+        return await asyncio.shield(self._start(plan, encoding, python))
+
+    def begin(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> None:
+        """Begin to make a layer; see :class:`Layers`."""
+        self._start(plan, encoding, python)
 
     async def known(self, plan: LayerPlan, encoding: Encoding) -> LayerBlob | None:
         """Return the layer if it was made before and its blob is in the store."""
-        data = await self._store.read(layer_record_key(plan.key, encoding))
-        if data is None:
+        known = await self._recorded(plan, encoding)
+        if known is None:
             return None
-        known = LayerBlob(**json.loads(data))
         size = await self._store.size(blob_key(known.digest))
         return known if size == known.size_bytes else None
 
     async def close(self) -> None:
         """Stop what is under way."""
         await self._flights.close()
+
+    def _start(
+        self, plan: LayerPlan, encoding: Encoding, python: FindPython
+    ) -> asyncio.Task[LayerBlob]:
+        return self._flights.start(
+            f"{plan.key}-{encoding}", lambda: self._ensure(plan, encoding, python)
+        )
 
     async def _ensure(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> LayerBlob:
         known = await self.known(plan, encoding)
@@ -105,6 +125,11 @@ class LayerCache:
         await self._store.write(layer_record_key(plan.key, encoding), record)
         return blob
 
+    async def _recorded(self, plan: LayerPlan, encoding: Encoding) -> LayerBlob | None:
+        """Return what the layer was when it was made before."""
+        data = await self._store.read(layer_record_key(plan.key, encoding))
+        return LayerBlob(**json.loads(data)) if data is not None else None
+
     async def _assemble(
         self,
         plan: LayerPlan,
@@ -112,6 +137,29 @@ class LayerCache:
         paths: Mapping[str, Path],
         compiler: Compiler | None,
     ) -> LayerBlob:
+        """Make the layer; one that was made before comes out as it was.
+
+        On some virtual machines ISA-L misses a match in one of thousands of pieces: the same tar in
+        other bytes. What images name by its digest is made until it has that digest.
+        """
+        before = await self._recorded(plan, encoding)
+        for _ in range(_TRIES - 1):
+            blob = await self._try(plan, encoding, paths, compiler, before)
+            if blob is not None:
+                return blob
+        blob = await self._try(plan, encoding, paths, compiler, None)
+        assert blob is not None, "without a digest to have, it is as it is"
+        return blob
+
+    async def _try(
+        self,
+        plan: LayerPlan,
+        encoding: Encoding,
+        paths: Mapping[str, Path],
+        compiler: Compiler | None,
+        before: LayerBlob | None,
+    ) -> LayerBlob | None:
+        """Make the layer and put it into the store, unless it is not as it was before."""
         out = self._scratch / f"layer-{secrets.token_hex(8)}"
         started = time.monotonic()
         try:
@@ -119,6 +167,8 @@ class LayerCache:
                 blob = await self._workers.run(
                     assemble, plan, paths, encoding, out, self._scratch, compiler
                 )
+            if before is not None and before.digest != blob.digest:
+                return None
             await self._store.adopt(blob_key(blob.digest), out)
         finally:
             out.unlink(missing_ok=True)

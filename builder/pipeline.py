@@ -3,6 +3,7 @@
 ::
 
     lock ─┬─ base      ── fetched into the store
+          ├─ begin     ── layers as they will probably be planned, while others are fetched
           ├─ contents  ── what each package installs (kept: a known package is not downloaded)
           ├─ plan      ── conflicts resolved, packages grouped into layers
           ├─ layers    ── looked up by key, else assembled by workers, one task a layer
@@ -157,10 +158,11 @@ class Pipeline:
     async def _layers_of(
         self, lock: Lock, subdir: Subdir, flavour: Flavour, listen: ProgressListener
     ) -> EnvironmentLayers:
+        encoding: Encoding = "zstd" if flavour == "oci-zstd" else "gzip"
+        await self._begin(lock, subdir, encoding)
         planned = await self.plan(lock, subdir, listen)
         plans, contents = planned.layers, planned.contents
         records = planned.installation.records
-        encoding: Encoding = "zstd" if flavour == "oci-zstd" else "gzip"
         # What takes longest starts first, so that no worker waits for one late large layer.
         order = sorted(range(len(plans)), key=lambda at: _effort(plans[at]), reverse=True)
         made = await _all(
@@ -197,6 +199,19 @@ class Pipeline:
 
     async def _python(self, lock: Lock, python: PythonTarget | None) -> tuple[PackageRecord, ...]:
         return await self._compilers.records(lock, python.version) if python else ()
+
+    async def _begin(self, lock: Lock, subdir: Subdir, encoding: Encoding) -> None:
+        """Begin with layers before they are planned, where packages have to be fetched for that.
+
+        Else the workers would wait for the last download, and downloads for nothing after it.
+        """
+        installation = Installation.of(lock, subdir)
+        installation.check_wheels()
+        if await self._contents.has((*installation.records, *installation.wheels)):
+            return
+        # Packages are fetched in this order too.
+        for plan in sorted(installation.expected(), key=_effort, reverse=True):
+            self._layers.begin(plan, encoding, partial(self._python, lock, plan.python))
 
     async def _contents_of(
         self, installation: Installation, listen: ProgressListener

@@ -9,10 +9,10 @@ from builder.grouping import group
 from builder.install.contents import PackageContents, installed_links, installed_paths
 from builder.install.wheel.contents import WheelContents, wheel_paths
 from builder.install.wheel.tags import check_fits
-from builder.layer import LayerPlan, PythonTarget
+from builder.layer import LayerPackage, LayerPlan, PythonTarget
 from builder.lock import Lock
 from builder.platforms import Subdir
-from builder.records import PackageRecord, WheelRecord, link_order
+from builder.records import ArchiveRecord, PackageRecord, WheelRecord, link_order
 from builder.wheel_tags import supported_tags
 
 
@@ -61,6 +61,15 @@ class Installation:
         target = f"{self.subdir} with Python {self.python.short} and glibc {self.glibc or '2.17'}"
         for wheel in self.wheels:
             check_fits(wheel, tags, target)
+
+    def expected(self) -> tuple[LayerPlan, ...]:
+        """Return the layers, lowest first, if no package changes another.
+
+        Mostly that is so, and it is known before any package has been read. What is made of them in
+        vain are layers that another image may have.
+        """
+        records: list[ArchiveRecord] = [*self.records, *self.wheels]
+        return group([LayerPackage(record) for record in records], self.python)
 
     def plan(
         self, contents: Sequence[PackageContents], wheel_contents: Sequence[WheelContents]

@@ -18,11 +18,11 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import structlog
 
-from builder.errors import BuilderError
+from builder.errors import BuilderError, StoreUnavailable
 from builder.flight import SingleFlight
 from builder.image import Flavour
 from builder.keys import origin_key, tag_key, tags_prefix
@@ -207,6 +207,8 @@ class ImagePulls:
             answer = await self._wait(repository, tag, flavour, timeout_seconds)
         else:
             self._metrics.pulled("hit")
+        if not self._is_fresh(answer):
+            answer = await self._renewed_elsewhere(repository, tag, flavour) or answer
         if not self._is_fresh(answer):
             self._renew(repository, tag, flavour)
         await self._usage.note(answer.key)
@@ -426,6 +428,24 @@ class ImagePulls:
 
     def _today(self) -> datetime.date:
         return datetime.datetime.fromtimestamp(self._now(), datetime.UTC).date()
+
+    async def _renewed_elsewhere(
+        self, repository: str, tag: str, flavour: Flavour
+    ) -> Answer | None:
+        """Return a fresh answer that another server, or a worker, has put into the store."""
+        try:
+            data = await self._store.read(tag_key(repository, tag))
+            entry: dict[str, Any] = json.loads(data) if data is not None else {"fresh_until": 0}
+            if entry["fresh_until"] is not None and entry["fresh_until"] <= self._now():
+                return None
+            image = await self._builds.records.stored(entry["key"], flavour)
+            if image is None:  # it has to be built, which is not waited for
+                return None
+            answer = await self._answer(entry["key"], image, entry["fresh_until"])
+        except StoreUnavailable:
+            return None
+        self._answers.put((repository, tag, flavour), answer)
+        return answer
 
     def _renew(self, repository: str, tag: str, flavour: Flavour) -> None:
         """Make a stale answer new in the background; what fails leaves the old one."""

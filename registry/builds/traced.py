@@ -70,6 +70,10 @@ class TracedLayers:
             span.note(sizes)
         return blob
 
+    def begin(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> None:
+        """Begin to make a layer; see :meth:`Layers.begin`."""
+        self._layers.begin(plan, encoding, python)
+
 
 class _Spans:
     """Spans of work that is done here, or of orders to have it done."""

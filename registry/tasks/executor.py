@@ -73,6 +73,9 @@ class TaskLayers:
         self._orders = orders
         self._cache = cache
 
+    def begin(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> None:
+        """Do nothing: a worker would fetch packages that are being fetched for their contents."""
+
     async def ensure(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> LayerBlob:
         """Return the layer; see :meth:`Layers.ensure`."""
         known = await self._cache.known(plan, encoding)

@@ -69,3 +69,26 @@ def test_contents_of_an_older_format_are_read_again(tmp_path: Path) -> None:
     path.chmod(0o644)
     path.write_bytes(b'{"format": 1, "label": "of a conda package"}')
     assert contents_of_wheel(tmp_path) == first
+
+
+def test_contents_are_known_when_all_of_them_are_in_the_store(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        store = FilesystemStore(tmp_path / "store")
+        async with httpx.AsyncClient() as http:
+            packages = Packages(
+                store,
+                http,
+                tmp_path,
+                CountingMetrics(),
+                allowed_hosts=(),
+                wheel_hosts=(),
+                max_size_bytes=1,
+            )
+            cache = ContentsCache(store, packages, Threads())
+            assert await cache.has([])
+            assert not await cache.has([RECORD])
+            await store.write(contents_key(RECORD.sha256), b"{}")
+            assert await cache.has([RECORD])
+        store.close()
+
+    asyncio.run(scenario())

@@ -41,6 +41,18 @@ def test_wheels_are_linked_after_all_packages() -> None:
     ]
 
 
+def test_layers_are_as_expected_unless_a_package_changes_another() -> None:
+    wanted = installation((PYTHON, REQUESTS), DEMO)
+    apart = [contents("bin/python"), contents("site-packages/requests.py")]
+    demo = WheelContents("demo-1.0", "demo-1.0", ("demo.py",), ())
+    assert wanted.plan(apart, [demo]) == wanted.expected()
+    together = [contents("bin/python", "bin/same"), contents("bin/same")]
+    planned = wanted.plan(together, [demo])
+    assert len(planned) == len(wanted.expected())
+    changed = [plan for plan in planned if plan not in wanted.expected()]
+    assert [package.record.name for plan in changed for package in plan.packages] == ["python"]
+
+
 def test_a_project_that_conda_and_pypi_both_bring_is_refused() -> None:
     with pytest.raises(UnsupportedPackage, match=r"'demo' is wanted twice: 0\.9 is in the conda"):
         installation((PYTHON,), DEMO).plan(

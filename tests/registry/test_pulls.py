@@ -157,6 +157,21 @@ def test_an_old_answer_is_served_at_once_and_renewed_behind_it(house: House) -> 
     asyncio.run(scenario())
 
 
+def test_what_another_server_has_renewed_is_served_instead_of_an_old_answer(house: House) -> None:
+    async def scenario() -> None:
+        async with house.open() as one, house.open() as other:
+            old = await pull(one)
+            await publish(house.channel, tool("3.0", IN_2025))
+            house.clock.now += 4000
+            assert isinstance(other.pulls, ImagePulls)
+            await other.pulls.keep(REPOSITORY, TAG, "oci-zstd", max_age=0)
+            new = await pull(one)
+            assert layers(new) != layers(old)
+            assert counted(one, "pullforge_solves_total") == 1
+
+    asyncio.run(scenario())
+
+
 def test_what_is_at_hand_is_what_a_pull_would_get_until_there_is_something_to_do(
     house: House,
 ) -> None:

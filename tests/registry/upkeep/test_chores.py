@@ -31,7 +31,7 @@ async def test_each_chore_is_done_now_and_again_after_its_own_time() -> None:
         await do_for_ever(chores, pause)
     assert ended.group_contains(Enough)
     assert done[:6] == ["a", "b"] * 3
-    assert pauses == [10, 20] * 3
+    assert pauses[:6] == [10, 20] * 3
 
 
 async def test_a_chore_that_fails_is_logged_and_does_not_end_the_others() -> None:

@@ -1,0 +1,35 @@
+"""Puts the service together from its settings: the one place that chooses drivers.
+
+::
+
+    services     everything the faces of a server need
+    making       what answers references to images made here
+    chores       what is done again and again
+    workers      what has work done by workers elsewhere
+    building     what turns names into images, with or without a server around it
+    stores       where everything is kept
+"""
+
+from registry.wiring.building import Builder, local_processes, name_defaults, open_builder
+from registry.wiring.chores import chore_seconds, chores_of
+from registry.wiring.making import Maker, open_maker
+from registry.wiring.services import open_access, open_services
+from registry.wiring.stores import open_links, open_store, scratch_of
+from registry.wiring.workers import open_workers
+
+__all__ = [
+    "Builder",
+    "Maker",
+    "chore_seconds",
+    "chores_of",
+    "local_processes",
+    "name_defaults",
+    "open_access",
+    "open_builder",
+    "open_links",
+    "open_maker",
+    "open_services",
+    "open_store",
+    "open_workers",
+    "scratch_of",
+]

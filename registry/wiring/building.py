@@ -1,0 +1,194 @@
+"""What turns names into images, with or without a server around it."""
+
+import os
+import platform
+from collections.abc import AsyncIterator, Callable
+from contextlib import (
+    AsyncExitStack,
+    asynccontextmanager,
+    closing,
+)
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import httpx
+
+from builder.base_image import LAYOUT_SCHEME, BaseImages
+from builder.compilers import Compilers
+from builder.contents_cache import ContentsCache
+from builder.environment_wheels import EnvironmentWheels
+from builder.forms import Forms
+from builder.forms.forms import BuildImage, MakeForm
+from builder.image_name import NameDefaults
+from builder.layer_cache import LayerCache
+from builder.packages import Packages
+from builder.pipeline import Pipeline
+from builder.platforms import Subdir
+from builder.ports import BuildMetrics, Store, Workers
+from builder.pypi import Pypi, Uv
+from builder.resolver import Resolver
+from builder.solve import Solver
+from builder.spec import Channel, VirtualPackage
+from registry.builds.processes import LocalProcesses
+from registry.builds.traced import TracedLayers
+from registry.content.bases import HeldBases
+from registry.content.manifests import Manifests
+from registry.content.repositories import Repositories
+from registry.settings import Settings
+from registry.storage.scratch import Scratch
+from registry.telemetry import NO_TRACES, Traces
+
+if TYPE_CHECKING:
+    from registry.tasks.connection import Tasks
+from registry.wiring.stores import open_store, scratch_of
+
+#: How uv finds its way out, where others find it by themselves.
+_NETWORK_VARIABLES: Final = (
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR"),
+)
+_HOST_SUBDIRS: Final[dict[str, Subdir]] = {"x86_64": "linux-64", "aarch64": "linux-aarch64"}
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """What turns names into images, with or without a server around it."""
+
+    store: Store
+    manifests: Manifests
+    repositories: Repositories
+    solver: Solver
+    resolver: Resolver
+    pipeline: Pipeline
+    layers: LayerCache
+    packages: Packages
+    bases: BaseImages
+    workers: Workers
+    #: A directory for what is being received; gone at the end.
+    scratch: Path
+    #: Gives forms of locks, from what makes images, and what makes forms elsewhere, if anything.
+    forms: Callable[[BuildImage, MakeForm | None], Forms]
+
+
+@asynccontextmanager
+async def open_builder(
+    settings: Settings,
+    metrics: BuildMetrics,
+    *,
+    workers: Workers | None = None,
+    tasks: "Tasks | None" = None,
+    traces: Traces = NO_TRACES,
+) -> AsyncIterator[Builder]:
+    """Give a builder over the settings' store; everything it started has ended on exit.
+
+    Args:
+        settings: All of them.
+        metrics: Counts.
+        workers: Compute; ``None`` for processes of its own.
+        tasks: By which layers are assembled elsewhere; ``None``: here.
+        traces: Records what is done.
+    """
+    kept = scratch_of(settings)
+    timeout = httpx.Timeout(30, read=settings.download_timeout_seconds)
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_store(settings, settings.store))
+        scratch = stack.enter_context(closing(Scratch(kept))).path
+        http = await stack.enter_async_context(httpx.AsyncClient(timeout=timeout))
+        if workers is None:
+            workers = stack.enter_context(closing(local_processes(settings)))
+        packages = Packages(
+            store,
+            http,
+            scratch,
+            metrics,
+            allowed_hosts={urlsplit(url).netloc for url in settings.channels.values()},
+            wheel_hosts=settings.pypi_hosts if settings.pypi else (),
+            max_size_bytes=settings.max_package_bytes,
+        )
+        stack.push_async_callback(packages.close)
+        solver = Solver(
+            kept / "repodata",
+            timeout_seconds=settings.solve_timeout_seconds,
+            repodata_ttl_seconds=settings.repodata_ttl_seconds,
+        )
+        stack.push_async_callback(solver.close)
+        manifests = Manifests(store)
+        repositories = Repositories(store, manifests, sparse=settings.sparse_manifests)
+        pushed = HeldBases(store, repositories)
+        bases = BaseImages(store, http, scratch, _layout(settings.base), pushed)
+        compilers = Compilers(
+            solver, packages, workers, kept / "compilers", _host_subdir(), settings.sandbox
+        )
+        stack.push_async_callback(compilers.close)
+        contents = ContentsCache(store, packages, workers)
+        stack.push_async_callback(contents.close)
+        layers = LayerCache(store, packages, workers, compilers.compiler, scratch, metrics)
+        stack.push_async_callback(layers.close)
+        made = layers if tasks is None else tasks.layers(layers)
+        traced = TracedLayers(made, traces, "here" if tasks is None else "elsewhere")
+        pipeline = Pipeline(store, bases, contents, traced, compilers)
+        wheels = EnvironmentWheels(contents, _pypi(settings, scratch)) if settings.pypi else None
+        resolver = Resolver(name_defaults(settings), solver, bases, compilers, metrics, wheels)
+
+        def forms(build: BuildImage, make: MakeForm | None) -> Forms:
+            return Forms(store, pipeline, contents, packages, workers, scratch, build, make)
+
+        yield Builder(
+            store,
+            manifests,
+            repositories,
+            solver,
+            resolver,
+            pipeline,
+            layers,
+            packages,
+            bases,
+            workers,
+            scratch,
+            forms,
+        )
+
+
+def name_defaults(settings: Settings) -> NameDefaults:
+    """Return what names mean beyond what they say, as the administrator set it."""
+    return NameDefaults(
+        channels=tuple(Channel(name, url) for name, url in settings.channels.items()),
+        default_channels=tuple(settings.default_channels),
+        platforms=tuple(settings.platforms),
+        virtual_packages=(
+            VirtualPackage("__glibc", settings.glibc),
+            VirtualPackage("__linux", settings.linux),
+            VirtualPackage("__unix", "0"),
+        ),
+        base=settings.base,
+        bases=tuple(settings.bases),
+        pypi=settings.pypi,
+        wheel_hosts=tuple(settings.pypi_hosts) if settings.pypi else (),
+    )
+
+
+def local_processes(settings: Settings) -> LocalProcesses:
+    """Return processes of this one that compute."""
+    return LocalProcesses(settings.workers or os.cpu_count() or 1)
+
+
+def _pypi(settings: Settings, scratch: Path) -> Pypi:
+    kept = scratch_of(settings) / "pypi"
+    uv = Uv(
+        settings.pypi_index,
+        kept / "uv",
+        environment={name: os.environ[name] for name in _NETWORK_VARIABLES if name in os.environ},
+        timeout_seconds=settings.solve_timeout_seconds,
+    )
+    return Pypi(uv, scratch, kept / "stubs", settings.pypi_hosts)
+
+
+def _layout(base: str) -> Path | None:
+    return Path(base.removeprefix(LAYOUT_SCHEME)) if base.startswith(LAYOUT_SCHEME) else None
+
+
+def _host_subdir() -> Subdir:
+    return _HOST_SUBDIRS[platform.machine()]

@@ -1,0 +1,185 @@
+"""Everything the faces of the server need."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import (
+    AsyncExitStack,
+    aclosing,
+    asynccontextmanager,
+    closing,
+)
+
+import structlog
+
+from builder.forms.forms import MakeForm
+from builder.install.canary import differing_encoders
+from registry.auth.access import Access
+from registry.auth.logins import Logins
+from registry.auth.policy import FixedPolicy
+from registry.auth.policy_file import PolicyFile
+from registry.builds.executor import Executor
+from registry.builds.local import LocalExecutor
+from registry.builds.locked import LockedBuilds
+from registry.builds.made import MadeImages
+from registry.builds.making import Making
+from registry.builds.pins import Pins
+from registry.builds.records import ImageRecords
+from registry.builds.requests import BuildRequests, Patience
+from registry.builds.stages import Stages
+from registry.builds.traced import TracedExecutor
+from registry.content.blobs import Blobs
+from registry.content.files import StoredFiles, StoreLinks
+from registry.content.pushed_blobs import PushedBlobs
+from registry.content.referrers import Referrers
+from registry.content.uploads import Uploads
+from registry.settings import Settings
+from registry.storage.probe import check_store
+from registry.telemetry import Metrics, open_traces
+from registry.upkeep.chores import do_for_ever
+from registry.web.services import BuildServices, QueueGauges, Services
+from registry.wiring.building import Builder, local_processes, name_defaults, open_builder
+from registry.wiring.chores import chores_of
+from registry.wiring.making import Maker, open_maker
+from registry.wiring.stores import open_links
+from registry.wiring.workers import open_workers
+
+
+@asynccontextmanager
+async def open_services(
+    settings: Settings, *, now: Callable[[], float] = time.time
+) -> AsyncIterator[Services]:
+    """Give everything the faces of the server need; all of it has ended on exit."""
+    _warn_of_other_encoders()
+    metrics = Metrics()
+    async with AsyncExitStack() as stack:
+        # Closed last: all else may still have something to record.
+        traces = stack.enter_context(
+            open_traces(settings.traces, settings.traces_ratio, "pullforge")
+        )
+        workers = stack.enter_context(closing(local_processes(settings)))
+        loading = asyncio.create_task(workers.start())
+        stack.callback(loading.cancel)
+        builder = await stack.enter_async_context(
+            open_builder(settings, metrics, workers=workers, traces=traces)
+        )
+        store = builder.store
+        gauges: QueueGauges | None = None
+        make_form: MakeForm | None = None
+        executor: Executor
+        if settings.broker is None:
+            records, stages = ImageRecords(store, workers), Stages(metrics, traces)
+            local = LocalExecutor(builder.resolver, builder.pipeline, records, now, stages)
+            executor = TracedExecutor(local, traces, "here")
+        else:
+            tasks = await stack.enter_async_context(open_workers(settings, traces))
+            executor = TracedExecutor(tasks.executor, traces, "elsewhere")
+            gauges, make_form = tasks.board.waiting, tasks.forms.make
+        maker = await stack.enter_async_context(
+            open_maker(settings, builder, executor, metrics, now, make_form=make_form)
+        )
+        if settings.broker is None:
+            keeping = asyncio.create_task(do_for_ever(chores_of(settings, store, maker.pulls, now)))
+            stack.callback(keeping.cancel)
+        links = await stack.enter_async_context(open_links(settings))
+        pushed_blobs = PushedBlobs(builder.store)
+        uploads = Uploads(
+            builder.store,
+            pushed_blobs,
+            builder.scratch,
+            max_blob_bytes=settings.max_blob_bytes,
+        )
+        stack.callback(uploads.close)
+        access = await stack.enter_async_context(open_access(settings))
+        yield Services(
+            maker.pulls,
+            builder.manifests,
+            Blobs(builder.store, links),
+            builder.repositories,
+            pushed_blobs,
+            Referrers(builder.store),
+            uploads,
+            metrics,
+            await stack.enter_async_context(_open_builds(settings, builder, maker, links, now)),
+            access,
+            # Not the workers: without them, all that was ever pulled is answered.
+            checks={"store": lambda: check_store(store)},
+            queue=gauges,
+            public_url=settings.public_url.rstrip("/") if settings.public_url else None,
+            traces=traces,
+        )
+
+
+@asynccontextmanager
+async def _open_builds(
+    settings: Settings,
+    builder: Builder,
+    maker: Maker,
+    links: StoreLinks | None,
+    now: Callable[[], float],
+) -> AsyncIterator[BuildServices]:
+    """Give what the API answers from."""
+    builds = maker.builds
+    pins = Pins(builder.store, builder.packages, builder.bases, now)
+    images = MadeImages(builder.store, builds)
+    making = Making(
+        builder.store,
+        builds,
+        images,
+        pins,
+        pin=settings.pin_builds,
+        max_age_seconds=settings.latest_ttl_seconds,
+    )
+    requests = BuildRequests(
+        builder.store,
+        builder.workers,
+        making,
+        name_defaults(settings),
+        Patience(settings.error_ttl_seconds),
+        limit=settings.max_builds,
+        max_bytes=settings.max_request_bytes,
+        now=now,
+    )
+    looking = asyncio.create_task(requests.look_after())
+    try:
+        yield BuildServices(
+            requests,
+            LockedBuilds(builder.store, builds, images, pins),
+            pins,
+            maker.forms,
+            StoredFiles(builder.store, links),
+            settings.max_request_bytes,
+        )
+    finally:
+        looking.cancel()
+        await requests.close()
+        await pins.close()
+
+
+@asynccontextmanager
+async def open_access(settings: Settings) -> AsyncIterator[Access]:
+    """Give what knows who may do what; it follows the auth file until the exit.
+
+    Raises:
+        PolicyInvalid: The auth file cannot be used.
+    """
+    async with aclosing(Logins()) as logins:
+        if settings.auth_file is None:
+            yield Access(FixedPolicy(), logins)
+            return
+        source = PolicyFile(settings.auth_file)
+        following = asyncio.create_task(source.follow())
+        try:
+            yield Access(source, logins)
+        finally:
+            following.cancel()
+
+
+def _warn_of_other_encoders() -> None:
+    """Say in the log if layers made on this machine would have digests of their own."""
+    differing = differing_encoders()
+    if differing:
+        structlog.get_logger().warning(
+            "this machine compresses otherwise than others: do not share its store",
+            encodings=differing,
+        )
