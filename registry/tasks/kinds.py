@@ -54,11 +54,19 @@ class Kind(Generic[Asked, Made]):
     made: TypeAdapter[Made]
     #: Whether it is refused when too much waits already; what is part of other work is not.
     is_refusable: bool = True
+    #: How often a task is begun that never ends. Its worker may have been killed for other reasons,
+    #: above all where one process has many tasks under way.
+    attempts: int = 8
 
 
 SOLVE: Final = Kind("solve", "builds", TypeAdapter(EnvironmentSpec), TypeAdapter(Lock))
 COMPLETE: Final = Kind("complete", "builds", TypeAdapter(PackageList), TypeAdapter(Lock))
 BUILD: Final = Kind("build", "builds", TypeAdapter(BuildOrder), TypeAdapter(StoredImage))
 LAYER: Final = Kind(
-    "layer", "layers", TypeAdapter(LayerOrder), TypeAdapter(LayerBlob), is_refusable=False
+    "layer",
+    "layers",
+    TypeAdapter(LayerOrder),
+    TypeAdapter(LayerBlob),
+    is_refusable=False,
+    attempts=3,
 )

@@ -64,7 +64,7 @@ def make_app(broker_url: str, *, task_seconds: float) -> Celery:
         accept_content=["json"],
         broker_connection_retry_on_startup=True,
         broker_connection_timeout=_SEND_SECONDS,
-        broker_transport_options=_redis_options(task_seconds) if on_redis else {},
+        broker_transport_options=_redis_options(task_seconds) if on_redis else _rabbit_options(),
         task_acks_late=True,
         task_compression="zstd",
         task_create_missing_queues=False,
@@ -103,8 +103,13 @@ def _redis_options(task_seconds: float) -> dict[str, Any]:
     }
 
 
+def _rabbit_options() -> dict[str, Any]:
+    # What it does not confirm may be lost when it is killed.
+    return {"confirm_publish": True}
+
+
 class TaskQueue:
-    """Sends messages to workers."""
+    """Sends messages to workers; implements :class:`registry.tasks.orders.Sender`."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app
@@ -134,7 +139,9 @@ class TaskQueue:
                 (asdict(message),),
                 queue=queue_of(role),
                 priority=priority,
-                retry=False,
+                # Once: the connection may be of a broker that was started anew since.
+                retry=True,
+                retry_policy={"max_retries": 1, "interval_start": 0},
             )
         except OSError as exc:  # not all of them are wrapped
             raise OperationalError(str(exc)) from exc
