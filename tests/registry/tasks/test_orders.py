@@ -34,7 +34,7 @@ class Slow:
 
 async def assert_at_rest(redis: Redis) -> None:
     """Assert that nothing stays of tasks but how they ended."""
-    assert await redis.keys("pullforge:[!e]*") == []
+    assert await redis.keys("pullforge:[^e]*") == []
 
 
 async def test_what_is_ordered_is_made_and_nothing_stays_locked(redis: Redis) -> None:
