@@ -159,6 +159,8 @@ class Pipeline:
         self, lock: Lock, subdir: Subdir, flavour: Flavour, listen: ProgressListener
     ) -> EnvironmentLayers:
         encoding: Encoding = "zstd" if flavour == "oci-zstd" else "gzip"
+        # Told first: what is begun with belongs to this stage.
+        listen(Progress("download"))
         await self._begin(lock, subdir, encoding)
         planned = await self.plan(lock, subdir, listen)
         plans, contents = planned.layers, planned.contents

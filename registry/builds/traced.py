@@ -1,8 +1,10 @@
 """Solves, builds and layers as spans of a trace."""
 
+import asyncio
 from contextlib import AbstractContextManager
 from typing import Literal
 
+from builder.flight import SingleFlight
 from builder.image import Flavour
 from builder.inputs import PackageList
 from builder.layer import Encoding, LayerBlob, LayerPlan
@@ -48,14 +50,40 @@ class TracedExecutor:
 
 
 class TracedLayers:
-    """What makes layers, in spans; implements :class:`builder.layer_cache.Layers`."""
+    """What makes layers, in spans; implements :class:`builder.layer_cache.Layers`.
+
+    A span begins when its layer does, which may be before anybody waits for it.
+    """
 
     def __init__(self, layers: Layers, traces: Traces, place: Place) -> None:
         self._layers = layers
+        self._place = place
         self._spans = _Spans(traces, place)
+        self._flights: SingleFlight[LayerBlob] = SingleFlight()
 
     async def ensure(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> LayerBlob:
         """Return the layer; see :meth:`Layers.ensure`."""
+        return await asyncio.shield(self._start(plan, encoding, python))
+
+    def begin(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> None:
+        """Begin to make a layer; see :meth:`Layers.begin`."""
+        if self._place == "here":
+            self._start(plan, encoding, python)
+        else:
+            self._layers.begin(plan, encoding, python)
+
+    async def close(self) -> None:
+        """Wait for nothing any more; what is made elsewhere goes on."""
+        await self._flights.close()
+
+    def _start(
+        self, plan: LayerPlan, encoding: Encoding, python: FindPython
+    ) -> asyncio.Task[LayerBlob]:
+        return self._flights.start(
+            f"{plan.key}-{encoding}", lambda: self._ensure(plan, encoding, python)
+        )
+
+    async def _ensure(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> LayerBlob:
         known: Attributes = {
             "pullforge.layer": plan.key,
             "pullforge.encoding": encoding,
@@ -69,10 +97,6 @@ class TracedLayers:
             }
             span.note(sizes)
         return blob
-
-    def begin(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> None:
-        """Begin to make a layer; see :meth:`Layers.begin`."""
-        self._layers.begin(plan, encoding, python)
 
 
 class _Spans:

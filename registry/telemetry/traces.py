@@ -15,8 +15,10 @@
           │        └─ layer
           └─ stage finish
 
-A pull that is sent round while its build goes on begins a trace with each of its requests, unless
-the client sends a ``traceparent``; the build belongs to the first.
+Without workers, "layer" may be part of "stage download" already: layers of packages that are there
+are begun while others are fetched. A pull that is sent round while its build goes on begins a trace
+with each of its requests, unless the client sends a ``traceparent``; the build belongs to the
+first.
 
 :mod:`registry.telemetry.opentelemetry_traces` alone knows OpenTelemetry, and is imported when there
 is somebody to send traces to. All else knows these ports.

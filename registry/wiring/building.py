@@ -129,6 +129,7 @@ async def open_builder(
         stack.push_async_callback(layers.close)
         made = layers if tasks is None else tasks.layers(layers)
         traced = TracedLayers(made, traces, "here" if tasks is None else "elsewhere")
+        stack.push_async_callback(traced.close)
         pipeline = Pipeline(store, bases, contents, traced, compilers)
         wheels = EnvironmentWheels(contents, _pypi(settings, scratch)) if settings.pypi else None
         resolver = Resolver(name_defaults(settings), solver, bases, compilers, metrics, wheels)

@@ -57,7 +57,9 @@ async def open_carrier(
             builder = await stack.enter_async_context(
                 open_builder(settings, metrics, workers=threads)
             )
-            duties = [Duty(LAYER, _layers(TracedLayers(builder.layers, traces, "here")))]
+            layers = TracedLayers(builder.layers, traces, "here")
+            stack.push_async_callback(layers.close)
+            duties = [Duty(LAYER, _layers(layers))]
         else:
             processes = stack.enter_context(closing(local_processes(settings)))
             loading = asyncio.create_task(processes.start())
