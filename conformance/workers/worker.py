@@ -54,6 +54,11 @@ class Worker:
         self._daemon.kill_alone()
 
     @property
+    def runs(self) -> bool:
+        """Whether its supervisor has not ended."""
+        return self._daemon.runs
+
+    @property
     def pid(self) -> int:
         """The number of its supervisor."""
         return self._daemon.pid
