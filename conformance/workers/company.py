@@ -96,7 +96,9 @@ class Company:
 
     def log_end(self) -> str:
         """Return the ends of what all of them logged."""
-        return "\n\n".join(one.log_end() for one in (*self.servers, *self.workers))
+        logs = [server.log_end() for server in self.servers]
+        logs += [worker.log_end() for worker in self.workers]
+        return "\n\n".join(logs)
 
 
 async def ask_at_once(servers: list[Server], name: str, count: int) -> list[httpx.Response]:

@@ -17,6 +17,9 @@ from conformance.workers.worker import Worker
 #: What is killed of a worker: all of it but what must end by itself, one of its two roles, or one
 #: process that assembles layers.
 TARGETS: Final = ("supervisor", "role", "layers")
+#: How often something is looked for that can be killed, and how long in between.
+_TRIES: Final = 300
+_TRY_SECONDS: Final = 0.1
 #: How long processes of a supervisor that was killed may take to end.
 _END_SECONDS: Final = 30
 
@@ -51,8 +54,6 @@ class Killer:
         self.killed: Counter[str] = Counter()
         #: Processes that had not ended long after their supervisor.
         self.stayed: list[int] = []
-        #: What went wrong while something was started again.
-        self.failures: list[str] = []
 
     def __enter__(self) -> Self:
         """Begin to watch the workers."""
@@ -64,13 +65,21 @@ class Killer:
         self._done.set()
         self._watching.join()
         self._start_again()
+        assert all(worker.runs for worker in self._workers)
 
     def kill_worker(self) -> None:
-        """Kill something of one worker."""
+        """Kill something of one worker, as soon as there is something."""
         target = self._moments.choice(TARGETS)
-        worker = self._moments.choice(self._workers)
+        for _ in range(_TRIES):
+            if self._kill(target, self._moments.choice(self._workers)):
+                self.killed[target] += 1
+                return
+            time.sleep(_TRY_SECONDS)
+        raise AssertionError(f"nothing was there to kill: {target}")
+
+    def _kill(self, target: str, worker: Worker) -> bool:
         if not worker.runs:
-            return
+            return False
         processes = descendants(worker.pid)
         roles = [pid for pid in processes if _parent(pid) == worker.pid]
         layers = [pid for role in roles for pid in descendants(role) if _forked(pid, role)]
@@ -81,8 +90,8 @@ class Killer:
             with suppress(ProcessLookupError):
                 os.kill(self._moments.choice(pids), signal.SIGKILL)
         else:
-            return
-        self.killed[target] += 1
+            return False
+        return True
 
     def kill_broker(self, name: str, kill: Callable[[], None], start: Callable[[], None]) -> None:
         """Kill a broker, and start it again a moment later."""
@@ -98,10 +107,8 @@ class Killer:
     def _start_again(self) -> None:
         for worker in self._workers:
             if not worker.runs:
-                try:
+                with suppress(DidNotStart):  # killed at its start: once more
                     worker.start()
-                except DidNotStart as error:  # e.g. killed at its start
-                    self.failures.append(str(error))
 
 
 def _left(pids: list[int]) -> list[int]:
