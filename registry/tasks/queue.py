@@ -75,6 +75,8 @@ def make_app(broker_url: str, *, task_seconds: float) -> Celery:
         task_queues=[_queue(role, arguments) for role in ROLES],
         task_reject_on_worker_lost=True,
         task_serializer="json",
+        # Workers of one machine would share a queue for it, which RabbitMQ refuses.
+        worker_enable_remote_control=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,
         worker_prefetch_multiplier=1,
