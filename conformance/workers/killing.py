@@ -1,5 +1,6 @@
 """Killing workers, their processes and brokers at random moments, and starting them again."""
 
+import asyncio
 import os
 import random
 import signal
@@ -22,6 +23,7 @@ _TRIES: Final = 300
 _TRY_SECONDS: Final = 0.1
 #: How long processes of a supervisor that was killed may take to end.
 _END_SECONDS: Final = 30
+_UNTIL_SECONDS: Final = 120
 
 
 def descendants(pid: int) -> list[int]:
@@ -81,11 +83,11 @@ class Killer:
         if not worker.runs:
             return False
         processes = descendants(worker.pid)
-        roles = [pid for pid in processes if _parent(pid) == worker.pid]
+        roles = roles_of(worker.pid)
         layers = [pid for role in roles for pid in descendants(role) if _forked(pid, role)]
         if target == "supervisor":
             worker.kill()
-            self.stayed += _left(processes)
+            self.stayed += left_of(processes)
         elif pids := (roles if target == "role" else layers):
             with suppress(ProcessLookupError):
                 os.kill(self._moments.choice(pids), signal.SIGKILL)
@@ -111,8 +113,25 @@ class Killer:
                     worker.start()
 
 
-def _left(pids: list[int]) -> list[int]:
-    """Return those processes that do not end in time."""
+def roles_of(supervisor: int) -> list[int]:
+    """Return the processes of both roles, the one for builds first."""
+    pids = [pid for pid in descendants(supervisor) if _parent(pid) == supervisor]
+    return sorted(pids, key=lambda pid: b"layers" in _command(pid))
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds.
+
+    Raises:
+        TimeoutError: It takes too long.
+    """
+    async with asyncio.timeout(_UNTIL_SECONDS):
+        while not holds():  # noqa: ASYNC110 (of other processes)
+            await asyncio.sleep(0.05)
+
+
+def left_of(pids: list[int]) -> list[int]:
+    """Return those processes that do not end before long."""
     deadline = time.monotonic() + _END_SECONDS
     while any(_is_alive(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -137,7 +156,10 @@ def _status(pid: int) -> list[str]:
 
 def _forked(pid: int, role: int) -> bool:
     """Tell whether a process runs the very program of its role, as those for layers do."""
+    return b"layers" in _command(role) and _command(pid) == _command(role)
+
+
+def _command(pid: int) -> bytes:
     with suppress(OSError):
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        return command == Path(f"/proc/{role}/cmdline").read_bytes()
-    return False
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""

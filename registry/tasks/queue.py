@@ -34,6 +34,8 @@ TASK: Final = "pullforge.carry_out"
 CHORE_TASK: Final = "pullforge.do_chore"
 #: How long connecting to the broker and sending may take, in seconds.
 _SEND_SECONDS: Final = 5
+#: How long a process may take until it can work, in seconds.
+_START_SECONDS: Final = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ def make_app(broker_url: str, *, task_seconds: float) -> Celery:
     arguments = None if on_redis else {"x-max-priority": LEVELS[-1]}
     app.conf.update(
         accept_content=["json"],
+        broker_connection_max_retries=None,
         broker_connection_retry_on_startup=True,
         broker_connection_timeout=_SEND_SECONDS,
         broker_transport_options=_redis_options(task_seconds) if on_redis else _rabbit_options(),
@@ -80,6 +83,8 @@ def make_app(broker_url: str, *, task_seconds: float) -> Celery:
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,
         worker_prefetch_multiplier=1,
+        # A process of a busy machine is not killed as it starts, again and again.
+        worker_proc_alive_timeout=_START_SECONDS,
     )
     return app
 

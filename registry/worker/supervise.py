@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import Final
 
@@ -18,20 +18,26 @@ from registry.tasks.kinds import Role
 
 #: Where prometheus_client's processes leave their counts for one that answers for all.
 _COUNTS: Final = "PROMETHEUS_MULTIPROC_DIR"
+#: How long a role may take to end when the other has ended by itself, in seconds.
+_END_SECONDS: Final = 20
 
 
 def supervise(settings: Settings, roles: Sequence[Role]) -> int:
     """Run roles until one ends or this process is told to; return the exit code.
 
-    A role that ends by itself ends the other too: whoever runs this process starts it again.
+    They are in the order of :data:`registry.tasks.kinds.ROLES`. When told to end, builds that are
+    under way end first, and for that layers are still made. A role that ends by itself ends the
+    other too, before long: whoever runs this process starts it again.
     """
+    is_told = False
     with ExitStack() as stack:
         counts = stack.enter_context(tempfile.TemporaryDirectory(prefix="pullforge-counts-"))
         processes = [stack.enter_context(_role(role, counts)) for role in roles]
 
         def end(_signal: int, _frame: FrameType | None) -> None:
-            for process in processes:
-                process.terminate()
+            nonlocal is_told
+            is_told = True
+            processes[0].terminate()
 
         signal.signal(signal.SIGTERM, end)
         signal.signal(signal.SIGINT, end)
@@ -41,7 +47,13 @@ def supervise(settings: Settings, roles: Sequence[Role]) -> int:
             start_http_server(settings.worker_port, settings.host, collected)
         while all(process.poll() is None for process in processes):
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
-        end(0, None)
+        # Builds without anybody who makes their layers might never end.
+        has_time = is_told and processes[0].poll() is not None
+        for process in processes:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(None if has_time else _END_SECONDS)
+            process.kill()
         return max(abs(process.wait()) for process in processes)
 
 
