@@ -25,6 +25,7 @@ from benchmarks import (
     sharing,
     solve_scale,
     start,
+    throughput,
     versus_dockerfile,
     warm_blob,
     warm_manifest,
@@ -46,6 +47,7 @@ BENCHMARKS: Final = (
     Benchmark("import-start", "≤", 1.1, "ratio", import_start.measure),
     Benchmark("solve-scale", "≤", 1, "s", solve_scale.measure),
     Benchmark("scaling", "≤", 1.3, "ratio", scaling.measure),
+    Benchmark("throughput", "≥", 1.5, "ratio", throughput.measure),
     Benchmark("start", "≤", 1, "s", start.measure),
 )
 _RESULTS: Final = Path(__file__).with_name("results.json")

@@ -14,10 +14,21 @@ from conformance.channel.server import ChannelServer
 from conformance.clients.engines import Client, Runner
 from conformance.clients.matrix import Engines
 from conformance.clients.server import Server, StartServer
+from conformance.workers.server import ServerWithWorker
 
 #: The first test also waits for the channel, the index and programs that are built from source,
 #: and the last one until everything is deleted.
 TIMEOUT_SECONDS = 1800
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what decides where servers have their work done."""
+    parser.addoption(
+        "--executor",
+        choices=["embedded", "celery"],
+        default="embedded",
+        help="servers of start_server build by themselves, or have a worker each",
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -71,9 +82,13 @@ def index() -> Iterator[ChannelServer]:
 
 @pytest.fixture(scope="module")
 def start_server(
-    paths: ChannelPaths, channel: ChannelServer, index: ChannelServer
+    paths: ChannelPaths,
+    channel: ChannelServer,
+    index: ChannelServer,
+    pytestconfig: pytest.Config,
 ) -> Iterator[StartServer]:
     """Start servers with an empty store each; they are stopped after the module."""
+    kind = ServerWithWorker if pytestconfig.getoption("executor") == "celery" else Server
     home = Path(tempfile.mkdtemp(prefix="pf-server-"))
     with ExitStack() as stack:
         count = 0
@@ -83,7 +98,7 @@ def start_server(
             count += 1
             store = home / f"store-{count}"
             chosen = pypi.settings(index.url) | settings
-            return stack.enter_context(Server(store, channel.url, paths.base, chosen))
+            return stack.enter_context(kind(store, channel.url, paths.base, chosen))
 
         yield start
     shutil.rmtree(home, ignore_errors=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Self
 
 import pytest
+from redis import Redis
 
 from conformance.clients.engines.program import Daemon
 from conformance.ports import free_port
@@ -52,6 +53,12 @@ class RedisServer:
     def settings(self) -> dict[str, object]:
         """What servers and workers need to use it for everything."""
         return {"broker": self.url}
+
+    def keys(self, *patterns: str) -> list[str]:
+        """Return the keys of ours that match one of these, e.g. ``"running:*"``."""
+        with Redis.from_url(self.url) as redis:
+            found = [redis.scan_iter(f"pullforge:{pattern}", 1000) for pattern in patterns]
+            return sorted(key.decode() for keys in found for key in keys)
 
     def start(self) -> None:
         """Start it again after :meth:`kill`."""

@@ -16,18 +16,22 @@ from conformance.ports import free_port
 class Worker:
     """A worker with a scratch directory of its own; a context manager."""
 
-    def __init__(self, home: Path, settings: Mapping[str, object]) -> None:
+    def __init__(
+        self, home: Path, settings: Mapping[str, object], *, processor: int | None = None
+    ) -> None:
         """Prepare a worker.
 
         Args:
             home: A directory of its own; need not exist.
             settings: Those of the server, with the broker.
+            processor: The only one it may use; ``None``: all.
         """
         self._port = free_port()
         self.home = home
         own = {**settings, "scratch": home / "scratch", "worker_port": self._port}
+        held = [] if processor is None else ["taskset", "--cpu-list", str(processor)]
         self._daemon = Daemon(
-            [sys.executable, "-m", "registry", "worker"],
+            [*held, sys.executable, "-m", "registry", "worker"],
             home / "worker.log",
             settings_environment(own),
         )
@@ -54,18 +58,23 @@ class Worker:
         self._daemon.kill_alone()
 
     @property
+    def runs(self) -> bool:
+        """Whether its supervisor has not ended."""
+        return self._daemon.runs
+
+    @property
     def pid(self) -> int:
         """The number of its supervisor."""
         return self._daemon.pid
 
-    def metric(self, name: str) -> float:
-        """Return a counter's value, summed over its labels and processes."""
+    def metric(self, name: str, **labels: str) -> float:
+        """Return a counter's value, summed over its processes and all labels but those given."""
         text = httpx.get(f"http://127.0.0.1:{self._port}/metrics", timeout=15).text
         return sum(
             sample.value
             for family in text_string_to_metric_families(text)
             for sample in family.samples
-            if sample.name == name
+            if sample.name == name and labels.items() <= sample.labels.items()
         )
 
     def log_end(self) -> str:

@@ -29,6 +29,7 @@ from redis.exceptions import LockNotOwnedError, RedisError
 
 from builder.ports import Progress
 from registry.builds.status import Failure
+from registry.tasks.ending import end
 
 _PREFIX: Final = "pullforge:"
 #: How long a worker is believed to be at a task without a sign of life.
@@ -40,6 +41,8 @@ _ASK_AGAIN_SECONDS: Final = 60
 _KEPT_SECONDS: Final = 600
 #: After how long nothing is left of what is never tidied up, e.g. of a server that was killed.
 _FORGET_SECONDS: Final = 3600
+#: How long who listens waits for a Redis that is away.
+_AWAY_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +76,23 @@ class Board:
     may be called again then.
     """
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        ask_again_seconds: float = _ASK_AGAIN_SECONDS,
+    ) -> None:
+        """Make the board.
+
+        Args:
+            redis: Where everything is.
+            lease_seconds: How long a worker is believed to be at a task without a sign of life.
+            ask_again_seconds: After how long a message that nobody has begun is sent again.
+        """
         self._redis = redis
+        self._lease_seconds = lease_seconds
+        self._asked_milliseconds = round(ask_again_seconds * 1000)
 
     async def look(self, task: str) -> Sight:
         """Return what there is to see of a task, in one round trip."""
@@ -92,7 +110,8 @@ class Board:
 
     async def ask(self, task: str) -> bool:
         """Note that a message is about to be sent; ``False`` if somebody has sent one lately."""
-        if not await self._redis.set(_key("asked", task), b"", nx=True, ex=_ASK_AGAIN_SECONDS):
+        key, lasts = _key("asked", task), self._asked_milliseconds
+        if not await self._redis.set(key, b"", nx=True, px=lasts):
             return False
         # What is sent again waits since it was sent first.
         await self._redis.zadd(f"{_PREFIX}waiting", {task: await self.now()}, nx=True)
@@ -108,16 +127,16 @@ class Board:
     @asynccontextmanager
     async def claim(self, task: str) -> AsyncIterator[bool]:
         """Be the one who is at a task while the context lasts; gives ``False`` if another is."""
-        lock = self._redis.lock(_key("running", task), timeout=LEASE_SECONDS, thread_local=False)
+        lasts = self._lease_seconds
+        lock = self._redis.lock(_key("running", task), timeout=lasts, thread_local=False)
         if not await lock.acquire(blocking=False):
             yield False
             return
-        renewing = asyncio.create_task(_renew(lock))
+        renewing = asyncio.create_task(_renew(lock, lasts / 3))
         try:
             yield True
         finally:
-            renewing.cancel()
-            await asyncio.wait([renewing])
+            await end(renewing)
             with suppress(RedisError):
                 await lock.release()
 
@@ -141,11 +160,12 @@ class Board:
     async def end(
         self, task: str, made: str | None, failure: Failure | None, notes: tuple[str, ...] = ()
     ) -> None:
-        """Show how a task ended."""
+        """Show how a task ended; messages about it that are still on their way are void."""
         outcome = Outcome(await self.now(), made, failure, notes)
         async with self._redis.pipeline() as change:
             change.set(_key("ended", task), json.dumps(asdict(outcome)), ex=_KEPT_SECONDS)
-            change.delete(_key("progress", task), _key("attempts", task))
+            change.delete(*(_key(name, task) for name in ("progress", "attempts", "asked")))
+            change.zrem(f"{_PREFIX}waiting", task)
             change.publish(_key("happened", task), b"")
             await change.execute()
 
@@ -190,40 +210,70 @@ class Wakes:
     def __init__(self, redis: Redis) -> None:
         self._pubsub = redis.pubsub(ignore_subscribe_messages=True)
         self._sleepers: dict[str, set[asyncio.Event]] = {}
+        self._changed = asyncio.Event()
+        self._subscribed = asyncio.Event()
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator["Wakes"]:
         """Listen while the context lasts."""
-        # There must be one subscription for the loop to begin.
-        with suppress(RedisError):
-            await self._pubsub.subscribe(**{f"{_PREFIX}nothing": self._wake})
-        loop = asyncio.create_task(self._pubsub.run(exception_handler=_wait_a_moment))  # type: ignore[arg-type] # says PubSub, means itself
+        loops = [asyncio.create_task(self._hear()), asyncio.create_task(self._follow())]
         try:
             yield self
         finally:
-            loop.cancel()
-            await asyncio.wait([loop])
+            await end(*loops)
             await self._pubsub.aclose()  # type: ignore[no-untyped-call] # as redis has it
 
     @asynccontextmanager
     async def of(self, task: str) -> AsyncIterator[asyncio.Event]:
-        """Give an event that is set when something happens to the task."""
+        """Give an event that is set when something happens to the task.
+
+        It is set too when Redis begins to be listened to: something may have happened before.
+        """
         channel, event = _key("happened", task), asyncio.Event()
         sleepers = self._sleepers.setdefault(channel, set())
         sleepers.add(event)
-        with suppress(RedisError):
-            await self._pubsub.subscribe(**{channel: self._wake})
+        self._changed.set()
         try:
             yield event
         finally:
             sleepers.discard(event)
-            if not sleepers and self._sleepers.get(channel) is sleepers:
+            if not sleepers:
                 del self._sleepers[channel]
-                with suppress(RedisError):
-                    await self._pubsub.unsubscribe(channel)
+                self._changed.set()
+
+    async def _hear(self) -> None:
+        await self._subscribed.wait()  # there is a connection then, which the two share
+        while True:
+            with suppress(RedisError):
+                await self._pubsub.run(exception_handler=_wait_a_moment)  # type: ignore[arg-type] # says PubSub, means itself
+            await asyncio.sleep(_AWAY_SECONDS)
+
+    async def _follow(self) -> None:
+        """Subscribe to what is waited for. Alone: of two at once, the last might not be heard."""
+        heard: set[str] = set()
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            wanted = set(self._sleepers)
+            try:
+                if new := wanted - heard:
+                    await self._pubsub.subscribe(**dict.fromkeys(new, self._wake))
+                if old := heard - wanted:
+                    await self._pubsub.unsubscribe(*old)
+            except RedisError:
+                self._changed.set()
+                await asyncio.sleep(_AWAY_SECONDS)
+                continue
+            self._subscribed.set()
+            heard = wanted
+            for channel in new:
+                self._wake_all(channel)
 
     def _wake(self, message: dict[str, Any]) -> None:
-        for event in self._sleepers.get(message["channel"].decode(), ()):
+        self._wake_all(message["channel"].decode())
+
+    def _wake_all(self, channel: str) -> None:
+        for event in self._sleepers.get(channel, ()):
             event.set()
 
 
@@ -242,10 +292,10 @@ def _parse_outcome(data: bytes) -> Outcome:
     )
 
 
-async def _renew(lock: RedisLock) -> None:
+async def _renew(lock: RedisLock, every_seconds: float) -> None:
     """Keep a lock until cancelled. What is done without it does no harm: it may be done twice."""
     while True:
-        await asyncio.sleep(LEASE_SECONDS / 3)
+        await asyncio.sleep(every_seconds)
         with suppress(RedisError):
             try:
                 await lock.reacquire()
@@ -255,4 +305,4 @@ async def _renew(lock: RedisLock) -> None:
 
 async def _wait_a_moment(_error: BaseException, _pubsub: PubSub) -> None:
     """Let Redis come back; the client connects and subscribes again by itself."""
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(_AWAY_SECONDS)

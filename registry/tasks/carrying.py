@@ -2,8 +2,8 @@
 
 ::
 
-    message ─→ has an outcome from after it was sent? ─→ nothing
-            ─→ somebody else is at it? ───────────────→ nothing: who waits sends again if need be
+    message ─→ somebody else is at it? ───────────────→ nothing: who waits sends again if need be
+            ─→ has an outcome from after it was sent? ─→ nothing
             ─→ was begun too often without an end? ───→ that is the outcome: it kills workers
             ─→ carried out ─→ outcome
 """
@@ -22,12 +22,11 @@ from builder.ports import Progress, ProgressListener
 from registry.builds.asker import SCHEDULED, Asker, asker
 from registry.builds.status import Failure
 from registry.tasks.board import Board
+from registry.tasks.ending import end
 from registry.tasks.kinds import CHORE, Asked, Kind, KindName, Made
 from registry.tasks.queue import Message
 from registry.telemetry import NO_TRACES, Attributes, Traces
 
-#: How often a task is begun that never ends: its workers may have been killed for other reasons.
-_MAX_ATTEMPTS: Final = 3
 #: How often, at most, progress is shown, in seconds.
 _TELL_SECONDS: Final = 0.2
 #: How often it is tried to show an outcome while Redis is away, a second apart.
@@ -57,6 +56,11 @@ class Duty(Generic[Asked, Made]):
     def name(self) -> KindName:
         """Of the kind."""
         return self._kind.name
+
+    @property
+    def attempts(self) -> int:
+        """How often it is begun that never ends."""
+        return self._kind.attempts
 
     async def carry_out(self, asked: str, listen: ProgressListener) -> str:
         """Return what was made, as JSON, of what is asked, as JSON.
@@ -101,12 +105,11 @@ class Carrier:
         Raises:
             RedisError: Redis has been away for too long; who waits for the task sends it again.
         """
-        sight = await self._board.look(message.task)
-        if sight.outcome is not None and sight.outcome.at >= message.sent_at:
-            await self._board.unask(message.task)
-            return
         async with self._board.claim(message.task) as is_mine:
-            if not is_mine:
+            # Only now: another may have ended it just before.
+            sight = await self._board.look(message.task)
+            is_void = sight.outcome is not None and sight.outcome.at >= message.sent_at
+            if is_void or not is_mine:
                 await self._board.unask(message.task)
                 return
             attempts = await self._board.begin(message.task)
@@ -141,28 +144,26 @@ class Carrier:
     async def _outcome(
         self, message: Message, attempts: int, telling: "Telling"
     ) -> tuple[str | None, Failure | None]:
-        if attempts > _MAX_ATTEMPTS:
-            return None, Failure.of(
-                WorkerLost(
-                    f"{_MAX_ATTEMPTS} workers in turn ended while they were at this, perhaps for"
-                    " lack of memory; the workers' logs say more"
-                )
-            )
         asker.set(Asker(level=message.level))
         async with telling:
             try:
-                async with asyncio.timeout(self._task_seconds):
-                    duty = self._duties[message.kind]
+                duty = self._duties[message.kind]
+                if attempts > duty.attempts:
+                    raise WorkerLost(  # noqa: TRY301 (it is one of many ways to fail)
+                        f"{duty.attempts} workers in turn ended while they were at this, perhaps"
+                        " for lack of memory; the workers' logs say more"
+                    )
+                async with asyncio.timeout(self._task_seconds) as limit:
                     return await duty.carry_out(message.asked, telling.listen), None
             except BuilderError as exc:
                 return None, Failure.of(exc)
-            except TimeoutError:
-                seconds = self._task_seconds
-                return None, Failure.of(WorkerLost(f"it took longer than {seconds:g} seconds"))
             except MemoryError:
                 sentence = "it needs more memory than a task may have (PULLFORGE_TASK_MEMORY_BYTES)"
                 return None, Failure.of(WorkerLost(sentence))
-            except Exception:  # noqa: BLE001 (logged; who waits is told that it failed)
+            except Exception as exc:  # noqa: BLE001 (logged; who waits is told that it failed)
+                if isinstance(exc, TimeoutError) and limit.expired():
+                    seconds = self._task_seconds
+                    return None, Failure.of(WorkerLost(f"it took longer than {seconds:g} seconds"))
                 structlog.get_logger().exception("failed to carry out", task=message.task)
                 sentence = "a worker failed at this; its log says why"
                 return None, Failure(BuilderError.__name__, sentence, transient=True)
@@ -201,8 +202,7 @@ class Telling:
     async def __aexit__(self, *_: object) -> None:
         """End; the last news may stay unsaid, since the outcome follows."""
         assert self._loop is not None
-        self._loop.cancel()
-        await asyncio.wait([self._loop])
+        await end(self._loop)
 
     def listen(self, progress: Progress) -> None:
         """Take note; a :class:`builder.ports.ProgressListener`."""

@@ -65,6 +65,9 @@ class Kind(Generic[Asked, Made]):
     made: TypeAdapter[Made]
     #: Whether it is refused when too much waits already; what is part of other work is not.
     is_refusable: bool = True
+    #: How often a task is begun that never ends. Its worker may have been killed for other reasons,
+    #: above all where one process has many tasks under way.
+    attempts: int = 8
 
 
 SOLVE: Final = Kind("solve", "builds", TypeAdapter(EnvironmentSpec), TypeAdapter(Lock))
@@ -74,5 +77,10 @@ FORM: Final = Kind("form", "builds", TypeAdapter(FormOrder), TypeAdapter(None))
 #: A chore of :mod:`registry.upkeep`, by its name.
 CHORE: Final = Kind("chore", "builds", TypeAdapter(str), TypeAdapter(None))
 LAYER: Final = Kind(
-    "layer", "layers", TypeAdapter(LayerOrder), TypeAdapter(LayerBlob), is_refusable=False
+    "layer",
+    "layers",
+    TypeAdapter(LayerOrder),
+    TypeAdapter(LayerBlob),
+    is_refusable=False,
+    attempts=3,
 )

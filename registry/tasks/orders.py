@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
@@ -13,8 +13,9 @@ from builder.errors import WorkerLost, WorkersBusy, WorkersUnavailable
 from builder.ports import Progress, ProgressListener
 from registry.builds.asker import LEVELS, asker
 from registry.tasks.board import Board, Outcome, Sight, Wakes
-from registry.tasks.kinds import Asked, Kind, Made
-from registry.tasks.queue import Message, TaskQueue
+from registry.tasks.ending import Cancellation
+from registry.tasks.kinds import Asked, Kind, Made, Role
+from registry.tasks.queue import Message
 from registry.telemetry import NO_TRACES, Traces
 
 #: From how many of a client's orders under way on each further one is a level less urgent.
@@ -35,6 +36,18 @@ class OrderPatience:
     away_seconds: float = 30
 
 
+class Sender(Protocol):
+    """Sends messages to workers."""
+
+    async def send(self, message: Message, role: Role) -> None:
+        """Hand a message to the broker; it may be sent twice.
+
+        Raises:
+            kombu.exceptions.OperationalError: The broker cannot be reached; it may have got it.
+        """
+        ...
+
+
 class Orders:
     """Gives work to workers, and waits for what they make."""
 
@@ -42,7 +55,7 @@ class Orders:
         self,
         board: Board,
         wakes: Wakes,
-        queue: TaskQueue,
+        queue: Sender,
         patience: OrderPatience,
         *,
         limit: int,
@@ -93,12 +106,15 @@ class Orders:
             WorkersUnavailable: Redis or the broker does not answer.
         """
         task = f"{kind.name}-{name}"
+        cancellation = Cancellation()
         async with AsyncExitStack() as stack:
             wake = await stack.enter_async_context(self._wakes.of(task))
             level = await stack.enter_async_context(self._level())
             try:
                 async with asyncio.timeout(2 * self._patience.task_seconds):
-                    outcome = await self._wait(kind, task, asked, level, wake, listen, max_age)
+                    outcome = await self._wait(
+                        kind, task, asked, level, wake, listen, max_age, cancellation
+                    )
             except TimeoutError as exc:
                 raise WorkerLost("the work did not end in time; pull again") from exc
         for note in outcome.notes:
@@ -129,11 +145,14 @@ class Orders:
         wake: asyncio.Event,
         listen: ProgressListener,
         max_age: float,
+        cancellation: Cancellation,
     ) -> Outcome:
         clock = asyncio.get_running_loop().time
         heard_at = clock()
         began: float | None = None
+        is_accepted = not kind.is_refusable
         while True:
+            cancellation.check()
             wake.clear()
             try:
                 sight = await self._board.look(task)
@@ -143,7 +162,11 @@ class Orders:
                 if sight.progress is not None:
                     listen(sight.progress)
                 if not sight.is_running and not sight.is_asked:
+                    if not is_accepted:
+                        await self._refuse_if_busy()
                     await self._send(kind, task, asked, level, sight.now)
+                # What was let wait once is not refused when it has to be sent again.
+                is_accepted = True
                 heard_at = clock()
             except (RedisError, OperationalError) as exc:
                 if clock() > heard_at + self._patience.away_seconds:
@@ -163,22 +186,22 @@ class Orders:
             max_age = self._patience.error_ttl_seconds / (10 if failure.transient else 1)
         return sight.outcome.at >= began - max_age
 
+    async def _refuse_if_busy(self) -> None:
+        waiting, _ = await self._board.waiting()
+        if waiting >= self._limit:
+            raise WorkersBusy(
+                f"{waiting} tasks wait for a worker already, as many as this server lets wait;"
+                " pull again in a moment"
+            )
+
     async def _send(
         self, kind: Kind[Asked, Any], task: str, asked: Asked, level: int, now: float
     ) -> None:
-        if kind.is_refusable:
-            waiting, _ = await self._board.waiting()
-            if waiting >= self._limit:
-                raise WorkersBusy(
-                    f"{waiting} tasks wait for a worker already, as many as this server lets wait;"
-                    " pull again in a moment"
-                )
-        if not await self._board.ask(task):
-            return
         data, trace = kind.asked.dump_json(asked).decode(), self._traces.headers()
         message = Message(kind.name, task, data, level, now, trace)
         try:
-            await self._queue.send(message, kind.role)
+            if await self._board.ask(task):
+                await self._queue.send(message, kind.role)
         except BaseException:
             with suppress(RedisError):
                 await self._board.unask(task)

@@ -67,7 +67,7 @@ def make_app(broker_url: str, *, task_seconds: float) -> Celery:
         accept_content=["json"],
         broker_connection_retry_on_startup=True,
         broker_connection_timeout=_SEND_SECONDS,
-        broker_transport_options=_redis_options(task_seconds) if on_redis else {},
+        broker_transport_options=_redis_options(task_seconds) if on_redis else _rabbit_options(),
         task_acks_late=True,
         task_compression="zstd",
         task_create_missing_queues=False,
@@ -75,6 +75,8 @@ def make_app(broker_url: str, *, task_seconds: float) -> Celery:
         task_queues=[_queue(role, arguments) for role in ROLES],
         task_reject_on_worker_lost=True,
         task_serializer="json",
+        # Workers of one machine would share a queue for it, which RabbitMQ refuses.
+        worker_enable_remote_control=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,
         worker_prefetch_multiplier=1,
@@ -135,8 +137,13 @@ def schedule(app: Celery, seconds: Mapping[str, float]) -> None:
     }
 
 
+def _rabbit_options() -> dict[str, Any]:
+    # What it does not confirm may be lost when it is killed.
+    return {"confirm_publish": True}
+
+
 class TaskQueue:
-    """Sends messages to workers."""
+    """Sends messages to workers; implements :class:`registry.tasks.orders.Sender`."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app

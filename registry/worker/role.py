@@ -2,9 +2,11 @@
 
 import os
 import resource
+import warnings
 from typing import Any, Final
 
 from celery import Celery, signals
+from celery.exceptions import SecurityWarning
 
 from registry.settings import Settings
 from registry.tasks.kinds import Role
@@ -29,6 +31,8 @@ def run_role(settings: Settings, role: Role) -> int:
     app = make_app(settings.broker_url, task_seconds=settings.task_seconds)
     bench = Bench(lambda: open_carrier(settings, role))
     _define(app, bench)
+    # What it says of the superuser is for those who let messages carry code.
+    warnings.simplefilter("ignore", SecurityWarning)
     # Logs are ours, and configured already.
     signals.setup_logging.connect(_leave_logs, weak=False)
     if role == "layers":

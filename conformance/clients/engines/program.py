@@ -122,6 +122,11 @@ class Daemon:
         self._process = None
 
     @property
+    def runs(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def pid(self) -> int:
         """The process's number while it runs."""
         assert self._process is not None, "it does not run"
