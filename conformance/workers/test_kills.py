@@ -95,7 +95,7 @@ def kill_all(kills: list[str], killer: Killer, company: Company) -> None:
         time.sleep(moments.uniform(0, PAUSE_SECONDS))
         if kill == "worker":
             killer.kill_worker()
-        elif company.rabbit is not None and moments.random() < 0.5:
+        elif company.rabbit is not None and killer.killed["rabbitmq"] <= killer.killed["redis"]:
             killer.kill_broker("rabbitmq", company.rabbit.kill, company.rabbit.start)
         else:
             killer.kill_broker("redis", company.redis.kill, company.redis.start)
