@@ -34,6 +34,8 @@ _PARALLEL: Final = 8
 #: How many small files are sent at once. Signing hundreds in a row keeps the loop busy for seconds
 #: on a loaded machine, and connections that were begun before would time out meanwhile.
 MAX_PUTS: Final = 32
+#: How long is waited after each try to abort an upload, in seconds.
+_ABORT_PAUSES: Final = (0.1, 0.5, 0.0)
 #: Uploads younger than this may still be under way, on another replica.
 LEFTOVER_SECONDS: Final = 24 * 3600
 #: How many leftovers are removed at one start, at most.
@@ -198,12 +200,20 @@ async def sweep_leftovers(client: "S3Client", bucket: str, prefix: str) -> None:
 
 
 async def _abort(client: "S3Client", bucket: str, name: str, upload: str) -> None:
-    try:
-        await client.abort_multipart_upload(Bucket=bucket, Key=name, UploadId=upload)
-    except FAILURES as exc:
-        if code_of(exc) != "NoSuchUpload":
-            log = structlog.get_logger("registry.storage")
-            log.warning("failed to abort upload", key=name, error=str(exc))
+    """Abort an upload until it is gone.
+
+    A part whose request was broken off may still be written while the upload is aborted, and stay;
+    S3's documentation asks to abort again then.
+    """
+    for pause in _ABORT_PAUSES:
+        try:
+            await client.abort_multipart_upload(Bucket=bucket, Key=name, UploadId=upload)
+        except FAILURES as exc:
+            if code_of(exc) != "NoSuchUpload":
+                log = structlog.get_logger("registry.storage")
+                log.warning("failed to abort upload", key=name, error=str(exc))
+            return
+        await asyncio.sleep(pause)
 
 
 def _read_part(path: Path, start: int, size: int) -> tuple[bytes, str]:

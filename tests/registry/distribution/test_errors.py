@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from builder.errors import BuilderError, ChannelUnavailable, Unsatisfiable
+from builder.errors import BuilderError, ChannelUnavailable, Unsatisfiable, WorkersBusy
 from builder.ports import Progress
 from registry.distribution.errors import ERRORS, error_answer, status_and_code
 from registry.errors import (
@@ -55,7 +55,9 @@ def test_nothing_else_is_in_the_table() -> None:
 
 def test_an_error_of_a_pull_is_shown_by_docker() -> None:
     for kind in family(BuilderError):
-        if kind.__name__ != "InvalidDigest":
+        if kind is WorkersBusy:  # the one that is worth another try at once, by the client itself
+            assert status_and_code(kind) == (429, "TOOMANYREQUESTS")
+        elif kind.__name__ != "InvalidDigest":
             assert status_and_code(kind) == (404, "MANIFEST_UNKNOWN")
 
 
