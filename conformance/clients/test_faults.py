@@ -62,9 +62,9 @@ def test_unreachable_channel_is_named_and_the_next_pull_succeeds(
     client: Client, start_server: StartServer, healthy_channel: ChannelServer
 ) -> None:
     """A server that never saw the channel has nothing to answer with."""
+    healthy_channel.fail(INDEX, 503)  # before the server fetches it, as it does when it starts
     server = start_server()
     before = server.files()
-    healthy_channel.fail(INDEX, 503)
     message = error_message(server, LONELY)
     assert "conda-forge" in message
     assert_shown(client, client.pull(server.reference(LONELY)), message)
