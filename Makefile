@@ -23,6 +23,9 @@ $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable . --group test
+	# Where PYTHONDONTWRITEBYTECODE is set, each of the many processes that are started would compile;
+	# some packages have templates, which do not.
+	-$(BIN)/python -m compileall -q -j 0 $(VENV)/lib builder registry >/dev/null 2>&1
 	touch $@
 
 demo: $(INSTALLED) ## make the local channel, start a server, pull env/numpy.pandas and run it (STORE=s3)
