@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Final
 
 from registry.tasks.carrying import Carrier
@@ -57,7 +57,8 @@ class Bench:
     def close(self) -> None:
         """Close what was opened; harmless twice."""
         if self._loop is not None and self._closing is not None and self._thread is not None:
-            self._loop.call_soon_threadsafe(self._closing.set)
+            with suppress(RuntimeError):  # what could not be opened has closed the loop already
+                self._loop.call_soon_threadsafe(self._closing.set)
             self._thread.join(_OPEN_SECONDS)
             self._loop = None
 
