@@ -20,7 +20,7 @@ from conformance.workers.killing import descendants, left_of, roles_of, until
 from conformance.workers.worker import Worker
 
 NAME = "env/numpy:latest"
-SLOW_SECONDS = 2
+SLOW_SECONDS = 5
 
 
 @pytest.fixture
