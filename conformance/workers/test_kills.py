@@ -27,8 +27,8 @@ STACKS: Final = 100
 CLIENTS: Final = 6
 #: The longest pause between two kills.
 PAUSE_SECONDS: Final = 4.0
-#: Nobody is at anything any more then, and no message is on its way: a note that one was sent, whose
-#: server has gone since, lasts a minute.
+#: Nobody is at anything any more then, and no message is on its way: a note that one was sent by a
+#: server that has gone since lasts a minute.
 QUIET_SECONDS: Final = 90
 
 
