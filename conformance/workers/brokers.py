@@ -1,6 +1,5 @@
 """Redis and RabbitMQ of Debian, each with a directory of its own on free ports."""
 
-import os
 import shutil
 import socket
 import tempfile
@@ -8,12 +7,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Self
 
-import pytest
 from redis import Redis
 
 from conformance.clients.engines.program import Daemon
+from conformance.missing import skip_unless_ci
 from conformance.ports import free_port
 
+#: What is said where one of them is not there.
+MISSING: Final = "redis-server or rabbitmq-server is not installed; .ci/install does it"
 _RABBIT: Final = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
 
@@ -30,7 +31,7 @@ class RedisServer:
 
     def __enter__(self) -> Self:
         """Start it."""
-        program = shutil.which("redis-server") or missing("redis-server")
+        program = shutil.which("redis-server") or skip_unless_ci(MISSING)
         self._home = Path(tempfile.mkdtemp(prefix="pf-redis-"))
         argv = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
         argv += ["--appendonly", "no", "--dir", str(self._home)]
@@ -82,7 +83,7 @@ class RabbitServer:
     def __enter__(self) -> Self:
         """Start it, which takes some seconds."""
         if not _RABBIT.exists():
-            missing("rabbitmq-server")
+            skip_unless_ci(MISSING)
         home = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="pf-rabbit-")))
         names, distribution = free_port(), free_port()
         environment = {
@@ -128,16 +129,6 @@ class RabbitServer:
         """Kill it without a warning."""
         assert self._daemon is not None
         self._daemon.kill_session()
-
-
-def missing(program: str) -> str:
-    """Skip the test for want of a program; in CI that is a failure.
-
-    Raises:
-        AssertionError: In CI nothing is missing.
-    """
-    assert not os.environ.get("CI"), f"{program} is not installed"
-    pytest.skip(f"{program} is not installed; .ci/install does it")
 
 
 def answers(port: int) -> bool:

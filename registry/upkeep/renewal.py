@@ -76,10 +76,12 @@ class Renewal:
         used = await self._store.read(used_key(answer.key))
         if used is None or json.loads(used)["at"] < self._now() - used_seconds:
             return
+        max_age: float | None = 0
         for flavour in FLAVOURS:
             if await self._store.size(image_key(answer.key, flavour)) is None:
                 continue
-            key = await self._make(answer.repository, answer.tag, flavour, max_age=0)
+            key = await self._make(answer.repository, answer.tag, flavour, max_age=max_age)
+            max_age = None  # solved once: the other flavours are of the same build
             # Else what nobody has pulled since would not be renewed a second time.
             if key is not None and await self._store.size(used_key(key)) is None:
                 await self._store.write(used_key(key), used)
