@@ -1,10 +1,9 @@
 """Making answers new before they expire, and images before they are asked for."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 import structlog
 
@@ -12,9 +11,8 @@ from builder.errors import BuilderError
 from builder.image import FLAVOURS, Flavour
 from builder.keys import image_key, split_tag_key, tag_keys_below, used_key
 from builder.ports import Store
+from registry.collection.parallel import for_each
 from registry.pulls import ENVIRONMENTS, ImagePulls
-
-Item = TypeVar("Item")
 
 #: How many are made at once: what somebody waits for needs room beside them.
 _PARALLEL: Final = 4
@@ -60,8 +58,8 @@ class Renewal:
             StoreUnavailable: The store does not answer.
         """
         soon = self._now() + within_seconds
-        due = [answer async for answer in self._answers() if answer.fresh_until < soon]
-        await _each(due, lambda answer: self._renew(answer, used_seconds))
+        due = (answer async for answer in self._answers() if answer.fresh_until < soon)
+        await for_each(due, lambda answer: self._renew(answer, used_seconds), _PARALLEL)
 
     async def prewarm(self, references: Sequence[str]) -> None:
         """Make the images of references such as ``env/numpy.pandas`` or ``env/numpy:py3.12``."""
@@ -70,7 +68,11 @@ class Renewal:
             repository, _, tag = reference.partition(":")
             await self._make(repository, tag or "latest", _PREWARMED, max_age=None)
 
-        await _each(references, make)
+        async def listed() -> AsyncIterator[str]:
+            for reference in references:
+                yield reference
+
+        await for_each(listed(), make, _PARALLEL)
 
     async def _renew(self, answer: _Answer, used_seconds: float) -> None:
         used = await self._store.read(used_key(answer.key))
@@ -106,16 +108,3 @@ class Renewal:
             if found["fresh_until"] is not None:
                 repository, tag = split_tag_key(entry.key)
                 yield _Answer(repository, tag, found["key"], found["fresh_until"])
-
-
-async def _each(items: Iterable[Item], work: Callable[[Item], Awaitable[None]]) -> None:
-    """Do ``work`` for all items, a few at once."""
-    slots = asyncio.Semaphore(_PARALLEL)
-
-    async def one(item: Item) -> None:
-        async with slots:
-            await work(item)
-
-    async with asyncio.TaskGroup() as group:
-        for item in items:
-            group.create_task(one(item))
