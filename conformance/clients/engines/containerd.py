@@ -92,18 +92,22 @@ class Containerd:
     ) -> str:
         """Run ``ctr run`` on an image that was pulled; without ``--cni`` it has no network.
 
-        The ``ctr`` of 1.6 cannot choose the user.
+        The ``ctr`` of 1.6 cannot choose the user. Returns what went to either stream.
         """
-        options = ["--rm"]
+        identity = f"run-{uuid.uuid4().hex[:12]}"
+        # Written by the shim: the ``ctr`` of 2.4 closes its own pipes when the command has ended,
+        # and loses what it has not read by then.
+        output = self._home / f"{identity}.txt"
+        options = ["--rm", f"--log-uri=file://{output}"]
         if user is not None:
             options.append(f"--user={user}")
         if read_only:
             options.append("--read-only")
-        identity = f"run-{uuid.uuid4().hex[:12]}"
         outcome = self._ctr("run", *options, reference, identity, *command, timeout_seconds=300)
+        printed = output.read_text(encoding="utf-8") if output.exists() else ""
         if outcome.returncode:
-            raise RunFailed(outcome.output)
-        return outcome.stdout
+            raise RunFailed(printed + outcome.output)
+        return printed
 
     def log_end(self) -> str:
         """Return the end of what the daemon logged."""
