@@ -2,20 +2,34 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import ExitStack
+from contextvars import copy_context
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from builder.turns import Urgency, urgency
+
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight(Generic[Result]):
+    task: asyncio.Task[Result]
+    urgency: Urgency
+    #: Ends when the flight does.
+    joins: ExitStack = field(default_factory=ExitStack)
 
 
 class SingleFlight(Generic[Result]):
     """Runs one task per key at a time and gives its result to everyone who asked meanwhile.
 
     The task belongs to this object, not to a caller: a caller that is cancelled or stops waiting
-    leaves the task running. Nothing is remembered once a task has ended.
+    leaves the task running. It is as urgent as the most urgent of them. Nothing is remembered once
+    a task has ended.
     """
 
     def __init__(self) -> None:
-        self._tasks: dict[str, asyncio.Task[Result]] = {}
+        self._flights: dict[str, _Flight[Result]] = {}
 
     def start(
         self, key: str, work: Callable[[], Coroutine[Any, Any, Result]]
@@ -24,12 +38,17 @@ class SingleFlight(Generic[Result]):
 
         The task's exception may go unread: whoever needs it asks again.
         """
-        task = self._tasks.get(key)
-        if task is None:
-            task = asyncio.create_task(work(), name=key)
-            self._tasks[key] = task
-            task.add_done_callback(lambda done: self._forget(key, done))
-        return task
+        asked = urgency.get()
+        flight = self._flights.get(key)
+        if flight is None:
+            its = Urgency(asked.level)
+            context = copy_context()
+            context.run(urgency.set, its)
+            flight = _Flight(asyncio.create_task(work(), name=key, context=context), its)
+            self._flights[key] = flight
+            flight.task.add_done_callback(lambda _: self._forget(key))
+        flight.joins.enter_context(asked.followed(flight.urgency.rise))
+        return flight.task
 
     async def run(self, key: str, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
         """Return what ``work`` returns, or what the call already under way for ``key`` returns.
@@ -41,24 +60,28 @@ class SingleFlight(Generic[Result]):
 
     def running(self, key: str) -> bool:
         """Tell whether ``key`` is being made now."""
-        return key in self._tasks
+        return key in self._flights
 
     async def settle(self) -> None:
         """Wait until nothing is under way any more; failures stay with those who asked."""
-        while self._tasks:
-            await asyncio.wait(list(self._tasks.values()))
+        while self._flights:
+            await asyncio.wait(self._tasks())
 
     async def close(self) -> None:
         """Cancel what is under way and wait until it has ended."""
-        tasks = list(self._tasks.values())
+        tasks = self._tasks()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _forget(self, key: str, task: asyncio.Task[Result]) -> None:
-        self._tasks.pop(key, None)
-        if not task.cancelled():
-            task.exception()  # marks it as read: a build nobody waits for may fail quietly
+    def _tasks(self) -> list[asyncio.Task[Result]]:
+        return [flight.task for flight in self._flights.values()]
+
+    def _forget(self, key: str) -> None:
+        flight = self._flights.pop(key)
+        flight.joins.close()
+        if not flight.task.cancelled():
+            flight.task.exception()  # marks it as read: a build nobody waits for may fail quietly
 
 
 async def together(work: Iterable[Awaitable[Result]]) -> list[Result]:

@@ -16,6 +16,7 @@ from builder.flight import SingleFlight, together
 from builder.keys import package_key
 from builder.ports import BuildMetrics, Store
 from builder.records import ArchiveRecord, WheelRecord
+from builder.turns import Turns
 
 Result = TypeVar("Result")
 
@@ -63,7 +64,7 @@ class Packages:
         self._wheel_hosts = frozenset(wheel_hosts)
         self._max_size_bytes = max_size_bytes
         self._retry_seconds = retry_seconds
-        self._slots = asyncio.Semaphore(parallel)
+        self._turns = Turns(parallel)
         self._flights: SingleFlight[Path] = SingleFlight()
 
     async def archive(self, record: ArchiveRecord) -> Path:
@@ -112,7 +113,7 @@ class Packages:
         if kept is not None:
             return kept
         self._check(record)
-        async with self._slots:
+        async with self._turns.turn():
             await self._download(record)
         kept = await self._store.local_path(key, self._scratch)
         if kept is None:

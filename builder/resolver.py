@@ -1,6 +1,5 @@
 """From a name to a lock: what is wanted, and exactly which packages that means today."""
 
-import asyncio
 import datetime
 import time
 from dataclasses import replace
@@ -18,6 +17,7 @@ from builder.ports import BuildMetrics, Progress, ProgressListener
 from builder.records import PackageRecord
 from builder.solve import Solver
 from builder.spec import EnvironmentSpec, Requirement
+from builder.turns import Turns
 
 #: Solves at once; each may take a few hundred megabytes with a large channel.
 _PARALLEL_SOLVES: Final = 2
@@ -42,7 +42,7 @@ class Resolver:
         self._compilers = compilers
         self._metrics = metrics
         self._wheels = wheels
-        self._slots = asyncio.Semaphore(_PARALLEL_SOLVES)
+        self._turns = Turns(_PARALLEL_SOLVES)
 
     async def spec(self, repository: str, tag: str, today: datetime.date) -> EnvironmentSpec:
         """Return what a name such as ``env/numpy.pandas`` and a tag mean.
@@ -79,7 +79,7 @@ class Resolver:
                 f"'{spec.pip[0]}' is asked from PyPI, which this server does not offer"
             )
         listen(Progress("solve"))
-        async with self._slots:
+        async with self._turns.turn():
             started = time.monotonic()
             solved = await self._solver.solve(_with_python(spec))
             self._metrics.solved(time.monotonic() - started)

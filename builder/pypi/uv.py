@@ -10,6 +10,7 @@ from typing import Final
 from uv import find_uv_bin
 
 from builder.errors import SolveTimeout
+from builder.turns import Turns
 
 #: No configuration file, no build of anything, no other Python, nothing for a terminal.
 _COMMAND: Final = (
@@ -66,7 +67,7 @@ class Uv:
             **(environment or {}),
         }
         self._timeout_seconds = timeout_seconds
-        self._slots = asyncio.Semaphore(parallel)
+        self._turns = Turns(parallel)
 
     async def compile(self, options: Sequence[str], directory: Path) -> Compiled:
         """Return what ``uv pip compile`` answers, run in ``directory``.
@@ -77,7 +78,7 @@ class Uv:
             UvFailed: It ended with an error.
             SolveTimeout: It took too long.
         """
-        async with self._slots:
+        async with self._turns.turn():
             process = await asyncio.create_subprocess_exec(
                 self._program,
                 *_COMMAND,

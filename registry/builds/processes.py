@@ -13,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import ParamSpec, TypeVar
 
 from builder.errors import WorkerLost
+from builder.turns import Turns
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -33,6 +34,8 @@ class LocalProcesses:
         """
         self._count = count
         self._pool: ProcessPoolExecutor | None = None
+        # One more than compute, so that no process waits for what comes next.
+        self._turns = Turns(count + 1)
 
     async def start(self) -> None:
         """Start the processes now rather than with the first call, which would wait for them."""
@@ -41,16 +44,17 @@ class LocalProcesses:
     async def run(self, function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
         """Return what the function returns; see :meth:`builder.ports.Workers.run`."""
         assert not kwargs, "arguments are positional, as the pool takes them"
-        pool = self._pool = self._pool or self._new_pool()
-        try:
-            return await asyncio.get_running_loop().run_in_executor(pool, function, *args)
-        except BrokenProcessPool as exc:
-            if self._pool is pool:
-                self._pool = None
-            raise WorkerLost(
-                "a process that was assembling the image died, perhaps for lack of memory;"
-                " pull again"
-            ) from exc
+        async with self._turns.turn():
+            pool = self._pool = self._pool or self._new_pool()
+            try:
+                return await asyncio.get_running_loop().run_in_executor(pool, function, *args)
+            except BrokenProcessPool as exc:
+                if self._pool is pool:
+                    self._pool = None
+                raise WorkerLost(
+                    "a process that was assembling the image died, perhaps for lack of memory;"
+                    " pull again"
+                ) from exc
 
     def close(self) -> None:
         """Stop the processes; what they are computing is lost."""

@@ -3,7 +3,7 @@
 ::
 
     running:<task>     a lock that expires unless whoever is at it renews it
-    asked:<task>       a message was sent lately, and nobody has begun
+    asked:<task>       a message was sent lately, how urgent, and nobody has begun
     progress:<task>    how far it is
     ended:<task>       how it ended, for ten minutes
     attempts:<task>    how often it was begun without an end
@@ -66,7 +66,8 @@ class Sight:
     outcome: Outcome | None
     progress: Progress | None
     is_running: bool
-    is_asked: bool
+    #: How urgent the message is that nobody has begun; ``None``: there is none.
+    asked: int | None
 
 
 class Board:
@@ -105,14 +106,17 @@ class Board:
             outcome=_parse_outcome(ended) if ended else None,
             progress=Progress(**json.loads(progress)) if progress else None,
             is_running=running is not None,
-            is_asked=asked is not None,
+            asked=int(asked) if asked is not None else None,
         )
 
-    async def ask(self, task: str) -> bool:
-        """Note that a message is about to be sent; ``False`` if somebody has sent one lately."""
+    async def ask(self, task: str, level: int = 0) -> bool:
+        """Note that a message is about to be sent; ``False`` if one as urgent was sent lately."""
         key, lasts = _key("asked", task), self._asked_milliseconds
-        if not await self._redis.set(key, b"", nx=True, px=lasts):
-            return False
+        if not await self._redis.set(key, level, nx=True, px=lasts):
+            asked = await self._redis.get(key)
+            if asked is not None and int(asked) <= level:
+                return False
+            await self._redis.set(key, level, px=lasts)
         # What is sent again waits since it was sent first.
         await self._redis.zadd(f"{_PREFIX}waiting", {task: await self.now()}, nx=True)
         return True

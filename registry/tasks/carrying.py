@@ -19,7 +19,8 @@ from redis.exceptions import RedisError
 
 from builder.errors import BuilderError, WorkerLost
 from builder.ports import Progress, ProgressListener
-from registry.builds.asker import SCHEDULED, Asker, asker
+from builder.turns import Urgency, urgency
+from registry.builds.asker import SCHEDULED
 from registry.builds.status import Failure
 from registry.tasks.board import Board
 from registry.tasks.ending import end
@@ -144,7 +145,7 @@ class Carrier:
     async def _outcome(
         self, message: Message, attempts: int, telling: "Telling"
     ) -> tuple[str | None, Failure | None]:
-        asker.set(Asker(level=message.level))
+        urgency.set(Urgency(message.level))
         async with telling:
             try:
                 duty = self._duties[message.kind]

@@ -11,15 +11,13 @@ from redis.exceptions import RedisError
 
 from builder.errors import WorkerLost, WorkersBusy, WorkersUnavailable
 from builder.ports import Progress, ProgressListener
-from registry.builds.asker import LEVELS, asker
+from builder.turns import Urgency, urgency
+from registry.builds.asker import asker, level_of
 from registry.tasks.board import Board, Outcome, Sight, Wakes
 from registry.tasks.ending import Cancellation
 from registry.tasks.kinds import Asked, Kind, Made, Role
 from registry.tasks.queue import Message
 from registry.telemetry import NO_TRACES, Traces
-
-#: From how many of a client's orders under way on each further one is a level less urgent.
-_STEPS = (3, 9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +107,12 @@ class Orders:
         cancellation = Cancellation()
         async with AsyncExitStack() as stack:
             wake = await stack.enter_async_context(self._wakes.of(task))
-            level = await stack.enter_async_context(self._level())
+            its = await stack.enter_async_context(self._urgency())
+            stack.enter_context(its.followed(lambda _: wake.set()))
             try:
                 async with asyncio.timeout(2 * self._patience.task_seconds):
                     outcome = await self._wait(
-                        kind, task, asked, level, wake, listen, max_age, cancellation
+                        kind, task, asked, its, wake, listen, max_age, cancellation
                     )
             except TimeoutError as exc:
                 raise WorkerLost("the work did not end in time; pull again") from exc
@@ -124,24 +123,24 @@ class Orders:
         return kind.made.validate_json(outcome.made or ""), outcome.at
 
     @asynccontextmanager
-    async def _level(self) -> AsyncIterator[int]:
+    async def _urgency(self) -> AsyncIterator[Urgency]:
         """Give how urgent it is: what a client asks beside much else of its own is less so."""
-        wanted = asker.get()
-        if wanted.level is not None:
-            yield wanted.level
+        client = asker.get()
+        if not client:
+            yield urgency.get()
             return
         async with AsyncExitStack() as stack:
             count = 0
             with suppress(RedisError):  # the wait that follows is patient, and tells
-                count = await stack.enter_async_context(self._board.under_way(wanted.client))
-            yield LEVELS[sum(count >= step for step in _STEPS)]
+                count = await stack.enter_async_context(self._board.under_way(client))
+            yield Urgency(level_of(count))
 
     async def _wait(
         self,
         kind: Kind[Asked, Any],
         task: str,
         asked: Asked,
-        level: int,
+        its: Urgency,
         wake: asyncio.Event,
         listen: ProgressListener,
         max_age: float,
@@ -161,7 +160,8 @@ class Orders:
                     return sight.outcome
                 if sight.progress is not None:
                     listen(sight.progress)
-                if not sight.is_running and not sight.is_asked:
+                level = its.level
+                if not sight.is_running and (sight.asked is None or sight.asked > level):
                     if not is_accepted:
                         await self._refuse_if_busy()
                     await self._send(kind, task, asked, level, sight.now)
@@ -200,7 +200,7 @@ class Orders:
         data, trace = kind.asked.dump_json(asked).decode(), self._traces.headers()
         message = Message(kind.name, task, data, level, now, trace)
         try:
-            if await self._board.ask(task):
+            if await self._board.ask(task, level):
                 await self._queue.send(message, kind.role)
         except BaseException:
             with suppress(RedisError):

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from registry.builds.asker import SCHEDULED, Asker, asker
+from builder.turns import Urgency, urgency
+from registry.builds.asker import SCHEDULED
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Chore:
 
     async def do(self) -> None:
         """Do it once; a failure is logged, since the next time may succeed."""
-        asker.set(Asker(level=SCHEDULED))
+        urgency.set(Urgency(SCHEDULED))
         try:
             await self.work()
         except Exception as exc:  # noqa: BLE001 (whatever it is, the next time may succeed)

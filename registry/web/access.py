@@ -17,7 +17,7 @@ from registry.auth.access import Access
 from registry.auth.policy import Caller
 from registry.auth.rights import Need
 from registry.auth.tokens import SERVICE, scope_of
-from registry.builds.asker import Asker, asker
+from registry.builds.asker import asker
 from registry.errors import Denied, Unauthorized
 from registry.web.address import base_url
 from registry.web.headers import RequestHeaders, headers_of
@@ -38,7 +38,7 @@ async def require(scope: Scope, *needs: Need) -> None:
     """
     access = services_of(scope).access
     client = scope.get("client")
-    asker.set(Asker(client[0] if client else ""))
+    asker.set(client[0] if client else "")
     if access.is_open(needs):
         return
     headers = headers_of(scope)
@@ -123,7 +123,7 @@ async def _caller_of(scope: Scope, headers: RequestHeaders, access: Access) -> C
 def _noted(scope: Scope, caller: Caller) -> Caller:
     if caller.identity is not None:
         scope[USER] = caller.identity.name
-        asker.set(Asker(caller.identity.name))
+        asker.set(caller.identity.name)
     return caller
 
 

@@ -10,6 +10,7 @@ from builder.errors import CorruptPackage, PackageError, PackageUnavailable, Uns
 from builder.keys import package_key
 from builder.packages import Packages
 from builder.records import ArchiveRecord
+from builder.turns import Urgency, urgency
 from registry.storage.filesystem import FilesystemStore
 from tests.builder.counting import CountingMetrics
 from tests.builder.records_for_tests import record, wheel
@@ -69,6 +70,47 @@ def test_an_archive_is_downloaded_once_however_many_ask(tmp_path: Path) -> None:
     archives, metrics = fetch(channel, tmp_path, times=20)
     assert archives == [DATA] * 20
     assert (channel.requests, metrics.downloads) == (1, 1)
+
+
+def test_what_is_wanted_most_is_downloaded_first(tmp_path: Path) -> None:
+    """A download that waits already comes sooner when somebody in more of a hurry wants it too."""
+    records = [record(name, data=DATA + name.encode()) for name in "abcd"]
+    asked: list[str] = []
+
+    async def scenario() -> None:
+        is_asked, may_answer = asyncio.Event(), asyncio.Event()
+
+        async def answer(request: httpx.Request) -> httpx.Response:
+            name = request.url.path.rpartition("/")[2][0]
+            asked.append(name)
+            is_asked.set()
+            await may_answer.wait()
+            return httpx.Response(200, content=DATA + name.encode())
+
+        async def want(wanted: ArchiveRecord, level: int) -> None:
+            urgency.set(Urgency(level))
+            await packages.archive(wanted)
+
+        async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+            packages = Packages(
+                FilesystemStore(tmp_path / "store"),
+                http,
+                tmp_path,
+                CountingMetrics(),
+                allowed_hosts={"channel.test"},
+                wheel_hosts=(),
+                max_size_bytes=1000,
+                parallel=1,
+            )
+            much = [asyncio.create_task(want(one, 2)) for one in records]
+            await is_asked.wait()
+            little = asyncio.create_task(want(records[3], 0))
+            await asyncio.sleep(0)
+            may_answer.set()
+            await asyncio.gather(*much, little)
+
+    asyncio.run(scenario())
+    assert asked == ["a", "d", "b", "c"]
 
 
 def test_an_archive_in_the_store_is_not_downloaded(tmp_path: Path) -> None:

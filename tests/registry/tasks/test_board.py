@@ -24,16 +24,27 @@ async def test_of_a_task_that_nobody_wants_there_is_nothing_to_see(board: Board)
     sight = await board.look(TASK)
     assert (sight.outcome, sight.progress) == (None, None)
     assert not sight.is_running
-    assert not sight.is_asked
+    assert sight.asked is None
 
 
 async def test_one_of_many_asks_and_the_next_only_when_nobody_has_begun_for_long(
     board: Board, redis: Redis
 ) -> None:
     assert [await board.ask(TASK) for _ in range(3)] == [True, False, False]
-    assert (await board.look(TASK)).is_asked
+    assert (await board.look(TASK)).asked == 0
     await expire(redis, f"pullforge:asked:{TASK}")
     assert await board.ask(TASK)
+
+
+async def test_what_is_asked_is_asked_again_by_whom_it_is_more_urgent_to(board: Board) -> None:
+    assert [await board.ask(TASK, level) for level in (2, 3, 2, 1, 1)] == [
+        True,
+        False,
+        False,
+        True,
+        False,
+    ]
+    assert (await board.look(TASK)).asked == 1
 
 
 async def test_what_is_asked_again_waits_since_it_was_asked_first(
@@ -48,7 +59,7 @@ async def test_what_is_asked_again_waits_since_it_was_asked_first(
     assert 100 <= age < 110
     await board.begin(TASK)
     assert await board.waiting() == (0, 0.0)
-    assert not (await board.look(TASK)).is_asked
+    assert (await board.look(TASK)).asked is None
 
 
 async def test_a_task_belongs_to_one_worker_until_it_lets_go(board: Board) -> None:

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from builder.errors import BuilderError, InputError
 from builder.ports import Progress, ProgressListener
-from registry.builds.asker import asker
+from builder.turns import urgency
 from registry.builds.status import Failure
 from registry.tasks.board import Board, Outcome
 from registry.tasks.queue import Message
@@ -22,7 +22,7 @@ async def outcome_of(board: Board) -> Outcome:
     sight = await board.look(TASK)
     assert sight.outcome is not None
     assert not sight.is_running
-    assert not sight.is_asked
+    assert sight.asked is None
     return sight.outcome
 
 
@@ -51,7 +51,7 @@ async def test_a_message_from_before_the_outcome_is_void_and_one_from_after_is_n
     await board.ask(TASK)
     await carrier.take(message)
     assert len(counted.ended) == 1
-    assert not (await board.look(TASK)).is_asked
+    assert (await board.look(TASK)).asked is None
     await carrier.take(message_of(21, await board.now()))
     assert len(counted.ended) == 2
 
@@ -141,8 +141,7 @@ async def test_a_kind_that_this_worker_does_not_know_is_told_in_a_sentence(board
 
 async def test_what_the_work_needs_of_others_is_as_urgent_as_itself(board: Board) -> None:
     async def level(_number: int, _listen: ProgressListener) -> int:
-        assert asker.get().level is not None
-        return asker.get().level or 0
+        return urgency.get().level
 
     message = Message(DOUBLE.name, TASK, "21", 2, await board.now())
     await asyncio.create_task(carrier_of(board, level).take(message))

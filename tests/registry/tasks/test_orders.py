@@ -8,8 +8,9 @@ from redis.asyncio import Redis
 
 from builder.errors import Unsatisfiable, WorkerLost, WorkersBusy, WorkersUnavailable
 from builder.ports import Progress, ProgressListener
+from builder.turns import Urgency, urgency
 from conformance.ports import free_port
-from registry.builds.asker import SCHEDULED, Asker, asker
+from registry.builds.asker import SCHEDULED, asker
 from tests.registry.tasks.office import LIMIT, double, open_office
 
 pytestmark = pytest.mark.anyio
@@ -232,12 +233,35 @@ async def test_what_a_client_asks_beside_much_else_is_less_urgent(redis: Redis) 
             await asyncio.wait(orders)
             return sorted(got.values())
 
-        asker.set(Asker("one"))
+        asker.set("one")
         assert await levels(12) == [0, 0, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2]
-        asker.set(Asker("other"))
+        asker.set("other")
         assert await levels(1) == [0]
-        asker.set(Asker("one", SCHEDULED))
+        asker.set("")
+        urgency.set(Urgency(SCHEDULED))
         assert await levels(2) == [SCHEDULED, SCHEDULED]
+
+
+async def test_what_becomes_more_urgent_is_sent_again_and_made_once(redis: Redis) -> None:
+    """Another wants it too, of the same server or another, before a worker has begun."""
+    its = Urgency(2)
+    async with open_office(redis, ask_again_seconds=60) as office:
+        urgency.set(its)
+        orders = [office.order(21)]
+        first = await office.line.messages.get()
+        its.rise(1)
+        second = await office.line.messages.get()
+        urgency.set(Urgency(0))
+        orders.append(office.order(21))
+        third = await office.line.messages.get()
+        assert [m.level for m in (first, second, third)] == [2, 1, 0]
+        assert {m.task for m in (first, second, third)} == {first.task}
+        for message in (third, first, second):
+            office.line.messages.put_nowait(message)
+        async with office.worker() as counted:
+            assert await asyncio.gather(*orders) == [42, 42]
+            assert await office.order(1, "y") == 2
+        assert len(counted.ended) == 2
 
 
 async def test_a_worker_makes_what_was_ordered_while_it_was_away(redis: Redis) -> None:

@@ -3,7 +3,8 @@ import asyncio
 import pytest
 import structlog
 
-from registry.builds.asker import SCHEDULED, asker
+from builder.turns import urgency
+from registry.builds.asker import SCHEDULED
 from registry.upkeep.chores import Chore, do_for_ever
 
 pytestmark = pytest.mark.anyio
@@ -49,7 +50,7 @@ async def test_what_a_chore_asks_for_comes_after_what_somebody_waits_for() -> No
     levels = []
 
     async def look() -> None:
-        levels.append(asker.get().level)
+        levels.append(urgency.get().level)
 
     await Chore("renew", 10, look).do()
     assert levels == [SCHEDULED]
