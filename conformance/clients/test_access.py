@@ -37,8 +37,8 @@ def node_token(accounts: Accounts) -> str:
 
 
 @pytest.fixture(scope="module")
-def guarded(start_server: StartServer, accounts: Accounts) -> Server:
-    """Return a server where one package's images are private."""
+def guarded(start_server: StartServer, accounts: Accounts, node_token: str) -> Server:
+    """Return a server where one package's images are private; it knows users and the robot."""
     return start_server(auth_file=accounts.path)
 
 
