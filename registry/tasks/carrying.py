@@ -11,8 +11,9 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Any, Final, Generic, Protocol, Self
+from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
 import structlog
 from redis.exceptions import RedisError
@@ -30,8 +31,11 @@ from registry.telemetry import NO_TRACES, Attributes, Traces
 
 #: How often, at most, progress is shown, in seconds.
 _TELL_SECONDS: Final = 0.2
-#: How often it is tried to show an outcome while Redis is away, a second apart.
-_END_TRIES: Final = 30
+#: How often it is tried to read or write how a task is while Redis is away, a second apart. Who
+#: waits sends the message again only after longer.
+_TRIES: Final = 30
+
+Result = TypeVar("Result")
 
 
 class TaskMetrics(Protocol):
@@ -106,23 +110,26 @@ class Carrier:
         Raises:
             RedisError: Redis has been away for too long; who waits for the task sends it again.
         """
-        async with self._board.claim(message.task) as is_mine:
+        board, task = self._board, message.task
+        async with AsyncExitStack() as stack:
+            is_mine = await _patiently(lambda: stack.enter_async_context(board.claim(task)))
             # Only now: another may have ended it just before.
-            sight = await self._board.look(message.task)
+            sight = await _patiently(lambda: board.look(task))
             is_void = sight.outcome is not None and sight.outcome.at >= message.sent_at
             if is_void or not is_mine:
-                await self._board.unask(message.task)
+                await _patiently(lambda: board.unask(task))
                 return
-            attempts = await self._board.begin(message.task)
+            attempts = await _patiently(lambda: board.begin(task))
             started = time.monotonic()
-            telling = Telling(self._board, message.task)
-            known: Attributes = {"pullforge.task": message.task, "pullforge.attempt": attempts}
+            telling = Telling(board, task)
+            known: Attributes = {"pullforge.task": task, "pullforge.attempt": attempts}
             name = f"carry out {message.kind}"
             with self._traces.span(name, "consumer", message.trace, known) as span:
                 made, failure = await self._outcome(message, attempts, telling)
                 if failure is not None:
                     span.fail(failure.message)
-            await self._end(message.task, made, failure, tuple(telling.notes))
+            notes = tuple(telling.notes)
+            await _patiently(lambda: board.end(task, made, failure, notes))
             self._metrics.task_ended(
                 message.kind,
                 max(0.0, sight.now - message.sent_at),
@@ -169,19 +176,6 @@ class Carrier:
                 sentence = "a worker failed at this; its log says why"
                 return None, Failure(BuilderError.__name__, sentence, transient=True)
 
-    async def _end(
-        self, task: str, made: str | None, failure: Failure | None, notes: tuple[str, ...]
-    ) -> None:
-        for left in reversed(range(_END_TRIES)):
-            try:
-                await self._board.end(task, made, failure, notes)
-            except RedisError:
-                if not left:
-                    raise
-                await asyncio.sleep(1)
-            else:
-                return
-
 
 class Telling:
     """Shows the progress of a task as it comes, but not more often than anybody can read."""
@@ -222,3 +216,13 @@ class Telling:
                 except RedisError:
                     self._news.set()
             await asyncio.sleep(_TELL_SECONDS)
+
+
+async def _patiently(call: Callable[[], Awaitable[Result]]) -> Result:
+    """Return what a call to the board does; it is made again while Redis is away."""
+    for _ in range(_TRIES - 1):
+        try:
+            return await call()
+        except RedisError:
+            await asyncio.sleep(1)
+    return await call()

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from celery import Celery
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
 
 from builder.layer_cache import LayerCache
 from registry.tasks.board import Board, Wakes
@@ -17,6 +19,8 @@ from registry.telemetry import NO_TRACES, Traces
 #: How long Redis may take to connect, and to answer, in seconds.
 _CONNECT_SECONDS = 5
 _ANSWER_SECONDS = 10
+#: How often a command is sent again when its connection has broken.
+_RETRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,11 @@ async def open_tasks(
         traces: Knows to which trace an order belongs.
     """
     redis = Redis.from_url(
-        redis_url, socket_timeout=_ANSWER_SECONDS, socket_connect_timeout=_CONNECT_SECONDS
+        redis_url,
+        socket_timeout=_ANSWER_SECONDS,
+        socket_connect_timeout=_CONNECT_SECONDS,
+        # A connection that was idle while Redis was replaced tells so at its next use.
+        retry=Retry(ExponentialBackoff(cap=1, base=0.1), _RETRIES),
     )
     async with redis, Wakes(redis).listening() as wakes:
         with closing(TaskQueue(app)) as queue:

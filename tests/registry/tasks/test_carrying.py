@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from builder.errors import BuilderError, InputError
 from builder.ports import Progress, ProgressListener
 from builder.turns import urgency
+from conformance.workers.brokers import RedisServer
 from registry.builds.status import Failure
 from registry.tasks.board import Board, Outcome
 from registry.tasks.queue import Message
@@ -131,6 +132,21 @@ async def test_whatever_work_raises_is_told_in_a_sentence(
     assert "secret" not in failure.message
     assert isinstance(failure.error(), BuilderError)
     assert counted.ended == [("chore", True)]
+
+
+async def test_a_redis_that_is_away_when_a_message_comes_is_waited_for() -> None:
+    with RedisServer() as server:
+        # The connection is idle when Redis is killed, and broken when it is used again.
+        async with Redis.from_url(server.url, socket_timeout=10) as redis:
+            board = Board(redis)
+            message = message_of(21, await board.now())
+            server.kill()
+            taking = asyncio.create_task(carrier_of(board).take(message))
+            await asyncio.wait([taking], timeout=0.2)
+            assert not taking.done()
+            server.start()
+            await taking
+            assert (await outcome_of(board)).made == "42"
 
 
 async def test_a_kind_that_this_worker_does_not_know_is_told_in_a_sentence(board: Board) -> None:
