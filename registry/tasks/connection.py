@@ -13,12 +13,11 @@ from builder.layer_cache import LayerCache
 from registry.tasks.board import Board, Wakes
 from registry.tasks.executor import TaskExecutor, TaskForms, TaskLayers
 from registry.tasks.orders import OrderPatience, Orders
-from registry.tasks.queue import TaskQueue
+from registry.tasks.queue import ANSWER_SECONDS, TaskQueue
 from registry.telemetry import NO_TRACES, Traces
 
-#: How long Redis may take to connect, and to answer, in seconds.
+#: How long connecting to Redis may take, in seconds.
 _CONNECT_SECONDS = 5
-_ANSWER_SECONDS = 10
 #: How often a command is sent again when its connection has broken.
 _RETRIES = 3
 
@@ -65,7 +64,7 @@ async def open_tasks(
     """
     redis = Redis.from_url(
         redis_url,
-        socket_timeout=_ANSWER_SECONDS,
+        socket_timeout=ANSWER_SECONDS,
         socket_connect_timeout=_CONNECT_SECONDS,
         # A connection that was idle while Redis was replaced tells so at its next use.
         retry=Retry(ExponentialBackoff(cap=1, base=0.1), _RETRIES),

@@ -35,7 +35,7 @@ CHORE_TASK: Final = "pullforge.do_chore"
 #: How long connecting to the broker and sending may take, in seconds.
 _SEND_SECONDS: Final = 5
 #: How long Redis may take to answer, in seconds.
-_ANSWER_SECONDS: Final = 10
+ANSWER_SECONDS: Final = 10
 #: A Redis that has gone without a word, as one does whose container or node is replaced, is noticed
 #: after twice as long, in seconds; it is 25 where nothing is said.
 _NOTICE_SECONDS: Final = 5
@@ -113,7 +113,7 @@ def _redis_options(task_seconds: float) -> dict[str, Any]:
         "visibility_timeout": task_seconds + 300,
         "priority_steps": list(LEVELS),
         "queue_order_strategy": "priority",
-        "socket_timeout": _ANSWER_SECONDS,
+        "socket_timeout": ANSWER_SECONDS,
         "socket_connect_timeout": _SEND_SECONDS,
         "health_check_interval": _NOTICE_SECONDS,
     }

@@ -1,6 +1,7 @@
 import asyncio
 import dataclasses
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -17,7 +18,10 @@ from tests.builder.records_for_tests import record, wheel
 
 DATA = b"the archive's bytes"
 RECORD = record("zlib", data=DATA)
-Handler = Callable[[httpx.Request], httpx.Response]
+Handler = (
+    Callable[[httpx.Request], httpx.Response]
+    | Callable[[httpx.Request], Coroutine[None, None, httpx.Response]]
+)
 
 
 class Channel:
@@ -35,6 +39,27 @@ class Channel:
         return answer
 
 
+@asynccontextmanager
+async def open_packages(
+    channel: Handler, root: Path, metrics: CountingMetrics, *, parallel: int = 8
+) -> AsyncIterator[Packages]:
+    """Give a cache below ``root`` that downloads from a channel in this process."""
+    scratch = root / "scratch"
+    scratch.mkdir(exist_ok=True)
+    async with httpx.AsyncClient(transport=httpx.MockTransport(channel)) as http:
+        yield Packages(
+            FilesystemStore(root / "store"),
+            http,
+            scratch,
+            metrics,
+            allowed_hosts={"channel.test", ""},
+            wheel_hosts={"files.test"},
+            max_size_bytes=1000,
+            parallel=parallel,
+            retry_seconds=0,
+        )
+
+
 def fetch(
     channel: Handler, root: Path, wanted: ArchiveRecord = RECORD, *, times: int = 1
 ) -> tuple[list[bytes], CountingMetrics]:
@@ -42,19 +67,7 @@ def fetch(
 
     async def scenario() -> tuple[list[bytes], CountingMetrics]:
         metrics = CountingMetrics()
-        scratch = root / "scratch"
-        scratch.mkdir(exist_ok=True)
-        async with httpx.AsyncClient(transport=httpx.MockTransport(channel)) as http:
-            packages = Packages(
-                FilesystemStore(root / "store"),
-                http,
-                scratch,
-                metrics,
-                allowed_hosts={"channel.test", ""},
-                wheel_hosts={"files.test"},
-                max_size_bytes=1000,
-                retry_seconds=0,
-            )
+        async with open_packages(channel, root, metrics) as packages:
             paths = await asyncio.gather(*(packages.archive(wanted) for _ in range(times)))
         return [path.read_bytes() for path in paths], metrics
 
@@ -91,17 +104,7 @@ def test_what_is_wanted_most_is_downloaded_first(tmp_path: Path) -> None:
             urgency.set(Urgency(level))
             await packages.archive(wanted)
 
-        async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
-            packages = Packages(
-                FilesystemStore(tmp_path / "store"),
-                http,
-                tmp_path,
-                CountingMetrics(),
-                allowed_hosts={"channel.test"},
-                wheel_hosts=(),
-                max_size_bytes=1000,
-                parallel=1,
-            )
+        async with open_packages(answer, tmp_path, CountingMetrics(), parallel=1) as packages:
             much = [asyncio.create_task(want(one, 2)) for one in records]
             await is_asked.wait()
             little = asyncio.create_task(want(records[3], 0))
@@ -186,16 +189,7 @@ def test_work_is_done_again_with_an_archive_that_was_evicted_before_it_was_opene
     channel = Channel(httpx.Response(200, content=DATA))
 
     async def scenario() -> None:
-        async with httpx.AsyncClient(transport=httpx.MockTransport(channel)) as http:
-            packages = Packages(
-                FilesystemStore(tmp_path / "store"),
-                http,
-                tmp_path,
-                CountingMetrics(),
-                allowed_hosts={"channel.test"},
-                wheel_hosts=(),
-                max_size_bytes=1000,
-            )
+        async with open_packages(channel, tmp_path, CountingMetrics()) as packages:
             tries = 0
 
             async def work(paths: list[Path]) -> bytes:
