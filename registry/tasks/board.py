@@ -140,9 +140,12 @@ class Board:
         try:
             yield True
         finally:
-            await end(renewing)
-            with suppress(RedisError):
-                await lock.release()
+            # Also when this task is cancelled: nobody could begin for the lease's time.
+            letting_go = asyncio.create_task(_let_go(lock, renewing))
+            try:
+                await asyncio.shield(letting_go)
+            finally:
+                await letting_go
 
     async def begin(self, task: str) -> int:
         """Note that a task is begun; return how often it was, without having ended."""
@@ -305,6 +308,12 @@ async def _renew(lock: RedisLock, every_seconds: float) -> None:
                 await lock.reacquire()
             except LockNotOwnedError:  # Redis was away for too long, or has forgotten everything
                 await lock.acquire(blocking=False)
+
+
+async def _let_go(lock: RedisLock, renewing: asyncio.Task[None]) -> None:
+    await end(renewing)
+    with suppress(RedisError):
+        await lock.release()
 
 
 async def _wait_a_moment(_error: BaseException, _pubsub: PubSub) -> None:
