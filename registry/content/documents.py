@@ -15,6 +15,8 @@ from builder.oci.digest import Digest, parse_digest
 from builder.oci.models import INDEX_TYPES, MANIFEST_TYPES
 from registry.errors import ManifestInvalid
 
+#: So many descriptors may a document have: each costs a look and a note in the store.
+MAX_DESCRIPTORS: Final = 10_000
 #: What can be pushed.
 MEDIA_TYPES: Final = INDEX_TYPES | MANIFEST_TYPES
 
@@ -52,7 +54,7 @@ class _Document(_Lenient):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A blob that a manifest needs, or a manifest that an index needs."""
+    """What a document needs: a blob of a manifest; a manifest, or also a blob, of an index."""
 
     digest: Digest
     size_bytes: int
@@ -67,15 +69,12 @@ class PushedDocument:
     #: The config and layers of a manifest, or the manifests of an index; each once, in order.
     #: Layers that others distribute (``urls``) are not among them.
     parts: tuple[Part, ...]
+    #: Whatever it names, its subject and the layers of others too; each once.
+    named: tuple[Digest, ...]
     subject: Digest | None
     #: What referrers are filtered by: its own, else the config's media type; empty if neither.
     artifact_type: str
     annotations: dict[str, str]
-
-    @property
-    def blobs(self) -> tuple[Part, ...]:
-        """The parts that are blobs."""
-        return () if self.is_index else self.parts
 
 
 def read_document(data: bytes, media_type: str) -> PushedDocument:
@@ -112,11 +111,21 @@ def read_document(data: bytes, media_type: str) -> PushedDocument:
     is_index = found in INDEX_TYPES
     _require_one_kind(document, is_index=is_index)
     config_type = document.config.media_type if document.config else ""
+    descriptors = list(_descriptors(document))
+    if len(descriptors) > MAX_DESCRIPTORS:
+        raise ManifestInvalid(
+            f"the manifest names {len(descriptors):,} blobs or manifests, and may name"
+            f" {MAX_DESCRIPTORS:,}: push it in parts, or pack its files into fewer layers"
+        )
+    parts = (Part(Digest(one.digest), one.size) for one in descriptors if not one.urls)
+    subject = Digest(document.subject.digest) if document.subject else None
+    named = [Digest(one.digest) for one in descriptors] + ([subject] if subject else [])
     return PushedDocument(
         found,
         is_index,
-        tuple(dict.fromkeys(_parts(document))),
-        Digest(document.subject.digest) if document.subject else None,
+        tuple(dict.fromkeys(parts)),
+        tuple(dict.fromkeys(named)),
+        subject,
         document.artifact_type or config_type,
         document.annotations or {},
     )
@@ -134,8 +143,8 @@ def _require_one_kind(document: _Document, *, is_index: bool) -> None:
         raise ManifestInvalid("a manifest has 'config' and 'layers', and no 'manifests'")
 
 
-def _parts(document: _Document) -> Iterator[Part]:
-    config = [document.config] if document.config else []
-    for one in (*config, *(document.layers or []), *(document.manifests or [])):
-        if not one.urls:
-            yield Part(Digest(one.digest), one.size)
+def _descriptors(document: _Document) -> Iterator[_Descriptor]:
+    if document.config:
+        yield document.config
+    yield from document.layers or ()
+    yield from document.manifests or ()

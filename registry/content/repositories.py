@@ -9,6 +9,9 @@ nothing that others see::
     _referrers/…           its subject shows it
     _tagged/…, _tags/…     it can be pulled by its tags; of two pushes of one tag the last one stays
 
+Whatever a manifest names is held, whether or not the repository has it yet: an index of BuildKit's
+cache names blobs, and with sparse manifests the blobs may come after their manifest.
+
 A tag that points to a manifest that is gone is no tag. Manifests stay until they are deleted, with
 or without a tag: others may have pinned their digests.
 """
@@ -117,9 +120,8 @@ class Repositories:
         present = await self._present(repository, document)
         if len(present) < len(document.parts) and not self._sparse:
             raise PartsUnknown([p.digest for p in document.parts if p not in present])
-        blobs = [part.digest for part in document.blobs if part in present]
         is_new = await self._record(repository, found) is None
-        await self._hold(repository, found, blobs)
+        await self._hold(repository, found, document.named)
         manifest = await self._manifests.put(data, document.media_type, algorithm)
         # A collector that did not see the new holders has taken blobs out by now.
         if len(await self._present(repository, document)) < len(present):
@@ -129,7 +131,7 @@ class Repositories:
         await self._publish(repository, manifest, document)
         # Somebody who deletes the same manifest at this moment has taken the holders away.
         if await self._store.size(manifest_holder_key(found, repository)) is None:
-            await self._hold(repository, found, blobs)
+            await self._hold(repository, found, document.named)
         for tag in tags:
             await self._tags.set(repository, tag, found)
         return manifest, document
@@ -215,15 +217,19 @@ class Repositories:
     async def _present(
         self, repository: RepositoryName, document: PushedDocument
     ) -> dict[Part, bool]:
-        """Return those parts of a document that the repository has, with their bytes."""
+        """Return those parts of a document that the repository has, with their bytes.
+
+        What an index names is a manifest or a blob, as the repository has it.
+        """
 
         async def look(part: Part) -> bool:
-            key = pushed_key(part.digest, repository)
+            keys = [pushed_key(part.digest, repository)]
             if document.is_index:
-                key = manifest_record_key(repository, part.digest)
-            if await self._store.size(key) is None:
-                return False
-            return await self._store.size(blob_key(part.digest)) is not None
+                keys.insert(0, manifest_record_key(repository, part.digest))
+            for key in keys:
+                if await self._store.size(key) is not None:
+                    return await self._store.size(blob_key(part.digest)) is not None
+            return False
 
         found = await together(look(part) for part in document.parts)
         return {
@@ -231,14 +237,14 @@ class Repositories:
         }
 
     async def _hold(
-        self, repository: RepositoryName, digest: Digest, blobs: Sequence[Digest]
+        self, repository: RepositoryName, digest: Digest, named: Sequence[Digest]
     ) -> None:
-        """Make sure that no collector takes a manifest or its blobs any more."""
+        """Make sure that no collector takes a manifest or what it names any more."""
         await self._store.write(loose_key(digest, repository), b"")
-        keys = [part_holder_key(blob, repository, digest) for blob in blobs]
+        keys = [part_holder_key(one, repository, digest) for one in named]
         keys.append(manifest_holder_key(digest, repository))
         await together(self._store.write(key, b"") for key in keys)
-        await together(wait_until_swept(self._store, one) for one in (digest, *blobs))
+        await together(wait_until_swept(self._store, one) for one in (digest, *named))
 
     async def _publish(
         self, repository: RepositoryName, manifest: Manifest, document: PushedDocument
@@ -275,9 +281,9 @@ class Repositories:
         await self._store.delete(manifest_record_key(repository, digest))
         if subject is not None:
             await self._store.delete(referrer_key(repository, subject, kind, digest))
-        blobs = [part.digest for part in document.blobs] if document else []
-        notes = [loose_key(one, repository) for one in (digest, *blobs)]
-        keys = [part_holder_key(blob, repository, digest) for blob in blobs]
+        named = document.named if document else ()
+        notes = [loose_key(one, repository) for one in (digest, *named)]
+        keys = [part_holder_key(one, repository, digest) for one in named]
         # Before, for what breaks off here; after, for a collector that has just looked at it.
         await together(self._store.write(note, b"") for note in notes)
         await together(self._store.delete(key) for key in keys)
@@ -286,7 +292,7 @@ class Repositories:
         self._manifests.forget(digest)
         # Somebody pushes the same manifest at this moment, and may have looked before this.
         if await self.has(repository, digest):
-            await self._hold(repository, digest, blobs)
+            await self._hold(repository, digest, named)
 
     async def _record(self, repository: RepositoryName, digest: Digest) -> ManifestRecord | None:
         data = await self._store.read(manifest_record_key(repository, digest))

@@ -1,6 +1,7 @@
 """What was pushed stays while anything needs it, and goes an hour after nothing does."""
 
 import asyncio
+import json
 import os
 import time
 
@@ -18,14 +19,23 @@ from builder.keys import (
     sweeping_key,
 )
 from builder.oci.digest import Digest, digest_of, parse_digest
+from builder.oci.models import OCI_LAYER_GZIP
 from registry.collection.collector import collect
 from registry.collection.eviction import Budget
 from registry.collection.pushed import LOOSE_SECONDS, collect_pushed
+from registry.content.repositories import Repositories
 from registry.content.sweeping import delete_unheld, wait_until_swept
 from registry.storage.filesystem import FilesystemStore
-from tests.registry.asgi import Client, assert_oci_error
+from tests.registry.asgi import Client, assert_oci_error, open_client
 from tests.registry.fakes import House
-from tests.registry.pushing import manifest_of, push_blob, push_image, put_manifest
+from tests.registry.pushing import (
+    descriptor,
+    index_of,
+    manifest_of,
+    push_blob,
+    push_image,
+    put_manifest,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -258,3 +268,51 @@ async def test_a_note_left_again_meanwhile_gives_the_blob_back(
     monkeypatch.setattr(house.store, "delete", delete_while_asked_for)
     assert await collect_later(house, 0) == 0
     assert (await client.get(f"{APP}/blobs/{digest}")).body == b"wanted"
+
+
+def cache_of(*blobs: bytes, config: bytes) -> bytes:
+    """Return an index whose parts are blobs, as BuildKit pushes for ``--cache-to``."""
+    parts = [descriptor(blob, OCI_LAYER_GZIP) for blob in blobs]
+    parts.append(descriptor(config, "application/vnd.buildkit.cacheconfig.v0"))
+    return json.dumps({**json.loads(index_of()), "manifests": parts}).encode()
+
+
+async def test_blobs_that_an_index_names_stay_as_long_as_the_index(
+    client: Client, house: House
+) -> None:
+    blobs = [b"layer one of the cache", b"layer two of the cache", b"{}"]
+    digests = [await push_blob(client, "cache/app", blob) for blob in blobs]
+    reply = await put_manifest(client, "cache/app", "main", cache_of(*blobs[:2], config=blobs[2]))
+    assert reply.status == 201, reply
+    for _ in range(2):
+        assert await collect_later(house) == 0
+    for digest in digests:
+        assert (await client.head(f"/v2/cache/app/blobs/{digest}")).status == 200
+        refused = await client.delete(f"/v2/cache/app/blobs/{digest}")
+        assert refused.status == 409, refused
+    index = reply.headers["docker-content-digest"]
+    await client.delete(f"/v2/cache/app/manifests/{index}")
+    assert await collect_later(house) == len(blobs) + 1
+    assert await keys(house, HOLDERS) == []
+
+
+async def test_blobs_that_come_after_their_sparse_manifest_stay(house: House) -> None:
+    house.repositories = Repositories(house.store, house.manifests, sparse=True)
+    async with open_client(house.app()) as client:
+        await put_manifest(client, "team/app", "v1", manifest_of(b"config", b"layer"))
+        for blob in (b"config", b"layer"):
+            await push_blob(client, "team/app", blob)
+        assert await collect_later(house) == 0
+        await assert_pulls(client, "v1")
+
+
+async def test_a_pushed_blob_stays_that_is_a_layer_of_others_or_a_subject(
+    client: Client, house: House
+) -> None:
+    foreign = descriptor(b"foreign", OCI_LAYER_GZIP) | {"urls": ["https://example.org/layer"]}
+    data = manifest_of(b"{}", layers=[foreign], subject=descriptor(b"subject", OCI_LAYER_GZIP))
+    digests = [await push_blob(client, "team/app", b) for b in (b"{}", b"foreign", b"subject")]
+    assert (await put_manifest(client, "team/app", "v1", data)).status == 201
+    assert await collect_later(house) == 0
+    for digest in digests:
+        assert (await client.head(f"{APP}/blobs/{digest}")).status == 200

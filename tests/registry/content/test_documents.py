@@ -5,7 +5,7 @@ import pytest
 
 from builder.oci.digest import digest_of
 from builder.oci.models import DOCKER_MANIFEST, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
-from registry.content.documents import Part, read_document
+from registry.content.documents import MAX_DESCRIPTORS, Part, read_document
 from registry.errors import ManifestInvalid
 from tests.registry.pushing import descriptor, index_of, manifest_of
 
@@ -15,14 +15,14 @@ CONFIG, LAYER = b"{}", b"layer"
 def test_the_parts_of_a_manifest_are_its_config_and_layers_once() -> None:
     found = read_document(manifest_of(CONFIG, LAYER, LAYER, CONFIG), OCI_MANIFEST)
     assert found.parts == (Part(digest_of(CONFIG), 2), Part(digest_of(LAYER), 5))
-    assert found.blobs == found.parts
+    assert found.named == (digest_of(CONFIG), digest_of(LAYER))
     assert (found.is_index, found.subject, found.artifact_type) == (False, None, OCI_CONFIG)
 
 
-def test_the_parts_of_an_index_are_no_blobs() -> None:
+def test_an_index_needs_its_parts_and_names_its_subject_too() -> None:
     found = read_document(index_of(b"x", subject=descriptor(b"s", "x")), "")
     assert found.parts == (Part(digest_of(b"x"), 1),)
-    assert found.blobs == ()
+    assert found.named == (digest_of(b"x"), digest_of(b"s"))
     assert (found.media_type, found.subject) == (OCI_INDEX, digest_of(b"s"))
 
 
@@ -70,3 +70,17 @@ def test_a_document_that_is_both_is_refused() -> None:
         data = json.dumps({**document, "mediaType": media_type}).encode()
         with pytest.raises(ManifestInvalid):
             read_document(data, media_type)
+
+
+def test_a_layer_that_others_distribute_is_named_and_not_needed() -> None:
+    foreign = descriptor(b"foreign", "x") | {"urls": ["https://example.org/layer"]}
+    found = read_document(changed(layers=[foreign]), "")
+    assert found.parts == (Part(digest_of(CONFIG), 2),)
+    assert found.named == (digest_of(CONFIG), digest_of(b"foreign"))
+
+
+def test_a_document_has_a_bounded_number_of_descriptors() -> None:
+    layers = [descriptor(b"%d" % n, "x") for n in range(MAX_DESCRIPTORS)]
+    with pytest.raises(ManifestInvalid, match="10,001 blobs or manifests"):
+        read_document(changed(layers=layers), "")
+    assert len(read_document(changed(layers=layers[1:]), "").parts) == MAX_DESCRIPTORS
