@@ -40,6 +40,18 @@ def test_unknown_tag_is_refused(client: Client, server: Server) -> None:
     assert_shown(client, client.pull(server.reference("env/numpy:stable")), message)
 
 
+@pytest.mark.parametrize("client", every(), indirect=True)
+@pytest.mark.parametrize("name", [f"build/{'0' * 32}", "team/nobody-pushed-it"])
+def test_what_is_not_there_is_refused_with_a_sentence(
+    client: Client, server: Server, name: str
+) -> None:
+    """Not only names that cannot be built: a pod's events show nothing but this."""
+    result = client.pull(server.reference(f"{name}:latest"))
+    assert not result.ok
+    if client.name != CONTAINERD_1_6:  # which says "not found"
+        assert error_message(server, f"{name}:latest") in result.words, result.output
+
+
 @pytest.mark.parametrize(
     "repository",
     [

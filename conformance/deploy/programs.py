@@ -37,7 +37,14 @@ class MainModuleProgram(GoProgram):
         with tempfile.TemporaryDirectory(dir=cache) as scratch:
             binaries = Path(scratch) / "bin"
             binaries.mkdir()
-            argv = [go, f"-C={self._source(go)}", "build", "-trimpath", "-mod=readonly"]
+            argv = [
+                go,
+                f"-C={self._source(go)}",
+                "build",
+                "-trimpath",
+                "-mod=readonly",
+                "-ldflags=-s -w",
+            ]
             argv += [f"-o={binaries / self.command}", f"./{self.commands[0]}"]
             env = {"CGO_ENABLED": "0", "GOFLAGS": ""}
             outcome = run(argv, env=env, timeout_seconds=BUILD_TIMEOUT_SECONDS)
@@ -89,10 +96,15 @@ MANIFESTS: Final = LocalProgram(
     command="manifests",
 )
 
+#: Kubernetes' node agent, which pulls the images of pods through containerd.
+KUBELET: Final = LocalProgram(
+    "kubelet", str(_HERE / "kubelet"), _version_of(_HERE / "kubelet"), (".",), command="kubelet"
+)
+
 
 def main() -> None:
     """Build what is not there yet and say where it is."""
-    for program in (COMPOSE, MANIFESTS):
+    for program in (COMPOSE, MANIFESTS, KUBELET):
         print(program.path())
 
 

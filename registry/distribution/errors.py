@@ -5,9 +5,11 @@ Engines show the ``message`` of the first error, and only some of them for some 
 
 * 404 with MANIFEST_UNKNOWN is shown by docker, podman and skopeo, which ask only once.
 * containerd hides the text of any 404. From 2.0 on it shows the text of a 403, if HEAD and GET both
-  answer that (core/remotes/docker/resolver.go, ``withGETErrorBody``); older ones show no text, but
-  the status of a GET, which they make after a HEAD answered 405. So it gets those for images that
-  cannot be made. A repository that does not exist stays 404, or it would not ask the next mirror.
+  answer that (core/remotes/docker/resolver.go, ``withGETErrorBody``), and asks the next mirror
+  after either: it gets 403 for every reference that is refused. Before it pushes it asks too, and
+  goes on after a 404 alone; it accepts one type of manifest then, and all types when it resolves
+  a reference. Older ones show no text, but the status of a GET, which they make after a HEAD
+  answered 405; they get those for images that cannot be made.
 * Nobody shows the text of a 5xx.
 """
 
@@ -16,6 +18,7 @@ from typing import Final
 
 from builder import errors as builder_errors
 from builder.errors import BuilderError, WorkersBusy
+from builder.oci.models import INDEX_TYPES, MANIFEST_TYPES
 from registry import errors
 from registry.web.answer import Answer, HeaderLines, header, json_answer
 from registry.web.headers import RequestHeaders
@@ -41,6 +44,9 @@ _LOGIN_SECONDS: Final = 60
 _CONTAINERD: Final = re.compile(r"(?:^|\s)containerd(?:-client)?/v?([0-9]{1,6})\b")
 
 _UNMADE: Final = (404, "MANIFEST_UNKNOWN")
+
+#: The statuses whose text containerd hides, and after which it does not ask again by itself.
+_HIDDEN: Final = frozenset({400, 404, 503})
 
 #: Status and code (distribution-spec, "Error Codes") of every error.
 ERRORS: Final[dict[type[Exception], tuple[int, str]]] = {
@@ -120,10 +126,11 @@ def error_answer(
     status, code = status_and_code(type(error))
     lines: HeaderLines = []
     is_unmade = status == _UNMADE[0] and isinstance(error, BuilderError)
-    containerd = _CONTAINERD.search(headers.get("user-agent", "")) if is_unmade else None
-    if containerd is not None and int(containerd[1]) >= 2:
+    containerd = _CONTAINERD.search(headers.get("user-agent", ""))
+    shows_403 = containerd is not None and int(containerd[1]) >= 2
+    if shows_403 and (is_unmade or (status in _HIDDEN and _is_resolving(headers))):
         status = 403
-    elif containerd is not None:
+    elif is_unmade and containerd is not None and not shows_403:
         status = 405 if method == "HEAD" else 400
     elif isinstance(error, _BUSY) and method == "HEAD":
         status = 405  # which makes containerd go on with GET; docker does so anyway
@@ -142,6 +149,12 @@ def error_answer(
     if isinstance(error, errors.ChunkOutOfOrder):
         lines.append(header("range", f"0-{max(0, error.size_bytes - 1)}"))
     return errors_body(status, code, error.message, lines)
+
+
+def _is_resolving(headers: RequestHeaders) -> bool:
+    """Tell whether containerd asks what a reference stands for."""
+    types = {word.strip() for word in headers.get("accept", "").split(",")}
+    return types >= MANIFEST_TYPES | INDEX_TYPES
 
 
 def status_and_code(kind: type[BaseException]) -> tuple[int, str]:

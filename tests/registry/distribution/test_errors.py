@@ -3,18 +3,23 @@ from collections.abc import Iterator
 import pytest
 
 from builder.errors import BuilderError, ChannelUnavailable, Unsatisfiable, WorkersBusy
+from builder.oci.models import INDEX_TYPES, MANIFEST_TYPES, OCI_MANIFEST
 from builder.ports import Progress
 from registry.distribution.errors import ERRORS, error_answer, status_and_code
 from registry.errors import (
     ApiError,
     BlobUnavailable,
     ContentUnavailable,
+    Denied,
+    ManifestUnknown,
     NameUnknown,
     PolicyInvalid,
     RangeInvalid,
     ReferrersUnavailable,
     RegistryError,
     StillBuilding,
+    TagInvalid,
+    Unauthorized,
     Unsupported,
 )
 
@@ -105,3 +110,33 @@ def test_each_engine_is_told_so_that_it_shows_it(
 ) -> None:
     always = {"content-type": "application/json", "cache-control": "no-store"}
     assert lines_of(error, method, agent) == {**always, **expected}
+
+
+RESOLVES = ", ".join([*sorted(MANIFEST_TYPES | INDEX_TYPES), "*/*"])
+ABOUT_TO_PUSH = f"{OCI_MANIFEST}, */*"
+
+
+@pytest.mark.parametrize(
+    ("error", "accept", "status"),
+    [
+        (NameUnknown("x"), RESOLVES, 403),
+        (ManifestUnknown("x"), RESOLVES, 403),
+        (TagInvalid("x"), RESOLVES, 403),
+        (ContentUnavailable("x"), RESOLVES, 403),
+        (NameUnknown("x"), ABOUT_TO_PUSH, 404),
+        (ManifestUnknown("x"), ABOUT_TO_PUSH, 404),
+        (StillBuilding(Progress("solve")), RESOLVES, 429),
+        (Denied("x"), RESOLVES, 403),
+        (Unauthorized("x"), RESOLVES, 401),
+    ],
+    ids=str,
+)
+def test_containerd_is_told_why_a_reference_is_refused_and_may_push_what_is_not_there(
+    error: RegistryError, accept: str, status: int
+) -> None:
+    headers = {"user-agent": "containerd/v2.4.2", "accept": accept}
+    assert error_answer(error, method="GET", headers=headers).status == status
+    older = {**headers, "user-agent": CONTAINERD}
+    assert error_answer(error, method="GET", headers=older).status != 403 or (
+        status_and_code(type(error))[0] == 403
+    )
