@@ -77,6 +77,7 @@ def test_the_kustomization_with_workers_is_accepted() -> None:
     [
         EXAMPLES / "job.yaml",
         EXAMPLES / "image-volume.yaml",
+        EXAMPLES / "argo-account.yaml",
         DIRECTORY / "secret.example.yaml",
         WORKERS / "examples" / "hpa.yaml",
     ],
@@ -97,6 +98,7 @@ def test_the_examples_are_accepted(path: Path) -> None:
                 "secret.example.yaml",
                 "examples/job.yaml",
                 "examples/image-volume.yaml",
+                "examples/argo-account.yaml",
                 "examples/argo-workflow.yaml",
             },
         ),
@@ -211,6 +213,34 @@ def test_argo_knows_every_field_of_the_workflow() -> None:
     outcome = run(argv, timeout_seconds=300)
     assert outcome.returncode == 0, outcome.output
     assert yaml.safe_load(outcome.stdout) == yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def test_argos_executor_may_report_and_its_steps_may_nothing() -> None:
+    """Where steps get no token, the controller wants an account for its executor (workflowpod.go)."""
+    workflow = _document(EXAMPLES / "argo-workflow.yaml")["spec"]
+    assert workflow["automountServiceAccountToken"] is False
+    text = (EXAMPLES / "argo-account.yaml").read_text(encoding="utf-8")
+    account, secret, role, binding = yaml.safe_load_all(text)
+    name = workflow["executor"]["serviceAccountName"]
+    assert account["metadata"]["name"] == name
+    assert secret["metadata"]["name"] == f"{name}.service-account-token"
+    assert secret["metadata"]["annotations"] == {"kubernetes.io/service-account.name": name}
+    [rule] = role["rules"]
+    assert (rule["resources"], rule["verbs"]) == (["workflowtaskresults"], ["create", "patch"])
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert [subject["name"] for subject in binding["subjects"]] == [name]
+
+
+def test_everything_fits_on_a_node_of_two_processors_while_it_rolls_out() -> None:
+    """Each deployment has one pod more for a moment; a tenth is left to the system's own pods."""
+    asked = 0
+    for path in [DIRECTORY / "deployment.yaml", *WORKERS.glob("*.yaml")]:
+        for document in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+            if document["kind"] == "Deployment":
+                [container] = document["spec"]["template"]["spec"]["containers"]
+                cpu = container["resources"]["requests"]["cpu"]
+                asked += int(cpu.removesuffix("m")) * (document["spec"].get("replicas", 1) + 1)
+    assert asked <= 1800
 
 
 def test_the_workflow_can_be_run() -> None:

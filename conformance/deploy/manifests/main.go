@@ -49,6 +49,9 @@ import (
 	policyapi "k8s.io/kubernetes/pkg/apis/policy"
 	_ "k8s.io/kubernetes/pkg/apis/policy/install"
 	policyvalidation "k8s.io/kubernetes/pkg/apis/policy/validation"
+	"k8s.io/kubernetes/pkg/apis/rbac"
+	_ "k8s.io/kubernetes/pkg/apis/rbac/install"
+	rbacvalidation "k8s.io/kubernetes/pkg/apis/rbac/validation"
 )
 
 func main() {
@@ -179,6 +182,10 @@ func validate(object runtime.Object) (field.ErrorList, *core.PodTemplateSpec) {
 		return corevalidation.ValidateSecret(o), nil
 	case *core.ServiceAccount:
 		return corevalidation.ValidateServiceAccount(o), nil
+	case *rbac.Role:
+		return rbacvalidation.ValidateRole(o), nil
+	case *rbac.RoleBinding:
+		return rbacvalidation.ValidateRoleBinding(o), nil
 	case *core.Namespace:
 		o.Namespace = ""
 		return corevalidation.ValidateNamespace(o), nil
