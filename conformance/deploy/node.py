@@ -224,7 +224,7 @@ def _write_pause(base: Path, path: Path) -> None:
     ours = next(m for m in platforms if m["platform"]["architecture"] == "amd64")
     manifest = json.loads(blob(ours["digest"]))
     config = json.loads(blob(manifest["config"]["digest"]))
-    config["config"] = {"Entrypoint": ["sleep", "infinity"]}
+    config["config"] = {"Entrypoint": ["/usr/bin/sleep", "infinity"]}
     files = {layer["digest"]: blob(layer["digest"]) for layer in manifest["layers"]}
 
     def add(document: object) -> dict[str, object]:

@@ -216,7 +216,7 @@ def test_argo_knows_every_field_of_the_workflow() -> None:
 
 
 def test_argos_executor_may_report_and_its_steps_may_nothing() -> None:
-    """Where steps get no token, the controller wants an account for its executor (workflowpod.go)."""
+    """Where steps get no token, the controller wants an account for it (workflowpod.go)."""
     workflow = _document(EXAMPLES / "argo-workflow.yaml")["spec"]
     assert workflow["automountServiceAccountToken"] is False
     text = (EXAMPLES / "argo-account.yaml").read_text(encoding="utf-8")
