@@ -16,7 +16,8 @@ from builder.turns import Turns
 _COMMAND: Final = (
     *("pip", "compile", "--no-config", "--no-header", "--no-progress", "--color", "never"),
     *("--only-binary", ":all:", "--no-sources", "--no-python-downloads"),
-    *("--keyring-provider", "disabled", "--resolution", "highest"),
+    # By itself it trusts public authorities alone, not a company's that the machine trusts.
+    *("--keyring-provider", "disabled", "--resolution", "highest", "--system-certs"),
 )
 
 
