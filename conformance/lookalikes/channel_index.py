@@ -22,7 +22,7 @@ import zstandard
 
 Record = dict[str, Any]
 #: Changes a record as the index has it; the file names it.
-Edit = Callable[[Record], None]
+Edit = Callable[[Record], object]
 
 SHARDS = "repodata_shards.msgpack.zst"
 _DIGESTS = ("md5", "sha256")

@@ -13,6 +13,7 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -107,11 +108,15 @@ class SignedChannels(LookAlike):
         self._noarch = noarch
         self._credentials = credentials
         self._sign_index = sign_index
-        self._missing_status = missing
+        #: What is answered for what is not there; may be changed.
+        self.missing_status = missing
+        self._lost: list[str] = []
         #: May be changed: addresses that are given from then on work that long.
         self.seconds = seconds
         #: Whether a second fetch is answered 304 without a validator, as Python's `http.server`.
         self.forgets_validators = False
+        #: For how long the index need not be asked for again.
+        self.max_age_seconds = 30
         self._limited, self._retry_after = 0, "30"
 
         @cache
@@ -130,6 +135,10 @@ class SignedChannels(LookAlike):
     def limit(self, count: int = 1 << 30, retry_after: str = "30") -> None:
         """Answer the next requests with 429."""
         self._limited, self._retry_after = count, retry_after
+
+    def lose(self, pattern: str) -> None:
+        """Have no more what matches, e.g. `noarch/click-*`, though the index names it."""
+        self._lost.append(pattern)
 
     async def answer(self, host: str, request: Request) -> Response:
         """Give the index, and addresses of packages at the store."""
@@ -158,6 +167,8 @@ class SignedChannels(LookAlike):
 
     def _found(self, place: str, request: Request) -> Response:
         data = self._indexed(place)
+        if any(fnmatchcase(place, pattern) for pattern in self._lost):
+            return self._not_there()
         if data is not None:
             return self._signed(place) if self._sign_index else self._validated(data, request)
         if (self._directory / place).is_file() and self._has(place):
@@ -187,7 +198,7 @@ class SignedChannels(LookAlike):
         headers = {
             "etag": f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"',
             "last-modified": _CHANGED_AT,
-            "cache-control": "public, max-age=30",
+            "cache-control": f"public, max-age={self.max_age_seconds}",
             "set-cookie": "__cf_bm=1.0-abc; path=/; domain=.anaconda.org; HttpOnly; Secure",
             "cf-ray": "9aec45cee0a679f-FRA",
         }
@@ -229,7 +240,7 @@ class SignedChannels(LookAlike):
         return FileResponse(self._directory / place, media_type="binary/octet-stream")
 
     def _not_there(self) -> Response:
-        return PlainTextResponse("not found\n", self._missing_status)
+        return PlainTextResponse("not found\n", self.missing_status)
 
 
 class AnacondaOrg(SignedChannels):
@@ -250,8 +261,7 @@ class PrefixDev(SignedChannels):
     async def answer(self, host: str, request: Request) -> Response:
         """Give shards, which need no rights, besides what the others do."""
         if host == "shards.prefix.dev":
-            data = self._indexed(request.url.path.lstrip("/"))
-            return self._not_there() if data is None else Response(data)
+            return self._found(request.url.path.lstrip("/"), request)
         return await super().answer(host, request)
 
     def _shards_url(self, subdir: str) -> str:
