@@ -18,6 +18,8 @@ from starlette.responses import FileResponse, PlainTextResponse, RedirectRespons
 
 from conformance.lookalikes.site import LookAlike, Placement
 
+Form = Literal["json", "html"]
+
 _JSON = "application/vnd.pypi.simple.v1+json"
 _HTML = "application/vnd.pypi.simple.v1+html"
 
@@ -39,7 +41,7 @@ class PyPI(LookAlike):
         self,
         directory: Path,
         *,
-        forms: Collection[Literal["json", "html"]] = ("json", "html"),
+        forms: Collection[Form] = ("json", "html"),
         metadata: bool = True,
         yanked: Mapping[str, str] | None = None,
         placement: Placement | None = None,
