@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 from urllib.parse import parse_qs
@@ -16,10 +17,9 @@ from urllib.parse import parse_qs
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
+from conformance.lookalikes.published import Compression, Family, published
 from conformance.lookalikes.site import LookAlike, Placement
 
-_OCI_INDEX = "application/vnd.oci.image.index.v1+json"
-_OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _LIMIT_TEXT = (
     "You have reached your unauthenticated pull rate limit."
     " https://www.docker.com/increase-rate-limit"
@@ -33,6 +33,8 @@ class TokenRegistry(LookAlike):
         layout: An OCI layout with one image.
         repository: The repository that the image is in, e.g. `library/debian`.
         tag: Its tag.
+        family: Whose media types its documents have; images that are older than OCI have Docker's.
+        compression: How its layers are compressed.
         placement: Where the hosts listen; `None` for free ports without TLS.
     """
 
@@ -42,16 +44,24 @@ class TokenRegistry(LookAlike):
     SERVICE: ClassVar[str]
 
     def __init__(
-        self, layout: Path, repository: str, tag: str, placement: Placement | None = None
+        self,
+        layout: Path,
+        repository: str,
+        tag: str,
+        *,
+        family: Family = "oci",
+        compression: Compression = "gzip",
+        placement: Placement | None = None,
     ) -> None:
         super().__init__(placement)
         self.repository = repository
         self._documents: dict[str, bytes] = {}
         self._blobs = layout / "blobs"
         root = json.loads((layout / "index.json").read_bytes())["manifests"][0]["digest"]
-        self._tags = {tag: self._add(_with_attestations(self._read(root), self._add))}
+        index = published(self._read, self._add, root, family, compression)
+        self._tags = {tag: self._add(index)}
         self._tokens: dict[str, str] = {}
-        self._limited = 0
+        self._limited, self._limited_methods = 0, frozenset[str]()
         self._limit_form: Literal["json", "text"] = "json"
         self._retry_after: int | None = None
 
@@ -66,9 +76,15 @@ class TokenRegistry(LookAlike):
         count: int = 1 << 30,
         form: Literal["json", "text"] = "json",
         retry_after: int | None = None,
+        methods: Collection[str] = ("GET",),
     ) -> None:
-        """Answer the next requests for manifests with 429."""
+        """Answer the next requests for manifests with 429.
+
+        Only a GET is a pull (docs.docker.com/docker-hub/usage/pulls); too many of anything else are
+        refused too, by a limit against abuse.
+        """
         self._limited, self._limit_form, self._retry_after = count, form, retry_after
+        self._limited_methods = frozenset(methods)
 
     def forget_tokens(self) -> None:
         """Refuse all tokens that were given, as when they have expired."""
@@ -127,18 +143,17 @@ class TokenRegistry(LookAlike):
         return JSONResponse({"errors": [error]}, 401, headers)
 
     def _manifest(self, wanted: str, method: str) -> Response:
+        limits = {"docker-ratelimit-source": "127.0.0.1"}
+        if self._limited and method in self._limited_methods:
+            self._limited -= 1
+            return self._too_many(
+                limits | {"ratelimit-limit": "100;w=21600", "ratelimit-remaining": "0;w=21600"}
+            )
         digest = self._tags.get(wanted, wanted)
         data = self._read(digest)
         if data is None:
             error = {"code": "MANIFEST_UNKNOWN", "message": "manifest unknown"}
             return JSONResponse({"errors": [error | {"detail": f"unknown tag={wanted}"}]}, 404)
-        # Only a GET is a pull (docs.docker.com/docker-hub/usage/pulls).
-        limits = {"docker-ratelimit-source": "127.0.0.1"}
-        if self._limited and method == "GET":
-            self._limited -= 1
-            return self._too_many(
-                limits | {"ratelimit-limit": "100;w=21600", "ratelimit-remaining": "0;w=21600"}
-            )
         headers = limits | {
             "docker-content-digest": digest,
             "ratelimit-limit": "100;w=21600",
@@ -201,9 +216,19 @@ class DockerHub(TokenRegistry):
         layout: Path,
         repository: str = "library/debian",
         tag: str = "bookworm-slim",
+        *,
+        family: Family = "oci",
+        compression: Compression = "gzip",
         placement: Placement | None = None,
     ) -> None:
-        super().__init__(layout, repository, tag, placement)
+        super().__init__(
+            layout,
+            repository,
+            tag,
+            family=family,
+            compression=compression,
+            placement=placement,
+        )
 
     def token_document(self, token: str) -> dict[str, Any]:
         """Return the token under both of its names."""
@@ -229,37 +254,3 @@ class Ghcr(TokenRegistry):
             return None
         error = {"code": "DENIED", "message": "requested access to the resource is denied"}
         return JSONResponse({"errors": [error]}, 403)
-
-
-def _with_attestations(index: bytes | None, add: Any) -> bytes:
-    """Return an index as BuildKit pushes it: each image is followed by what attests it."""
-    assert index is not None, "the layout's image is not in the layout"
-    document = json.loads(index)
-    statement = add(b'{"_type": "https://in-toto.io/Statement/v0.1"}')
-    empty = add(b"{}")
-    manifests: list[dict[str, Any]] = []
-    for image in document["manifests"]:
-        layer = {"mediaType": "application/vnd.in-toto+json", "digest": statement, "size": 46}
-        config = {"mediaType": "application/vnd.oci.image.config.v1+json"}
-        attestation = json.dumps(
-            {
-                "schemaVersion": 2,
-                "mediaType": _OCI_MANIFEST,
-                "config": config | {"digest": empty, "size": 2},
-                "layers": [layer],
-            }
-        ).encode()
-        manifests += [
-            {
-                "mediaType": _OCI_MANIFEST,
-                "digest": add(attestation),
-                "size": len(attestation),
-                "annotations": {
-                    "vnd.docker.reference.digest": image["digest"],
-                    "vnd.docker.reference.type": "attestation-manifest",
-                },
-                "platform": {"architecture": "unknown", "os": "unknown"},
-            },
-            image,
-        ]
-    return json.dumps(document | {"mediaType": _OCI_INDEX, "manifests": manifests}).encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pytest
 
 from builder.base_image import BaseImages
 from builder.errors import BaseImageError, BaseImageUnavailable
+from builder.image import FLAVOURS, EnvironmentLayers, image_config, image_manifest
 from builder.platforms import PLATFORMS
 from conformance.channel import ChannelPaths
 from conformance.lookalikes import DockerHub, Ghcr
+from conformance.lookalikes.published import Compression, Family
 from registry.storage.filesystem import FilesystemStore
 
 pytestmark = pytest.mark.anyio
@@ -102,6 +105,19 @@ async def test_a_short_limit_is_waited_for(hub: DockerHub, bases: BaseImages) ->
     assert image.config.architecture == "amd64"
 
 
+async def test_while_a_registry_limits_all_a_tag_means_what_it_last_did(
+    hub: DockerHub, bases: BaseImages
+) -> None:
+    """What is in the store needs no pull."""
+    base = await bases.resolve(hub.reference)
+    await bases.fetch(base, AMD64)
+    hub.limit(methods=("GET", "HEAD"))
+    assert await bases.resolve(hub.reference) == base
+    assert (await bases.fetch(base, AMD64)).config.architecture == "amd64"
+    with pytest.raises(BaseImageUnavailable):
+        await bases.resolve(hub.reference.rpartition(":")[0])
+
+
 async def test_a_name_that_is_not_there_or_private_is_told_as_such(
     hub: DockerHub, ghcr: Ghcr, bases: BaseImages
 ) -> None:
@@ -120,3 +136,23 @@ async def test_ghcr_gives_tokens_and_blobs_in_its_own_way(ghcr: Ghcr, bases: Bas
     image = await bases.fetch(await bases.resolve(ghcr.reference), AMD64)
     assert image.config.architecture == "amd64"
     assert {seen.status for seen in ghcr.seen if seen.host == ghcr.BLOB_HOST} == {200}
+
+
+@pytest.mark.parametrize("family", ["oci", "docker"])
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+async def test_an_image_of_either_family_and_compression_can_be_a_base(
+    paths: ChannelPaths, bases: BaseImages, family: Family, compression: Compression
+) -> None:
+    """With the layer's own compression, under the type of who asks."""
+    with DockerHub(paths.base, family=family, compression=compression) as hub:
+        base = await bases.fetch(await bases.resolve(hub.reference), AMD64)
+    nothing = EnvironmentLayers(AMD64, (), (), {}, (), 0)
+    config = image_config(nothing, base)
+    found = {
+        flavour: json.loads(image_manifest(nothing, base, config, "k" * 32, flavour).data)
+        for flavour in FLAVOURS
+    }
+    types = {flavour: manifest["layers"][0]["mediaType"] for flavour, manifest in found.items()}
+    oci = f"application/vnd.oci.image.layer.v1.tar+{compression}"
+    docker = f"application/vnd.docker.image.rootfs.diff.tar.{compression}"
+    assert types == {"oci-zstd": oci, "oci-gzip": oci, "docker-gzip": docker}

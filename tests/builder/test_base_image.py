@@ -232,3 +232,15 @@ def test_a_token_is_never_asked_for_without_tls_elsewhere(tmp_path: Path, realm:
 
     with pytest.raises(BaseImageError, match="asks for credentials"):
         fetch(handler, tmp_path, "registry.test/acme/base:bookworm")
+
+
+def test_a_layer_that_is_no_filesystem_is_refused_before_it_is_fetched(tmp_path: Path) -> None:
+    foreign = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+    config = next(data for data in DOCUMENTS.values() if b"rootfs" in data)
+    manifest = dump(
+        ImageManifest(config=descriptor(OCI_CONFIG, config), layers=[descriptor(foreign, LAYER)])
+    )
+    registry = Registry({digest_of(data): data for data in (config, manifest)})
+    with pytest.raises(BaseImageError, match="choose another base"):
+        fetch(registry, tmp_path, f"registry.test/acme/base@{digest_of(manifest)}")
+    assert not any(digest_of(LAYER) in path for path in registry.paths)
