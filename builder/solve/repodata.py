@@ -23,8 +23,9 @@ Answer = TypeVar("Answer")
 
 #: A channel that is down is not asked again before that many seconds.
 _RETRY_SECONDS: Final = 30.0
-#: A server that does not give a shard, or the list of them.
-_NO_SHARDS: Final = re.compile(r"\((?:401|403|404|410) [^)]*\) for url \(\S+\.msgpack\.zst\b")
+#: A server that does not give a shard or the list of them; 304 is how Python's ``http.server``
+#: answers for a list that has not changed, without the validators that rattler wants to see.
+_NO_SHARDS: Final = re.compile(r"\((?:304|401|403|404|410) [^)]*\)[^\n]*\.msgpack\.zst\b")
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,8 +113,6 @@ class SignedChannels(LookAlike):
         self._lost: list[str] = []
         #: May be changed: addresses that are given from then on work that long.
         self.seconds = seconds
-        #: Whether a second fetch is answered 304 without a validator, as Python's `http.server`.
-        self.forgets_validators = False
         #: For how long the index need not be asked for again.
         self.max_age_seconds = 30
         self._limited, self._retry_after = 0, "30"
@@ -205,8 +203,6 @@ class SignedChannels(LookAlike):
         asked = request.headers
         known = asked.get("if-none-match") == headers["etag"]
         known = known or asked.get("if-modified-since") == _CHANGED_AT
-        if self.forgets_validators and known:
-            return Response(status_code=304)
         if known:
             return Response(status_code=304, headers=headers)
         return Response(data, 200, headers, "application/octet-stream")

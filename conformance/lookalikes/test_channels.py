@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import AsyncIterator, Callable
+import shutil
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -25,7 +29,7 @@ pytestmark = pytest.mark.anyio
 TODAY = datetime.date(2026, 11, 1)
 KINDS = pytest.mark.parametrize("kind", [AnacondaOrg, PrefixDev])
 
-OpenBuilder = Callable[[SignedChannels], AbstractAsyncContextManager[Builder]]
+OpenBuilder = Callable[[str], AbstractAsyncContextManager[Builder]]
 
 
 @pytest.fixture
@@ -39,11 +43,11 @@ def building(tmp_path: Path) -> OpenBuilder:
     """Open a builder over one channel; what was kept is kept for the next one."""
 
     @asynccontextmanager
-    async def opened(channel: SignedChannels) -> AsyncIterator[Builder]:
+    async def opened(url: str) -> AsyncIterator[Builder]:
         settings = Settings.model_validate(
             {
                 "store": str(tmp_path / "store"),
-                "channels": {"conda-forge": channel.url},
+                "channels": {"conda-forge": url},
                 "repodata_ttl_seconds": 0.001,
                 "pypi": False,
             }
@@ -73,7 +77,7 @@ async def test_an_index_in_any_one_form_will_do(
 ) -> None:
     """All of them say the same."""
     with kind(paths.channel, forms=[form]) as channel:
-        async with building(channel) as builder:
+        async with building(channel.url) as builder:
             locked = await lock(builder)
     assert {"click", "python"} <= {record.name for record in locked.platforms["linux-64"]}
 
@@ -84,7 +88,7 @@ async def test_packages_come_from_the_store_that_the_channel_sends_to(
 ) -> None:
     """With a GET, as it signs no other; what is locked is the channel's own address."""
     with kind(paths.channel) as channel:
-        async with building(channel) as builder:
+        async with building(channel.url) as builder:
             locked = await lock(builder)
             assert (await download(builder, locked)).stat().st_size > 0
         record = next(record for record in locked.platforms["linux-64"] if record.name == "click")
@@ -99,7 +103,7 @@ async def test_an_address_that_has_expired_is_asked_for_once_more(
 ) -> None:
     """A cache may have kept the redirect for longer than the signature lasts."""
     with AnacondaOrg(paths.channel, seconds=-1) as channel:
-        async with building(channel) as builder:
+        async with building(channel.url) as builder:
             locked = await lock(builder)
             with pytest.raises(
                 PackageUnavailable, match=r"click.* answered 403 for it; pull again"
@@ -119,7 +123,7 @@ async def test_an_index_behind_signed_addresses_is_read_and_renewed(
     is besides `repodata.json`.
     """
     with PrefixDev(paths.channel, forms=["zst", "json"], sign_index=True) as channel:
-        async with building(channel) as builder:
+        async with building(channel.url) as builder:
             first = await lock(builder)
             assert await lock(builder) == first
     assert "cloudflarestorage" not in str(first)
@@ -131,7 +135,7 @@ async def test_what_has_not_changed_is_not_sent_again(
     """304 with validators, as a CDN answers, and cookies that nobody has to send back."""
     with AnacondaOrg(paths.channel, forms=["zst", "json"]) as channel:
         channel.max_age_seconds = 0
-        async with building(channel) as builder:
+        async with building(channel.url) as builder:
             first = await lock(builder)
             assert await lock(builder) == first
         fetched = [seen for seen in channel.seen if "linux-64/repodata.json.zst" in seen.path]
@@ -140,16 +144,47 @@ async def test_what_has_not_changed_is_not_sent_again(
         assert set(statuses[1:]) == {304}
 
 
-@pytest.mark.parametrize("form", ["shards", "json"])
-async def test_a_server_that_forgets_validators_can_be_a_channel(
-    paths: ChannelPaths, building: OpenBuilder, form: Form
+@pytest.fixture
+def simple_server(paths: ChannelPaths, tmp_path: Path) -> Iterator[str]:
+    """The address of `python -m http.server` in a channel that was indexed just now.
+
+    An index that is older is taken as fresh for a tenth of its age, and not asked for.
+    """
+
+    def copy(source: str, target: str) -> None:
+        if ".conda" in source or ".tar.bz2" in source:
+            Path(target).symlink_to(source)
+        else:
+            shutil.copyfile(source, target)
+
+    directory = shutil.copytree(paths.channel, tmp_path / "channel", copy_function=copy)
+    handler = partial(_Quiet, directory=str(directory))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Write nothing."""
+
+
+async def test_pythons_own_server_can_be_a_channel(
+    simple_server: str, building: OpenBuilder
 ) -> None:
-    """Python's `http.server` is the first that people try."""
-    with AnacondaOrg(paths.channel, forms=[form]) as channel:
-        channel.forgets_validators = True
-        async with building(channel) as builder:
-            first = await lock(builder)
-            assert await lock(builder) == first
+    """It answers 304 without validators; it is the first that people try."""
+    async with building(simple_server) as builder:
+        first = await lock(builder)
+        # Their shards have not been read, and the list of shards has not changed.
+        for name in ("env/six", "env/idna", "env/requests"):
+            await lock(builder, name)
+        await download(builder, first)
+    async with building(simple_server) as builder:
+        assert await lock(builder) == first
+        await lock(builder, "env/attrs")
 
 
 async def test_an_index_that_is_limited_is_told_as_such(
@@ -158,7 +193,7 @@ async def test_an_index_that_is_limited_is_told_as_such(
     """By its name, and with what it answers."""
     with AnacondaOrg(paths.channel) as channel:
         channel.limit()
-        async with building(channel) as builder:
+        async with building(channel.url) as builder:
             with pytest.raises(ChannelUnavailable) as error:
                 await lock(builder)
     assert str(error.value) == (
@@ -171,7 +206,7 @@ async def test_a_download_that_is_limited_waits_as_long_as_it_is_told(
 ) -> None:
     """And not longer."""
     with AnacondaOrg(paths.channel) as channel:
-        async with building(channel) as builder:
+        async with building(channel.url) as builder:
             locked = await lock(builder)
             channel.limit(2, retry_after="0")
             await download(builder, locked)
@@ -183,7 +218,7 @@ async def test_a_package_that_is_gone_is_told_with_who_had_it(
 ) -> None:
     """Servers over a bucket say 403 for what is missing."""
     with AnacondaOrg(paths.channel) as full:
-        async with building(full) as builder:
+        async with building(full.url) as builder:
             locked = await lock(builder)
             full.missing_status = status
             full.lose("noarch/click-*")
@@ -198,7 +233,7 @@ async def test_shards_that_are_listed_and_missing_are_done_without(
     """As prefix-dev/prefix-dev#92 has it; the whole index is there all the while."""
     with kind(paths.channel) as channel:
         channel.lose("*/shards/*")
-        async with building(channel) as builder:
+        async with building(channel.url) as builder:
             first = await lock(builder)
             assert await lock(builder) == first
             assert channel.asked(channel.STORE_HOST) == []
@@ -210,7 +245,7 @@ async def test_forms_of_the_index_that_are_missing_are_passed_over(
 ) -> None:
     """Whatever a server says of what it does not have."""
     with AnacondaOrg(paths.channel, forms=["json"], missing=status) as channel:
-        async with building(channel) as builder:
+        async with building(channel.url) as builder:
             await lock(builder)
 
 
@@ -224,11 +259,11 @@ async def test_a_hotfix_of_the_index_counts_and_not_what_is_in_the_package(
             record["depends"] = [*record["depends"], "six"]
 
     with AnacondaOrg(paths.channel) as unpatched:
-        async with building(unpatched) as builder:
+        async with building(unpatched.url) as builder:
             before = {r.name: r for r in (await lock(builder)).platforms["linux-64"]}
     assert "six" not in before
     with AnacondaOrg(paths.channel, edit=patched, removed=[before["click"].file_name]) as channel:
-        async with building(channel) as builder:
+        async with building(channel.url) as builder:
             locked = await lock(builder)
             after = {record.name: record for record in locked.platforms["linux-64"]}
     assert "six" in after
