@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import os
 import re
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
+import certifi
 import rattler
 from rattler.networking.client import Client
 from rattler.repo_data.gateway import SourceConfig
@@ -56,9 +58,7 @@ class Repodata:
         self._timeout_seconds = network_timeout_seconds
         self._ttl_seconds = ttl_seconds
         self._clock = clock
-        client = Client.default_client(
-            max_retries=max_retries, timeout=max(1, round(network_timeout_seconds))
-        )
+        client = _client(max_retries, max(1, round(network_timeout_seconds)))
         self._gateway = rattler.Gateway(cache_dir=cache_dir, client=client)
         whole = SourceConfig(sharded_enabled=False)
         self._whole = rattler.Gateway(cache_dir=cache_dir, client=client, default_config=whole)
@@ -207,6 +207,21 @@ class Repodata:
             return await asyncio.to_thread(_normalized, found)
 
         return await self.ask([channel], question)
+
+
+def _client(max_retries: int, timeout_seconds: int) -> Client:
+    """Return what asks servers, on a machine without certificates of authorities, too.
+
+    rattler makes none there, not even for channels without TLS; a bare Debian is such a machine.
+    The environment is the only way to give it certifi's.
+    """
+    try:
+        return Client.default_client(max_retries=max_retries, timeout=timeout_seconds)
+    except ValueError:
+        if "SSL_CERT_FILE" in os.environ or "SSL_CERT_DIR" in os.environ:
+            raise
+        os.environ["SSL_CERT_FILE"] = certifi.where()
+        return Client.default_client(max_retries=max_retries, timeout=timeout_seconds)
 
 
 def _normalized(names: Iterable[rattler.PackageName]) -> frozenset[str]:

@@ -28,7 +28,9 @@ _OWN_NAMESPACES = ("--net", "--mount")
 
 def is_possible() -> str | None:
     """Return why there can be no namespace here, `None` where there can."""
-    probe = subprocess.run([*_unshare(), "true"], check=False, capture_output=True, text=True)
+    probe = subprocess.run(
+        [*unshare(*_OWN_NAMESPACES), "true"], check=False, capture_output=True, text=True
+    )
     if probe.returncode == 0 and _RENEW_AUTHORITIES.is_file():
         return None
     lack = probe.stderr.strip() or f"there is no {_RENEW_AUTHORITIES}"
@@ -41,7 +43,7 @@ def move_inside(command: Sequence[str]) -> NoReturn:
     if reason is not None:
         sys.exit(reason)
     os.environ[INSIDE] = "1"
-    argv = [*_unshare(), *command]
+    argv = [*unshare(*_OWN_NAMESPACES), *command]
     os.execvp(argv[0], argv)
 
 
@@ -88,6 +90,7 @@ def trust(directory: Path) -> dict[str, str]:
     return {name: text for name, text in os.environ.items() if not name.startswith("SSL_CERT_")}
 
 
-def _unshare() -> list[str]:
+def unshare(*namespaces: str) -> list[str]:
+    """Return what stands before a command that is to have namespaces of its own."""
     user = [] if os.geteuid() == 0 else ["--map-root-user"]
-    return ["unshare", *user, *_OWN_NAMESPACES]
+    return ["unshare", *user, *namespaces]

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from builder.errors import IndexUnavailable, Unsatisfiable
+from builder.pypi import Uv
 from builder.records import WheelRecord
 from conformance import pypi
 from conformance.channel import ChannelPaths
@@ -134,3 +135,17 @@ async def test_what_has_not_changed_is_not_sent_again(building: OpenBuilder) -> 
             await wheels(builder, "pypi--six")
             await asyncio.gather(*(wheels(builder, f"pypi--six/{n}") for n in ("click", "idna")))
         assert index.asked("pypi.org").count("GET /simple/six/") == 1
+
+
+async def test_a_machine_without_authorities_can_ask_an_index_without_tls(tmp_path: Path) -> None:
+    """A bare Debian has no `ca-certificates`, without which uv does not start by itself."""
+    (tmp_path / "wanted.in").write_text("six\n")
+    none = tmp_path / "none.pem"
+    none.touch()
+    with PyPI(pypi.ensure()) as index:
+        uv = Uv(
+            str(index.settings["pypi_index"]),
+            tmp_path / "cache",
+            environment={"SSL_CERT_FILE": str(none)},
+        )
+        assert "six==1.17.0" in (await uv.compile(["wanted.in"], tmp_path)).text
