@@ -16,6 +16,7 @@ from builder.keys import blob_key
 from builder.oci.digest import Digest, algorithm_of, digest_of, hex_of, parse_digest
 from builder.oci.layout import OciLayout
 from builder.oci.models import (
+    DOCKER_LAYERS,
     MANIFEST_TYPES,
     Descriptor,
     ImageConfig,
@@ -39,6 +40,7 @@ PUSHED_SCHEME = "registry:"
 LAYOUT_NAME = "oci-layout"
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 _CHUNK = 1024 * 1024
+_LAYER_TYPES = frozenset({*DOCKER_LAYERS, *DOCKER_LAYERS.values()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +76,14 @@ class BaseImages:
         self._scratch = scratch
         self._layout = OciLayout(layout) if layout else None
         self._pushed = pushed
+        #: What references meant when their registry answered last.
+        self._last: dict[str, BaseReference] = {}
 
     async def resolve(self, reference: str) -> BaseReference:
         """Return what a reference (``oci:/dir``, ``registry:name:tag``, another's) means now.
 
-        An image of this registry stays in the store from now on, for the locks that name it.
+        An image of this registry stays in the store from now on, for the locks that name it. While
+        another registry does not answer, a reference means what it last did.
 
         Raises:
             BaseImageError: It is not a reference, or there is no such image.
@@ -100,7 +105,14 @@ class BaseImages:
         parsed = parse_reference(reference)
         if parsed.digest:
             return BaseReference(parsed.name, parsed.digest)
-        return BaseReference(parsed.name, await self._remote.digest(parsed))
+        try:
+            found = BaseReference(parsed.name, await self._remote.digest(parsed))
+        except BaseImageUnavailable:
+            if reference not in self._last:
+                raise
+            return self._last[reference]
+        self._last[reference] = found
+        return found
 
     async def fetch(self, base: BaseReference, platform: Platform) -> BaseImage:
         """Return the image for ``platform``, with every layer in the store.
@@ -118,6 +130,12 @@ class BaseImages:
         config = parse(ImageConfig, await self._bytes(base, document.config.digest, "blobs"))
         if len(config.rootfs.diff_ids) != len(document.layers):
             raise BaseImageError(f"the config of the base image {base.name} misses a layer")
+        for layer in document.layers:
+            if layer.media_type not in _LAYER_TYPES:
+                raise BaseImageError(
+                    f"the base image {base.name} has a layer of the type {layer.media_type}, which"
+                    " is none of a filesystem for everyone: choose another base"
+                )
         await together(self._ensure_blob(base, layer) for layer in document.layers)
         return BaseImage(config, tuple(document.layers))
 

@@ -18,6 +18,7 @@ from builder.oci.digest import Digest, digest_of
 from builder.oci.models import (
     DOCKER_CONFIG,
     DOCKER_LAYER_GZIP,
+    DOCKER_LAYERS,
     DOCKER_LIST,
     DOCKER_MANIFEST,
     OCI_CONFIG,
@@ -122,7 +123,7 @@ def image_manifest(
     is_docker = flavour == "docker-gzip"
     descriptors = [
         Descriptor(
-            media_type=DOCKER_LAYER_GZIP if is_docker else _as_oci(layer.media_type),
+            media_type=_layer_type(layer.media_type, is_docker=is_docker),
             digest=layer.digest,
             size=layer.size,
         )
@@ -184,9 +185,12 @@ def _container(below: ContainerConfig, variables: Mapping[str, str]) -> Containe
     return below.model_copy(update={"Env": [f"{name}={value}" for name, value in env.items()]})
 
 
-def _as_oci(media_type: str) -> str:
-    """Return OCI's media type for a base layer of either family."""
-    return OCI_LAYER_GZIP if media_type == DOCKER_LAYER_GZIP else media_type
+def _layer_type(media_type: str, *, is_docker: bool) -> str:
+    """Return the media type of a base's layer in Docker's family or OCI's; its bytes stay."""
+    for oci, docker in DOCKER_LAYERS.items():
+        if media_type in {oci, docker}:
+            return docker if is_docker else oci
+    return media_type
 
 
 def _document(media_type: str, data: bytes) -> Document:

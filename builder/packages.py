@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ _CHUNK: Final = 1024 * 1024
 _ATTEMPTS: Final = 3
 #: Statuses after which the same request may succeed a moment later.
 _RETRIED: Final = frozenset({429, 500, 502, 503, 504})
+#: A host that wants to be left alone for longer is not waited for.
+_LONGEST_PAUSE_SECONDS: Final = 30
 
 
 class Packages:
@@ -142,9 +145,11 @@ class Packages:
                 try:
                     size_bytes = await self._fetch(record, path)
                 except httpx.HTTPError as exc:
-                    if attempt == _ATTEMPTS or not _may_pass(exc):
+                    pause_seconds = _retry_after(exc) or attempt * self._retry_seconds
+                    too_long = pause_seconds > _LONGEST_PAUSE_SECONDS
+                    if attempt == _ATTEMPTS or too_long or not _may_pass(exc):
                         raise _unavailable(record, exc) from exc
-                    await asyncio.sleep(attempt * self._retry_seconds)
+                    await asyncio.sleep(pause_seconds)
                 else:
                     break
             await self._store.adopt(package_key(record.sha256), path)
@@ -206,8 +211,19 @@ def _take(chunk: bytes, digest: "hashlib._Hash", file: BinaryIO) -> None:
 
 def _may_pass(error: httpx.HTTPError) -> bool:
     if isinstance(error, httpx.HTTPStatusError):
-        return error.response.status_code in _RETRIED
+        response = error.response
+        # A store that was sent to: the address was signed for a while, and the next one is new.
+        expired = bool(response.history) and response.status_code in {401, 403}
+        return expired or response.status_code in _RETRIED
     return isinstance(error, httpx.TransportError)
+
+
+def _retry_after(error: httpx.HTTPError) -> int:
+    """Return how many seconds the host wants to be left alone; 0 where it does not say."""
+    if not isinstance(error, httpx.HTTPStatusError):
+        return 0
+    text = error.response.headers.get("retry-after", "")
+    return int(text) if re.fullmatch(r"[0-9]{1,7}", text) else 0
 
 
 def _source(record: ArchiveRecord) -> str:

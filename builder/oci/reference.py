@@ -50,6 +50,10 @@ class Reference:
         """What stands behind ``/manifests/``: the digest if there is one, else the tag."""
         return self.digest or self.tag or "latest"
 
+    def __str__(self) -> str:
+        """Return it as it is written, e.g. ``docker.io/library/debian:bookworm-slim``."""
+        return f"{self.name}{'@' if self.digest else ':'}{self.manifest}"
+
 
 def parse_reference(text: str) -> Reference:
     """Return the parts of a reference, filled in the way docker does.

@@ -27,6 +27,7 @@ _DERIVATION: Final = re.compile(
 )
 _UNKNOWN: Final = re.compile(r"(\S+) was not found in the package registry")
 _REFUSED: Final = re.compile(r"\b(401 Unauthorized|403 Forbidden)\b")
+_NO_TIME: Final = "is missing an upload date"
 #: Nothing but that one project has no wheel.
 _NO_WHEEL: Final = re.compile(
     r"Because (?:all versions of )?(?P<subject>\S+) (?:has|have) no "
@@ -73,6 +74,11 @@ def explain(
     unknown = _UNKNOWN.search(text)
     if unknown is not None:
         return UnknownPackage(unknown[1], ["PyPI"], target.subdir)
+    if until is not None and _NO_TIME in said:
+        return Unsatisfiable(
+            f"the index of PyPI packages at {urlsplit(index_url).netloc} does not say when its"
+            f" files were uploaded, so that it has none until {until}: ask without a date"
+        )
     day = f" until {until}" if until else ""
     no_wheel = _NO_WHEEL.fullmatch(text)
     if no_wheel is not None:

@@ -19,6 +19,11 @@ _COMMAND: Final = (
     *("--keyring-provider", "disabled", "--resolution", "highest"),
 )
 
+#: By itself uv trusts public authorities alone, not a company's own that the machine trusts.
+_SYSTEM_AUTHORITIES: Final = "--system-certs"
+#: What it says on a machine that has none at all, whatever it is asked.
+_NO_AUTHORITIES: Final = "No CA certificates were loaded from the system"
+
 
 class UvFailed(Exception):
     """uv ended with an error; the text is what it said."""
@@ -66,6 +71,7 @@ class Uv:
             "LC_ALL": "C.UTF-8",
             **(environment or {}),
         }
+        self._authorities: tuple[str, ...] = (_SYSTEM_AUTHORITIES,)
         self._timeout_seconds = timeout_seconds
         self._turns = Turns(parallel)
 
@@ -82,6 +88,7 @@ class Uv:
             process = await asyncio.create_subprocess_exec(
                 self._program,
                 *_COMMAND,
+                *self._authorities,
                 *self._options,
                 *options,
                 cwd=directory,
@@ -103,5 +110,8 @@ class Uv:
                     await process.wait()
         said = err.decode(errors="replace")
         if process.returncode != 0:
+            if self._authorities and _NO_AUTHORITIES in said:
+                self._authorities = ()
+                return await self.compile(options, directory)
             raise UvFailed(said)
         return Compiled(out.decode(errors="replace"), said)

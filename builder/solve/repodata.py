@@ -2,6 +2,8 @@
 
 import asyncio
 import datetime
+import os
+import re
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
@@ -9,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
+import certifi
 import rattler
 from rattler.networking.client import Client
 from rattler.repo_data.gateway import SourceConfig
@@ -22,6 +25,9 @@ Answer = TypeVar("Answer")
 
 #: A channel that is down is not asked again before that many seconds.
 _RETRY_SECONDS: Final = 30.0
+#: A server that does not give a shard or the list of them; 304 is how Python's ``http.server``
+#: answers for a list that has not changed, without the validators that rattler wants to see.
+_NO_SHARDS: Final = re.compile(r"\((?:304|401|403|404|410) [^)]*\)[^\n]*\.msgpack\.zst\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +58,12 @@ class Repodata:
         self._timeout_seconds = network_timeout_seconds
         self._ttl_seconds = ttl_seconds
         self._clock = clock
-        client = Client.default_client(
-            max_retries=max_retries, timeout=max(1, round(network_timeout_seconds))
-        )
+        client = _client(max_retries, max(1, round(network_timeout_seconds)))
         self._gateway = rattler.Gateway(cache_dir=cache_dir, client=client)
+        whole = SourceConfig(sharded_enabled=False)
+        self._whole = rattler.Gateway(cache_dir=cache_dir, client=client, default_config=whole)
+        #: Until when channels, by their addresses, are read whole: they refuse shards.
+        self._whole_until: dict[tuple[str, ...], float] = {}
         #: When each channel, by address, is to be taken out of the gateway's memory.
         self._stale_at: dict[str, float] = {}
         #: Until when channels, by their addresses, are not asked if what is on disk suffices.
@@ -111,16 +119,37 @@ class Repodata:
         if self._clock() < self._down_until.get(urls, 0):
             # It may hang rather than refuse: not everyone has to find out.
             with suppress(ChannelUnavailable):
-                return await _bounded(question(self._offline()), channels, limit)
+                return await _bounded(question(self._offline(urls)), channels, limit)
         self._renew(channels)
         try:
-            return await _bounded(question(self._gateway), channels, limit)
+            return await self._ask_online(channels, question, limit)
         except ChannelUnavailable as unavailable:
             self._down_until[urls] = self._clock() + _RETRY_SECONDS
             try:
-                return await _bounded(question(self._offline()), channels, limit)
+                return await _bounded(question(self._offline(urls)), channels, limit)
             except ChannelUnavailable:
                 raise unavailable from unavailable.__cause__
+
+    async def _ask_online(
+        self,
+        channels: Sequence[Channel],
+        question: Callable[[rattler.Gateway], Coroutine[None, None, Answer]],
+        limit: float,
+    ) -> Answer:
+        """Ask the channels; where one refuses shards, their whole indexes.
+
+        rattler takes 404 for the list of shards alone as a sign that there are none. Servers over a
+        bucket answer 403 for what is missing, and a list may name shards that are not there.
+        """
+        urls = tuple(channel.url for channel in channels)
+        if self._clock() >= self._whole_until.get(urls, 0):
+            try:
+                return await _bounded(question(self._gateway), channels, limit)
+            except ChannelUnavailable as exc:
+                if not _NO_SHARDS.search(str(exc.__cause__)):
+                    raise
+            self._whole_until[urls] = self._clock() + max(self._ttl_seconds, _RETRY_SECONDS)
+        return await _bounded(question(self._whole), channels, limit)
 
     async def versions(
         self, channel: Channel, platform: Subdir, name: str, until: datetime.datetime | None
@@ -151,9 +180,10 @@ class Repodata:
 
         return await self.ask([channel], question)
 
-    def _offline(self) -> rattler.Gateway:
+    def _offline(self, urls: tuple[str, ...]) -> rattler.Gateway:
         """Return a gateway that has what is on disk now, however old."""
-        config = SourceConfig(cache_action="force-cache-only")
+        shards = self._clock() >= self._whole_until.get(urls, 0)
+        config = SourceConfig(cache_action="force-cache-only", sharded_enabled=shards)
         return rattler.Gateway(cache_dir=self._cache_dir, default_config=config)
 
     def _renew(self, channels: Sequence[Channel]) -> None:
@@ -163,7 +193,8 @@ class Repodata:
             if stale_at is not None and now < stale_at:
                 continue
             if stale_at is not None:
-                self._gateway.clear_repodata_cache(rattler.Channel(channel.url))
+                for gateway in (self._gateway, self._whole):
+                    gateway.clear_repodata_cache(rattler.Channel(channel.url))
             self._stale_at[channel.url] = now + self._ttl_seconds
 
     async def _fetch_names(self, channel: Channel, platform: Subdir) -> frozenset[str]:
@@ -176,6 +207,21 @@ class Repodata:
             return await asyncio.to_thread(_normalized, found)
 
         return await self.ask([channel], question)
+
+
+def _client(max_retries: int, timeout_seconds: int) -> Client:
+    """Return what asks servers, on a machine without certificates of authorities, too.
+
+    rattler makes none there, not even for channels without TLS; a bare Debian is such a machine.
+    The environment is the only way to give it certifi's.
+    """
+    try:
+        return Client.default_client(max_retries=max_retries, timeout=timeout_seconds)
+    except ValueError:
+        if "SSL_CERT_FILE" in os.environ or "SSL_CERT_DIR" in os.environ:
+            raise
+        os.environ["SSL_CERT_FILE"] = certifi.where()
+        return Client.default_client(max_retries=max_retries, timeout=timeout_seconds)
 
 
 def _normalized(names: Iterable[rattler.PackageName]) -> frozenset[str]:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from registry.cli.remote import RemoteError, address_of, credentials, warm
+from registry.wiring.authorities import trusted_authorities
 
 #: How many are made at once, unless it is said otherwise.
 _PARALLEL = 4
@@ -45,8 +46,8 @@ async def _prewarm(to: str, references: list[str], parallel: int) -> dict[str, s
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task("making images", total=len(references))
-        timeout = httpx.Timeout(30, read=60)
-        async with httpx.AsyncClient(auth=credentials(), timeout=timeout) as http:
+        timeout, trusted = httpx.Timeout(30, read=60), trusted_authorities()
+        async with httpx.AsyncClient(auth=credentials(), timeout=timeout, verify=trusted) as http:
 
             async def one(reference: str) -> None:
                 async with slots:

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from registry.cli.remote import RemoteError, credentials, push_file
+from registry.wiring.authorities import trusted_authorities
 
 
 def push(
@@ -35,7 +36,8 @@ def push(
 
     async def work() -> dict[str, object]:
         # An event comes at least every 15 s.
-        async with httpx.AsyncClient(auth=auth, timeout=httpx.Timeout(30, read=60)) as http:
+        timeout, trusted = httpx.Timeout(30, read=60), trusted_authorities()
+        async with httpx.AsyncClient(auth=auth, timeout=timeout, verify=trusted) as http:
             with console.status(f"sending {file.name}") as status:
                 return await push_file(http, to, file.read_bytes(), status.update, renew=renew)
 

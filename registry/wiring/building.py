@@ -39,6 +39,7 @@ from registry.content.repositories import Repositories
 from registry.settings import Settings
 from registry.storage.scratch import Scratch
 from registry.telemetry import NO_TRACES, Traces
+from registry.wiring.authorities import trusted_authorities
 
 if TYPE_CHECKING:
     from registry.tasks.connection import Tasks
@@ -96,7 +97,9 @@ async def open_builder(
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings, settings.store))
         scratch = stack.enter_context(closing(Scratch(kept))).path
-        http = await stack.enter_async_context(httpx.AsyncClient(timeout=timeout))
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(timeout=timeout, verify=trusted_authorities())
+        )
         if workers is None:
             workers = stack.enter_context(closing(local_processes(settings)))
         packages = Packages(

@@ -173,3 +173,74 @@ def test_a_layout_that_is_gone_asks_for_it_back(tmp_path: Path) -> None:
 
     with pytest.raises(BaseImageUnavailable, match="put the layout"):
         asyncio.run(scenario())
+
+
+CHALLENGES = {
+    "as docker hub": 'Bearer realm="https://auth.test/token",service="x",scope="repository:y:pull"',
+    "without quotes": "Bearer realm=https://auth.test/token,service=x",
+    "after another way": 'Basic realm="x", bearer realm="https://auth.test/token",service="x"',
+    "without a service": 'Bearer realm="https://auth.test/token"',
+}
+
+
+@pytest.mark.parametrize("challenge", CHALLENGES.values(), ids=CHALLENGES)
+def test_a_token_is_asked_for_as_the_registry_says(tmp_path: Path, challenge: str) -> None:
+    registry, queries = Registry(DOCUMENTS), []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "auth.test":
+            queries.append(dict(request.url.params))
+        answer = registry(request)
+        if answer.status_code == 401:
+            answer.headers["WWW-Authenticate"] = challenge
+        return answer
+
+    fetch(handler, tmp_path, "registry.test/acme/base:bookworm")
+    assert queries[0]["scope"] in {"repository:acme/base:pull", "repository:y:pull"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (httpx.Response(200, text="<html>"), "something else than a token"),
+        (httpx.Response(200, json=["token"]), "something else than a token"),
+        (httpx.Response(200, json={"token": "a\r\nb: c"}), "something else than a token"),
+        (httpx.Response(403), "it is not there, or not for everyone"),
+        (httpx.Response(503), "try again later"),
+        (httpx.Response(429, headers={"Retry-After": "90"}), "try again in 90 seconds"),
+    ],
+    ids=["no JSON", "a list", "a header of its own", "403", "503", "429"],
+)
+def test_a_service_of_tokens_that_gives_none_is_told(
+    tmp_path: Path, answer: httpx.Response, sentence: str
+) -> None:
+    registry = Registry(DOCUMENTS)
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        return answer if request.url.host == "auth.test" else registry(request)
+
+    with pytest.raises(BaseImageError, match=sentence) as error:
+        fetch(handler, tmp_path, "registry.test/acme/base:bookworm")
+    assert error.value.transient == ("try again" in sentence)
+
+
+@pytest.mark.parametrize("realm", ["http://auth.test/token", "ftp://auth.test/token", "token", ""])
+def test_a_token_is_never_asked_for_without_tls_elsewhere(tmp_path: Path, realm: str) -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        assert request.url.host == "registry.test"
+        return httpx.Response(401, headers={"WWW-Authenticate": f'Bearer realm="{realm}"'})
+
+    with pytest.raises(BaseImageError, match="asks for credentials"):
+        fetch(handler, tmp_path, "registry.test/acme/base:bookworm")
+
+
+def test_a_layer_that_is_no_filesystem_is_refused_before_it_is_fetched(tmp_path: Path) -> None:
+    foreign = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+    config = next(data for data in DOCUMENTS.values() if b"rootfs" in data)
+    manifest = dump(
+        ImageManifest(config=descriptor(OCI_CONFIG, config), layers=[descriptor(foreign, LAYER)])
+    )
+    registry = Registry({digest_of(data): data for data in (config, manifest)})
+    with pytest.raises(BaseImageError, match="choose another base"):
+        fetch(registry, tmp_path, f"registry.test/acme/base@{digest_of(manifest)}")
+    assert not any(digest_of(LAYER) in path for path in registry.paths)

@@ -1,12 +1,15 @@
 import asyncio
+import ssl
 from pathlib import Path
 
 import pytest
+import trustme
 from pydantic import SecretStr
 
 from registry.auth import policy_file
 from registry.settings import Settings
 from registry.wiring import open_access, open_links, open_store
+from registry.wiring.authorities import trusted_authorities
 from tests.registry.accounts import write_policy
 
 pytestmark = pytest.mark.anyio
@@ -58,3 +61,22 @@ async def test_a_place_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="is not a place for a store"):
         async with open_store(Settings(), "ftp://host"):
             pass
+
+
+def test_whoever_says_which_authorities_to_trust_is_taken_at_their_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "own.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "own.pem"))
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    assert len(trusted_authorities().get_ca_certs()) == 1
+
+
+def test_public_authorities_are_trusted_where_the_machine_has_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda *_: None)
+    assert len(trusted_authorities().get_ca_certs()) > 100
