@@ -13,6 +13,8 @@ from packaging.utils import canonicalize_name
 
 _MAX_LENGTH: Final = 500
 
+_SHA256 = re.compile(r"sha256:[0-9A-Fa-f]{64}")
+
 #: What no requirement needs: comments, variables and continued lines of that format.
 _FORBIDDEN = re.compile(r"[^ -~]|[#$\\]")
 
@@ -57,6 +59,34 @@ def canonical_requirement(text: str) -> str:
     wanted.name = canonicalize_name(wanted.name)
     wanted.extras = {canonicalize_name(extra) for extra in wanted.extras}
     return str(wanted)
+
+
+def split_hashes(text: str) -> tuple[str, tuple[str, ...]]:
+    """Return a requirement and the sha256 that stand behind it, as pip and conda-lock write them.
+
+    >>> split_hashes("six == 1.17.0 --hash=sha256:4721f391ed90541fddacab5acf947aa0d3dc7d27b2e1e8eda2be8970586c3274")
+    ('six == 1.17.0', ('4721f391ed90541fddacab5acf947aa0d3dc7d27b2e1e8eda2be8970586c3274',))
+
+    Raises:
+        ValueError: One is no sha256. The message is a sentence.
+    """  # noqa: E501 - a doctest's line is as long as its hash
+    requirement, *options = re.split(r"\s+--hash(?:=|\s+)", text.strip())
+    for option in options:
+        if not _SHA256.fullmatch(option):
+            raise ValueError(
+                f"'--hash={option[:100]}' is not 'sha256:' and 64 hex digits, which alone is"
+                " verified: write that, or take it out"
+            )
+    return requirement, tuple(option.removeprefix("sha256:").lower() for option in options)
+
+
+def project_of(requirement: str) -> str:
+    """Return the normalized name of a requirement that is in canonical form.
+
+    >>> project_of("requests[socks]>=2")
+    'requests'
+    """
+    return Requirement(requirement).name
 
 
 def canonical_requirements(texts: Iterable[str]) -> tuple[str, ...]:

@@ -92,7 +92,8 @@ def test_text_made_to_hurt_is_refused_soon(text: str) -> None:
     ("data", "line"),
     [
         (b"dependencies:\n- \xff\xfe\n", 2),
-        ("dependencies: [zlib]".encode("utf-16"), 1),
+        ("dependencies: [zlib]".encode("utf-16")[2:] + b"\xff", 1),
+        ("dependencies: [zlib]".encode("utf-16") + b"\xff", 1),
         (b"dependencies: [zlib\n", 2),
         (b"dependencies:\n\t- zlib\n", 2),
         (b"dependencies: [zlib]\n---\na: 1\n", 2),
