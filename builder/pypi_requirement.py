@@ -13,6 +13,9 @@ from packaging.utils import canonicalize_name
 
 _MAX_LENGTH: Final = 500
 
+#: ``packaging`` also takes names that end in ``_``, whose normalized form it does not take.
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+
 _SHA256 = re.compile(r"sha256:[0-9A-Fa-f]{64}")
 
 #: What no requirement needs: comments, variables and continued lines of that format.
@@ -54,6 +57,8 @@ def canonical_requirement(text: str) -> str:
         raise ValueError(f"{shown} is not a requirement such as 'requests>=2'") from exc
     if wanted.url:
         raise ValueError(_no_address(shown))
+    if not all(_NAME.fullmatch(name) for name in (wanted.name, *wanted.extras)):
+        raise ValueError(f"{shown} is not a requirement such as 'requests>=2'")
     if _FORBIDDEN.search(stripped):
         raise ValueError(f"{shown} has characters that no requirement such as 'requests>=2' has")
     wanted.name = canonicalize_name(wanted.name)

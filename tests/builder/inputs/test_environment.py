@@ -222,6 +222,8 @@ def test_what_an_environment_always_has_is_wanted_too() -> None:
             "an address or a path",
         ),
         ("dependencies: [__glibc]", "dependencies[0]", 1, "is a virtual package"),
+        ("dependencies: [{pip: ['a_']}]", "dependencies[0].pip[0]", 1, "is not a requirement"),
+        ("dependencies: [{pip: ['a[b_]']}]", "dependencies[0].pip[0]", 1, "is not a requirement"),
         ("dependencies: [zlib]\ndependencies: [a]", "dependencies", 2, "the second time"),
         ("dependencies: [zlib]\nvariables: {PATH: /x}", "variables.PATH", 2, "set by the image"),
         ("dependencies: [zlib]\nvariables: {a-b: x}", "variables.a-b", 2, "letters, digits"),
