@@ -58,7 +58,9 @@ class EnvironmentWheels:
                 target = Target.of(platform, records, spec.virtual_packages)
                 provided = await self._provided(records, listen)
                 listen(Progress("pypi"))
-                wheels[platform] = await self._pypi.resolve(spec.pip, provided, target, spec.until)
+                wheels[platform] = await self._pypi.resolve(
+                    spec.pip, provided, target, spec.until, dict(spec.hashes)
+                )
             except _NOTHING_FITS as exc:
                 if platform == spec.platforms[0] or spec.every_platform:
                     raise

@@ -13,6 +13,11 @@ from packaging.utils import canonicalize_name
 
 _MAX_LENGTH: Final = 500
 
+#: ``packaging`` also takes names that end in ``_``, whose normalized form it does not take.
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+
+_SHA256 = re.compile(r"sha256:[0-9A-Fa-f]{64}")
+
 #: What no requirement needs: comments, variables and continued lines of that format.
 _FORBIDDEN = re.compile(r"[^ -~]|[#$\\]")
 
@@ -52,11 +57,41 @@ def canonical_requirement(text: str) -> str:
         raise ValueError(f"{shown} is not a requirement such as 'requests>=2'") from exc
     if wanted.url:
         raise ValueError(_no_address(shown))
+    if not all(_NAME.fullmatch(name) for name in (wanted.name, *wanted.extras)):
+        raise ValueError(f"{shown} is not a requirement such as 'requests>=2'")
     if _FORBIDDEN.search(stripped):
         raise ValueError(f"{shown} has characters that no requirement such as 'requests>=2' has")
     wanted.name = canonicalize_name(wanted.name)
     wanted.extras = {canonicalize_name(extra) for extra in wanted.extras}
     return str(wanted)
+
+
+def split_hashes(text: str) -> tuple[str, tuple[str, ...]]:
+    """Return a requirement and the sha256 that stand behind it, as pip and conda-lock write them.
+
+    >>> split_hashes("six == 1.17.0 --hash=sha256:4721f391ed90541fddacab5acf947aa0d3dc7d27b2e1e8eda2be8970586c3274")
+    ('six == 1.17.0', ('4721f391ed90541fddacab5acf947aa0d3dc7d27b2e1e8eda2be8970586c3274',))
+
+    Raises:
+        ValueError: One is no sha256. The message is a sentence.
+    """  # noqa: E501 - a doctest's line is as long as its hash
+    requirement, *options = re.split(r"\s+--hash(?:=|\s+)", text.strip())
+    for option in options:
+        if not _SHA256.fullmatch(option):
+            raise ValueError(
+                f"'--hash={option[:100]}' is not 'sha256:' and 64 hex digits, which alone is"
+                " verified: write that, or take it out"
+            )
+    return requirement, tuple(option.removeprefix("sha256:").lower() for option in options)
+
+
+def project_of(requirement: str) -> str:
+    """Return the normalized name of a requirement that is in canonical form.
+
+    >>> project_of("requests[socks]>=2")
+    'requests'
+    """
+    return Requirement(requirement).name
 
 
 def canonical_requirements(texts: Iterable[str]) -> tuple[str, ...]:

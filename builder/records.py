@@ -116,6 +116,19 @@ def without_credentials(url: str) -> str:
     return _TOKEN.sub("", _USER.sub("", url), count=1)
 
 
+def wheel_address(url: str) -> str:
+    """Return a wheel's address in the one form that keys know, however its version is escaped.
+
+    It is that which every server takes: to some, ``+`` is a blank.
+
+    >>> wheel_address("https://host/torch-2.6.0+cu124-py3-none-any.whl")
+    'https://host/torch-2.6.0%2Bcu124-py3-none-any.whl'
+    """
+    host, _, path = url.partition("://")[2].partition("/")
+    path = re.sub(r"%2[bB]|\+", "%2B", path).replace("%21", "!")
+    return f"{url.partition('://')[0]}://{host}/{path}"
+
+
 def link_order(records: Iterable[PackageRecord]) -> tuple[PackageRecord, ...]:
     """Return packages of different names so that what one needs comes before it; ties by name.
 

@@ -103,6 +103,9 @@ class EnvironmentSpec:
     pip: tuple[str, ...] = ()
     #: Variables of the image's environment, names and values, sorted.
     variables: tuple[tuple[str, str], ...] = ()
+    #: The sha256 of which the wheels of some projects must have one, by their normalized names;
+    #: sorted.
+    hashes: tuple[tuple[str, tuple[str, ...]], ...] = ()
     #: Whether there must be packages for each of the platforms, and not for the first alone.
     every_platform: bool = False
 
@@ -110,6 +113,9 @@ class EnvironmentSpec:
     def digest(self) -> SpecDigest:
         """The sha256 of the spec's canonical JSON."""
         content = {"format": SPEC_FORMAT, **asdict(self)}
+        if not self.hashes:
+            # Specs without any have the digest that they had before there could be some.
+            del content["hashes"]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
         return SpecDigest(hashlib.sha256(text.encode()).hexdigest())
 

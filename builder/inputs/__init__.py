@@ -3,6 +3,7 @@
 Which kind they are is told by what they hold, never by the name of a file::
 
     "@EXPLICIT" on a line            explicit      → PackageList
+    name=version=build on each       exported      → EnvironmentSpec
     {"package", "metadata"}          conda_lock    → Lock if a pullforge wrote it, else PackageList
     {"environments", "packages"}     pixi_lock     → PackageList
     {"dependencies"}                 environment   → EnvironmentSpec
@@ -11,6 +12,7 @@ Which kind they are is told by what they hold, never by the name of a file::
     document     YAML and JSON as values that know their place
     offers       what of the settings a file may ask for
     wishes       match specs, PyPI requirements, variables as parts of a spec
+    foreign      files of other tools, which are refused with advice
     listing      entries of lock files as packages
     packages     PackageList, and how channels complete it
 
@@ -19,6 +21,7 @@ Everything here is computation: bounded, yet to be run beside the event loop, by
 """
 
 import datetime
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 
 from builder.errors import InputError
 from builder.image_name import NameDefaults
@@ -26,6 +29,8 @@ from builder.inputs.conda_lock import read_conda_lock
 from builder.inputs.document import Field, parse_document
 from builder.inputs.environment import read_environment
 from builder.inputs.explicit import is_explicit, read_explicit
+from builder.inputs.exported import is_exported, read_exported
+from builder.inputs.foreign import refusal
 from builder.inputs.offers import Offers, Place
 from builder.inputs.packages import ListedPackage, PackageList
 from builder.inputs.pixi_lock import read_pixi_lock
@@ -58,29 +63,42 @@ def read_request(
     if len(data) > max_bytes:
         raise InputError(f"the text has {len(data)} bytes, and {max_bytes} are allowed")
     offers = Offers(defaults)
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        line = data.count(b"\n", 0, exc.start) + 1
-        raise InputError("the text is not in UTF-8", line=line) from exc
+    text = _text(data)
     if is_explicit(text):
         return read_explicit(text, offers)
-    return _read(data, parse_document(text), offers, today)
+    if is_exported(text):
+        return read_exported(text, offers)
+    try:
+        document = parse_document(text)
+    except InputError as exc:
+        if reason := refusal(text, None):
+            raise InputError(reason) from exc
+        raise
+    return _read(text, document, offers, today)
+
+
+def _text(data: bytes) -> str:
+    """Return the text: in UTF-8, or in UTF-16 if a mark says so, as PowerShell writes it."""
+    encoding = "utf-16" if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        return data.decode(encoding).replace("\r\n", "\n")
+    except UnicodeDecodeError as exc:
+        line = data.count(b"\n", 0, exc.start) + 1
+        raise InputError(
+            "the text is not in UTF-8, or in UTF-16 with a mark at its beginning", line=line
+        ) from exc
 
 
 def _read(
-    data: bytes, document: Field, offers: Offers, today: datetime.date | None
+    text: str, document: Field, offers: Offers, today: datetime.date | None
 ) -> EnvironmentSpec | Lock | PackageList:
     keys = {key for key, _ in document.entries}
     if {"package", "metadata"} <= keys:
-        return read_conda_lock(data, document, offers)
+        return read_conda_lock(text.encode(), document, offers)
     if {"environments", "packages"} <= keys:
         return read_pixi_lock(document, offers)
     if "dependencies" in keys:
         return read_environment(document, offers)
     if keys & {"specs", "pip"}:
         return read_wishes(document, offers, today)
-    raise InputError(
-        "this is none of what can be read: an environment.yml, a request with 'specs', a conda-lock"
-        " file, a pixi.lock, an @EXPLICIT list"
-    )
+    raise InputError(refusal(text, document) or "this cannot be read")

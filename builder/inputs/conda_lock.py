@@ -20,6 +20,8 @@ from builder.platforms import Subdir
 from builder.records import WheelRecord
 
 _KEY: Final = "pullforge.key"
+#: With which pixi wrote files of the same shape, until it had a form of its own.
+_OF_PIXI: Final = frozenset({"2", "3"})
 _WORD = re.compile(r"[A-Za-z0-9_.!+*-]{1,128}")
 
 
@@ -31,9 +33,14 @@ def read_conda_lock(data: bytes, document: Field, offers: Offers) -> Lock | Pack
     """
     entries = document.mapping()
     version = entries.get("version", document)
+    if version.written in _OF_PIXI:
+        raise version.error(
+            f"version {version.written} is that of an early pixi: let a newer one lock anew, and"
+            " send its pixi.lock"
+        )
     if version.written != "1":
-        raise version.error("conda-lock files of version 1 can be read")
-    metadata = entries["metadata"].mapping()
+        raise version.error("conda-lock files of version 1 can be read: lock with 'conda-lock'")
+    metadata = entries["metadata"].present()
     custom = metadata.get("custom_metadata")
     if custom is not None and custom.kind == "mapping" and _KEY in custom.mapping():
         return _exact(data, offers)
@@ -43,12 +50,11 @@ def read_conda_lock(data: bytes, document: Field, offers: Offers) -> Lock | Pack
     conda: dict[Subdir, list[ListedPackage]] = {subdir: [] for subdir in chosen}
     wheels: dict[Subdir, list[WheelRecord]] = {subdir: [] for subdir in chosen}
     for element in entries["package"].list():
-        entry = element.mapping()
-        category = entry.get("category")
+        category = element.present().get("category")
         subdir = next((s for s in chosen if s == _text(element, "platform")), None)
         if subdir is None or (category is not None and category.written != "main"):
             continue
-        hashes = {kind: value.scalar() for kind, value in _hash(element).items() if value.written}
+        hashes = {kind: value.scalar() for kind, value in _hash(element).items()}
         url = _text(element, "url")
         if _text(element, "manager") == "pip":
             wheels[subdir].append(listed_wheel(element, url, hashes.get("sha256"), offers))
@@ -96,7 +102,7 @@ def _check_words(words: Iterable[str]) -> None:
 
 
 def _stated(element: Field) -> dict[str, dict[str, str]]:
-    entry = element.mapping()
+    entry = element.present()
     dependencies = entry["dependencies"].mapping() if "dependencies" in entry else {}
     return {"dependencies": _conditions(dependencies)}
 
@@ -106,12 +112,12 @@ def _conditions(dependencies: dict[str, Field]) -> dict[str, str]:
 
 
 def _hash(element: Field) -> dict[str, Field]:
-    entry = element.mapping()
-    return entry["hash"].mapping() if "hash" in entry else {}
+    entry = element.present()
+    return entry["hash"].present() if "hash" in entry else {}
 
 
 def _text(element: Field, name: str) -> str:
-    entry = element.mapping()
+    entry = element.present()
     if name not in entry:
         raise element.error(f"'{name}' is missing")
     return entry[name].scalar()

@@ -59,14 +59,22 @@ class Field:
         return InputError(reason, self.path or None, self.line)
 
     def mapping(self) -> "dict[str, Field]":
-        """Return the values by key.
+        """Return the values by key; ``null`` has none.
 
         Raises:
             InputError: It is not a mapping.
         """
-        if self.kind != "mapping":
+        if self.kind not in {"mapping", "nothing"}:
             raise self.error(f"{self._words} stands where a mapping is expected")
         return dict(self.entries)
+
+    def present(self) -> "dict[str, Field]":
+        """Return the values by key without those that are ``null``, as programs leave things out.
+
+        Raises:
+            InputError: It is not a mapping.
+        """
+        return {key: value for key, value in self.mapping().items() if value.kind != "nothing"}
 
     def only(self, known: frozenset[str]) -> "dict[str, Field]":
         """Return the values by key, of which there are only ``known`` ones.

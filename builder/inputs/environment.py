@@ -1,9 +1,11 @@
 """An ``environment.yml``, as conda, mamba and conda-lock read it.
 
-``name`` and ``prefix`` say where conda would install it, and ``category`` is conda-lock's: all
-three mean nothing here.
+``name`` and ``prefix`` say where conda would install it, ``category`` is conda-lock's, and so is
+``allow-pypi-requests``, which hardens what never happens here: all of them mean nothing.
 """
 
+import re
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from builder.inputs.document import Field
@@ -19,10 +21,12 @@ from builder.inputs.wishes import (
 from builder.platforms import Subdir
 from builder.spec import EnvironmentSpec
 
-_KEYS: Final = frozenset(
-    {"name", "prefix", "category", "channels", "dependencies", "platforms", "variables"}
-)
-_SECTION: Final = frozenset({"pip"})
+_MEANT: Final = frozenset({"channels", "dependencies", "platforms", "variables"})
+_IGNORED: Final = frozenset({"name", "prefix", "category", "allow-pypi-requests"})
+_PIP: Final = "pip"
+_SELECTOR = re.compile(r"sel\((.*)\)")
+#: What micromamba can select, and whether it is true of the platforms that images are for.
+_SELECTED: Final = {"unix": True, "linux": True, "osx": False, "win": False}
 _NOTHING: Final = Field("nothing")
 
 
@@ -32,26 +36,55 @@ def read_environment(document: Field, offers: Offers) -> EnvironmentSpec:
     Raises:
         InputError: It is none, or asks for what this server does not offer.
     """
-    entries = document.only(_KEYS)
+    entries = document.mapping()
+    for key, value in entries.items():
+        if key not in _MEANT | _IGNORED:
+            raise value.error(
+                f"'{key[:60]}' is not known here: take it out, and write"
+                f" {', '.join(sorted(_MEANT))}"
+            )
     wanted = entries["dependencies"].list(MAX_WISHES)
-    if not wanted:
-        raise entries["dependencies"].error("no package is asked for")
     packages = [field for field in wanted if field.kind != "mapping"]
-    sections = [field for field in wanted if field.kind == "mapping"]
-    if len(sections) > 1:
-        raise sections[1].error("there is a 'pip:' section already")
+    sections = [entry for field in wanted for entry in field.entries]
+    packages += _selected(sections)
+    pip, hashes = read_pip(_pip(sections), offers)
+    if not packages and not pip:
+        raise entries["dependencies"].error("no package is asked for")
     wishes = Wishes(
         requirements=read_requirements(packages, offers),
         channels=read_channels(entries.get("channels", _NOTHING), offers),
         platforms=_platforms(entries.get("platforms", _NOTHING), offers),
-        pip=_pip(sections[0], offers) if sections else (),
+        pip=pip,
+        hashes=hashes,
         variables=read_variables(entries.get("variables", _NOTHING)),
     )
     return wishes.spec(offers, offers.defaults.base)
 
 
-def _pip(section: Field, offers: Offers) -> tuple[str, ...]:
-    return read_pip(section.only(_SECTION).get("pip", _NOTHING), offers)
+def _selected(sections: Sequence[tuple[str, Field]]) -> Iterator[Field]:
+    """Yield what is wanted under a condition of micromamba's that holds, e.g. ``sel(linux)``."""
+    for key, value in sections:
+        if key == _PIP:
+            continue
+        match = _SELECTOR.fullmatch(key)
+        if match is None:
+            raise value.error(
+                f"'{key[:60]}' is neither 'pip' nor a selector such as 'sel(linux)': write a"
+                " package as text, such as 'numpy=1.26'"
+            )
+        if match[1] not in _SELECTED:
+            raise value.error(
+                f"'{key[:60]}' is not known here: write sel({'), sel('.join(_SELECTED)})"
+            )
+        if _SELECTED[match[1]]:
+            yield from value.list() if value.kind == "list" else [value]
+
+
+def _pip(sections: Sequence[tuple[str, Field]]) -> Field:
+    found = [value for key, value in sections if key == _PIP]
+    if len(found) > 1:
+        raise found[1].error("there is a 'pip:' section already: write one with both contents")
+    return found[0] if found else _NOTHING
 
 
 def _platforms(field: Field, offers: Offers) -> tuple[Subdir, ...]:

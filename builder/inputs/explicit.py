@@ -7,8 +7,11 @@
     https://conda.anaconda.org/conda-forge/linux-64/zlib-1.3.1-h4ab18f5_1.conda#9653f1bf3766…
     https://conda.anaconda.org/conda-forge/noarch/tzdata-2024a-h0c530f3_0.conda#sha256:7b2b69c5…
 
+    # pip six @ https://files.pythonhosted.org/packages/d9/5a/six-1.16.0-py2.py3-none-any.whl#sha256=8abb…
+
 What stands behind ``#`` is an md5, or after ``sha256:`` (or with 64 digits) a sha256; without it
-the channel's own checksums count.
+the channel's own checksums count. A comment that begins with ``pip`` is a wheel, as conda-lock,
+micromamba and this server write it. conda takes a list of addresses without the mark, too.
 """
 
 import re
@@ -16,20 +19,28 @@ from typing import Final
 
 from builder.errors import InputError
 from builder.inputs.document import Field
-from builder.inputs.listing import chosen_platforms, listed_package, package_list
+from builder.inputs.listing import chosen_platforms, listed_package, listed_wheel, package_list
 from builder.inputs.offers import Offers
 from builder.inputs.packages import PackageList
 from builder.platforms import NOARCH
+from builder.records import WheelRecord
 
 MARK: Final = "@EXPLICIT"
 _MAX_LINES: Final = 10_000
 _MAX_LENGTH: Final = 1000
-_PLATFORM = re.compile(r"#\s*platform:\s*([a-z0-9-]+)")
+_PLATFORM = re.compile(r"#\s*platform:\s*([a-z0-9_-]+)")
+_ADDRESS = re.compile(r"[a-z0-9]{1,10}://[^\s#]+(?:\.conda|\.tar\.bz2)(?:#[0-9A-Za-z:]*)?")
+_PIP: Final = "# pip "
+_WHEEL = re.compile(r"# pip\s+[A-Za-z0-9._-]+(?:\[[^\]]*\])?\s*@\s*([^\s#]+)(?:#sha256[=:](\S+))?")
 
 
 def is_explicit(text: str) -> bool:
-    """Tell whether a line of ``text`` is the mark of such a list."""
-    return MARK in text and any(line.strip() == MARK for line in text.split("\n"))
+    """Tell whether ``text`` is such a list: it has the mark, or holds addresses alone."""
+    lines = [line.strip() for line in text.split("\n")]
+    if MARK in text and MARK in lines:
+        return True
+    entries = [line for line in lines if line and not line.startswith("#")]
+    return bool(entries) and all(_ADDRESS.fullmatch(entry) for entry in entries)
 
 
 def read_explicit(text: str, offers: Offers) -> PackageList:
@@ -41,17 +52,21 @@ def read_explicit(text: str, offers: Offers) -> PackageList:
     lines = text.split("\n")
     if len(lines) > _MAX_LINES:
         raise InputError(f"the list has {len(lines)} lines, and {_MAX_LINES} are allowed")
-    listed, commented = [], set()
+    listed, wheels, commented = [], [], set()
     for number, line in enumerate(lines, 1):
         entry = line.strip()
         if match := _PLATFORM.fullmatch(entry):
             commented.add(match[1])
-        if not entry or entry.startswith("#") or entry == MARK:
+        is_wheel = entry.startswith(_PIP)
+        if not entry or entry == MARK or (entry.startswith("#") and not is_wheel):
             continue
         if len(entry) > _MAX_LENGTH or not entry.isprintable():
             raise InputError("the line is too long, or cannot be printed", line=number)
-        url, _, checksum = entry.partition("#")
         field = Field("text", entry, line=number)
+        if is_wheel:
+            wheels.append(_wheel(field, offers))
+            continue
+        url, _, checksum = entry.partition("#")
         listed.append(listed_package(field, url, _hashes(checksum), offers))
     subdirs = {package.place.path.partition("/")[0] for package in listed} - {NOARCH}
     named = sorted(commented | subdirs)
@@ -61,7 +76,17 @@ def read_explicit(text: str, offers: Offers) -> PackageList:
             " one, which a line such as '# platform: linux-64' says"
         )
     platform = chosen_platforms(Field("text", text), named, offers)[0]
-    return package_list(offers, {platform: listed})
+    return package_list(offers, {platform: listed}, {platform: wheels})
+
+
+def _wheel(field: Field, offers: Offers) -> WheelRecord:
+    match = _WHEEL.fullmatch(field.written)
+    if match is None:
+        raise field.error(
+            "a line that begins with '# pip' means a package of PyPI: write"
+            " '# pip NAME @ ADDRESS#sha256=DIGITS', or take it out"
+        )
+    return listed_wheel(field, match[1], match[2], offers)
 
 
 def _hashes(checksum: str) -> dict[str, str | None]:

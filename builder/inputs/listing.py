@@ -8,7 +8,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 
 from builder.errors import InputError, LockError
 from builder.inputs.document import Field
-from builder.inputs.offers import Offers
+from builder.inputs.offers import Offers, file_parts
 from builder.inputs.packages import ListedPackage, PackageList
 from builder.lock.fields import MD5, SHA256, record_of
 from builder.platforms import Subdir
@@ -118,11 +118,11 @@ def _record(listed: ListedPackage, stated: Mapping[str, Any]) -> PackageRecord:
     Raises:
         LockError: Something is malformed.
     """
-    name, version, build = listed.place.path.rpartition("/")[2].rsplit("-", 2)
+    name, version, build = file_parts(listed.place.path)
     entry = {
         "name": name,
         "version": version,
-        "build": build.removesuffix(".conda").removesuffix(".tar.bz2"),
+        "build": build,
         "manager": "conda",
         "url": listed.place.url,
         "hash": {"md5": listed.md5, "sha256": listed.sha256},
@@ -136,7 +136,7 @@ def _check_names(subdir: Subdir, listed: Sequence[ListedPackage]) -> None:
         raise InputError(f"the file has no package for {subdir}")
     seen: set[str] = set()
     for package in listed:
-        name = package.place.path.rpartition("/")[2].rsplit("-", 2)[0]
+        name, _, _ = file_parts(package.place.path)
         if name in seen:
             raise InputError(
                 f"package '{name}' is listed twice for {subdir}", package.field, package.line

@@ -12,7 +12,7 @@ from builder.errors import BuilderError, ChannelNotAllowed
 from builder.image_name import NameDefaults
 from builder.oci.reference import parse_reference
 from builder.platforms import PLATFORMS, Subdir
-from builder.records import BaseReference, without_credentials
+from builder.records import BaseReference, wheel_address, without_credentials
 from builder.spec import Channel
 
 #: Where a package lies in its channel: subdir and file name.
@@ -90,6 +90,10 @@ class Offers:
             parts = urlsplit(url)
         except ValueError as exc:
             raise ValueError(f"{shown} is not an address") from exc
+        if not parts.path.endswith(".whl") or "+" in parts.scheme:
+            raise ValueError(
+                f"{shown} is not a wheel: packages that must be built are not accepted"
+            )
         if parts.scheme not in {"https", "http"} or parts.netloc not in self.defaults.wheel_hosts:
             hosts = ", ".join(self.defaults.wheel_hosts) or "none"
             raise ValueError(
@@ -100,7 +104,7 @@ class Offers:
             raise ValueError(
                 f"{shown} is not a wheel: packages that must be built are not accepted"
             )
-        return f"{parts.scheme}://{parts.netloc}{parts.path}"
+        return wheel_address(f"{parts.scheme}://{parts.netloc}{parts.path}")
 
     def platform(self, text: str) -> Subdir:
         """Return the platform of that name.
@@ -155,6 +159,16 @@ class Offers:
 
     def _channel_names(self) -> list[str]:
         return [channel.name for channel in self.defaults.channels]
+
+
+def file_parts(path: str) -> tuple[str, str, str]:
+    """Return name, version and build of a package by where it lies.
+
+    >>> file_parts("linux-64/ld_impl_linux-64-2.43-h712a8e2_2.conda")
+    ('ld_impl_linux-64', '2.43', 'h712a8e2_2')
+    """
+    name, version, build = path.rpartition("/")[2].rsplit("-", 2)
+    return name, version, build.removesuffix(".conda").removesuffix(".tar.bz2")
 
 
 def _written(reference: str) -> str | None:

@@ -50,11 +50,13 @@ def read_wishes(
     """
     entries = document.only(_KEYS)
     specs = entries.get("specs", _NOTHING).list(MAX_WISHES)
+    pip, hashes = read_pip(entries.get("pip", _NOTHING), offers)
     wishes = Wishes(
         requirements=read_requirements(specs, offers),
         channels=read_channels(entries.get("channels", _NOTHING), offers),
         platforms=_platforms(entries.get("platforms", _NOTHING), offers),
-        pip=read_pip(entries.get("pip", _NOTHING), offers),
+        pip=pip,
+        hashes=hashes,
         variables=read_variables(entries.get("variables", _NOTHING)),
         until=_day(entries.get("until", _NOTHING), today),
     )

@@ -8,11 +8,16 @@ from typing import Final
 
 from builder.errors import ChannelNotAllowed
 from builder.inputs.document import Field
-from builder.inputs.offers import Offers
+from builder.inputs.offers import Offers, file_parts
 from builder.platforms import Subdir
-from builder.pypi_requirement import canonical_requirement, canonical_requirements
+from builder.pypi_requirement import (
+    canonical_requirement,
+    canonical_requirements,
+    project_of,
+    split_hashes,
+)
 from builder.solve import parse_match_spec
-from builder.spec import Channel, EnvironmentSpec, Requirement, merge_requirements
+from builder.spec import Channel, Constraint, EnvironmentSpec, Requirement, merge_requirements
 
 #: More than any environment that is known asks for.
 MAX_WISHES: Final = 1000
@@ -24,6 +29,11 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _OURS: Final = frozenset({"PATH", "CONDA_PREFIX"})
 #: What conda writes to keep its own default channels out.
 _NO_DEFAULTS: Final = "nodefaults"
+#: Directories of channels that conda lets stand behind a channel's name.
+_SUBDIRS = re.compile(r"noarch|(?:linux|osx|win|emscripten|wasi|zos|freebsd)-[a-z0-9]+")
+
+#: As :attr:`builder.spec.EnvironmentSpec.hashes`.
+Hashes = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +46,8 @@ class Wishes:
     #: Empty: those the administrator chose.
     platforms: tuple[Subdir, ...] = ()
     pip: tuple[str, ...] = ()
+    #: As :attr:`builder.spec.EnvironmentSpec.hashes`.
+    hashes: Hashes = ()
     variables: tuple[tuple[str, str], ...] = ()
     until: datetime.date | None = None
 
@@ -55,6 +67,7 @@ class Wishes:
             until=self.until,
             base=base,
             pip=self.pip,
+            hashes=self.hashes,
             variables=self.variables,
             every_platform=bool(self.platforms),
         )
@@ -91,19 +104,51 @@ def read_requirements(fields: Sequence[Field], offers: Offers) -> tuple[Requirem
     """
     found = []
     for field in fields:
+        text = field.text()
         try:
-            wanted = parse_match_spec(field.text())
+            wanted = _of_address(text, offers) if "://" in text else None
+            wanted = wanted or parse_match_spec(text)
         except ValueError as exc:
             raise field.error(str(exc)) from exc
-        channel = read_channel(wanted.channel, field, offers).name if wanted.channel else ""
+        channel = _channel_of(wanted, field, offers).name if wanted.channel else ""
         found.append(
             Requirement(wanted.name, wanted.constraints, channel, wanted.version, wanted.build)
         )
     return tuple(found)
 
 
-def read_pip(field: Field, offers: Offers) -> tuple[str, ...]:
-    """Return requirements for PyPI in canonical form.
+def _of_address(text: str, offers: Offers) -> Requirement | None:
+    """Return what the address of an archive asks for, as conda takes it for a package.
+
+    Raises:
+        ValueError: It is no package of a channel of this server, or has a checksum, which only
+            a list can.
+    """
+    address, _, checksum = text.partition("#")
+    if not address.endswith((".conda", ".tar.bz2")):
+        return None
+    if checksum:
+        raise ValueError(
+            "the address of a package has a checksum: write all packages with theirs, in an"
+            " @EXPLICIT list"
+        )
+    place = offers.package(address)
+    name, version, build = file_parts(place.path)
+    return Requirement(name, (Constraint("==", version),), place.channel.name, "", build)
+
+
+def _channel_of(wanted: Requirement, field: Field, offers: Offers) -> Channel:
+    channel, _, subdir = wanted.channel.rpartition("/")
+    if channel and _SUBDIRS.fullmatch(subdir):
+        raise field.error(
+            f"'{wanted.channel[:100]}' names the directory of a channel: write"
+            f" '{channel[:80]}::{wanted.name}', and the platform under 'platforms'"
+        )
+    return read_channel(wanted.channel, field, offers)
+
+
+def read_pip(field: Field, offers: Offers) -> tuple[tuple[str, ...], Hashes]:
+    """Return requirements for PyPI in canonical form, and the hashes that stand behind them.
 
     Raises:
         InputError: One is not a requirement, asks for more than a project of the index, or PyPI
@@ -112,12 +157,18 @@ def read_pip(field: Field, offers: Offers) -> tuple[str, ...]:
     elements = field.list(MAX_WISHES)
     if elements and not offers.defaults.pypi:
         raise elements[0].error("this server does not offer packages of PyPI")
+    wanted = []
+    hashes: dict[str, set[str]] = {}
     for element in elements:
         try:
-            canonical_requirement(element.text())
+            requirement, given = split_hashes(element.text())
+            wanted.append(canonical_requirement(requirement))
         except ValueError as exc:
             raise element.error(str(exc)) from exc
-    return canonical_requirements(element.text() for element in elements)
+        if given:
+            hashes.setdefault(project_of(wanted[-1]), set()).update(given)
+    found = tuple((name, tuple(sorted(digits))) for name, digits in sorted(hashes.items()))
+    return canonical_requirements(wanted), found
 
 
 def read_variables(field: Field) -> tuple[tuple[str, str], ...]:

@@ -5,9 +5,9 @@ of somebody else is passed on byte for byte, never written again.
 """
 
 import json
-from typing import Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from builder.errors import BaseImageError
@@ -36,6 +36,14 @@ DOCKER_LAYERS = {
 }
 INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_LIST})
 MANIFEST_TYPES = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
+
+
+def _no_null(value: Any) -> Any:
+    return [] if value is None else value
+
+
+#: Go writes an empty list as null.
+_NULL_IS_EMPTY: Final = BeforeValidator(_no_null)
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -71,7 +79,7 @@ class ImageManifest(_Document):
     #: Of an artifact.
     artifact_type: str | None = None
     config: Descriptor
-    layers: list[Descriptor]
+    layers: Annotated[list[Descriptor], _NULL_IS_EMPTY]
     #: What an artifact says something about.
     subject: Descriptor | None = None
     annotations: dict[str, str] | None = None
@@ -82,7 +90,7 @@ class ImageIndex(_Document):
 
     schema_version: Literal[2] = 2
     media_type: str = OCI_INDEX
-    manifests: list[Descriptor]
+    manifests: Annotated[list[Descriptor], _NULL_IS_EMPTY]
     annotations: dict[str, str] | None = None
 
 
@@ -91,7 +99,7 @@ class RootFs(_Document):
 
     model_config = ConfigDict(alias_generator=None)
     type: Literal["layers"] = "layers"
-    diff_ids: list[Digest]
+    diff_ids: Annotated[list[Digest], _NULL_IS_EMPTY]
 
 
 class History(_Document):

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -12,7 +13,7 @@ from packaging.version import Version
 
 from builder.errors import NoWheel, UnsafePackage
 from builder.pypi.target import Target
-from builder.records import WheelRecord, without_credentials
+from builder.records import WheelRecord, wheel_address, without_credentials
 from builder.wheel_tags import supported_tags
 
 _URL: Final = re.compile(r"https?://[!-~]+/[A-Za-z0-9_.!+%~-]+\.whl")
@@ -22,7 +23,11 @@ _VIA: Final = re.compile(r"([A-Za-z0-9._-]+)(?:==| @ )\S+\s+# via (.*)")
 
 
 def read_pylock(
-    text: str, target: Target, provided: Collection[str], hosts: Collection[str]
+    text: str,
+    target: Target,
+    provided: Collection[str],
+    hosts: Collection[str],
+    hashes: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> tuple[WheelRecord, ...]:
     """Return the wheels of an answer, sorted by name, without those that conda provides.
 
@@ -31,9 +36,10 @@ def read_pylock(
         target: What they must fit.
         provided: Normalized names.
         hosts: Where wheels may lie, with the port where there is one.
+        hashes: Of which the wheels of some projects must have one.
 
     Raises:
-        NoWheel: A project has none that fits, or none with a sha256.
+        NoWheel: A project has none that fits, or none with a sha256, or not with one of those.
         UnsafePackage: A wheel lies on a host that is not allowed.
 
     Source:
@@ -41,7 +47,7 @@ def read_pylock(
     """
     ranks = supported_tags(target.subdir, target.python, target.glibc)
     wheels = [
-        _record(package, ranks, target)
+        _record(package, ranks, target, hashes.get(package["name"], ()))
         for package in tomllib.loads(text).get("packages", [])
         if package["name"] not in provided
     ]
@@ -69,9 +75,22 @@ def read_needs(text: str) -> Mapping[str, tuple[str, ...]]:
     return {name: tuple(sorted(needed)) for name, needed in sorted(needs.items())}
 
 
-def _record(package: Mapping[str, Any], ranks: Mapping[Tag, int], target: Target) -> WheelRecord:
+def _record(
+    package: Mapping[str, Any],
+    ranks: Mapping[Tag, int],
+    target: Target,
+    hashes: Collection[str],
+) -> WheelRecord:
     name, version = str(package["name"]), str(package["version"])
-    best = _best(package.get("wheels", []), ranks, name, version)
+    wheels = package.get("wheels", [])
+    if hashes:
+        wheels = [w for w in wheels if w.get("hashes", {}).get("sha256", "") in hashes]
+    if hashes and not wheels:
+        raise NoWheel(
+            f"no wheel of '{name}' {version} has the sha256 that was asked for: leave '--hash' out,"
+            " or give that of a wheel, since sources are not built"
+        )
+    best = _best(wheels, ranks, name, version)
     if best is None:
         raise NoWheel(
             f"no wheel of '{name}' {version} fits Python {target.python.short} on {target.subdir}"
@@ -83,7 +102,7 @@ def _record(package: Mapping[str, Any], ranks: Mapping[Tag, int], target: Target
     return WheelRecord(
         name=name,
         version=version,
-        url=without_credentials(best["url"]),
+        url=wheel_address(without_credentials(best["url"])),
         sha256=digest,
         size_bytes=int(best.get("size", 0)),
     )

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from builder.pypi.explain import explain
@@ -55,6 +56,7 @@ class Pypi:
         provided: Provided,
         target: Target,
         until: datetime.date | None = None,
+        hashes: Mapping[str, Collection[str]] = MappingProxyType({}),
     ) -> tuple[WheelRecord, ...]:
         """Return the wheels to install beside conda's packages, sorted by name.
 
@@ -67,6 +69,7 @@ class Pypi:
             provided: What conda installs.
             target: What wheels must fit.
             until: Only what was uploaded up to the end of that day, UTC, counts.
+            hashes: As :attr:`builder.spec.EnvironmentSpec.hashes`.
 
         Raises:
             UnknownPackage: The index has no such project.
@@ -85,7 +88,7 @@ class Pypi:
             try:
                 pylock = await self._with_extras(options, provided, directory)
                 wheels = await asyncio.to_thread(
-                    read_pylock, pylock, target, provided.versions, self._hosts
+                    read_pylock, pylock, target, provided.versions, self._hosts, hashes
                 )
                 pins = "".join(f"{wheel.name}=={wheel.version}\n" for wheel in wheels)
                 (directory / "pins.txt").write_text(pins)

@@ -16,6 +16,8 @@ _VERSION = re.compile(r"[A-Za-z0-9_.!+*~=<>,|()-]+")
 _BUILD = re.compile(r"[A-Za-z0-9_.+*-]{1,128}")
 #: One comparison of rattler's canonical form; ``1.26.*`` is its form of ``=1.26``.
 _COMPARISON = re.compile(r"(==|!=|<=|>=|<|>)?([A-Za-z0-9_.!+-]+?)(\.\*)?")
+#: What conda takes for a word that means nothing, and people write for a channel.
+_NAMESPACE = re.compile(r"([A-Za-z0-9_./-]+):(?:[A-Za-z0-9_-]*:)?([A-Za-z0-9_.-]+[^:\[]*)")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _KEY = re.compile(r"[\[,]\s*([a-z_0-9]+)=")
 _BRACKET_CHANNEL = re.compile(r"[\[,]\s*channel\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s,\]]*))")
@@ -55,6 +57,11 @@ def parse_match_spec(text: str) -> Requirement:
             canonical = spec.to_canonical_string()
     except SolveError as exc:
         raise ValueError(f"{shown} is not a match spec such as 'numpy>=1.26,<2'") from exc
+    if namespace := _NAMESPACE.match(rest):
+        raise ValueError(
+            f"{shown} has one colon where two are needed: write '{namespace[1]}::{namespace[2]}'"
+            " for a package of that channel"
+        )
     name, _, brackets = canonical.partition("[")
     keys = set(_KEY.findall("[" + _QUOTED.sub('""', brackets))) if brackets else set()
     if not keys <= _HONOURED:
@@ -70,7 +77,11 @@ def parse_match_spec(text: str) -> Requirement:
             f"{shown} is a virtual package: it describes the machine and cannot be installed"
         )
     if (version and not _VERSION.fullmatch(version)) or (build and not _BUILD.fullmatch(build)):
-        raise ValueError(f"{shown} uses a regular expression: write versions and builds with '*'")
+        if "^" in version + build:
+            raise ValueError(
+                f"{shown} uses a regular expression: write versions and builds with '*'"
+            )
+        raise ValueError(f"{shown} is not a match spec such as 'numpy>=1.26,<2'")
     if "channel" in keys and not channel and (found := _BRACKET_CHANNEL.search(rest)):
         channel = next(filter(None, found.groups()), "")
     constraints, others = _split(version)

@@ -136,9 +136,11 @@ def _require_one_kind(document: _Document, *, is_index: bool) -> None:
 
     Clients disagreed on what a document is that was both (CVE-2021-41190).
     """
-    if is_index and (document.manifests is None or document.config or document.layers):
+    is_list = "manifests" in document.model_fields_set
+    if is_index and (not is_list or document.config or document.layers):
         raise ManifestInvalid("an index has 'manifests', and neither 'config' nor 'layers'")
-    is_manifest = document.config is not None and document.layers is not None
+    # Go writes an empty list as null.
+    is_manifest = document.config is not None and "layers" in document.model_fields_set
     if not is_index and (not is_manifest or document.manifests is not None):
         raise ManifestInvalid("a manifest has 'config' and 'layers', and no 'manifests'")
 

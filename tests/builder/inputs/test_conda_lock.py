@@ -114,7 +114,9 @@ def test_a_file_of_conda_lock_is_a_list_of_what_this_server_builds() -> None:
         ({"hash": [1]}, "a list stands where a mapping"),
         ({"dependencies": {"a": "1\n2"}}, "cannot be printed"),
         ({"dependencies": {"": ""}}, "malformed depends"),
-        ({"manager": "pip"}, "does not lie on a host"),
+        ({"manager": "pip"}, "is not a wheel"),
+        ({"manager": "pip", "url": "https://10.0.0.1/a-1-py3-none-any.whl"}, "not lie on a host"),
+        ({"manager": "pip", "url": "git+https://github.com/a/b@1"}, "is not a wheel"),
         ({"platform": []}, "a list stands where text"),
     ],
 )
@@ -128,10 +130,21 @@ def test_a_package_that_cannot_be_used_is_refused_with_its_line(
     assert words in error.message
 
 
+def test_what_a_program_leaves_out_may_be_null() -> None:
+    whole = foreign()
+    for changes in ({"category": None}, {"dependencies": None}):
+        assert len(packages(foreign(**changes)).platforms["linux-64"]) == 3
+    bare = packages(foreign(hash=None)).platforms["linux-64"][0]
+    assert (bare.sha256, bare.md5) == (None, None)
+    whole = whole.replace("channels:", "custom_metadata: null\n  channels:")
+    assert len(packages(whole).platforms["linux-64"]) == 3
+
+
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
-        (lambda text: text.replace("version: 1\n", "version: 2\n"), "of version 1 can be read"),
+        (lambda text: text.replace("version: 1\n", "version: 5\n"), "of version 1 can be read"),
+        (lambda text: text.replace("version: 1\n", "version: 3\n"), "that of an early pixi"),
         (lambda text: text.replace("- linux-64\n", "- osx-64\n"), "it has packages for osx-64"),
         (lambda text: text.replace("url:", "address:"), "'url' is missing"),
     ],

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import random
 
 import pytest
@@ -6,7 +7,7 @@ import yaml
 
 from builder.image_name import parse
 from builder.spec import Constraint, Requirement
-from tests.builder.inputs.reading import BIO, DEFAULTS, FORGE, refused, spec
+from tests.builder.inputs.reading import BIO, DEFAULTS, FORGE, read, refused, spec
 
 #: As ``conda env export`` writes it.
 EXPORTED = """\
@@ -117,6 +118,78 @@ def test_channels_are_offered_by_name_or_address() -> None:
     assert "is not allowed" in refused('dependencies: ["zlib[channel=evil]"]').message
 
 
+def test_one_colon_is_told_to_be_two() -> None:
+    """To conda it is a namespace, which means nothing: the package comes from any channel."""
+    error = refused("dependencies:\n- bioconda:samtools=1.2\n")
+    assert (error.field, error.line) == ("dependencies[0]", 2)
+    assert "write 'bioconda::samtools=1.2'" in error.message
+    assert "write 'conda-forge::zlib'" in refused("dependencies: ['conda-forge:x:zlib']").message
+
+
+def test_a_selector_takes_what_it_selects_for_linux() -> None:
+    text = "dependencies:\n- zlib\n- sel({}): gdb >=12\n- pip: [six]\n"
+    both = spec("dependencies: [zlib, 'gdb >=12', {pip: [six]}]")
+    without = spec("dependencies: [zlib, {pip: [six]}]")
+    for name, expected in {"linux": both, "unix": both, "osx": without, "win": without}.items():
+        assert spec(text.format(name)) == expected
+    assert spec("dependencies: [zlib, {sel(linux): ['gdb >=12'], pip: [six]}]") == both
+    assert "write sel(unix), sel(linux), sel(osx), sel(win)" in refused(text.format("a")).message
+    wrong = text.format("linux").replace("gdb >=12", "'==='")
+    assert "is not a match spec" in refused(wrong).message
+
+
+def test_a_hash_of_a_wheel_is_asked_for_with_it() -> None:
+    """conda-lock renders an environment so."""
+    line = "      - six === 1.16.0 --hash=sha256:{}\n"
+    first, second = "A" * 64, "b" * 64
+    text = "dependencies:\n  - pip:\n" + line.format(second) + line.format(first)
+    found = spec(text)
+    assert found.pip == ("six===1.16.0",)
+    assert found.hashes == (("six", ("a" * 64, second)),)
+    assert found.digest != spec("dependencies: [{pip: ['six === 1.16.0']}]").digest
+    assert spec(json.dumps({"pip": [f"six===1.16.0 --hash=sha256:{second}"]})).hashes == (
+        ("six", (second,)),
+    )
+    for wrong in ("sha256:12", "md5:" + "a" * 32, "sha256"):
+        error = refused(f"dependencies: [{{pip: ['six --hash={wrong}']}}]")
+        assert "is not 'sha256:' and 64 hex digits" in error.message
+
+
+def test_the_address_of_a_package_is_that_package() -> None:
+    url = f"{FORGE.url}/linux-64/zlib-1.3.1-hb9d3cd8_2.conda"
+    assert spec(f"dependencies: [{url}]") == spec(
+        "dependencies: [conda-forge::zlib==1.3.1=hb9d3cd8_2]"
+    )
+    assert "in an @EXPLICIT list" in refused(f"dependencies: ['{url}#{'a' * 32}']").message
+    assert "is no package of a channel" in refused("dependencies: [https://x/a-1-0.conda]").message
+
+
+def test_a_directory_of_a_channel_is_told_to_be_a_platform() -> None:
+    error = refused("dependencies: [conda-forge/linux-64::zlib]")
+    assert "write 'conda-forge::zlib', and the platform under 'platforms'" in error.message
+
+
+def test_nulls_and_what_hardens_other_tools_mean_nothing() -> None:
+    text = """\
+name: null
+prefix:
+channels: null
+platforms: null
+variables: ~
+category: null
+allow-pypi-requests: false
+dependencies: [zlib, {pip: null}]
+"""
+    assert spec(text) == spec("dependencies: [zlib]")
+    assert spec(text.replace("\n", "\r\n")) == spec("dependencies: [zlib]")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
+def test_a_file_of_powershell_is_read(encoding: str) -> None:
+    mark = "\ufeff" if encoding[-2:] in {"le", "be"} else ""
+    assert read((mark + EXPORTED).encode(encoding)) == spec(EXPORTED)
+
+
 def test_platforms_that_are_named_must_all_be_possible() -> None:
     found = spec("platforms: [osx-arm64, linux-64, win-64]\ndependencies: [zlib]")
     assert found.platforms == ("linux-64",)
@@ -139,8 +212,8 @@ def test_what_an_environment_always_has_is_wanted_too() -> None:
         ("a: 1\ndependencies: [zlib]", "a", 1, "'a' is not known here"),
         ("dependencies:\n- zlib\n- 7", "dependencies[1]", 3, "a number stands where text"),
         ("dependencies:\n- zlib\n- x ===1", "dependencies[1]", 3, "is not a match spec"),
-        ("dependencies:\n- conda: [a]", "dependencies[0].conda", 2, "is not known here"),
-        ("dependencies:\n- pip: [a]\n- pip: [b]", "dependencies[1]", 3, "section already"),
+        ("dependencies:\n- conda: [a]", "dependencies[0].conda", 2, "neither 'pip' nor a selector"),
+        ("dependencies:\n- pip: [a]\n- pip: [b]", "dependencies[1].pip", 3, "section already"),
         ("dependencies:\n- pip:\n  - -e .", "dependencies[0].pip[0]", 3, "option of pip"),
         (
             "dependencies:\n- pip:\n  - git+https://x/y",
@@ -149,6 +222,8 @@ def test_what_an_environment_always_has_is_wanted_too() -> None:
             "an address or a path",
         ),
         ("dependencies: [__glibc]", "dependencies[0]", 1, "is a virtual package"),
+        ("dependencies: [{pip: ['a_']}]", "dependencies[0].pip[0]", 1, "is not a requirement"),
+        ("dependencies: [{pip: ['a[b_]']}]", "dependencies[0].pip[0]", 1, "is not a requirement"),
         ("dependencies: [zlib]\ndependencies: [a]", "dependencies", 2, "the second time"),
         ("dependencies: [zlib]\nvariables: {PATH: /x}", "variables.PATH", 2, "set by the image"),
         ("dependencies: [zlib]\nvariables: {a-b: x}", "variables.a-b", 2, "letters, digits"),

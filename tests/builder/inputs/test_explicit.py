@@ -1,8 +1,15 @@
 import pytest
 
+from builder.lock import Lock, to_explicit
+from builder.records import WheelRecord
 from tests.builder.inputs.reading import BIO, DEFAULTS, FORGE, packages, refused
+from tests.builder.records_for_tests import record
 
 HOME = "https://conda.anaconda.org/conda-forge"
+FILES = "https://files.pythonhosted.org/packages/d9/5a"
+WHEEL = f"{FILES}/six-1.16.0-py2.py3-none-any.whl"
+TORCH = f"{FILES}/torch-2.6.0%2Bcpu-cp312-cp312-linux_x86_64.whl"
+PLUSES = ("%2B", "+", "%2b")
 LIST = f"""\
 # This file may be used to create an environment using:
 # $ conda create --name <env> --file <this file>
@@ -35,6 +42,56 @@ def test_an_escaped_version_is_the_same_package() -> None:
 
 def test_the_platform_follows_from_the_packages_too() -> None:
     assert packages(LIST.replace("# platform: linux-64", "#")) == packages(LIST)
+
+
+@pytest.mark.parametrize("mark", ["#sha256=", "#sha256:"])
+def test_a_comment_that_means_a_wheel_is_one(mark: str) -> None:
+    """conda-lock renders them so; conda-lock and micromamba install them."""
+    found = packages(f"{LIST}# pip six @ {WHEEL}{mark}{'c' * 64}\n")
+    assert found.wheels == {"linux-64": (WheelRecord("six", "1.16.0", WHEEL, "c" * 64),)}
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (f"# pip six @ {WHEEL}", "sha256 of six is missing"),
+        ("# pip six === 1.16.0 --hash=sha256:12", "write '# pip NAME @ ADDRESS#sha256=DIGITS'"),
+        ("# pip install six", "or take it out"),
+        ("# pip six @ https://files.pythonhosted.org/a/six-1.tar.gz#sha256=1", "is not a wheel"),
+        ("# pip six @ git+https://github.com/benjaminp/six@1", "is not a wheel"),
+        (f"# pip six @ {WHEEL.replace('files', 'u:secret@files')}#sha256=1", "not lie on a host"),
+    ],
+)
+def test_a_wheel_that_cannot_be_used_is_refused_with_its_line(line: str, words: str) -> None:
+    error = refused(LIST + line)
+    assert error.line == 9
+    assert words in error.message
+    assert "secret" not in error.message
+
+
+def test_the_list_that_this_server_writes_can_be_sent_back() -> None:
+    six = record("six", channel=FORGE.url)
+    wheel = WheelRecord("torch", "2.6.0+cpu", TORCH, "c" * 64)
+    lock = Lock({"linux-64": (six,)}, (FORGE,), (), None, wheels={"linux-64": (wheel,)})
+    found = packages(to_explicit(lock, "linux-64"))
+    assert [package.place.url for package in found.platforms["linux-64"]] == [six.url]
+    assert found.platforms["linux-64"][0].md5 == six.md5
+    assert found.wheels == {"linux-64": (wheel,)}
+
+
+def test_an_escaped_wheel_is_the_same_wheel() -> None:
+    texts = [LIST + f"# pip torch @ {TORCH.replace('%2B', w)}#sha256={'c' * 64}" for w in PLUSES]
+    assert packages(texts[0]) == packages(texts[1]) == packages(texts[2])
+
+
+def test_an_escaped_plus_is_the_same_package() -> None:
+    line = f"{HOME}/noarch/a-1{{}}2-0.conda\n"
+    first, *others = (packages(LIST + line.format(written)) for written in PLUSES)
+    assert others == [first, first]
+
+
+def test_addresses_alone_are_such_a_list_as_they_are_to_conda() -> None:
+    assert packages(LIST.replace("@EXPLICIT\n", "\n")) == packages(LIST)
 
 
 def test_windows_line_ends_and_a_byte_order_mark_do_no_harm() -> None:

@@ -16,7 +16,8 @@ from builder.spec import EnvironmentSpec
 from tests.builder.inputs.reading import DEFAULTS, MAX_BYTES, read, refused
 from tests.builder.inputs.test_environment import EXPORTED
 from tests.builder.inputs.test_explicit import LIST
-from tests.builder.inputs.test_pixi_lock import V5, V6
+from tests.builder.inputs.test_exported import EXPORTED as EXPORTED_LIST
+from tests.builder.inputs.test_pixi_lock import V5, V6, V7
 
 HALF = MAX_BYTES // 2
 LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
@@ -63,6 +64,18 @@ def full(text: str) -> str:
         full("!!set {a}\n"),
         "@EXPLICIT\n" + full("https://conda.anaconda.org/conda-forge/linux-64/a-1-0.conda\n")[:-20],
         "@EXPLICIT\n" + "-" * (MAX_BYTES - 20),
+        "@EXPLICIT\n" + full("# pip a @ b\n")[:-20],
+        "@EXPLICIT\n# pip " + "a" * (MAX_BYTES - 20),
+        full("https://a/b-1-0.conda\n"),
+        full("a=1=0\n"),
+        "a=" * HALF,
+        full("a==1\n"),
+        full("a[b] \n"),
+        "a" + "[" * (MAX_BYTES - 20),
+        full("{{ a }}\n"),
+        full("[tool.x]\n"),
+        "dependencies:\n- sel(" + "(" * (MAX_BYTES - 40) + "): a",
+        "dependencies: [{pip: ['a" + " --hash=sha256:a" * 120 + "']}]",
         "@EXPLICIT\nhttps://conda.anaconda.org/conda-forge/linux-64/" + "a-" * 450,
         "a: !!map [b]",
         "a: !!seq {b: c}",
@@ -92,7 +105,8 @@ def test_text_made_to_hurt_is_refused_soon(text: str) -> None:
     ("data", "line"),
     [
         (b"dependencies:\n- \xff\xfe\n", 2),
-        ("dependencies: [zlib]".encode("utf-16"), 1),
+        ("dependencies: [zlib]".encode("utf-16")[2:] + b"\xff", 1),
+        ("dependencies: [zlib]".encode("utf-16") + b"\xff", 1),
         (b"dependencies: [zlib\n", 2),
         (b"dependencies:\n\t- zlib\n", 2),
         (b"dependencies: [zlib]\n---\na: 1\n", 2),
@@ -115,7 +129,10 @@ def test_an_error_survives_the_way_out_of_a_worker_process() -> None:
     assert (copy.message, copy.field, copy.line) == (error.message, error.field, error.line)
 
 
-@pytest.mark.parametrize("text", [EXPORTED, LIST, V5, V6])
+KINDS = [EXPORTED, EXPORTED_LIST, LIST, V5, V6, V7]
+
+
+@pytest.mark.parametrize("text", KINDS)
 def test_what_is_read_survives_it_too(text: str) -> None:
     assert pickle.loads(pickle.dumps(read(text))) == read(text)
 
@@ -139,7 +156,7 @@ def test_arbitrary_bytes_are_refused_or_read(data: bytes | str) -> None:
     is_refused_or_read(data if isinstance(data, bytes) else data.encode(errors="surrogatepass"))
 
 
-@given(st.sampled_from([EXPORTED, LIST, V5, V6]), st.data())
+@given(st.sampled_from(KINDS), st.data())
 @settings(deadline=None, max_examples=300)
 def test_a_damaged_file_is_refused_or_read(original: str, data: st.DataObject) -> None:
     whole = original.encode()

@@ -51,6 +51,22 @@ def test_an_answer_without_packages_is_no_wheels() -> None:
     assert read('lock-version = "1.0"') == ()
 
 
+def test_only_a_wheel_that_has_the_hash_that_was_asked_for_is_taken() -> None:
+    text = pylock("demo-1.0-cp311-abi3-manylinux1_x86_64.whl", "demo-1.0-py3-none-any.whl")
+    text = text.replace(SHA256, "1" * 64, 1)
+    first, other = read(text), read_pylock(text, TARGET, (), {"files.test"}, {"demo": [SHA256]})
+    assert first[0].sha256 == "1" * 64
+    assert other[0].file_name == "demo-1.0-py3-none-any.whl"
+    with pytest.raises(NoWheel, match="has the sha256 that was asked for"):
+        read_pylock(text, TARGET, (), {"files.test"}, {"demo": ["2" * 64]})
+
+
+def test_an_escaped_version_is_the_same_address() -> None:
+    for written in ("+", "%2B", "%2b"):
+        (wheel,) = read(pylock(f"demo-1.0{written}cpu-py3-none-any.whl", version="1.0+cpu"))
+        assert wheel.url == "https://files.test/p/demo-1.0%2Bcpu-py3-none-any.whl"
+
+
 def test_what_conda_provides_is_left_out() -> None:
     text = '[[packages]]\nname = "numpy"\nversion = "1"\narchive = { path = "/tmp/numpy.whl" }\n'
     assert read(text + pylock("demo-1.0-py3-none-any.whl"))[0].name == "demo"

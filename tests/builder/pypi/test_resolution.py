@@ -2,9 +2,10 @@ import asyncio
 import datetime
 import hashlib
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 import pytest
@@ -66,6 +67,7 @@ class Asking:
         target: Target = TARGET,
         until: datetime.date | None = None,
         timeout_seconds: float = 60,
+        hashes: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> dict[str, str]:
         """Return the versions of the wheels by name."""
 
@@ -81,7 +83,7 @@ class Asking:
         )
         pypi = Pypi(uv, self.directory, self.directory / "stubs", self.hosts)
         provided = Provided(conda or {}, read_extras)
-        self.wheels = await pypi.resolve(sorted(wanted), provided, target, until)
+        self.wheels = await pypi.resolve(sorted(wanted), provided, target, until, hashes)
         return {wheel.name: wheel.version for wheel in self.wheels}
 
 
@@ -100,6 +102,14 @@ async def test_requirements_become_exact_wheels_with_what_they_need(
     assert tool.file_name == "tool-2.0-py3-none-any.whl"
     data = (index / urlsplit(tool.url).path[1:]).read_bytes()
     assert (hashlib.sha256(data).hexdigest(), len(data)) == (tool.sha256, tool.size_bytes)
+
+
+async def test_what_has_another_hash_than_was_asked_for_is_not_taken(ask: Asking) -> None:
+    await ask("tool")
+    _, tool = ask.wheels
+    assert await ask("tool", hashes={"tool": [tool.sha256]}) == {"library": "2.0", "tool": "2.0"}
+    with pytest.raises(NoWheel, match=r"no wheel of 'library' 2\.0 has the sha256"):
+        await ask("tool", hashes={"library": [tool.sha256]})
 
 
 async def test_the_answer_is_the_same_each_time_and_leaves_nothing_behind(ask: Asking) -> None:

@@ -64,6 +64,14 @@ def test_what_is_no_manifest_is_refused_with_a_sentence(
     assert len(caught.value.message) < 500
 
 
+def test_an_empty_list_may_be_null_as_go_writes_it() -> None:
+    assert [part.digest for part in read_document(changed(layers=None), "").parts] == [
+        part.digest for part in read_document(changed(layers=[]), "").parts
+    ]
+    index = {**json.loads(index_of()), "manifests": None}
+    assert read_document(json.dumps(index).encode(), "").parts == ()
+
+
 def test_a_document_that_is_both_is_refused() -> None:
     document: dict[str, Any] = {**json.loads(manifest_of(CONFIG)), **json.loads(index_of())}
     for media_type in (OCI_INDEX, OCI_MANIFEST):
