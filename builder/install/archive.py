@@ -168,8 +168,10 @@ class PackageArchive:
                     continue
                 self._check(entry)
                 if entry.name == "info" or entry.name.startswith("info/"):
-                    if is_conda and entry.kind != "directory":
-                        raise TarError("its payload has metadata")
+                    # Licences lie here as often as in the metadata. What is read of the metadata
+                    # must not: it would depend on the reader which of the two counts.
+                    if is_conda and entry.name in INFO_MEMBERS:
+                        raise TarError(f"its payload has '{entry.name}'")
                     continue
                 if entry.kind == "directory":
                     tree.add_directory(entry.name)
@@ -231,9 +233,20 @@ def _member(archive: zipfile.ZipFile, part: str) -> zipfile.ZipInfo:
     if len(set(stems.values())) != 1:
         raise TarError("its metadata and its payload have different names")
     if "metadata.json" in names:
-        if archive.getinfo("metadata.json").file_size > 65536:
-            raise TarError("metadata.json is too long")
-        metadata = json.loads(archive.read("metadata.json"))
-        if not isinstance(metadata, dict) or metadata.get("conda_pkg_format_version") != 2:
-            raise NotImplementedError
+        _check_version(archive)
     return archive.getinfo(part + stems[part])
+
+
+def _check_version(archive: zipfile.ZipFile) -> None:
+    """Refuse a package of a later format.
+
+    ``metadata.json`` says nothing else, and conda-package-handling left it empty until 2022.
+    """
+    if archive.getinfo("metadata.json").file_size > 65536:
+        raise TarError("metadata.json is too long")
+    try:
+        metadata = json.loads(archive.read("metadata.json"))
+    except (ValueError, RecursionError):
+        return
+    if isinstance(metadata, dict) and metadata.get("conda_pkg_format_version", 2) != 2:
+        raise NotImplementedError

@@ -161,7 +161,6 @@ def _twice_in_metadata() -> bytes:
         _without("info-"),
         _rezipped(_zipped(), [("pkg-other.tar.zst", b"")]),
         _rezipped({name.replace("info-demo", "info-d"): d for name, d in _zipped().items()}),
-        _rezipped(_zipped() | {"metadata.json": b"["}),
         _rezipped(_zipped() | {"pkg-demo-1.0-0.tar.zst": b"not zstd"}),
         _rezipped(_zipped() | {"pkg-demo-1.0-0.tar.zst": zstandard.compress(b"not a tar" * 99)}),
         _renamed_inside_only(),
@@ -190,6 +189,22 @@ def test_a_format_of_the_future_is_not_guessed_at(tmp_path: Path) -> None:
     data = _rezipped(_zipped() | {"metadata.json": b'{"conda_pkg_format_version": 3}'})
     with pytest.raises(UnsupportedPackage):
         _read_all(_archive(tmp_path, data))
+
+
+@pytest.mark.parametrize("said", [b"", b"[", b"[]", b"{}"])
+def test_a_zip_that_says_nothing_of_its_format_is_read(tmp_path: Path, said: bytes) -> None:
+    archive = _archive(tmp_path, _rezipped(_zipped() | {"metadata.json": said}))
+    assert archive.read_info().name == "demo"
+    assert next(archive.files()).path == "bin/demo"
+
+
+def test_licences_in_the_payload_are_passed_over(tmp_path: Path) -> None:
+    names = ["info/licenses/LICENSE", "info/test/run_test.sh", "share/x"]
+    content = [file_member(name, b"") for name in names]
+    data = archive_bytes(DEMO, content, info_members(DEMO, [Entry("share/x")]))
+    archive = _archive(tmp_path, data)
+    assert list(archive.read_info().paths) == ["share/x"]
+    assert [file.path for file in archive.files()] == ["share/x"]
 
 
 def test_every_single_wrong_byte_gives_a_package_error_or_none(tmp_path: Path) -> None:
