@@ -22,13 +22,18 @@ class HardLinks:
         self._archive = archive
         self._label = label
         self._roots: dict[str, str] = {}
-        self._written: dict[tuple[str, Relocation | None], str] = {}
+        self._written: dict[tuple[str, Relocation | None], tuple[str, str | None]] = {}
         self._symlinks: dict[str, str] = {}
         self._readings = 0
 
-    def note_file(self, path: str, relocation: Relocation | None, written: str) -> None:
-        """Note that the content of the archive's ``path`` is in the layer at ``written``."""
-        self._written[path, relocation] = written
+    def note_file(
+        self, path: str, relocation: Relocation | None, written: str, sha256: str | None
+    ) -> None:
+        """Note that the content of the archive's ``path`` is in the layer at ``written``.
+
+        ``sha256`` is that of the content with its prefix replaced, or ``None``.
+        """
+        self._written[path, relocation] = written, sha256
 
     def note_symlink(self, path: str, target: str) -> None:
         """Note a symlink, which a hard link may name as well."""
@@ -40,8 +45,8 @@ class HardLinks:
         self._roots[file.path] = root
         return root
 
-    def written(self, root: str, relocation: Relocation | None) -> str | None:
-        """Return where that content is in the layer, if it is."""
+    def written(self, root: str, relocation: Relocation | None) -> tuple[str, str | None] | None:
+        """Return where that content is in the layer, if it is, and its sha256 as noted."""
         return self._written.get((root, relocation))
 
     def symlink(self, root: str) -> str | None:

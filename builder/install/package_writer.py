@@ -123,7 +123,7 @@ class PackageWriter:
             self._add(destination, file, file.size_bytes, file.chunks())
         else:
             digest = self._write_relocated(file, file, known.relocation, destination)
-        self._links.note_file(file.path, known.relocation, destination)
+        self._links.note_file(file.path, known.relocation, destination, digest)
         self._note(known, installed, "hardlink", digest)
 
     def _write_relocated(
@@ -174,8 +174,8 @@ class PackageWriter:
         if not known or not destination:
             return
         digest = None
-        written = self._links.written(root, known.relocation)
-        if written is not None:
+        if (found := self._links.written(root, known.relocation)) is not None:
+            written, digest = found
             self._tar.add_hardlink(ROOT + destination, ROOT + written, file.mode, file.mtime)
         else:
             body = self._links.read_again(root, file.path)
@@ -183,7 +183,7 @@ class PackageWriter:
                 digest = self._write_relocated(file, body, known.relocation, destination)
             else:
                 self._add(destination, file, body.size_bytes, body.chunks())
-            self._links.note_file(root, known.relocation, destination)
+            self._links.note_file(root, known.relocation, destination, digest)
         self._note(known, installed, "hardlink", digest)
 
     def _write_directories(self) -> None:
@@ -235,7 +235,7 @@ class PackageWriter:
                 "softlink" if kind == "softlink" else "hardlink",
                 known.sha256,
                 known.size_bytes,
-                sha256_in_prefix,
+                sha256_in_prefix if sha256_in_prefix != known.sha256 else None,
                 relocation.placeholder.decode() if relocation else None,
                 relocation.mode if relocation else None,
             )

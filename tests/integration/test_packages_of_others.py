@@ -1,0 +1,243 @@
+"""Packages of other people, installed file by file as py-rattler installs them, records too.
+
+``PULLFORGE_TEST_PACKAGES`` names a directory (or several, by ``:``) of ``.conda`` and ``.tar.bz2``
+files that are compared as well. What rattler refuses, and conda takes, is compared with what lies
+in the archive.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import re
+import stat
+import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import rattler
+import rattler.package_streaming
+from rattler.exceptions import InstallerError
+
+from builder.errors import PackageError
+from builder.install.assemble import assemble
+from builder.install.contents import installed_paths, read_contents
+from builder.layer import LayerPackage, LayerPlan, PythonTarget
+from builder.records import PackageRecord
+from builder.solve.records import to_records
+from conformance.channel.writer import Entry, Package, write_package
+from tests.made_by_others import made_by_others, names
+
+_PYTHON: Final = Package(
+    "python",
+    "3.11.7",
+    subdir="linux-64",
+    noarch=None,
+    entries=[Entry("bin/python3.11", b"")],
+)
+_BUILD_PREFIX: Final = re.compile(r"^/.*_placehold_placehold_[^/]*")
+_TARGET: Final = PythonTarget("3.11.7", "lib/python3.11/site-packages")
+#: What names the machine on which rattler ran.
+_OF_THE_MACHINE: Final = {"extracted_package_dir", "package_tarball_full_path", "link"}
+#: Nobody asks for a package of an image: the whole image is asked for.
+_OF_THE_REQUEST: Final = {"requested_spec", "requested_specs"}
+
+
+def _of_others() -> list[str]:
+    chosen = os.environ.get("PULLFORGE_TEST_PACKAGES", "")
+    folders = [Path(folder) for folder in chosen.split(":") if folder]
+    found = [path for folder in folders for path in sorted(folder.iterdir())]
+    more = [str(path) for path in found if path.name.endswith((".conda", ".tar.bz2"))]
+    return [*names("real/packages/*"), *names("cases/*/*.conda"), *more]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A package as its channel lists it, read by rattler."""
+
+    archive: Path
+    theirs: rattler.RepoDataRecord
+
+    @property
+    def ours(self) -> PackageRecord:
+        return to_records([self.theirs])[0]
+
+
+def _listed(archive: Path, directory: Path) -> Known:
+    """Return the package as a channel of its own lists it that takes over what it says itself."""
+    unpacked = directory / "unpacked" / archive.name
+    rattler.package_streaming.extract(archive, unpacked)
+    index = json.loads((unpacked / "info/index.json").read_bytes())
+    subdir = "noarch" if index.get("noarch") else "linux-64"
+    data = archive.read_bytes()
+    record = {
+        "build_number": 0,
+        "depends": [],
+        **index,
+        "subdir": subdir,
+        "md5": hashlib.md5(data).hexdigest(),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "size": len(data),
+    }
+    return listed(archive, record, directory)
+
+
+def listed(archive: Path, record: Mapping[str, Any], directory: Path) -> Known:
+    """Return the package as a channel lists it with ``record``."""
+    subdir = record["subdir"]
+    place = directory / "channel" / subdir
+    place.mkdir(parents=True, exist_ok=True)
+    here = place / archive.name
+    if not here.exists():
+        here.symlink_to(archive)
+    kind = "packages.conda" if archive.suffix == ".conda" else "packages"
+    repodata = place / f"{archive.name}.repodata.json"
+    repodata.write_text(json.dumps({"info": {"subdir": subdir}, kind: {archive.name: record}}))
+    channel = rattler.Channel((directory / "channel").as_uri())
+    (theirs,) = rattler.RepoData.from_path(repodata).into_repo_data(channel)
+    return Known(archive, theirs)
+
+
+async def _install(records: list[rattler.RepoDataRecord], prefix: Path, cache: Path) -> None:
+    try:
+        await rattler.install(
+            records,
+            prefix,
+            cache_dir=cache,
+            platform=rattler.Subdir("linux-64"),
+            alternative_target_prefix="/opt/conda",
+            show_progress=False,
+        )
+    finally:
+        # rattler's threads may still run when the loop ends, and then the process crashes.
+        await asyncio.sleep(0.1)
+
+
+def _refusal(packages: list[Known], directory: Path) -> str:
+    """Install with rattler to ``directory / "theirs"``; return why not, or nothing."""
+    records = [package.theirs for package in packages]
+    try:
+        asyncio.run(_install(records, directory / "theirs", directory / "cache"))
+    except InstallerError as exc:
+        return str(exc)
+    return ""
+
+
+def _assemble(packages: list[Known], directory: Path) -> Path:
+    """Make a layer of the packages; return the prefix in it."""
+    records = [package.ours for package in packages]
+    paths = {r.sha256: p.archive for r, p in zip(records, packages, strict=True)}
+    plan = LayerPlan(tuple(LayerPackage(record) for record in records), _TARGET)
+    assemble(plan, paths, "zstd", directory / "layer", directory, None)
+    root = directory / "root"
+    root.mkdir()
+    # GNU tar, that nothing of ours is needed to read what is ours.
+    unpack = ["tar", "-x", "-p", "--zstd", "-C", str(root), "-f", str(directory / "layer")]
+    subprocess.run(unpack, check=True)
+    return root / "opt/conda"
+
+
+def _tree(prefix: Path) -> dict[str, tuple[str, ...]]:
+    """Return everything below ``prefix``, without what describes it, by path."""
+    found: dict[str, tuple[str, ...]] = {}
+    for path in sorted(prefix.rglob("*")):
+        name = str(path.relative_to(prefix))
+        if name.startswith("conda-meta/") or name == "CACHEDIR.TAG":
+            continue
+        if path.is_symlink():
+            # Unlike rattler and conda, a target in the build prefix is found in an image.
+            found[name] = ("symlink", _BUILD_PREFIX.sub("/opt/conda", str(path.readlink())))
+        elif path.is_file():
+            content, mode = path.read_bytes(), stat.S_IMODE(path.stat().st_mode)
+            if b"sys.exit(" in content[:500] and b"\t" in content:
+                # rattler indents scripts of entry points by tabs, and its group may write them.
+                content, mode = content.replace(b"\t", b"    ").rstrip() + b"\n", 0o755
+            found[name] = (oct(mode), hashlib.sha256(content).hexdigest())
+    return found
+
+
+def _records(prefix: Path) -> dict[str, dict[str, Any]]:
+    found = {}
+    for path in (prefix / "conda-meta").glob("*.json"):
+        record = json.loads(path.read_bytes())
+        record["files"].sort()
+        record["paths_data"] = {
+            entry["_path"]: _entry(entry) for entry in record["paths_data"]["paths"]
+        }
+        # rattler ends it with a slash, conda does not.
+        record["channel"] = record["channel"].rstrip("/")
+        left_out = _OF_THE_MACHINE | _OF_THE_REQUEST
+        found[path.name] = {k: v for k, v in record.items() if k not in left_out}
+    return found
+
+
+def _entry(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry of ``paths_data`` without that in which rattler and conda differ.
+
+    Of a file whose prefix is replaced conda gives the size that belongs to ``sha256``, which is
+    that of the package; of a symlink it gives no hash of its text, and of an entry point no hash.
+    """
+    left_out = set()
+    if "prefix_placeholder" in entry:
+        left_out = {"size_in_bytes"}
+    elif entry["path_type"] != "hardlink":
+        left_out = {"sha256_in_prefix"}
+    if entry["path_type"] == "unix_python_entry_point":
+        left_out |= {"sha256", "size_in_bytes"}
+    return {key: value for key, value in entry.items() if key not in left_out}
+
+
+def _compare(theirs: Mapping[Any, Any], ours: Mapping[Any, Any]) -> None:
+    """Fail with what only one of the two has, or what is not the same in both."""
+    keys = sorted(theirs.keys() | ours.keys())
+    different = [key for key in keys if theirs.get(key) != ours.get(key)]
+    lines = [f"{key!r}:\n  {theirs.get(key)}\n  {ours.get(key)}" for key in different]
+    if lines:
+        pytest.fail(f"{len(lines)} differ, rattler's first:\n" + "\n".join(lines[:20]))
+
+
+def _compare_unpacked(theirs: Path, ours: Path) -> None:
+    unpacked, known = _tree(theirs), _tree(ours)
+    listed = (theirs / "info/files").read_text().splitlines()
+    replaced = (
+        (theirs / "info/has_prefix").read_text() if (theirs / "info/has_prefix").exists() else ""
+    )
+    names = {name for name in listed if name and name not in replaced}
+    _compare({n: unpacked[n] for n in names}, {n: known.get(n) for n in names})
+
+
+def _check_plan(packages: list[Known], ours: Path) -> None:
+    """Fail if what is planned with is not what is installed."""
+    planned: set[str] = set()
+    for package in packages:
+        planned |= set(installed_paths(read_contents(package.archive, package.ours), _TARGET))
+    installed = set(_tree(ours))
+    assert installed <= planned
+    assert {path for path in planned - installed if not path.endswith(".pyc")} == set()
+
+
+@pytest.mark.parametrize("path", _of_others() or ["real/packages"])
+def test_a_package_of_others_is_installed_as_rattler_installs_it(tmp_path: Path, path: str) -> None:
+    archive = Path(path) if path.startswith("/") else made_by_others(path)
+    package = _listed(archive, tmp_path)
+    packages = [package]
+    if package.theirs.noarch.python:
+        packages.insert(0, _listed(write_package(_PYTHON, tmp_path / "written"), tmp_path))
+    refusal = _refusal(packages, tmp_path)
+    if refusal:
+        # What conda takes is taken, as it lies in the archive; the rest is refused by a sentence.
+        with suppress(PackageError):
+            _compare_unpacked(tmp_path / "unpacked" / archive.name, _assemble(packages, tmp_path))
+        return
+    ours = _assemble(packages, tmp_path)
+    _compare(_tree(tmp_path / "theirs"), _tree(ours))
+    theirs, records = _records(tmp_path / "theirs"), _records(ours)
+    assert theirs.keys() == records.keys()
+    for name, record in theirs.items():
+        _compare(record.pop("paths_data"), records[name].pop("paths_data"))
+        _compare(record, records[name])
+    _check_plan(packages, ours)
