@@ -30,8 +30,15 @@ import zstandard
 from builder.errors import CorruptPackage, UnsafePackage, UnsupportedPackage
 from builder.install.limits import Limits
 from builder.install.package_info import INFO_MEMBERS, PackageInfo, parse_info
-from builder.install.paths import PathTaken, PathTree, has_control_characters, path_fault
-from builder.install.tar_reader import Buffer, TarEntry, TarError, TarLimitExceeded, TarReader
+from builder.install.paths import (
+    PathTaken,
+    PathTree,
+    has_control_characters,
+    is_unicode,
+    path_fault,
+)
+from builder.install.tar_header import TarError
+from builder.install.tar_reader import Buffer, TarEntry, TarLimitExceeded, TarReader
 
 #: conda-build compresses with up to level 22, whose window is 128 MiB; a frame may ask for 2 GiB.
 _MAX_WINDOW_BYTES: Final = 128 * 1024 * 1024
@@ -166,6 +173,9 @@ class PackageArchive:
                     raise TarLimitExceeded
                 if entry.kind == "directory" and entry.name in {"", "."}:
                     continue
+                if not is_unicode(entry.name):
+                    # No list can name it, so it is not installed.
+                    continue
                 self._check(entry)
                 if entry.name == "info" or entry.name.startswith("info/"):
                     # Licences lie here as often as in the metadata. What is read of the metadata
@@ -189,7 +199,9 @@ class PackageArchive:
         if entry.kind == "hardlink":
             entry.link = entry.link.removeprefix("./")
             fault = path_fault(entry.link)
-        elif entry.kind == "symlink" and (not entry.link or has_control_characters(entry.link)):
+        elif entry.kind == "symlink" and (
+            not entry.link or has_control_characters(entry.link) or not is_unicode(entry.link)
+        ):
             fault = "is not a path"
         if fault or len(entry.link) > self._limits.path_bytes:
             raise UnsafePackage(

@@ -26,6 +26,8 @@ def path_fault(path: str) -> str | None:
         return "leaves the prefix" if "/../" in closed else "has an empty segment"
     if has_control_characters(path):
         return "has control characters"
+    if not is_unicode(path):
+        return "is not Unicode"
     if len(path) > (_MAX_NAME_BYTES if path.isascii() else _MAX_NAME_BYTES // 4):
         longest = max(len(name.encode()) for name in path.split("/"))
         return "has a name that is too long" if longest > _MAX_NAME_BYTES else None
@@ -39,6 +41,21 @@ def has_control_characters(text: str) -> bool:
     True
     """
     return not text.isprintable() and _CONTROL.search(text) is not None
+
+
+def is_unicode(text: str) -> bool:
+    r"""Tell whether ``text`` can be written as UTF-8.
+
+    >>> is_unicode("caf\udce9")
+    False
+    """
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class PathTaken(Exception):

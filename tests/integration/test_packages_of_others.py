@@ -52,7 +52,7 @@ def _of_others() -> list[str]:
     folders = [Path(folder) for folder in chosen.split(":") if folder]
     found = [path for folder in folders for path in sorted(folder.iterdir())]
     more = [str(path) for path in found if path.name.endswith((".conda", ".tar.bz2"))]
-    return [*names("real/packages/*"), *names("cases/*/*.conda"), *more]
+    return [*names("real/packages/*"), *names("cases/**/*.conda"), *more]
 
 
 @dataclass(frozen=True, slots=True)
