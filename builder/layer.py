@@ -88,6 +88,9 @@ def _identity(record: ArchiveRecord) -> list[object]:
         record.subdir,
         record.build_number,
         record.depends,
+        [record.listed, record.timestamp_ms, record.noarch, record.python_site_packages_path]
+        if record.listed
+        else None,
     ]
 
 

@@ -36,6 +36,7 @@ from builder.install.paths import (
     has_control_characters,
     is_unicode,
     path_fault,
+    plain_path,
 )
 from builder.install.tar_header import TarError
 from builder.install.tar_reader import Buffer, TarEntry, TarLimitExceeded, TarReader
@@ -176,6 +177,7 @@ class PackageArchive:
                 if not is_unicode(entry.name):
                     # No list can name it, so it is not installed.
                     continue
+                entry.name = plain_path(entry.name)
                 self._check(entry)
                 if entry.name == "info" or entry.name.startswith("info/"):
                     # Licences lie here as often as in the metadata. What is read of the metadata
@@ -197,7 +199,7 @@ class PackageArchive:
             shown = repr(entry.name[:200])
             raise UnsafePackage(f"path {shown} of package '{self._label}' {fault}")
         if entry.kind == "hardlink":
-            entry.link = entry.link.removeprefix("./")
+            entry.link = plain_path(entry.link)
             fault = path_fault(entry.link)
         elif entry.kind == "symlink" and (
             not entry.link or has_control_characters(entry.link) or not is_unicode(entry.link)

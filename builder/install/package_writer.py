@@ -176,7 +176,8 @@ class PackageWriter:
         digest = None
         if (found := self._links.written(root, known.relocation)) is not None:
             written, digest = found
-            self._tar.add_hardlink(ROOT + destination, ROOT + written, file.mode, file.mtime)
+            mode = readable_mode(file.mode)
+            self._tar.add_hardlink(ROOT + destination, ROOT + written, mode, file.mtime)
         else:
             body = self._links.read_again(root, file.path)
             if known.relocation:
@@ -219,7 +220,8 @@ class PackageWriter:
     def _add(
         self, destination: str, file: PackageFile, size_bytes: int, chunks: Iterable[Buffer]
     ) -> None:
-        self._tar.add_file(ROOT + destination, file.mode, file.mtime, size_bytes, chunks)
+        mode = readable_mode(file.mode)
+        self._tar.add_file(ROOT + destination, mode, file.mtime, size_bytes, chunks)
 
     def _note(
         self,
@@ -240,6 +242,17 @@ class PackageWriter:
                 relocation.mode if relocation else None,
             )
         )
+
+
+def readable_mode(mode: int) -> int:
+    """Return a file's mode for an image, where root owns it and others use it.
+
+    Whoever installs with conda owns the files; what the owner may read or execute, all may.
+
+    >>> oct(readable_mode(0o700)), oct(readable_mode(0o640))
+    ('0o755', '0o644')
+    """
+    return mode | (0o555 if mode & 0o100 else 0o444)
 
 
 def _relocated(file: PackageFile, relocation: Relocation | None) -> Iterator[Buffer]:

@@ -34,6 +34,18 @@ def path_fault(path: str) -> str | None:
     return None
 
 
+def plain_path(path: str) -> str:
+    """Return ``path`` without the segments that mean nothing; an absolute one stays so.
+
+    >>> plain_path("./lib//./libz.so")
+    'lib/libz.so'
+    """
+    if "//" not in path and "./" not in path and not path.endswith(("/", "/.")):
+        return path
+    root = "/" if path.startswith("/") else ""
+    return root + "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
 def has_control_characters(text: str) -> bool:
     r"""Tell whether ``text`` would break out of one line, or hide part of it.
 

@@ -26,7 +26,9 @@ from rattler.exceptions import InstallerError
 from builder.errors import PackageError
 from builder.install.assemble import assemble
 from builder.install.contents import installed_paths, read_contents
+from builder.install.package_writer import readable_mode
 from builder.layer import LayerPackage, LayerPlan, PythonTarget
+from builder.lock import Lock, from_yaml, to_yaml
 from builder.records import PackageRecord
 from builder.solve.records import to_records
 from conformance.channel.writer import Entry, Package, write_package
@@ -83,10 +85,10 @@ def _listed(archive: Path, directory: Path) -> Known:
         "sha256": hashlib.sha256(data).hexdigest(),
         "size": len(data),
     }
-    return listed(archive, record, directory)
+    return _known_as(archive, record, directory)
 
 
-def listed(archive: Path, record: Mapping[str, Any], directory: Path) -> Known:
+def _known_as(archive: Path, record: Mapping[str, Any], directory: Path) -> Known:
     """Return the package as a channel lists it with ``record``."""
     subdir = record["subdir"]
     place = directory / "channel" / subdir
@@ -152,7 +154,8 @@ def _tree(prefix: Path) -> dict[str, tuple[str, ...]]:
             # Unlike rattler and conda, a target in the build prefix is found in an image.
             found[name] = ("symlink", _BUILD_PREFIX.sub("/opt/conda", str(path.readlink())))
         elif path.is_file():
-            content, mode = path.read_bytes(), stat.S_IMODE(path.stat().st_mode)
+            # An image's user does not own the files, as one who installs them does.
+            content, mode = path.read_bytes(), readable_mode(stat.S_IMODE(path.stat().st_mode))
             if b"sys.exit(" in content[:500] and b"\t" in content:
                 # rattler indents scripts of entry points by tabs, and its group may write them.
                 content, mode = content.replace(b"\t", b"    ").rstrip() + b"\n", 0o755
@@ -198,6 +201,24 @@ def _compare(theirs: Mapping[Any, Any], ours: Mapping[Any, Any]) -> None:
     lines = [f"{key!r}:\n  {theirs.get(key)}\n  {ours.get(key)}" for key in different]
     if lines:
         pytest.fail(f"{len(lines)} differ, rattler's first:\n" + "\n".join(lines[:20]))
+
+
+@pytest.mark.parametrize("index", ["repodata.json", "noarch-repodata.json"])
+def test_what_a_channel_has_corrected_is_in_the_record_as_rattler_writes_it(
+    tmp_path: Path, index: str
+) -> None:
+    folder = made_by_others("cases/made-10-hotfix-conda-meta")
+    records = json.loads((folder / index).read_bytes())["packages.conda"]
+    found = {name: record for name, record in records.items() if (folder / name).exists()}
+    packages = [_known_as(folder / name, record, tmp_path) for name, record in found.items()]
+    assert packages
+    assert _refusal(packages, tmp_path) == ""
+    # Neither a lock nor its file loses any of it.
+    records = tuple(package.ours for package in packages)
+    lock = Lock(platforms={"linux-64": records}, channels=(), virtual_packages=())
+    assert from_yaml(to_yaml(lock)).platforms["linux-64"] == records
+    theirs, ours = _records(tmp_path / "theirs"), _records(_assemble(packages, tmp_path))
+    _compare(theirs, ours)
 
 
 def _compare_unpacked(theirs: Path, ours: Path) -> None:
