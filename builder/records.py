@@ -3,9 +3,9 @@
 import heapq
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import unquote
 
 from builder.oci.digest import Digest
@@ -86,6 +86,12 @@ class PackageRecord:
     def channel_url(self) -> str:
         """The channel's address, without the subdir and without a slash at the end."""
         return self.url.rsplit("/", 2)[0]
+
+    @property
+    def said(self) -> Mapping[str, Any]:
+        """What :attr:`listed` holds, as an object."""
+        said: dict[str, Any] = json.loads(self.listed) if self.listed else {}
+        return said
 
     @property
     def depends_names(self) -> tuple[str, ...]:

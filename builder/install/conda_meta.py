@@ -94,7 +94,7 @@ def _listed(record: PackageRecord, info: PackageInfo) -> dict[str, Any]:
     }
     own = {k: v for k, v in info.index.items() if k not in LISTED and k not in decided}
     said = {key: value for key, value in decided.items() if value is not None}
-    return {**own, **json.loads(record.listed), **said}
+    return {**own, **record.said, **said}
 
 
 def _of_package(record: PackageRecord, info: PackageInfo) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Package records as entries of a conda-lock file, with what such an entry cannot say beside it."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, get_args
@@ -60,7 +59,7 @@ def extra_of(record: PackageRecord) -> dict[str, Any]:
     if record.timestamp_ms is not None:
         extra["timestamp_ms"] = record.timestamp_ms
     if record.listed:
-        extra["listed"] = json.loads(record.listed)
+        extra["listed"] = dict(record.said)
     return extra
 
 
