@@ -18,8 +18,9 @@ import tarfile
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from posixpath import normpath
 from typing import Any, Final
 
 import pytest
@@ -37,7 +38,14 @@ from builder.layer import LayerPackage, LayerPlan, PythonTarget
 from builder.lock import Lock, from_yaml, to_yaml
 from builder.records import LISTED, PackageRecord
 from builder.solve.records import to_records
-from conformance.channel.writer import Entry, Package, write_package
+from conformance.channel.writer import (
+    Entry,
+    Package,
+    archive_bytes,
+    file_member,
+    info_members,
+    write_package,
+)
 from tests.made_by_others import made_by_others, names
 
 _PYTHON: Final = Package(
@@ -190,9 +198,10 @@ def _records(prefix: Path) -> dict[str, dict[str, Any]]:
     found = {}
     for path in (prefix / "conda-meta").glob("*.json"):
         record = json.loads(path.read_bytes())
-        record["files"].sort()
+        # rattler keeps segments that mean nothing.
+        record["files"] = sorted(map(normpath, record["files"]))
         record["paths_data"] = {
-            entry["_path"]: _entry(entry) for entry in record["paths_data"]["paths"]
+            normpath(entry["_path"]): _entry(entry) for entry in record["paths_data"]["paths"]
         }
         # rattler ends it with a slash, conda does not.
         record["channel"] = record["channel"].rstrip("/")
@@ -210,12 +219,12 @@ def _entry(entry: dict[str, Any]) -> dict[str, Any]:
     Of a file whose prefix is replaced conda gives the size that belongs to ``sha256``, which is
     that of the package; of a symlink it gives no hash of its text, and of an entry point no hash.
     """
-    left_out = set()
+    left_out = {"_path"}
     if "prefix_placeholder" in entry:
         # Some list a file as a symlink, with its prefix: rattler and we replace it in the file.
-        left_out = {"size_in_bytes", "path_type"}
+        left_out |= {"size_in_bytes", "path_type"}
     elif entry["path_type"] != "hardlink":
-        left_out = {"sha256_in_prefix"}
+        left_out |= {"sha256_in_prefix"}
     if entry["path_type"] == "unix_python_entry_point":
         left_out |= {"sha256", "size_in_bytes"}
     return {key: value for key, value in entry.items() if key not in left_out}
@@ -275,7 +284,39 @@ def _check_plan(packages: list[Known], ours: Path) -> None:
 
 @pytest.mark.parametrize("path", _of_others() or ["real/packages"])
 def test_a_package_of_others_is_installed_as_rattler_installs_it(tmp_path: Path, path: str) -> None:
-    archive = Path(path) if path.startswith("/") else made_by_others(path)
+    _check(Path(path) if path.startswith("/") else made_by_others(path), tmp_path)
+
+
+_X: Final = {"_path": "share/x", "path_type": "hardlink"}
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        [{"_path": "./share/x", "path_type": "hardlink"}],
+        [{"_path": "share//x", "path_type": "hardlink"}],
+        [{**_X, "prefix_placeholder": "/build"}],
+        [{**_X, "prefix_placeholder": "/build", "file_mode": "text"}],
+        [{**_X, "sha256": None, "size_in_bytes": 3}],
+    ],
+)
+@pytest.mark.parametrize("mode", [0o600, 0o750])
+def test_odd_lists_are_understood_as_rattler_understands_them(
+    tmp_path: Path, paths: list[dict[str, Any]], mode: int
+) -> None:
+    """The lists are what reports of others have; no such package of others is at hand."""
+    package = Package("odd", "1.0", subdir="linux-64", noarch=None)
+    listed = json.dumps({"paths_version": 1, "paths": paths}).encode()
+    info = info_members(replace(package, extra_info={"info/paths.json": listed}), [])
+    content = [file_member("share/x", b"/build/x", mode=mode)]
+    archive = tmp_path / package.filename
+    archive.write_bytes(archive_bytes(package, content, info))
+    packages = [_listed(archive, tmp_path)]
+    assert _refusal(packages, tmp_path) == ""
+    _check_installed(packages, tmp_path)
+
+
+def _check(archive: Path, tmp_path: Path) -> None:
     try:
         package = _listed(archive, tmp_path)
     except (EOFError, OSError, KeyError, tarfile.TarError, zipfile.BadZipFile):
@@ -293,6 +334,10 @@ def test_a_package_of_others_is_installed_as_rattler_installs_it(tmp_path: Path,
         with suppress(PackageError):
             _compare_unpacked(tmp_path / "unpacked" / archive.name, _assemble(packages, tmp_path))
         return
+    _check_installed(packages, tmp_path)
+
+
+def _check_installed(packages: list[Known], tmp_path: Path) -> None:
     ours = _assemble(packages, tmp_path)
     _compare(_tree(tmp_path / "theirs"), _tree(ours))
     theirs, records = _records(tmp_path / "theirs"), _records(ours)
