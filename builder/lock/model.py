@@ -121,7 +121,8 @@ def _canonical(subdir: Subdir, records: Iterable[PackageRecord]) -> tuple[Packag
             replace(
                 record,
                 url=without_credentials(record.url),
-                depends=tuple(sorted(set(record.depends))),
+                # Some indexes list an empty one.
+                depends=tuple(sorted({spec for spec in record.depends if spec.strip()})),
             )
             for record in records
         ],

@@ -118,6 +118,12 @@ def test_a_lock_holds_no_credentials() -> None:
     assert b"secret" not in to_yaml(secret)
 
 
+def test_an_empty_dependency_is_none() -> None:
+    empty = dataclasses.replace(ZLIB, depends=("", " ", *ZLIB.depends))
+    assert lock(PYTHON, PANDAS, empty) == lock()
+    assert empty.depends_names == ZLIB.depends_names
+
+
 def test_two_packages_of_one_name_are_refused() -> None:
     with pytest.raises(LockError, match="package 'zlib' is locked twice for linux-64"):
         lock(ZLIB, record("zlib", version="1.4"))
