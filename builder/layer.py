@@ -18,7 +18,7 @@ Encoding = Literal["zstd", "gzip"]
 PREFIX: Final = "/opt/conda"
 
 #: Raised whenever the same packages would give other bytes; old layers are then made anew.
-LAYER_FORMAT: Final = 1
+LAYER_FORMAT: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,9 @@ def _identity(record: ArchiveRecord) -> list[object]:
         record.subdir,
         record.build_number,
         record.depends,
+        [record.listed, record.timestamp_ms, record.noarch, record.python_site_packages_path]
+        if record.listed
+        else None,
     ]
 
 

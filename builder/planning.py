@@ -1,7 +1,7 @@
 """Which layers an image gets: decided from what its packages install, before any is made."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from builder.conflicts import InstalledPaths, resolve_conflicts
 from builder.errors import UnsupportedPackage
@@ -12,7 +12,7 @@ from builder.install.wheel.tags import check_fits
 from builder.layer import LayerPackage, LayerPlan, PythonTarget
 from builder.lock import Lock
 from builder.platforms import Subdir
-from builder.records import ArchiveRecord, PackageRecord, WheelRecord, link_order
+from builder.records import ArchiveRecord, PackageRecord, WheelRecord, link_order, needs_bytecode
 from builder.wheel_tags import supported_tags
 
 
@@ -94,7 +94,8 @@ class Installation:
         }
         for wheel, known in zip(self.wheels, wheel_contents, strict=True):
             installed[wheel.sha256] = InstalledPaths(wheel_paths(known, self.python))
-        packages = resolve_conflicts((*self.records, *self.wheels), installed)
+        records = map(_of_known_kind, self.records, contents)
+        packages = resolve_conflicts((*records, *self.wheels), installed)
         return group(packages, self.python)
 
     def _check_distributions(self, contents: Sequence[PackageContents]) -> None:
@@ -107,6 +108,13 @@ class Installation:
                         f"'{name}' is wanted twice: {version} is in the conda package"
                         f" '{known.label}', {wheels[name].version} comes from PyPI; ask for it once"
                     )
+
+
+def _of_known_kind(record: PackageRecord, known: PackageContents) -> PackageRecord:
+    """Return the record with ``noarch: python`` as its archive says, whatever the index does."""
+    if known.is_noarch_python:
+        return replace(record, noarch="python")
+    return replace(record, noarch="generic") if needs_bytecode(record) else record
 
 
 def _python_target(records: Sequence[PackageRecord], bytecode: str | None) -> PythonTarget | None:

@@ -1,15 +1,48 @@
 """Packages as a lock knows them."""
 
 import heapq
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Final, Literal
 from urllib.parse import unquote
 
 from builder.oci.digest import Digest
 
 NoarchKind = Literal["python", "generic"]
+
+#: What :attr:`PackageRecord.listed` may hold: fields of an index that no decision depends on.
+LISTED: Final = (
+    "arch",
+    "constrains",
+    "extra_depends",
+    "features",
+    "flags",
+    "legacy_bz2_md5",
+    "legacy_bz2_size",
+    "license",
+    "license_family",
+    "platform",
+    "purls",
+    "track_features",
+)
+_SPEC: Final = re.compile(r"\s*(?:[^\s\[]*:)?([^\s\[\]<>=!~,;:|*()]+)\s*(.*)", re.DOTALL)
+
+
+def split_match_spec(spec: str) -> tuple[str, str] | None:
+    """Return the name in a match spec as an index has it, in lower case, and what follows it.
+
+    The channel is left out; ``None`` if there is no name. It is what rattler's parser finds,
+    which takes time and is not needed for names.
+
+    >>> split_match_spec("numpy>=1.2")
+    ('numpy', '>=1.2')
+    >>> split_match_spec("conda-forge::python_abi 3.12.* *_cp312")
+    ('python_abi', '3.12.* *_cp312')
+    """
+    match = _SPEC.match(spec)
+    return (match[1].lower(), match[2]) if match else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +73,9 @@ class PackageRecord:
     python_site_packages_path: str | None = None
     #: When it was published, in milliseconds since 1970, if the channel says.
     timestamp_ms: int | None = None
+    #: What else the channel's index says of it: a JSON object in canonical form with keys of
+    #: :data:`LISTED`. Empty when no index has been asked: what the package itself says counts then.
+    listed: str = ""
 
     @property
     def file_name(self) -> str:
@@ -52,10 +88,21 @@ class PackageRecord:
         return self.url.rsplit("/", 2)[0]
 
     @property
+    def said(self) -> Mapping[str, Any]:
+        """What :attr:`listed` holds, as an object."""
+        said: dict[str, Any] = json.loads(self.listed) if self.listed else {}
+        return said
+
+    @property
     def depends_names(self) -> tuple[str, ...]:
         """The names of what it needs, sorted, without virtual packages."""
-        names = {spec.split()[0].rpartition("::")[2] for spec in self.depends}
+        names = {split[0] for spec in self.depends if (split := split_match_spec(spec))}
         return tuple(sorted(name for name in names if not name.startswith("__")))
+
+
+def canonical_json(value: object) -> str:
+    """Return ``value`` as JSON, the same text for equal values."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +135,13 @@ ArchiveRecord = PackageRecord | WheelRecord
 
 
 def needs_bytecode(record: ArchiveRecord) -> bool:
-    """Tell whether its modules are installed for the environment's Python and get bytecode."""
-    return isinstance(record, WheelRecord) or record.noarch == "python"
+    """Tell whether its modules are installed for the environment's Python and get bytecode.
+
+    What is for every platform and says not why may have modules until it has been read.
+    """
+    if isinstance(record, WheelRecord):
+        return True
+    return record.noarch == "python" or (record.noarch is None and record.subdir == "noarch")
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,14 @@ def newest_time(lock: Lock, platforms: Iterable[Subdir]) -> str:
     return newest.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _license(record: PackageRecord, licenses: Mapping[str, str]) -> str:
+    """Return what the index says, which may have been corrected, else what the archive says."""
+    if not record.listed:
+        return licenses.get(record.sha256, "")
+    said = record.said.get("license")
+    return said if isinstance(said, str) else ""
+
+
 def _of_platform(lock: Lock, platform: Subdir, licenses: Mapping[str, str]) -> Sequence[Component]:
     records, wheels = lock.platforms[platform], lock.wheels.get(platform, ())
     channels = {channel.url: channel.name for channel in lock.channels}
@@ -107,7 +115,7 @@ def _of_platform(lock: Lock, platform: Subdir, licenses: Mapping[str, str]) -> S
             url=record.url,
             sha256=record.sha256,
             md5=record.md5,
-            license=licenses.get(record.sha256, ""),
+            license=_license(record, licenses),
             needs=_known(record.depends_names, conda),
         )
         for record in records

@@ -12,6 +12,8 @@ from builder.records import PackageRecord, WheelRecord
 from builder.safe_yaml import dump
 
 _VERSION: Final = 6
+#: What of an index's further fields it has, in the form in which the index has it.
+_SAID: Final = ("constrains", "features", "license", "license_family")
 
 
 def to_pixi_lock(lock: Lock) -> bytes:
@@ -50,6 +52,7 @@ def _conda(record: PackageRecord) -> dict[str, Any]:
         "size": record.size_bytes or None,
         "timestamp": record.timestamp_ms,
         "python_site_packages_path": record.python_site_packages_path,
+        **{field: record.said.get(field) for field in _SAID},
     }
     return {name: value for name, value in entry.items() if value is not None}
 

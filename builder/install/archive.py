@@ -30,8 +30,16 @@ import zstandard
 from builder.errors import CorruptPackage, UnsafePackage, UnsupportedPackage
 from builder.install.limits import Limits
 from builder.install.package_info import INFO_MEMBERS, PackageInfo, parse_info
-from builder.install.paths import PathTaken, PathTree, has_control_characters, path_fault
-from builder.install.tar_reader import Buffer, TarEntry, TarError, TarLimitExceeded, TarReader
+from builder.install.paths import (
+    PathTaken,
+    PathTree,
+    has_control_characters,
+    is_unicode,
+    path_fault,
+    plain_path,
+)
+from builder.install.tar_header import TarError
+from builder.install.tar_reader import Buffer, TarEntry, TarLimitExceeded, TarReader
 
 #: conda-build compresses with up to level 22, whose window is 128 MiB; a frame may ask for 2 GiB.
 _MAX_WINDOW_BYTES: Final = 128 * 1024 * 1024
@@ -166,10 +174,16 @@ class PackageArchive:
                     raise TarLimitExceeded
                 if entry.kind == "directory" and entry.name in {"", "."}:
                     continue
+                if not is_unicode(entry.name):
+                    # No list can name it, so it is not installed.
+                    continue
+                entry.name = plain_path(entry.name)
                 self._check(entry)
                 if entry.name == "info" or entry.name.startswith("info/"):
-                    if is_conda and entry.kind != "directory":
-                        raise TarError("its payload has metadata")
+                    # Licences lie here as often as in the metadata. What is read of the metadata
+                    # must not: it would depend on the reader which of the two counts.
+                    if is_conda and entry.name in INFO_MEMBERS:
+                        raise TarError(f"its payload has '{entry.name}'")
                     continue
                 if entry.kind == "directory":
                     tree.add_directory(entry.name)
@@ -185,9 +199,11 @@ class PackageArchive:
             shown = repr(entry.name[:200])
             raise UnsafePackage(f"path {shown} of package '{self._label}' {fault}")
         if entry.kind == "hardlink":
-            entry.link = entry.link.removeprefix("./")
+            entry.link = plain_path(entry.link)
             fault = path_fault(entry.link)
-        elif entry.kind == "symlink" and (not entry.link or has_control_characters(entry.link)):
+        elif entry.kind == "symlink" and (
+            not entry.link or has_control_characters(entry.link) or not is_unicode(entry.link)
+        ):
             fault = "is not a path"
         if fault or len(entry.link) > self._limits.path_bytes:
             raise UnsafePackage(
@@ -231,9 +247,20 @@ def _member(archive: zipfile.ZipFile, part: str) -> zipfile.ZipInfo:
     if len(set(stems.values())) != 1:
         raise TarError("its metadata and its payload have different names")
     if "metadata.json" in names:
-        if archive.getinfo("metadata.json").file_size > 65536:
-            raise TarError("metadata.json is too long")
-        metadata = json.loads(archive.read("metadata.json"))
-        if not isinstance(metadata, dict) or metadata.get("conda_pkg_format_version") != 2:
-            raise NotImplementedError
+        _check_version(archive)
     return archive.getinfo(part + stems[part])
+
+
+def _check_version(archive: zipfile.ZipFile) -> None:
+    """Refuse a package of a later format.
+
+    ``metadata.json`` says nothing else, and conda-package-handling left it empty until 2022.
+    """
+    if archive.getinfo("metadata.json").file_size > 65536:
+        raise TarError("metadata.json is too long")
+    try:
+        metadata = json.loads(archive.read("metadata.json"))
+    except (ValueError, RecursionError):
+        return
+    if isinstance(metadata, dict) and metadata.get("conda_pkg_format_version", 2) != 2:
+        raise NotImplementedError

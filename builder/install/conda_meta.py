@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from builder.install.package_info import PackageInfo
 from builder.layer import PREFIX
-from builder.records import PackageRecord
+from builder.records import LISTED, PackageRecord
 
 #: conda's ``LinkType.copy``: nothing is shared with a package cache.
 _LINK_TYPE_COPY: Final = 3
@@ -60,13 +60,13 @@ def prefix_record(
 ) -> bytes:
     """Return the record of a package, the same bytes from the same arguments.
 
-    What the package's own ``info/index.json`` says is kept; where the archive came from is said
-    by ``record``, since the channel's word may have been corrected after the package was made.
+    What the channel's index says counts, since it may have been corrected after the package was
+    made, also by leaving something out. Where no index has been asked it is what the package's own
+    ``info/index.json`` says.
     """
     paths = sorted(installed, key=lambda path: path.path)
     content: dict[str, Any] = {
-        **info.index,
-        "depends": list(record.depends) or info.index.get("depends", []),
+        **(_listed(record, info) if record.listed else _of_package(record, info)),
         "build_number": record.build_number,
         "channel": record.channel_url,
         "subdir": record.subdir,
@@ -82,6 +82,24 @@ def prefix_record(
     }
     # Not indented: with 20,000 paths that takes a second, since only Python code can do it.
     return json.dumps(content, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+
+
+def _listed(record: PackageRecord, info: PackageInfo) -> dict[str, Any]:
+    """Return what the index says, and what only the package can say."""
+    decided = {
+        "depends": list(record.depends),
+        "noarch": record.noarch,
+        "python_site_packages_path": record.python_site_packages_path,
+        "timestamp": record.timestamp_ms,
+    }
+    own = {k: v for k, v in info.index.items() if k not in LISTED and k not in decided}
+    said = {key: value for key, value in decided.items() if value is not None}
+    return {**own, **record.said, **said}
+
+
+def _of_package(record: PackageRecord, info: PackageInfo) -> dict[str, Any]:
+    depends = list(record.depends) or info.index.get("depends", [])
+    return {**info.index, "depends": depends}
 
 
 def _stem(record: PackageRecord) -> str:

@@ -5,7 +5,7 @@ have its prefix replaced differently. Then the first name that is kept becomes t
 content that is read from the archive a second time; the others link to it.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from builder.errors import CorruptPackage, UnsupportedPackage
 from builder.install.archive import PackageArchive, PackageFile
@@ -15,6 +15,16 @@ from builder.install.package_info import Relocation
 _MAX_SECOND_READINGS: Final = 50
 
 
+class Written(NamedTuple):
+    """Content that is in the layer."""
+
+    destination: str
+    #: Where the package does not say it, or the prefix was replaced.
+    sha256: str | None
+    #: Before the prefix was replaced.
+    size_bytes: int
+
+
 class HardLinks:
     """Knows, while a package is written, which names share their content."""
 
@@ -22,12 +32,12 @@ class HardLinks:
         self._archive = archive
         self._label = label
         self._roots: dict[str, str] = {}
-        self._written: dict[tuple[str, Relocation | None], str] = {}
+        self._written: dict[tuple[str, Relocation | None], Written] = {}
         self._symlinks: dict[str, str] = {}
         self._readings = 0
 
-    def note_file(self, path: str, relocation: Relocation | None, written: str) -> None:
-        """Note that the content of the archive's ``path`` is in the layer at ``written``."""
+    def note_file(self, path: str, relocation: Relocation | None, written: Written) -> None:
+        """Note that the content of the archive's ``path`` is in the layer."""
         self._written[path, relocation] = written
 
     def note_symlink(self, path: str, target: str) -> None:
@@ -40,7 +50,7 @@ class HardLinks:
         self._roots[file.path] = root
         return root
 
-    def written(self, root: str, relocation: Relocation | None) -> str | None:
+    def written(self, root: str, relocation: Relocation | None) -> Written | None:
         """Return where that content is in the layer, if it is."""
         return self._written.get((root, relocation))
 

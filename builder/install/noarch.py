@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from builder.errors import UnsafePackage, UnsupportedPackage
+from builder.install.paths import path_fault
 from builder.layer import PREFIX, PythonTarget
 
 #: conda's pattern for what is compiled: ``noarch_py_file_re`` in ``path_actions.py``.
 _SOURCE: Final = re.compile(r"site-packages/[^\t\n\r\f\v]+\.py")
-#: A file name that needs no quoting anywhere. It becomes a path, so it starts with no dot.
-_COMMAND: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+#: A file name, as rattler allows it: some have spaces.
+_COMMAND: Final = re.compile(r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*")
 #: Both become Python source: nothing but identifiers and dots may pass.
 _DOTTED: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 
@@ -46,7 +47,10 @@ def parse_entry_point(label: str, text: str) -> EntryPoint:
     # ``extras`` behind the function ("main [cli]") have no meaning once a package is installed.
     function = function.partition("[")[0].strip()
     named = (
-        _COMMAND.fullmatch(command) and _DOTTED.fullmatch(module) and _DOTTED.fullmatch(function)
+        _COMMAND.fullmatch(command)
+        and not path_fault(command)
+        and _DOTTED.fullmatch(module)
+        and _DOTTED.fullmatch(function)
     )
     if not (equals and colon and named):
         raise UnsafePackage(f"package '{label}' has the entry point {text!r}, which is not one")

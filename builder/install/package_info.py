@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from builder.errors import CorruptPackage, UnsafePackage, UnsupportedPackage
 from builder.install.noarch import EntryPoint, parse_entry_point
-from builder.install.paths import path_fault
+from builder.install.paths import path_fault, plain_path
 from builder.records import NoarchKind, PackageRecord
 
 PathType = Literal["hardlink", "softlink", "directory"]
@@ -140,7 +140,8 @@ def check_identity(record: PackageRecord, info: PackageInfo) -> None:
     Raises:
         CorruptPackage: Name, version or build differ.
     """
-    found = f"{info.name}-{info.version}-{info.build}"
+    # Channels spell a name in small letters, whatever the package does.
+    found = f"{info.name.lower()}-{info.version}-{info.build}"
     if found != label_of(record):
         raise CorruptPackage(
             f"package '{label_of(record)}' is damaged: its archive holds '{found}' instead"
@@ -191,8 +192,8 @@ def _paths(label: str, listed: Mapping[str, Any]) -> dict[str, PackagePath]:
     for entry in entries:
         if not isinstance(entry, dict) or not isinstance(entry.get("_path"), str):
             raise CorruptPackage(f"package '{label}' is damaged: info/paths.json has no path")
-        path = entry["_path"]
-        _check(label, path, paths)
+        path = plain_path(entry["_path"])
+        _check(label, path)
         kind = entry.get("path_type", "hardlink")
         if kind not in ("hardlink", "softlink", "directory"):
             raise UnsupportedPackage(f"path '{path}' of package '{label}' is of an unknown type")
@@ -200,7 +201,7 @@ def _paths(label: str, listed: Mapping[str, Any]) -> dict[str, PackagePath]:
         paths[path] = PackagePath(
             path,
             kind,
-            _relocation(label, path, entry.get("prefix_placeholder"), entry.get("file_mode")),
+            _stated_relocation(label, path, entry),
             digest if isinstance(digest, str) else None,
             size if isinstance(size, int) else None,
         )
@@ -218,19 +219,30 @@ def _listed(label: str, files: Mapping[str, bytes]) -> dict[str, PackagePath]:
     except (UnicodeDecodeError, ValueError) as exc:
         raise CorruptPackage(f"package '{label}' is damaged: its list of files is none") from exc
     paths: dict[str, PackagePath] = {}
-    for name in names:
+    for name in map(plain_path, names):
         if name.strip():
-            _check(label, name, paths)
+            _check(label, name)
             paths[name] = PackagePath(name, "hardlink", relocations.get(name))
     return paths
 
 
 def _prefixed(label: str, line: str) -> tuple[str, Relocation | None]:
     """Return path and relocation from ``"<placeholder>" <mode> "<path>"``, or just a path."""
-    words = shlex.split(line)
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=False)
+    lexer.whitespace_split = True
+    # Paths have apostrophes, backslashes and '#', and only '"' means something.
+    lexer.quotes, lexer.escape, lexer.commenters = '"', "", ""
+    words = list(lexer)
     if len(words) == 3:
-        return words[2], _relocation(label, words[2], words[0], words[1])
-    return line, _relocation(label, line, _FIRST_PLACEHOLDER, "text")
+        return plain_path(words[2]), _relocation(label, words[2], words[0], words[1].lower())
+    return plain_path(line), _relocation(label, line, _FIRST_PLACEHOLDER, "text")
+
+
+def _stated_relocation(label: str, path: str, entry: Mapping[str, Any]) -> Relocation | None:
+    # Without a mode that is known nothing is replaced, as rattler does it.
+    if entry.get("file_mode") not in ("text", "binary"):
+        return None
+    return _relocation(label, path, entry.get("prefix_placeholder"), entry["file_mode"])
 
 
 def _relocation(label: str, path: str, placeholder: object, mode: object) -> Relocation | None:
@@ -243,10 +255,8 @@ def _relocation(label: str, path: str, placeholder: object, mode: object) -> Rel
     return Relocation(placeholder.encode(), "text" if mode == "text" else "binary")
 
 
-def _check(label: str, path: str, paths: Mapping[str, PackagePath]) -> None:
+def _check(label: str, path: str) -> None:
     if fault := path_fault(path):
         raise UnsafePackage(f"path {path!r} of package '{label}' {fault}")
-    if path in paths:
-        raise CorruptPackage(f"package '{label}' is damaged: it lists '{path}' twice")
     if path == "info" or path.startswith("info/"):
         raise UnsafePackage(f"package '{label}' would install its own metadata at '{path}'")

@@ -5,13 +5,13 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from builder.bytecode import MAX_MODULE_BYTES, Compilation, Compiler
 from builder.errors import CorruptPackage
 from builder.install.archive import PackageArchive, PackageFile
 from builder.install.conda_meta import InstalledPath, prefix_record, record_path
-from builder.install.hardlinks import HardLinks
+from builder.install.hardlinks import HardLinks, Written
 from builder.install.layout import ROOT, Layout
 from builder.install.noarch import entry_point_script
 from builder.install.package_info import PackageInfo, PackagePath, Relocation, label_of
@@ -20,6 +20,8 @@ from builder.install.tar_reader import Buffer
 from builder.install.tar_writer import GENERATED_MTIME, TarWriter
 from builder.layer import PREFIX, LayerPackage, PythonTarget
 from builder.records import PackageRecord
+
+Chunk = TypeVar("Chunk", bytes, Buffer)
 
 _CHUNK: Final = 1024 * 1024
 #: What is changed in memory; larger texts go through a file.
@@ -115,16 +117,28 @@ class PackageWriter:
             if known.relocation:
                 check_relocation(self._label, file.path, known.relocation)
             source = b"".join(_relocated(file, known.relocation))
-            digest = hashlib.sha256(source).hexdigest() if known.relocation else None
+            digest = hashlib.sha256(source).hexdigest()
             compilation.add(f"{PREFIX}/{installed}", source)
             self._modules.append((bytecode, file.mtime))
             self._add(destination, file, len(source), [source])
-        elif known.relocation is None:
-            self._add(destination, file, file.size_bytes, file.chunks())
         else:
-            digest = self._write_relocated(file, file, known.relocation, destination)
-        self._links.note_file(file.path, known.relocation, destination)
-        self._note(known, installed, "hardlink", digest)
+            digest = self._write_body(file, file, known, destination)
+        written = Written(destination, digest, file.size_bytes)
+        self._links.note_file(file.path, known.relocation, written)
+        self._note(known, installed, "hardlink", file.size_bytes, digest)
+
+    def _write_body(
+        self, file: PackageFile, body: PackageFile, known: PackagePath, destination: str
+    ) -> str | None:
+        """Write a file; return the sha256 of what was written, where the package does not say."""
+        if known.relocation:
+            return self._write_relocated(file, body, known.relocation, destination)
+        chunks, digest = body.chunks(), None
+        if known.sha256 is None:
+            digest = hashlib.sha256()
+            chunks = _hashed(chunks, digest.update)
+        self._add(destination, file, body.size_bytes, chunks)
+        return digest.hexdigest() if digest else None
 
     def _write_relocated(
         self, file: PackageFile, body: PackageFile, relocation: Relocation, destination: str
@@ -161,7 +175,7 @@ class PackageWriter:
         self._links.note_symlink(file.path, target)
         if known and destination:
             self._tar.add_symlink(ROOT + destination, target, file.mtime)
-            self._note(known, installed, "softlink")
+            self._note(known, installed, "softlink", len(target.encode()))
 
     def _write_hardlink(
         self, file: PackageFile, known: PackagePath | None, installed: str, destination: str | None
@@ -173,18 +187,16 @@ class PackageWriter:
             return
         if not known or not destination:
             return
-        digest = None
-        written = self._links.written(root, known.relocation)
-        if written is not None:
-            self._tar.add_hardlink(ROOT + destination, ROOT + written, file.mode, file.mtime)
+        if (found := self._links.written(root, known.relocation)) is not None:
+            written, digest, size_bytes = found
+            mode = readable_mode(file.mode)
+            self._tar.add_hardlink(ROOT + destination, ROOT + written, mode, file.mtime)
         else:
             body = self._links.read_again(root, file.path)
-            if known.relocation:
-                digest = self._write_relocated(file, body, known.relocation, destination)
-            else:
-                self._add(destination, file, body.size_bytes, body.chunks())
-            self._links.note_file(root, known.relocation, destination)
-        self._note(known, installed, "hardlink", digest)
+            size_bytes = body.size_bytes
+            digest = self._write_body(file, body, known, destination)
+            self._links.note_file(root, known.relocation, Written(destination, digest, size_bytes))
+        self._note(known, installed, "hardlink", size_bytes, digest)
 
     def _write_directories(self) -> None:
         """Write the directories that the package lists, which are those that are empty."""
@@ -219,13 +231,15 @@ class PackageWriter:
     def _add(
         self, destination: str, file: PackageFile, size_bytes: int, chunks: Iterable[Buffer]
     ) -> None:
-        self._tar.add_file(ROOT + destination, file.mode, file.mtime, size_bytes, chunks)
+        mode = readable_mode(file.mode)
+        self._tar.add_file(ROOT + destination, mode, file.mtime, size_bytes, chunks)
 
     def _note(
         self,
         known: PackagePath,
         installed: str,
         kind: str,
+        size_bytes: int,
         sha256_in_prefix: str | None = None,
     ) -> None:
         relocation = known.relocation
@@ -234,19 +248,30 @@ class PackageWriter:
                 installed,
                 "softlink" if kind == "softlink" else "hardlink",
                 known.sha256,
-                known.size_bytes,
-                sha256_in_prefix,
+                size_bytes if known.size_bytes is None else known.size_bytes,
+                sha256_in_prefix if sha256_in_prefix != known.sha256 else None,
                 relocation.placeholder.decode() if relocation else None,
                 relocation.mode if relocation else None,
             )
         )
 
 
+def readable_mode(mode: int) -> int:
+    """Return a file's mode for an image, where root owns it and others use it.
+
+    Whoever installs with conda owns the files; what the owner may read or execute, all may.
+
+    >>> oct(readable_mode(0o700)), oct(readable_mode(0o640))
+    ('0o755', '0o644')
+    """
+    return mode | (0o555 if mode & 0o100 else 0o444)
+
+
 def _relocated(file: PackageFile, relocation: Relocation | None) -> Iterator[Buffer]:
     return relocate(file.chunks(), relocation) if relocation else file.chunks()
 
 
-def _hashed(chunks: Iterable[bytes], update: Callable[[bytes], None]) -> Iterator[bytes]:
+def _hashed(chunks: Iterable[Chunk], update: Callable[[Buffer], None]) -> Iterator[Chunk]:
     for chunk in chunks:
         update(chunk)
         yield chunk

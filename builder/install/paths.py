@@ -26,10 +26,24 @@ def path_fault(path: str) -> str | None:
         return "leaves the prefix" if "/../" in closed else "has an empty segment"
     if has_control_characters(path):
         return "has control characters"
+    if not is_unicode(path):
+        return "is not Unicode"
     if len(path) > (_MAX_NAME_BYTES if path.isascii() else _MAX_NAME_BYTES // 4):
         longest = max(len(name.encode()) for name in path.split("/"))
         return "has a name that is too long" if longest > _MAX_NAME_BYTES else None
     return None
+
+
+def plain_path(path: str) -> str:
+    """Return ``path`` without the segments that mean nothing; an absolute one stays so.
+
+    >>> plain_path("./lib//./libz.so")
+    'lib/libz.so'
+    """
+    if "//" not in path and "./" not in path and not path.endswith(("/", "/.")):
+        return path
+    root = "/" if path.startswith("/") else ""
+    return root + "/".join(part for part in path.split("/") if part not in ("", "."))
 
 
 def has_control_characters(text: str) -> bool:
@@ -39,6 +53,21 @@ def has_control_characters(text: str) -> bool:
     True
     """
     return not text.isprintable() and _CONTROL.search(text) is not None
+
+
+def is_unicode(text: str) -> bool:
+    r"""Tell whether ``text`` can be written as UTF-8.
+
+    >>> is_unicode("caf\udce9")
+    False
+    """
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class PathTaken(Exception):

@@ -6,7 +6,10 @@ move: the C string that holds the prefix is shortened, and filled up with NULs a
     /build/prefix/lib:/build/prefix/share\0more
     /opt/conda/lib:/opt/conda/share\0\0\0\0\0\0\0more
 
-Both work on a stream and hold no more than a piece of it, however long the file or the string.
+It is looked for in each encoding that conda knows: Windows and Java write strings of two bytes a
+character, and Qt does so everywhere.
+
+All this works on a stream and holds no more than a piece of it, however long the file or string.
 
 Source: conda's ``conda/core/portability.py``, rattler's ``install/link.rs``.
 """
@@ -21,6 +24,8 @@ from builder.layer import PREFIX
 
 _PREFIX: Final = PREFIX.encode()
 _PADDING: Final = bytes(64 * 1024)
+#: Bytes a character in conda's ``POPULAR_ENCODINGS``: UTF-8, and UTF-16 and UTF-32 in both orders.
+_WIDTHS: Final = {1: "utf-8", 2: "utf-16-le", 4: "utf-32-le"}
 #: What conda-build and rattler-build fill their prefix up with.
 _BUILD_PREFIX: Final = re.compile(r"/(?:[^/]+/)*?[^/]*placehold_placehold_[^/]*(?=/|\Z)")
 
@@ -32,9 +37,17 @@ def relocate(
 
     A ``binary`` keeps its size. How the content is cut into chunks does not matter.
     """
-    if relocation.mode == "text":
-        return replace_text(chunks, relocation.placeholder, prefix)
-    return replace_binary(chunks, relocation.placeholder, prefix)
+    old, new = relocation.placeholder.decode(), prefix.decode()
+    for width, encoding in _WIDTHS.items():
+        # Between its first and its last character, both byte orders are the same. And what ends in
+        # no NUL is found ten times as fast, among the many NULs of a binary.
+        placeholder = old.encode(encoding).rstrip(b"\0")
+        replacement = new.encode(encoding).rstrip(b"\0")
+        if relocation.mode == "text":
+            chunks = replace_text(chunks, placeholder, replacement)
+        else:
+            chunks = replace_binary(chunks, placeholder, replacement, bytes(width))
+    yield from map(bytes, chunks)
 
 
 def check_relocation(label: str, path: str, relocation: Relocation) -> None:
@@ -43,7 +56,7 @@ def check_relocation(label: str, path: str, relocation: Relocation) -> None:
     Raises:
         UnsupportedPackage: The prefix does not fit into a binary.
     """
-    if relocation.mode == "binary" and len(relocation.placeholder) < len(_PREFIX):
+    if relocation.mode == "binary" and len(relocation.placeholder.decode()) < len(_PREFIX):
         raise UnsupportedPackage(
             f"path '{path}' of package '{label}' is a binary with too little room for the prefix"
             f" {PREFIX}: build the package with a longer placeholder"
@@ -92,11 +105,11 @@ def _after_occurrences(data: bytes, placeholder: bytes) -> int:
 
 
 def replace_binary(
-    chunks: Iterable[bytes | memoryview], placeholder: bytes, prefix: bytes
+    chunks: Iterable[bytes | memoryview], placeholder: bytes, prefix: bytes, nul: bytes = b"\0"
 ) -> Iterator[bytes]:
     r"""Yield the content, of the same size, with ``placeholder`` replaced within C strings.
 
-    ``prefix`` is not longer than ``placeholder``.
+    ``prefix`` is not longer than ``placeholder``; ``nul`` ends a string, wherever it lies.
 
     >>> b"".join(replace_binary([b"\x01/buildpath/lib\x00\x02"], b"/buildpath", b"/opt"))
     b'\x01/opt/lib\x00\x00\x00\x00\x00\x00\x00\x02'
@@ -114,7 +127,7 @@ def replace_binary(
             found = held.find(placeholder, done)
             if missing:
                 # The string may end before the next occurrence: fill it up there.
-                end = held.find(b"\0", done, found if found >= 0 else len(held))
+                end = held.find(nul, done, found if found >= 0 else len(held))
                 if end >= 0:
                     yield b"".join([*out, held[done:end]])
                     yield from _zeros(missing)
@@ -128,7 +141,7 @@ def replace_binary(
         out.append(held[done:keep])
         held = held[keep:]
         yield b"".join(out)
-    end = held.find(b"\0")
+    end = held.find(nul)
     if missing and end >= 0:
         yield held[:end]
         yield from _zeros(missing)

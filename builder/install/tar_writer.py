@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from builder.install.paths import PathTree
-from builder.install.tar_reader import BLOCK, Buffer, byte_sum
+from builder.install.tar_header import BLOCK, byte_sum
+from builder.install.tar_reader import Buffer
 
 #: The time of everything that no package dates: 2000-01-01. Not 0, since zip cannot hold that.
 GENERATED_MTIME: Final = 946_684_800

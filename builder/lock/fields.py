@@ -5,7 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, get_args
 
 from builder.errors import LockError
-from builder.records import NoarchKind, PackageRecord, without_credentials
+from builder.records import (
+    LISTED,
+    NoarchKind,
+    PackageRecord,
+    canonical_json,
+    split_match_spec,
+    without_credentials,
+)
 
 _NAME = re.compile(r"[a-z0-9_][a-z0-9_.+-]{0,127}")
 VERSION = re.compile(r"[A-Za-z0-9_.!+-]{1,128}")
@@ -15,8 +22,6 @@ _URL = re.compile(
 SHA256 = re.compile(r"[0-9a-f]{64}")
 MD5 = re.compile(r"[0-9a-f]{32}")
 _SITE_PACKAGES = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*")
-#: A name at the start of a match spec, perhaps with its channel.
-_DEPENDENCY = re.compile(r"([^\s<>=!~\[]+)\s*(.*)", re.DOTALL)
 #: Larger numbers do not survive JSON in other languages.
 _MAX_NUMBER: Final = 2**53
 
@@ -53,6 +58,8 @@ def extra_of(record: PackageRecord) -> dict[str, Any]:
         extra["python_site_packages_path"] = record.python_site_packages_path
     if record.timestamp_ms is not None:
         extra["timestamp_ms"] = record.timestamp_ms
+    if record.listed:
+        extra["listed"] = dict(record.said)
     return extra
 
 
@@ -72,7 +79,8 @@ def record_of(entry: Mapping[str, Any], extra: Mapping[str, Any]) -> PackageReco
     version = text_field(entry, "version", VERSION, name)
     noarch = extra.get("noarch")
     if noarch is None and not extra and _subdir_of(url) == "noarch":
-        noarch = "generic" if "python" not in entry["dependencies"] else "python"
+        # What names no Python may need it through others: its archive will tell.
+        noarch = "python" if "python" in entry["dependencies"] else None
     if noarch is not None and noarch not in get_args(NoarchKind):
         raise LockError(f"'{name}' has a malformed noarch in the lock file")
     return PackageRecord(
@@ -89,6 +97,7 @@ def record_of(entry: Mapping[str, Any], extra: Mapping[str, Any]) -> PackageReco
         noarch=noarch,
         python_site_packages_path=_site_packages(extra, name),
         timestamp_ms=number_field(extra, "timestamp_ms", name),
+        listed=_listed(extra, name),
     )
 
 
@@ -98,8 +107,7 @@ def dependencies_of(depends: Sequence[str]) -> dict[str, str]:
     >>> dependencies_of(("python >=3.9", "zlib", "numpy>=1.2"))
     {'numpy': '>=1.2', 'python': '>=3.9', 'zlib': ''}
     """
-    split = [(m[1], m[2]) for spec in depends if (m := _DEPENDENCY.match(spec))]
-    return dict(sorted(split))
+    return dict(sorted(filter(None, map(split_match_spec, depends))))
 
 
 def depends_of(dependencies: Mapping[str, str]) -> tuple[str, ...]:
@@ -120,6 +128,15 @@ def _depends(extra: Mapping[str, Any], entry: Mapping[str, Any], name: str) -> t
     if not isinstance(depends, list) or not all(isinstance(d, str) and d.split() for d in depends):
         raise LockError(f"'{name}' has malformed depends in the lock file")
     return tuple(depends)
+
+
+def _listed(extra: Mapping[str, Any], name: str) -> str:
+    listed = extra.get("listed")
+    if listed is None:
+        return ""
+    if not isinstance(listed, dict) or not listed.keys() <= set(LISTED):
+        raise LockError(f"'{name}' has malformed fields of its index in the lock file")
+    return canonical_json(listed)
 
 
 def _site_packages(extra: Mapping[str, Any], name: str) -> str | None:

@@ -85,7 +85,7 @@ class Lock:
         content: dict[str, Any] = {
             "format": LOCK_FORMAT,
             "platforms": {
-                subdir: [asdict(record) for record in records]
+                subdir: [_content(record) for record in records]
                 for subdir, records in self.platforms.items()
             },
             "channels": [[channel.name, channel.url] for channel in self.channels],
@@ -105,6 +105,14 @@ class Lock:
         return BuildKey(hashlib.sha256(text.encode()).hexdigest()[:32])
 
 
+def _content(record: PackageRecord) -> dict[str, Any]:
+    content = asdict(record)
+    # Said only where there is any, for the same reason.
+    if not record.listed:
+        del content["listed"]
+    return content
+
+
 def _canonical(subdir: Subdir, records: Iterable[PackageRecord]) -> tuple[PackageRecord, ...]:
     return _by_name(
         subdir,
@@ -113,7 +121,8 @@ def _canonical(subdir: Subdir, records: Iterable[PackageRecord]) -> tuple[Packag
             replace(
                 record,
                 url=without_credentials(record.url),
-                depends=tuple(sorted(set(record.depends))),
+                # Some indexes list an empty one.
+                depends=tuple(sorted({spec for spec in record.depends if spec.strip()})),
             )
             for record in records
         ],

@@ -1,12 +1,19 @@
 """rattler's records as ours."""
 
 import datetime
+import json
 from collections.abc import Collection, Mapping, Sequence
 
 import rattler
 
 from builder.errors import LockError
-from builder.records import PackageRecord, link_order, without_credentials
+from builder.records import (
+    LISTED,
+    PackageRecord,
+    canonical_json,
+    link_order,
+    without_credentials,
+)
 
 
 def by_place(
@@ -60,4 +67,10 @@ def _to_record(record: rattler.RepoDataRecord) -> PackageRecord:
         noarch="python" if record.noarch.python else "generic" if record.noarch.generic else None,
         python_site_packages_path=record.python_site_packages_path,
         timestamp_ms=timestamp_ms,
+        listed=_listed(record),
     )
+
+
+def _listed(record: rattler.RepoDataRecord) -> str:
+    said = json.loads(record.to_json())
+    return canonical_json({field: said[field] for field in LISTED if field in said})

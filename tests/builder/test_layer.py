@@ -1,4 +1,5 @@
 import dataclasses
+import json
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ INFO = PackageInfo(
         {"subdir": "noarch"},
         {"build_number": 7},
         {"depends": ("libc >=1",)},
+        {"listed": '{"license":"MIT"}'},
     ],
 )
 def test_whatever_is_written_of_a_record_is_in_the_key_of_its_layer(
@@ -38,3 +40,34 @@ def test_whatever_is_written_of_a_record_is_in_the_key_of_its_layer(
     changed = dataclasses.replace(ZLIB, **changes)
     assert prefix_record(changed, INFO, ()) != prefix_record(ZLIB, INFO, ())
     assert LayerPlan((LayerPackage(changed),)).key != LayerPlan((LayerPackage(ZLIB),)).key
+
+
+LISTED = dataclasses.replace(ZLIB, listed='{"constrains":["a <2"],"license":"MIT"}')
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"listed": "{}"},
+        {"depends": ()},
+        {"timestamp_ms": None},
+        {"noarch": "generic"},
+        {"python_site_packages_path": "lib/python3.13t/site-packages"},
+    ],
+)
+def test_whatever_an_index_says_is_in_the_key_of_its_layer(changes: dict[str, Any]) -> None:
+    changed = dataclasses.replace(LISTED, **changes)
+    assert prefix_record(changed, INFO, ()) != prefix_record(LISTED, INFO, ())
+    assert LayerPlan((LayerPackage(changed),)).key != LayerPlan((LayerPackage(LISTED),)).key
+
+
+def test_a_record_tells_what_the_index_says_and_not_what_it_left_out() -> None:
+    said = {"depends": ["a"], "constrains": ["b"], "license": "BSD", "timestamp": 1, "app": 2}
+    info = dataclasses.replace(INFO, index={**INFO.index, **said})
+    record = json.loads(prefix_record(dataclasses.replace(LISTED, depends=()), info, ()))
+    assert record["depends"] == []
+    assert (record["constrains"], record["license"]) == (["a <2"], "MIT")
+    assert (record["timestamp"], record["app"]) == (ZLIB.timestamp_ms, 2)
+    record = json.loads(prefix_record(dataclasses.replace(LISTED, listed="{}"), info, ()))
+    assert "constrains" not in record
+    assert "license" not in record

@@ -101,6 +101,7 @@ def test_the_order_in_which_a_lock_is_put_together_does_not_matter() -> None:
         lock(platforms={"linux-aarch64": (PYTHON, PANDAS, ZLIB)}),
         lock(PYTHON, PANDAS, dataclasses.replace(ZLIB, sha256="0" * 64)),
         lock(PYTHON, PANDAS, dataclasses.replace(ZLIB, timestamp_ms=1)),
+        lock(PYTHON, PANDAS, dataclasses.replace(ZLIB, listed="{}")),
         lock(wheels={"linux-64": (CERTIFI,)}),
         lock(variables={"A": "1"}),
     ],
@@ -117,6 +118,12 @@ def test_a_lock_holds_no_credentials() -> None:
     assert b"secret" not in to_yaml(secret)
 
 
+def test_an_empty_dependency_is_none() -> None:
+    empty = dataclasses.replace(ZLIB, depends=("", " ", *ZLIB.depends))
+    assert lock(PYTHON, PANDAS, empty) == lock()
+    assert empty.depends_names == ZLIB.depends_names
+
+
 def test_two_packages_of_one_name_are_refused() -> None:
     with pytest.raises(LockError, match="package 'zlib' is locked twice for linux-64"):
         lock(ZLIB, record("zlib", version="1.4"))
@@ -130,6 +137,8 @@ def test_two_packages_of_one_name_are_refused() -> None:
         lock(platforms={"linux-64": ()}),
         lock(platforms={"linux-aarch64": (ZLIB,), "linux-64": (PYTHON, PANDAS, ZLIB)}),
         lock(dataclasses.replace(ZLIB, size_bytes=0)),
+        lock(dataclasses.replace(ZLIB, listed='{"constrains":["a <2"],"license":"\\u00fc"}')),
+        lock(dataclasses.replace(ZLIB, listed="{}")),
         lock(wheels={"linux-64": (REQUESTS, CERTIFI)}),
         lock(
             wheels={
@@ -359,6 +368,8 @@ def with_wheel(edit: Callable[[Any], object]) -> bytes:
         partial(changed, set_custom(PACKAGE, '{"size_bytes": 1e400}')),
         partial(changed, set_custom(PACKAGE, '{"noarch": "yes"}')),
         partial(changed, set_custom(PACKAGE, '{"noarch": ["python"]}')),
+        partial(changed, set_custom(PACKAGE, '{"listed": []}')),
+        partial(changed, set_custom(PACKAGE, '{"listed": {"fn": "a"}}')),
         partial(changed, set_custom(PACKAGE, '{"depends": [""]}')),
         partial(changed, set_custom(PACKAGE, '{"depends": 7}')),
         partial(changed, set_custom(PACKAGE, '{"subdir": "../x"}')),

@@ -1,10 +1,16 @@
+import json
+
 import pytest
+import rattler
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builder.records import link_order, split_match_spec
 from builder.solve import parse_match_spec
 from builder.solve.match_spec import to_match_spec
 from builder.spec import Channel
+from tests.builder.records_for_tests import record
+from tests.made_by_others import made_by_others
 
 MAIN = Channel("main", "http://channel.test/main")
 
@@ -89,3 +95,46 @@ def test_what_is_read_can_be_asked_of_rattler(text: str) -> None:
     spec = to_match_spec(found, MAIN)
     assert spec.build == (found.build or None)
     assert bool(spec.version) == bool(found.conditions)
+
+
+_SPECS = [
+    *["name", "name>=1", "name >=1,<2", "name==1=b", "name!=1", "name~=1", "name=1", " name 1.*"],
+    *["name\t>=1", "name<1|>2", "foo (>=1)", "NAME", "__glibc>=2.17", "python_abi 3.12.* *_cp312"],
+    *["conda-forge::name>=1", "https://x.y/~me/ch::name>=1", "ch/linux-64::name[version='>=1']"],
+    *[
+        "ch:ns:name>=1",
+        "name[version='>=1',build='a*']",
+        "Name_x[build_number='>3']",
+        "r-data.table",
+    ],
+]
+
+
+def _specs_of_others() -> set[str]:
+    specs: set[str] = set()
+    for subdir in ("linux-64", "noarch"):
+        path = made_by_others(f"real/repodata/conda-forge-subset/{subdir}/repodata.json")
+        listed = json.loads(path.read_bytes())
+        for records in (listed.get("packages", {}), listed.get("packages.conda", {})):
+            for said in records.values():
+                specs.update(said["depends"], said.get("constrains", ()))
+    return specs
+
+
+def test_names_are_found_as_rattler_finds_them_in_odd_specs() -> None:
+    found = {spec: split_match_spec(spec) for spec in _SPECS}
+    assert {spec: split and split[0] for spec, split in found.items()} == {
+        spec: rattler.MatchSpec(spec).name.normalized for spec in _SPECS
+    }
+
+
+def test_names_are_found_as_rattler_finds_them_in_specs_of_others() -> None:
+    for spec in _specs_of_others():
+        split = split_match_spec(spec)
+        assert split is not None
+        assert split[0] == rattler.MatchSpec(spec).name.normalized
+
+
+def test_what_is_needed_comes_first_however_its_spec_is_written() -> None:
+    records = [record("a", "main::b>=1"), record("b", "c[version='>=1']"), record("c")]
+    assert [one.name for one in link_order(records)] == ["c", "b", "a"]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from builder.errors import CorruptPackage, UnsupportedPackage
@@ -5,7 +7,7 @@ from builder.install.contents import PackageContents
 from builder.install.wheel.contents import WheelContents
 from builder.lock import Lock
 from builder.planning import Installation
-from builder.records import PackageRecord, WheelRecord
+from builder.records import NoarchKind, PackageRecord, WheelRecord
 from builder.spec import VirtualPackage
 from tests.builder.records_for_tests import record, wheel
 
@@ -25,8 +27,12 @@ def installation(records: tuple[PackageRecord, ...], *wheels: WheelRecord) -> In
     return Installation.of(lock, "linux-64")
 
 
-def contents(*paths: str, distributions: tuple[tuple[str, str], ...] = ()) -> PackageContents:
-    return PackageContents("some-1.0-0", paths, distributions=distributions)
+def contents(
+    *paths: str, distributions: tuple[tuple[str, str], ...] = (), modules: bool = False
+) -> PackageContents:
+    return PackageContents(
+        "some-1.0-0", paths, distributions=distributions, is_noarch_python=modules
+    )
 
 
 def test_wheels_are_linked_after_all_packages() -> None:
@@ -43,14 +49,28 @@ def test_wheels_are_linked_after_all_packages() -> None:
 
 def test_layers_are_as_expected_unless_a_package_changes_another() -> None:
     wanted = installation((PYTHON, REQUESTS), DEMO)
-    apart = [contents("bin/python"), contents("site-packages/requests.py")]
+    apart = [contents("bin/python"), contents("site-packages/requests.py", modules=True)]
     demo = WheelContents("demo-1.0", "demo-1.0", ("demo.py",), ())
     assert wanted.plan(apart, [demo]) == wanted.expected()
-    together = [contents("bin/python", "bin/same"), contents("bin/same")]
+    together = [contents("bin/python", "bin/same"), contents("bin/same", modules=True)]
     planned = wanted.plan(together, [demo])
     assert len(planned) == len(wanted.expected())
     changed = [plan for plan in planned if plan not in wanted.expected()]
     assert [package.record.name for plan in changed for package in plan.packages] == ["python"]
+
+
+@pytest.mark.parametrize("noarch", [None, "generic", "python"])
+@pytest.mark.parametrize("modules", [True, False])
+def test_a_package_has_modules_if_its_archive_says_so(
+    noarch: NoarchKind | None, modules: bool
+) -> None:
+    """Whatever an index or a lock file says, and whether it names python or not."""
+    tool = replace(record("tool", "requests", noarch="generic"), noarch=noarch)
+    planned = installation((PYTHON, tool)).plan(
+        [contents("bin/python"), contents("site-packages/tool.py", modules=modules)], []
+    )
+    targets = {layer.packages[0].record.name: layer.python is not None for layer in planned}
+    assert targets == {"python": False, "tool": modules}
 
 
 def test_a_project_that_conda_and_pypi_both_bring_is_refused() -> None:

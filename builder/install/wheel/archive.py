@@ -21,7 +21,8 @@ from builder.errors import CorruptPackage, UnsafePackage, UnsupportedPackage
 from builder.install.archive import reading
 from builder.install.limits import Limits
 from builder.install.paths import path_fault
-from builder.install.tar_reader import TarError, TarLimitExceeded
+from builder.install.tar_header import TarError
+from builder.install.tar_reader import TarLimitExceeded
 from builder.install.tar_writer import GENERATED_MTIME
 from builder.install.wheel.info import (
     INFO_MEMBERS,

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from builder.forms.environment_yml import to_environment_yml
 from builder.forms.pixi_lock import to_pixi_lock
 from builder.lock import to_explicit
 from builder.platforms import Subdir
-from tests.builder.forms.locks import PANDAS, PYTHON, SIX, lock
+from tests.builder.forms.locks import PANDAS, PYTHON, SIX, ZLIB, lock
 
 
 def environment(platform: Subdir = "linux-64", **changes: Any) -> Any:
@@ -88,6 +89,19 @@ def test_rattler_reads_every_package_of_the_pixi_lock(tmp_path: Path) -> None:
     assert (str(said.version), str(said.build), said.size) == ("3.11.7", "h1_cpython", 1000)
     assert said.sha256 == bytes.fromhex(PYTHON.sha256)
     assert said.depends == ["__glibc >=2.17", "zlib >=1.3"]
+
+
+def test_a_pixi_lock_says_what_the_index_says(tmp_path: Path) -> None:
+    listed = '{"constrains":["a <2"],"license":"MIT","license_family":"MIT","track_features":"x"}'
+    zlib = replace(ZLIB, listed=listed)
+    path = tmp_path / "pixi.lock"
+    path.write_bytes(to_pixi_lock(lock(platforms={"linux-64": (zlib,)}, wheels={}, bytecode={})))
+    ((_, found),) = LockFile.from_path(path).environments()
+    package = (found.packages(found.platforms()[0]) or [])[0]
+    assert isinstance(package, CondaLockedBinaryPackage)
+    said = package.package_record
+    assert said is not None
+    assert (said.constrains, said.license, said.license_family) == (["a <2"], "MIT", "MIT")
 
 
 def test_a_noarch_package_of_two_platforms_is_listed_once_in_a_pixi_lock() -> None:

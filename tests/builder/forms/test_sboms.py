@@ -169,3 +169,11 @@ def test_packages_of_a_channel_that_is_no_channel_of_the_lock_tell_its_address()
 def test_a_bill_names_its_image() -> None:
     assert cyclonedx()["metadata"]["component"]["name"] == f"build/{lock().key}"
     assert spdx()["name"] == f"build/{lock().key}"
+
+
+def test_a_licence_that_the_index_has_corrected_counts_over_the_archive() -> None:
+    for listed, expected in (('{"license":"MIT"}', "MIT"), ("{}", "")):
+        zlib = dataclasses.replace(ZLIB, listed=listed)
+        one = lock(platforms={"linux-64": (zlib,)}, wheels={}, bytecode={})
+        (component,) = components_of(one, ["linux-64"], LICENSES)
+        assert component.license == expected

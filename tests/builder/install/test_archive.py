@@ -13,7 +13,7 @@ import zstandard
 from builder.errors import CorruptPackage, PackageError, UnsafePackage, UnsupportedPackage
 from builder.install.archive import PackageArchive
 from builder.install.limits import Limits
-from builder.install.package_info import Relocation
+from builder.install.package_info import Relocation, check_identity
 from builder.records import NoarchKind
 from conformance.channel.writer import (
     PLACEHOLDER,
@@ -25,7 +25,7 @@ from conformance.channel.writer import (
     package_bytes,
     tar_bytes,
 )
-from tests.builder.install.layers import store
+from tests.builder.install.layers import record_of, store
 
 DEMO = Package(
     "demo",
@@ -84,12 +84,12 @@ def test_a_package_of_2015_says_its_paths_in_two_lists(tmp_path: Path) -> None:
     prefixed = f'"{PLACEHOLDER}" binary "lib/a b.so"\nbin/old\n'
     info = {
         "info/index.json": json.dumps(index).encode(),
-        "info/files": b"bin/old\nlib/a b.so\nlib/c\n",
+        "info/files": b"bin/old\nlib/a b.so\nlib/c\nshare/it's\n",
         "info/has_prefix": prefixed.encode(),
     }
     members = [file_member(name, data) for name, data in info.items()]
     read = _archive(tmp_path, archive_bytes(package, [], members)).read_info()
-    assert list(read.paths) == ["bin/old", "lib/a b.so", "lib/c"]
+    assert list(read.paths) == ["bin/old", "lib/a b.so", "lib/c", "share/it's"]
     assert read.paths["lib/a b.so"].relocation == Relocation(PLACEHOLDER.encode(), "binary")
     assert read.paths["bin/old"].relocation == Relocation(
         b"/opt/anaconda1anaconda2anaconda3", "text"
@@ -106,6 +106,37 @@ def test_old_ways_to_say_noarch_are_understood(
     index = {"name": "demo", "version": "1.0", "build": "0", "noarch": said}
     package = replace(DEMO, extra_info={"info/index.json": json.dumps(index).encode()})
     assert _archive(tmp_path, package_bytes(package)).read_info().noarch == kind
+
+
+def _with_paths(*paths: dict[str, str], index: dict[str, str] | None = None) -> bytes:
+    said = {"name": "demo", "version": "1.0", "build": "0", **(index or {})}
+    info = {
+        "info/index.json": json.dumps(said).encode(),
+        "info/paths.json": json.dumps({"paths_version": 1, "paths": paths}).encode(),
+    }
+    members = [file_member(name, data) for name, data in info.items()]
+    return archive_bytes(DEMO, [file_member("./lib/.//x", b"x")], members)
+
+
+def test_a_path_may_be_listed_twice_and_with_segments_that_mean_nothing(tmp_path: Path) -> None:
+    twice = [{"_path": "lib/x", "path_type": "hardlink"}, {"_path": "./lib/./x"}]
+    archive = _archive(tmp_path, _with_paths(*twice))
+    assert list(archive.read_info().paths) == ["lib/x"]
+    assert [file.path for file in archive.files()] == ["lib/x"]
+
+
+@pytest.mark.parametrize("mode", [{}, {"file_mode": "both"}])
+def test_a_prefix_without_a_known_mode_stays_as_with_rattler(
+    tmp_path: Path, mode: dict[str, str]
+) -> None:
+    path = {"_path": "lib/x", "path_type": "hardlink", "prefix_placeholder": "/build", **mode}
+    assert _archive(tmp_path, _with_paths(path)).read_info().paths["lib/x"].relocation is None
+
+
+def test_a_name_in_capitals_is_that_of_the_channel_in_small_letters(tmp_path: Path) -> None:
+    data = _with_paths(index={"name": "Demo"})
+    info = _archive(tmp_path, data).read_info()
+    check_identity(record_of(DEMO, data), info)
 
 
 def _without(member: str) -> bytes:
@@ -161,7 +192,6 @@ def _twice_in_metadata() -> bytes:
         _without("info-"),
         _rezipped(_zipped(), [("pkg-other.tar.zst", b"")]),
         _rezipped({name.replace("info-demo", "info-d"): d for name, d in _zipped().items()}),
-        _rezipped(_zipped() | {"metadata.json": b"["}),
         _rezipped(_zipped() | {"pkg-demo-1.0-0.tar.zst": b"not zstd"}),
         _rezipped(_zipped() | {"pkg-demo-1.0-0.tar.zst": zstandard.compress(b"not a tar" * 99)}),
         _renamed_inside_only(),
@@ -190,6 +220,22 @@ def test_a_format_of_the_future_is_not_guessed_at(tmp_path: Path) -> None:
     data = _rezipped(_zipped() | {"metadata.json": b'{"conda_pkg_format_version": 3}'})
     with pytest.raises(UnsupportedPackage):
         _read_all(_archive(tmp_path, data))
+
+
+@pytest.mark.parametrize("said", [b"", b"[", b"[]", b"{}"])
+def test_a_zip_that_says_nothing_of_its_format_is_read(tmp_path: Path, said: bytes) -> None:
+    archive = _archive(tmp_path, _rezipped(_zipped() | {"metadata.json": said}))
+    assert archive.read_info().name == "demo"
+    assert next(archive.files()).path == "bin/demo"
+
+
+def test_licences_in_the_payload_are_passed_over(tmp_path: Path) -> None:
+    names = ["info/licenses/LICENSE", "info/test/run_test.sh", "share/x"]
+    content = [file_member(name, b"") for name in names]
+    data = archive_bytes(DEMO, content, info_members(DEMO, [Entry("share/x")]))
+    archive = _archive(tmp_path, data)
+    assert list(archive.read_info().paths) == ["share/x"]
+    assert [file.path for file in archive.files()] == ["share/x"]
 
 
 def test_every_single_wrong_byte_gives_a_package_error_or_none(tmp_path: Path) -> None:

@@ -238,3 +238,14 @@ def test_a_file_that_is_there_already_is_not_overwritten(tmp_path: Path) -> None
     with pytest.raises(FileExistsError):
         assemble(LayerPlan(()), {}, "zstd", out, tmp_path, None)
     assert out.read_bytes() == b"precious"
+
+
+def test_what_its_owner_may_read_and_execute_all_may(tmp_path: Path) -> None:
+    """conda's user owns what is installed, and an image's user does not."""
+    modes = {"a": 0o600, "b": 0o700, "c": 0o640, "d": 0o400, "e": 0o664, "f": 0o000, "g": 0o755}
+    entries = [Entry(f"share/{name}", b"x", mode=mode) for name, mode in modes.items()]
+    links = [Entry("share/h", hardlink="share/b", mode=0o700)]
+    layer = assemble_packages(tmp_path, Package("demo", "1.0", entries=[*entries, *links]))
+    found = {n.rpartition("/")[2]: m.mode for n, m in layer.members.items() if "/share/" in n}
+    expected = {"a": 0o644, "b": 0o755, "c": 0o644, "d": 0o444, "e": 0o664, "f": 0o444}
+    assert found == {**expected, "g": 0o755, "h": 0o755}

@@ -36,7 +36,8 @@ def test_an_entry_point_is_a_command_a_module_and_a_function(
         "../a = b:c",
         "a/b = b:c",
         ".a = b:c",
-        "a b = b:c",
+        "a\\b = b:c",
+        "a\tb = b:c",
         "a = b/c:d",
         "a = b:c; import os",
         "a = b:c()",
@@ -49,6 +50,10 @@ def test_an_entry_point_that_is_anything_else_is_refused(text: str) -> None:
     with pytest.raises(UnsafePackage, match="package 'p-1-0'") as caught:
         parse_entry_point("p-1-0", text)
     assert "\n" not in str(caught.value)
+
+
+def test_a_command_may_have_spaces_as_with_rattler() -> None:
+    assert parse_entry_point("p-1-0", "a b = b:c") == EntryPoint("a b", "b", "c")
 
 
 def test_the_script_of_an_entry_point_is_that_of_conda() -> None:

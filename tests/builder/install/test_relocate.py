@@ -86,3 +86,18 @@ def test_an_absolute_symlink_into_the_build_prefix_is_replaced(target: str, expe
     index = {"name": "p", "version": "1", "build": "0"}
     info = PackageInfo(index, {}, None, (), ("/b",), has_path_types=True)
     assert relocate_target(target, info) == expected
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("size", [1, 7, 4096])
+def test_the_prefix_is_found_in_every_encoding_that_conda_knows(encoding: str, size: int) -> None:
+    placeholder = "/build" + "_placehold" * 8
+    text = f"{placeholder}/lib:{placeholder}/lib64\0"
+    data = b"\x7fELF" + "é\0".encode(encoding) + text.encode(encoding) + "next\0".encode(encoding)
+    chunks = [data[start : start + size] for start in range(0, len(data), size)]
+    replaced = b"".join(relocate(chunks, Relocation(placeholder.encode(), "binary")))
+    expected = "/opt/conda/lib:/opt/conda/lib64"
+    padded = expected + "\0" * (len(text) - len(expected))
+    assert replaced == data.replace(text.encode(encoding), padded.encode(encoding))
+    replaced = b"".join(relocate(chunks, Relocation(placeholder.encode(), "text")))
+    assert replaced == data.replace(text.encode(encoding), f"{expected}\0".encode(encoding))

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builder.install.tar_reader import TarError, TarLimitExceeded, TarReader
+from builder.install.tar_header import TarError
+from builder.install.tar_reader import TarLimitExceeded, TarReader
 
 _NAME = st.text(
     st.characters(codec="utf-8", exclude_characters="/\0"),
