@@ -8,7 +8,6 @@ import gzip
 import hashlib
 import io
 import json
-import shutil
 import subprocess
 import tarfile
 import time
@@ -18,6 +17,9 @@ from typing import Any, BinaryIO
 
 import httpx
 import zstandard
+
+from builder.errors import SandboxUnavailable
+from builder.sandbox import find_sandbox
 
 _ACCEPT = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*"
 #: Taken for a client that understands zstd.
@@ -113,17 +115,26 @@ def unpack(image: PulledImage, root: Path) -> None:
 def run_in(root: Path, image: PulledImage, command: list[str]) -> str:
     """Return what ``command`` prints inside ``root``, isolated by bubblewrap.
 
+    Where user namespaces are refused, nothing can make ``root`` the root: then a program of its
+    prefix runs where it is, in the sandbox of the builder, with the libraries of this machine.
+
     Raises:
+        SandboxUnavailable: There is no sandbox either.
         subprocess.CalledProcessError: The command failed.
     """
-    env = [
-        argument
-        for entry in image.config["config"]["Env"]
-        for argument in ("--setenv", *entry.split("=", 1))
-    ]
-    sandbox = [shutil.which("bwrap") or "bwrap", "--bind", str(root), "/", "--proc", "/proc"]
-    sandbox += ["--dev", "/dev", "--unshare-all", "--clearenv", *env, "--chdir", "/"]
-    return subprocess.run([*sandbox, *command], check=True, capture_output=True, text=True).stdout
+    variables = dict(entry.split("=", 1) for entry in image.config["config"]["Env"])
+    try:
+        whole = [find_sandbox("bwrap").bwrap, "--bind", str(root), "/", "--proc", "/proc"]
+    except SandboxUnavailable:
+        prefix = root / "opt" / "conda"
+        moved = [word.replace("/opt/conda", str(prefix)) for word in command]
+        argv = find_sandbox("landlock").command(moved, prefix=prefix, environment=variables)
+    else:
+        argv = [*whole, "--dev", "/dev", "--unshare-all", "--clearenv", "--chdir", "/"]
+        for name, value in variables.items():
+            argv += ["--setenv", name, value]
+        argv += command
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
 
 
 def _decompressed(file: BinaryIO) -> BinaryIO:
