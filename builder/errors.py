@@ -189,21 +189,6 @@ class SandboxUnavailable(BuilderError):
 
     transient = True
 
-    def __init__(self, choice: str, reasons: Sequence[str]) -> None:
-        #: The value of the setting.
-        self.choice = choice
-        #: Why each kind does not work here.
-        self.reasons = tuple(reasons)
-        super().__init__(choice, self.reasons)
-
-    def __str__(self) -> str:
-        """Return what the administrator has to do; the packages are not to blame."""
-        return (
-            "this server has no sandbox to compile packages in, so its administrator has to allow"
-            " user namespaces or landlock, or to set PULLFORGE_SANDBOX=none where the machine is a"
-            f" sandbox itself (PULLFORGE_SANDBOX={self.choice}; {'; '.join(self.reasons)})"
-        )
-
 
 class WorkerLost(BuilderError):
     """A process that assembled a layer ended before its time."""

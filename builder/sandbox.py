@@ -187,7 +187,7 @@ def find_sandbox(choice: SandboxChoice) -> Sandbox:
         if reason is None:
             return sandbox
         reasons.append(f"{kind}: {reason}")
-    raise SandboxUnavailable(choice, reasons)
+    raise _unavailable(choice, reasons)
 
 
 def ensure_works(sandbox: Sandbox) -> None:
@@ -198,7 +198,7 @@ def ensure_works(sandbox: Sandbox) -> None:
     """
     reason = None if sandbox.kind == "none" else why_not(sandbox)
     if reason is not None:
-        raise SandboxUnavailable(sandbox.kind, [f"{sandbox.kind}: {reason}"])
+        raise _unavailable(sandbox.kind, [f"{sandbox.kind}: {reason}"])
 
 
 def why_not(sandbox: Sandbox) -> str | None:
@@ -222,6 +222,14 @@ def why_not(sandbox: Sandbox) -> str | None:
     except (OSError, subprocess.TimeoutExpired) as exc:
         return str(exc)
     return outcome.last_line if outcome.status else None
+
+
+def _unavailable(choice: SandboxChoice, reasons: Sequence[str]) -> SandboxUnavailable:
+    return SandboxUnavailable(
+        "this server has no sandbox to compile packages in, so its administrator has to allow user"
+        " namespaces or landlock, or to set PULLFORGE_SANDBOX=none where the machine is a sandbox"
+        f" itself (PULLFORGE_SANDBOX={choice}; {'; '.join(reasons)})"
+    )
 
 
 def _read_end(stream: IO[bytes], deadline: float) -> bytes:

@@ -109,7 +109,9 @@ def unpack(image: PulledImage, root: Path) -> None:
     root.mkdir(parents=True)
     for layer in image.layers:
         with layer.open("rb") as file, tarfile.open(fileobj=_decompressed(file), mode="r|") as tar:
-            tar.extractall(root, filter=_as_root)
+            # Not by a filter: Debian 12's Python has none.
+            tar.extraction_filter = _as_it_is
+            tar.extractall(root, members=filter(_is_below, tar))
 
 
 def run_in(root: Path, image: PulledImage, command: list[str]) -> str:
@@ -149,9 +151,12 @@ def _decompressed(file: BinaryIO) -> BinaryIO:
     return io.BufferedReader(reader, 1 << 20)
 
 
-def _as_root(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
-    """Keep entries below the root; a base image's absolute symlinks mean the image's own root."""
+def _as_it_is(member: tarfile.TarInfo, _path: str) -> tarfile.TarInfo:
+    return member
+
+
+def _is_below(member: tarfile.TarInfo) -> bool:
+    """Keep entries below the root, as root's; absolute symlinks mean the image's own root."""
     member.uid = member.gid = 0
-    if member.issym():
-        return member if not member.name.startswith(("/", "..")) else None
-    return tarfile.tar_filter(member, path)
+    member.uname = member.gname = ""
+    return not member.name.startswith("/") and ".." not in member.name.split("/")

@@ -129,10 +129,10 @@ def test_a_program_can_write_where_it_is_told_to(sandbox: Sandbox, tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["d"]
 
 
-def test_programs_of_the_system_are_there_when_asked_for(sandbox: Sandbox) -> None:
+def test_programs_of_the_system_are_there_when_asked_for(sandbox: Sandbox, tmp_path: Path) -> None:
     script = ["/bin/sh", "-c", "cat /dev/null && echo x >/dev/null && ls / >/dev/null; echo $0"]
-    assert run(sandbox, script, programs=True)[1] == "/bin/sh\n"
-    assert run(sandbox, script)[0].status != 0
+    assert run(sandbox, script, programs=True, prefix=tmp_path)[1] == "/bin/sh\n"
+    assert run(sandbox, script, prefix=tmp_path)[0].status != 0
 
 
 def test_memory_is_bounded(sandbox: Sandbox) -> None:

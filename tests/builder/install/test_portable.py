@@ -73,7 +73,9 @@ def pack(
 
 def unpack(directory: Path, data: bytes, encoding: Encoding = "gzip") -> Path:
     with tarfile.open(fileobj=io.BytesIO(decompress(data, encoding))) as archive:
-        archive.extractall(directory, filter="tar")
+        # Debian 12's Python knows no argument for it.
+        archive.extraction_filter = lambda member, _path: member
+        archive.extractall(directory)
     return directory
 
 
