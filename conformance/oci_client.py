@@ -126,17 +126,19 @@ def run_in(root: Path, image: PulledImage, command: list[str]) -> str:
     """
     variables = dict(entry.split("=", 1) for entry in image.config["config"]["Env"])
     try:
-        whole = [find_sandbox("bwrap").bwrap, "--bind", str(root), "/", "--proc", "/proc"]
+        whole = [find_sandbox("bwrap").bwrap, "--bind", str(root), "/", "--dev", "/dev"]
     except SandboxUnavailable:
         prefix = root / "opt" / "conda"
         moved = [word.replace("/opt/conda", str(prefix)) for word in command]
         argv = find_sandbox("landlock").command(moved, prefix=prefix, environment=variables)
     else:
-        argv = [*whole, "--dev", "/dev", "--unshare-all", "--clearenv", "--chdir", "/"]
+        # Not a /proc of its own, which containers let nobody make.
+        argv = [*whole, "--ro-bind", "/proc", "/proc", "--unshare-user", "--unshare-ipc"]
+        argv += ["--unshare-net", "--unshare-uts", "--clearenv", "--chdir", "/"]
         for name, value in variables.items():
             argv += ["--setenv", name, value]
         argv += command
-    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def _decompressed(file: BinaryIO) -> BinaryIO:
