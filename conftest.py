@@ -37,10 +37,8 @@ _LEFT_OUT: Final = pytest.StashKey[Counter[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin to count, and hear of what other processes counted."""
+    """Begin to count."""
     config.stash[_LEFT_OUT] = Counter()
-    if config.pluginmanager.hasplugin("dsession"):
-        config.pluginmanager.register(_OtherProcesses(config))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -67,6 +65,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         output["left_out"] = dict(session.config.stash[_LEFT_OUT])
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what a process of pytest-xdist counted; each of them collects everything."""
+    node.config.stash[_LEFT_OUT] |= Counter(getattr(node, "workeroutput", {}).get("left_out", {}))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Say in the last line what was left out, and how it is run."""
@@ -77,16 +81,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
             f"not run, as they need programs that not every machine has: {left_out.total()} tests"
             f" ({names}). `make test-engines` installs those and runs the rest."
         )
-
-
-class _OtherProcesses:
-    """Takes what the processes of pytest-xdist counted; each of them collects everything."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
-
-    def pytest_testnodedown(self, node: Any) -> None:
-        self._config.stash[_LEFT_OUT] |= Counter(node.workeroutput.get("left_out", {}))
 
 
 def _needs(item: pytest.Item) -> list[str]:

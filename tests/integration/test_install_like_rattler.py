@@ -18,7 +18,7 @@ from builder.install.contents import installed_paths, read_contents
 from builder.install.python_prefix import unpack_python
 from builder.layer import LayerBlob, LayerPackage, LayerPlan, PythonTarget
 from builder.records import PackageRecord
-from builder.sandbox import Sandbox, SandboxKind
+from builder.sandbox import SandboxKind, find_sandbox
 from conformance.channel import ensure
 
 NAMES = [
@@ -210,7 +210,7 @@ def test_bytecode_in_a_layer_is_found_by_the_python_of_the_layer(
     prefix: Path,
     sandbox: SandboxKind,
 ) -> None:
-    _assembled(channel, modules, tmp_path, Compiler(prefix, target, Sandbox(sandbox)), target)
+    _assembled(channel, modules, tmp_path, Compiler(prefix, target, find_sandbox(sandbox)), target)
     ours = _unpack(tmp_path)
     program = "import requests"
     answer = subprocess.run(
@@ -238,7 +238,7 @@ def test_every_sandbox_gives_the_same_layer(
         directory.mkdir()
         blobs.append(
             _assembled(
-                channel, modules, directory, Compiler(prefix, target, Sandbox(sandbox)), target
+                channel, modules, directory, Compiler(prefix, target, find_sandbox(sandbox)), target
             )
         )
         shutil.rmtree(directory)
