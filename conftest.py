@@ -62,7 +62,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Hand what was counted to the process that started this one, if any did."""
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
-        output["left_out"] = dict(session.config.stash[_LEFT_OUT])
+        counted = session.config.stash[_LEFT_OUT]
+        output["left_out"] = dict(counted)
 
 
 @pytest.hookimpl(optionalhook=True)
