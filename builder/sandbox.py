@@ -186,7 +186,7 @@ def find_sandbox(choice: SandboxChoice) -> Sandbox:
         reason = why_not(sandbox)
         if reason is None:
             return sandbox
-        reasons.append(f"{kind}: {reason}")
+        reasons.append(f"{kind}: {reason.removeprefix(f'{kind}: ')}")
     raise _unavailable(choice, reasons)
 
 

@@ -133,7 +133,7 @@ def run_in(root: Path, image: PulledImage, command: list[str]) -> str:
         argv = find_sandbox("landlock").command(moved, prefix=prefix, environment=variables)
     else:
         # Not a /proc of its own, which containers let nobody make.
-        argv = [*whole, "--ro-bind", "/proc", "/proc", "--unshare-user", "--unshare-ipc"]
+        argv = [*whole, "--ro-bind", "/proc", "/proc", "--unshare-user-try", "--unshare-ipc"]
         argv += ["--unshare-net", "--unshare-uts", "--clearenv", "--chdir", "/"]
         for name, value in variables.items():
             argv += ["--setenv", name, value]

