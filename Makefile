@@ -13,10 +13,10 @@ SHORT ?=
 # Where the demo keeps its store: directory or s3.
 STORE ?= directory
 
-.PHONY: help demo test check conformance bench serve channel lint types imports format clean
+.PHONY: help demo test test-engines check conformance bench serve channel lint types imports format clean
 
 help: ## list the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("pullforge needs Python 3.11 or later; set PYTHON=…" if sys.version_info < (3, 11) else 0)'
@@ -31,11 +31,19 @@ $(INSTALLED): pyproject.toml
 demo: $(INSTALLED) ## make the local channel, start a server, pull env/numpy.pandas and run it (STORE=s3)
 	$(BIN)/python -m conformance.demo --store=$(STORE)
 
-test: $(INSTALLED) ## run every test (ARGS="-k name" is handed to pytest)
-	$(BIN)/python -m pytest $(ARGS)
+test: $(INSTALLED) ## run every test that needs no engine (ARGS="-k name" is handed to pytest)
+	$(BIN)/python -m pytest -m "not engine" -n auto --dist loadfile $(ARGS)
+
+test-engines: $(INSTALLED) ## install engines and brokers, as root, and run the tests that need them
+	.ci/install
+	# Two at once, as they mostly wait for engines; in order, or one long test would be left to the
+	# end. Those with workers start three servers and three workers each, and kill them: one by one.
+	CI=true $(BIN)/python -m pytest -m engine -n 2 --dist loadfile --no-loadscope-reorder \
+	  --ignore conformance/workers $(ARGS)
+	CI=true $(BIN)/python -m pytest -m engine conformance/workers $(ARGS)
 
 check: lint types imports ## lint, types, import contracts, and the unit tests with branch coverage
-	$(BIN)/python -m pytest --cov --cov-report=term -n 2 --dist loadfile tests builder registry
+	$(BIN)/python -m pytest --cov --cov-report=term -n auto --dist loadfile tests builder registry
 
 conformance: $(INSTALLED) ## run the official OCI suite and 10 000 generated requests (results/oci)
 	FUZZ_EXAMPLES=2500 $(BIN)/python -m pytest tests/registry/distribution/test_fuzz.py conformance/oci

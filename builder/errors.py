@@ -24,6 +24,7 @@
     │   ├── UnsafePackage
     │   └── UnsupportedPackage
     ├── BytecodeError
+    ├── SandboxUnavailable
     ├── WorkerLost
     ├── WorkersBusy
     ├── WorkersUnavailable
@@ -181,6 +182,12 @@ class UnsupportedPackage(PackageError):
 
 class BytecodeError(BuilderError):
     """The target's Python could not compile a package."""
+
+
+class SandboxUnavailable(BuilderError):
+    """The server has nothing in which it could run the Python of an environment."""
+
+    transient = True
 
 
 class WorkerLost(BuilderError):

@@ -8,7 +8,6 @@ import gzip
 import hashlib
 import io
 import json
-import shutil
 import subprocess
 import tarfile
 import time
@@ -18,6 +17,9 @@ from typing import Any, BinaryIO
 
 import httpx
 import zstandard
+
+from builder.errors import SandboxUnavailable
+from builder.sandbox import find_sandbox
 
 _ACCEPT = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*"
 #: Taken for a client that understands zstd.
@@ -107,23 +109,36 @@ def unpack(image: PulledImage, root: Path) -> None:
     root.mkdir(parents=True)
     for layer in image.layers:
         with layer.open("rb") as file, tarfile.open(fileobj=_decompressed(file), mode="r|") as tar:
-            tar.extractall(root, filter=_as_root)
+            # Not by a filter: Debian 12's Python has none.
+            tar.extraction_filter = _as_it_is
+            tar.extractall(root, members=filter(_is_below, tar))
 
 
 def run_in(root: Path, image: PulledImage, command: list[str]) -> str:
     """Return what ``command`` prints inside ``root``, isolated by bubblewrap.
 
+    Where user namespaces are refused, nothing can make ``root`` the root: then a program of its
+    prefix runs where it is, in the sandbox of the builder, with the libraries of this machine.
+
     Raises:
+        SandboxUnavailable: There is no sandbox either.
         subprocess.CalledProcessError: The command failed.
     """
-    env = [
-        argument
-        for entry in image.config["config"]["Env"]
-        for argument in ("--setenv", *entry.split("=", 1))
-    ]
-    sandbox = [shutil.which("bwrap") or "bwrap", "--bind", str(root), "/", "--proc", "/proc"]
-    sandbox += ["--dev", "/dev", "--unshare-all", "--clearenv", *env, "--chdir", "/"]
-    return subprocess.run([*sandbox, *command], check=True, capture_output=True, text=True).stdout
+    variables = dict(entry.split("=", 1) for entry in image.config["config"]["Env"])
+    try:
+        whole = [find_sandbox("bwrap").bwrap, "--bind", str(root), "/", "--dev", "/dev"]
+    except SandboxUnavailable:
+        prefix = root / "opt" / "conda"
+        moved = [word.replace("/opt/conda", str(prefix)) for word in command]
+        argv = find_sandbox("landlock").command(moved, prefix=prefix, environment=variables)
+    else:
+        # Not a /proc of its own, which containers let nobody make.
+        argv = [*whole, "--ro-bind", "/proc", "/proc", "--unshare-user-try", "--unshare-ipc"]
+        argv += ["--unshare-net", "--unshare-uts", "--clearenv", "--chdir", "/"]
+        for name, value in variables.items():
+            argv += ["--setenv", name, value]
+        argv += command
+    return subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def _decompressed(file: BinaryIO) -> BinaryIO:
@@ -138,9 +153,12 @@ def _decompressed(file: BinaryIO) -> BinaryIO:
     return io.BufferedReader(reader, 1 << 20)
 
 
-def _as_root(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
-    """Keep entries below the root; a base image's absolute symlinks mean the image's own root."""
+def _as_it_is(member: tarfile.TarInfo, _path: str) -> tarfile.TarInfo:
+    return member
+
+
+def _is_below(member: tarfile.TarInfo) -> bool:
+    """Keep entries below the root, as root's; absolute symlinks mean the image's own root."""
     member.uid = member.gid = 0
-    if member.issym():
-        return member if not member.name.startswith(("/", "..")) else None
-    return tarfile.tar_filter(member, path)
+    member.uname = member.gname = ""
+    return not member.name.startswith("/") and ".." not in member.name.split("/")

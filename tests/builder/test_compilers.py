@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from builder.compilers import Compilers
-from builder.errors import BytecodeError, Unsatisfiable
+from builder.errors import BytecodeError, SandboxUnavailable, Unsatisfiable
 from builder.layer import PythonTarget
 from builder.lock import Lock
 from builder.packages import Packages
@@ -130,6 +130,20 @@ def test_a_compiler_is_unpacked_with_what_it_needs_and_nothing_else(tmp_path: Pa
     prefix = unpack(compilers(FakeSolver(), tmp_path, workers), lock)
     assert prefix.parent == tmp_path
     assert workers.calls == [([Path("/archives/zlib"), Path("/archives/python")], prefix)]
+
+
+def test_without_a_sandbox_nothing_is_unpacked_and_no_package_is_blamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(choice: str) -> None:
+        raise SandboxUnavailable(f"PULLFORGE_SANDBOX={choice} does not work")
+
+    monkeypatch.setattr("builder.compilers.find_sandbox", find)
+    workers = Recorder()
+    lock = Lock(platforms={"linux-64": (ZLIB, python("3.11.7"))}, channels=(), virtual_packages=())
+    with pytest.raises(SandboxUnavailable, match="PULLFORGE_SANDBOX=none does not work"):
+        unpack(compilers(FakeSolver(), tmp_path, workers), lock)
+    assert workers.calls == []
 
 
 def test_a_compiler_that_is_unpacked_is_not_unpacked_again(tmp_path: Path) -> None:

@@ -3,12 +3,16 @@ import ssl
 from pathlib import Path
 
 import pytest
+import structlog
 import trustme
 from pydantic import SecretStr
 
+from builder import compilers
+from builder.errors import SandboxUnavailable
+from builder.sandbox import Sandbox, SandboxChoice
 from registry.auth import policy_file
 from registry.settings import Settings
-from registry.wiring import open_access, open_links, open_store
+from registry.wiring import open_access, open_links, open_services, open_store
 from registry.wiring.authorities import trusted_authorities
 from tests.registry.accounts import write_policy
 
@@ -80,3 +84,20 @@ def test_public_authorities_are_trusted_where_the_machine_has_none(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda *_: None)
     assert len(trusted_authorities().get_ca_certs()) > 100
+
+
+async def test_a_server_without_a_sandbox_says_so_at_start_and_when_it_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(choice: SandboxChoice) -> Sandbox:
+        raise SandboxUnavailable(f"PULLFORGE_SANDBOX={choice} does not work: refused")
+
+    monkeypatch.setattr(compilers, "find_sandbox", find)
+    with structlog.testing.capture_logs() as logs:
+        async with open_services(Settings(store=str(tmp_path), workers=1)) as services:
+            with pytest.raises(SandboxUnavailable, match="refused"):
+                await services.checks["sandbox"]()
+            monkeypatch.setattr(compilers, "find_sandbox", lambda _: Sandbox("landlock"))
+            await services.checks["sandbox"]()
+    (said,) = [line for line in logs if line["log_level"] == "error"]
+    assert said["reason"] == "PULLFORGE_SANDBOX=auto does not work: refused"

@@ -1,7 +1,7 @@
 import asyncio
+import contextlib
 import datetime
 import hashlib
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -302,8 +302,12 @@ async def test_uv_has_nothing_of_the_servers_configuration(
 
 
 def _running(directory: Path) -> bool:
-    command = ["pgrep", "-f", str(directory / "cache")]
-    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+    """Return whether a process was given the cache; not every machine has ``pgrep``."""
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended since
+            if str(directory / "cache").encode() in process.read_bytes():
+                return True
+    return False
 
 
 def _list(value: object) -> list[object]:

@@ -1,0 +1,91 @@
+"""Which tests need programs that not every machine has, and what is said of those left out.
+
+They carry the marker ``engine``; ``make test`` leaves them out whatever is installed, and ``make
+test-engines`` runs them alone. A test that needs such a program and is not marked fails in CI, on
+the machine that has none.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+_ROOT: Final = Path(__file__).parent
+
+#: Fixtures that start a program → its name.
+_BY_FIXTURE: Final = {
+    "docker": "docker",
+    "oras": "oras",
+    "redis_server": "redis",
+    "regctl": "regctl",
+    "results": "the OCI suite",
+    "s3": "versitygw",
+    "s3_server": "versitygw",
+}
+#: Directories and files all of whose tests need programs.
+_BY_PATH: Final = {
+    "conformance/deploy/test_compose.py": "docker",
+    "conformance/deploy/test_compose_workers.py": "docker",
+    "conformance/deploy/test_containerd.py": "containerd",
+    "conformance/deploy/test_kubernetes.py": "kubeconform and others",
+    "conformance/workers": "redis and RabbitMQ",
+    "tests/registry/tasks/test_queue.py": "redis and RabbitMQ",
+}
+_LEFT_OUT: Final = pytest.StashKey[Counter[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin to count."""
+    config.stash[_LEFT_OUT] = Counter()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need a program, before any are left out."""
+    for item in items:
+        if item.get_closest_marker("engine") is None:
+            for name in _needs(item):
+                item.add_marker(pytest.mark.engine(name))
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Count by program what is left out."""
+    for item in items:
+        marker = item.get_closest_marker("engine")
+        if marker is not None:
+            item.config.stash[_LEFT_OUT][str(marker.args[0])] += 1
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand what was counted to the process that started this one, if any did."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        counted = session.config.stash[_LEFT_OUT]
+        output["left_out"] = dict(counted)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what a process of pytest-xdist counted; each of them collects everything."""
+    node.config.stash[_LEFT_OUT] |= Counter(getattr(node, "workeroutput", {}).get("left_out", {}))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Say in the last line what was left out, and how it is run."""
+    left_out = config.stash.get(_LEFT_OUT, Counter())
+    if left_out and not hasattr(config, "workerinput"):
+        names = ", ".join(f"{name} {count}" for name, count in sorted(left_out.items()))
+        print(  # noqa: T201 (after the last line of pytest)
+            f"not run, as they need programs that not every machine has: {left_out.total()} tests"
+            f" ({names}). `make test-engines` installs those and runs the rest."
+        )
+
+
+def _needs(item: pytest.Item) -> list[str]:
+    path = item.path.relative_to(_ROOT)
+    named = [name for place, name in _BY_PATH.items() if path.is_relative_to(place)]
+    fixtures: list[str] = getattr(item, "fixturenames", [])
+    return named or [_BY_FIXTURE[name] for name in fixtures if name in _BY_FIXTURE]
