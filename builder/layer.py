@@ -18,7 +18,7 @@ Encoding = Literal["zstd", "gzip"]
 PREFIX: Final = "/opt/conda"
 
 #: Raised whenever the same packages would give other bytes; old layers are then made anew.
-LAYER_FORMAT: Final = 1
+LAYER_FORMAT: Final = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from builder.layer import PythonTarget
 from builder.records import WheelRecord
 
 #: Raised when the meaning of stored contents changes; never that of a conda package's.
-_FORMAT: Final = "wheel-1"
+_FORMAT: Final = "wheel-2"
 
 
 @dataclass(frozen=True, slots=True)
