@@ -29,7 +29,12 @@ from builder.install.wheel.archive import (
 )
 from builder.install.wheel.contents import written_members
 from builder.install.wheel.info import WheelInfo, wheel_label
-from builder.install.wheel.scheme import installed_member, is_module, is_script
+from builder.install.wheel.scheme import (
+    command_paths,
+    installed_member,
+    is_module,
+    is_script,
+)
 from builder.layer import PREFIX, LayerPackage, PythonTarget
 from builder.records import WheelRecord
 
@@ -58,6 +63,11 @@ class WheelWriter:
         self._python = python
         self._tar = tar
         self._scratch = scratch
+        points = info.entry_points
+        #: By the path of the script.
+        self._commands = {
+            path: points[named] for path, named in command_paths(points, info.stem, python).items()
+        }
         #: Of RECORD: path, hash, size.
         self._rows: list[tuple[str, str, str]] = []
         #: Modules handed to the compiler: where their bytecode goes, and their time.
@@ -82,7 +92,7 @@ class WheelWriter:
             for file in self._archive.files(self._info):
                 if written[self._installed(file.path)] == file.path:
                     self._write_file(file, compilation)
-            for path, point in self._info.entry_points.items():
+            for path, point in self._commands.items():
                 self._write_generated(path, 0o755, entry_point_script(point, self._python))
             if compilation is not None:
                 self._write_bytecode(compilation)
@@ -92,7 +102,7 @@ class WheelWriter:
 
     def _write_file(self, file: WheelFile, compilation: Compilation | None) -> None:
         installed = self._installed(file.path)
-        if installed in self._info.entry_points:
+        if installed in self._commands:
             return  # pip writes entry points last, over a script of that name
         destination = self._destinations.of(installed)
         if is_script(file.path, self._info.stem):

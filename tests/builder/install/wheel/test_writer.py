@@ -8,6 +8,7 @@ import pytest
 from builder.bytecode import Compiler
 from builder.errors import UnsupportedPackage
 from builder.install.tar_writer import GENERATED_MTIME
+from builder.install.wheel.contents import read_wheel_contents, wheel_paths
 from builder.layer import LayerPackage, PythonTarget
 from tests.builder.install.layers import (
     PYTHON,
@@ -17,6 +18,7 @@ from tests.builder.install.layers import (
     assemble_wheels,
     compare_golden,
     listing,
+    store,
 )
 from tests.tiny_wheels import EVERYTHING, TinyWheel, hash_of, wheel_bytes, wheel_record
 
@@ -207,6 +209,18 @@ def test_what_only_installers_may_say_is_not_taken_from_the_wheel(tmp_path: Path
         f"{info}/{name}" for name in ("INSTALLER", "METADATA", "RECORD", "WHEEL")
     ]
     assert layer.text(f"{info}/INSTALLER") == "pullforge\n"
+
+
+def test_pip_gets_a_command_for_the_python_it_is_installed_for(tmp_path: Path) -> None:
+    points = "[console_scripts]\npip = pip:main\npip3 = pip:main\npip3.4 = pip:main\n"
+    wheel = TinyWheel("pip", entry_points=points)
+    layer = assemble_wheels(tmp_path, wheel)
+    commands = {path for path in layer.below_prefix() if path.startswith("bin/")}
+    assert commands == {"bin/pip", "bin/pip3", "bin/pip3.11"}
+    data = wheel_bytes(wheel)
+    contents = read_wheel_contents(store(tmp_path, data), wheel_record(wheel))
+    paths = wheel_paths(contents, PYTHON)
+    assert {path for path in paths if path.startswith("bin/")} == commands
 
 
 def test_two_files_with_one_place_give_that_of_data_as_with_pip_and_uv(tmp_path: Path) -> None:
