@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import json
 import os
@@ -143,33 +144,55 @@ def test_only_files_that_conda_unpack_opens_become_writable(tmp_path: Path) -> N
     }
 
 
-def test_an_ordinary_user_unpacks_what_others_made_read_only(tmp_path: Path) -> None:
-    [path] = made_by_others("cases/report-32/channel/linux-64").glob("*.conda")
-    data = path.read_bytes()
-    record = record_of(Package("rofile", "1.0", build="h0_0", noarch=None), data, "linux-64")
-    archives = {record.sha256: store(tmp_path, data)}
+@pytest.mark.parametrize(
+    ("path", "subdir", "name"),
+    [
+        ("cases/report-32/channel/linux-64/rofile-1.0-h0_0.conda", "linux-64", "rofile"),
+        ("real/packages/zlib-1.2.11-h7b6447c_3.tar.bz2", "linux-64", "zlib"),
+        (
+            "real/packages/ros-jazzy-audio-tools-2.0-h48b7412_0.tar.bz2",
+            "linux-64",
+            "ros-jazzy-audio-tools",
+        ),
+        ("real/packages/xtensor-io-0.10.3-hb585cf6_0.tar.bz2", "linux-64", "xtensor-io"),
+    ],
+)
+def test_an_ordinary_user_unpacks_what_others_made_below_a_link_and_twice(
+    tmp_path: Path, path: str, subdir: str, name: str
+) -> None:
+    package = made_by_others(path)
+    data = package.read_bytes()
+    version, build = package.name.removeprefix(f"{name}-").partition(".conda")[0].split("-")
+    build = build.partition(".")[0]
+    record = dataclasses.replace(
+        record_of(Package(name, version, build=build, noarch=None), data, subdir),
+        url=f"https://channel.test/main/{subdir}/{package.name}",
+    )
     out = tmp_path / "archive"
-    assemble_portable([LayerPackage(record)], None, {}, archives, "gzip", out, tmp_path, None)
+    archives = {record.sha256: store(tmp_path, data)}
+    assemble_portable([LayerPackage(record)], PYTHON, {}, archives, "gzip", out, tmp_path, None)
     with tempfile.TemporaryDirectory() as directory:
-        prefix = unpack(Path(directory) / "env", out.read_bytes())
+        (Path(directory) / "a home").symlink_to(".")
+        prefix = unpack(Path(directory) / "a home" / "env", out.read_bytes())
         user = None
         if os.getuid() == 0:  # for whom no file is read-only
             user = 65534
             for changed in (Path(directory), *Path(directory).rglob("*")):
                 os.chown(changed, user, user, follow_symlinks=False)
-        subprocess.run(
-            ["python3", prefix / "bin/conda-unpack"],
-            check=True,
-            timeout=30,
-            user=user,
-            env={"PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
-        )
-        changed_files = [
-            found.relative_to(prefix)
+        for _ in range(2):
+            subprocess.run(
+                ["/usr/bin/python3", prefix / "bin/conda-unpack"],
+                check=True,
+                timeout=30,
+                user=user,
+                env={"PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
+            )
+        has_prefix = [
+            found
             for found in prefix.rglob("*")
             if found.is_file() and str(prefix).encode() in found.read_bytes()
         ]
-    assert changed_files
+    assert has_prefix
 
 
 def test_symlinks_into_the_prefix_stay_within_the_environment(tmp_path: Path) -> None:

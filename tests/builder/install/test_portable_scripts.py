@@ -126,6 +126,22 @@ def test_fish_sets_and_restores(prefix: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(("directory", "script"), [(".", "bin/activate"), ("bin", "./activate")])
+def test_the_script_is_found_from_where_the_user_is(
+    shell: str, directory: str, script: str, prefix: Path
+) -> None:
+    scenario = f'cd "$1/{directory}"\n. {script}\necho "$CONDA_PREFIX"\n'
+    [said] = ran(shell, scenario, prefix, CDPATH="/usr:/")
+    assert said == str(prefix.resolve() if shell in TELL_NOTHING else prefix)
+
+
+def test_a_subshell_is_activated_alone(prefix: Path) -> None:
+    scenario = '(. "$1/bin/activate"; echo "$GREETING")\necho "${GREETING-none}"\n'
+    for shell in ("bash", "dash"):
+        assert ran(shell, scenario, prefix) == [VARIABLES["GREETING"], "none"]
+
+
 def test_what_conda_has_active_is_active_again_afterwards(prefix: Path) -> None:
     scenario = '. "$1/bin/activate"\n. "$1/bin/deactivate"\necho "$CONDA_PREFIX|$PS1"\n'
     assert ran("bash", scenario, prefix, CONDA_PREFIX="/opt/conda") == ["/opt/conda|"]
