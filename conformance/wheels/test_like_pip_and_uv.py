@@ -17,6 +17,8 @@ from conformance.wheels.pinned import ensure
 from conformance.wheels.trees import PYTHON, Installer, Tree, groups, ours, theirs
 
 LEAST_WHEELS = 200
+#: The wheels have a signature that their RECORD does not name: uv installs it, and does not list it.
+UNLISTED_BY_UV = ("wheel-0.22.0.dist-info/RECORD", "wheel-0.24.0.dist-info/RECORD")
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +62,7 @@ def test_every_file_is_as_the_installer_has_it(
             found |= made if not isinstance(made, str) else {}
         for path_below in sorted(found.keys() | expected.keys()):
             pair = (found.get(path_below), expected.get(path_below))
-            if pair[0] != pair[1]:
+            is_known = installer == "uv" and path_below.endswith(UNLISTED_BY_UV)
+            if pair[0] != pair[1] and not is_known:
                 differing[path_below] = pair
     assert differing == {}

@@ -166,8 +166,12 @@ class WheelArchive:
             raise TarLimitExceeded
         for member in infos:
             self._check(member)
-            if not member.is_dir():
-                members[member.filename] = member  # the last of a name, as everywhere in Python
+            if member.is_dir():
+                continue
+            # Two that differ are for whoever has others look at the first, and Python run the last.
+            known = members.setdefault(member.filename, member)
+            if (known.CRC, known.file_size) != (member.CRC, member.file_size):
+                raise TarError(f"it has {member.filename[:200]!r} twice")
         return members
 
     def _check(self, member: zipfile.ZipInfo) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.errors import CorruptPackage
 from builder.layer import LayerPackage
 from builder.records import WheelRecord
 from tests.builder.install.layers import PYTHON, Layer, assemble_bytes, assemble_wheels
@@ -90,14 +91,19 @@ def test_a_link_is_a_file_that_says_where_it_leads(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_of_two_members_of_one_name_the_last_is_installed(tmp_path: Path) -> None:
+def test_two_members_of_one_name_have_to_be_the_same(tmp_path: Path) -> None:
     wheel = TinyWheel("demo", files={"demo.py": b"first\n"})
     out = BytesIO(wheel_bytes(wheel))
     with zipfile.ZipFile(out, "a") as archive:
-        archive.writestr("demo.py", "second\n")
+        archive.writestr("demo.py", "first\n")
     data = out.getvalue()
     layer = assemble_bytes(tmp_path, [(LayerPackage(wheel_record(wheel, data)), data)])
-    assert layer.text(f"{SITE}/demo.py") == "second\n"
+    assert layer.text(f"{SITE}/demo.py") == "first\n"
+    with zipfile.ZipFile(out, "a") as archive:
+        archive.writestr("demo.py", "second\n")
+    data = out.getvalue()
+    with pytest.raises(CorruptPackage, match=r"it has 'demo\.py' twice"):
+        assemble_bytes(tmp_path, [(LayerPackage(wheel_record(wheel, data)), data)])
 
 
 def test_a_directory_of_metadata_may_be_of_another_version(tmp_path: Path) -> None:
