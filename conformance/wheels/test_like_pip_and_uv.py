@@ -17,7 +17,7 @@ from conformance.wheels.pinned import ensure
 from conformance.wheels.trees import PYTHON, Installer, Tree, groups, ours, theirs
 
 LEAST_WHEELS = 200
-#: The wheels have a signature that their RECORD does not name: uv installs it, and does not list it.
+#: Wheels with a signature that their RECORD does not name; uv installs it and does not list it.
 UNLISTED_BY_UV = ("wheel-0.22.0.dist-info/RECORD", "wheel-0.24.0.dist-info/RECORD")
 
 
