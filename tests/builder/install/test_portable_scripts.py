@@ -14,7 +14,7 @@ PATH = "/usr/bin:/bin"
 #: What they source is known from the kernel, which has followed symlinks.
 TELL_NOTHING = ("dash", "mksh", "busybox sh")
 #: Quotes, what shells act upon, and one that the user has set otherwise.
-VARIABLES = {"GREETING": 'it\'s "x" $HOME \\ `y`', "OTHER": "2"}
+VARIABLES = {"GREETING": 'it\'s "x" $HOME \\ `y`', "OTHER": "2", "TWO": "one\n\ttwo"}
 #: As the feedstock of gdal writes it; without ``set -u`` in mind, and with a command that fails.
 ACTIVATE = """\
 if [ -n "$GDAL_DATA" ]; then
@@ -134,6 +134,14 @@ def test_the_script_is_found_from_where_the_user_is(
     scenario = f'cd "$1/{directory}"\n. {script}\necho "$CONDA_PREFIX"\n'
     [said] = ran(shell, scenario, prefix, CDPATH="/usr:/")
     assert said == str(prefix.resolve() if shell in TELL_NOTHING else prefix)
+
+
+@pytest.mark.parametrize("shell", [*SHELLS, "fish"])
+def test_a_value_may_have_lines(shell: str, prefix: Path) -> None:
+    script = "activate.fish" if shell == "fish" else "activate"
+    argument = "$argv[1]" if shell == "fish" else "$1"
+    scenario = f'. "{argument}/bin/{script}"\nprintf "%s\\n" "$TWO"\n'
+    assert ran(shell, scenario, prefix, HOME=str(prefix.parent)) == ["one", "\ttwo"]
 
 
 def test_a_subshell_is_activated_alone(prefix: Path) -> None:
