@@ -6,8 +6,10 @@ differences:
 
 * Paths begin at the environment's root, not at ``opt/conda``.
 * Prefixes are left as the packages have them. conda-pack's ``bin/conda-unpack``, which is in the
-  archive with a list of them, puts in the directory where it is run.
+  archive with a list of them, puts in the directory where it is run. It opens files to write, so
+  that their owner may write them, whatever mode they have in the package.
 * Scripts in ``bin`` find their interpreter by ``/usr/bin/env``, so that they run before that.
+* The scripts that activate are our own (see :mod:`builder.install.portable_scripts`).
 * Modules in which a prefix will be replaced get no bytecode, which would stay as it is.
 
 Source: conda-pack's ``conda_pack/core.py`` (``Packer``).
@@ -20,15 +22,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from conda_pack.core import Packer, rewrite_shebang
+from conda_pack.core import Packer
 
 from builder.bytecode import Compilation, Compiler
+from builder.install.activation import parse_variables
 from builder.install.archive import PackageFile
 from builder.install.assemble import HISTORY, write_package
 from builder.install.layer_sink import LayerSink
 from builder.install.layout import ROOT
 from builder.install.package_info import FileMode, PackagePath, Relocation
 from builder.install.package_writer import PackageWriter
+from builder.install.portable_scripts import activation_scripts
 from builder.install.tar_reader import Buffer
 from builder.install.tar_writer import GENERATED_MTIME, TarWriter
 from builder.layer import PREFIX, Encoding, LayerPackage, PythonTarget
@@ -40,6 +44,11 @@ _MAX_SCRIPT_BYTES: Final = 8 * 1024 * 1024
 _STATE: Final = "conda-meta/state"
 
 _RECORD: Final = re.compile(r"conda-meta/[^/]+\.json")
+#: The variables of a package.
+_ENV_VARS: Final = re.compile(r"etc/conda/env_vars\.d/[^/]+\.json")
+#: An interpreter by its path, and its options.
+_SHEBANG: Final = re.compile(rb"#! *(/(?:\\ |[^ \t\r])*)[ \t]*(.*?)(\r?)")
+_OWNER_WRITES: Final = 0o200
 
 #: Path, prefix and mode, as ``conda-unpack`` has them.
 _Prefix = tuple[str, str, FileMode]
@@ -62,7 +71,7 @@ def assemble_portable(
     Args:
         packages: All of the environment, in the order in which they are linked.
         python: What noarch packages are installed for.
-        variables: Are set when the environment is activated by conda.
+        variables: Are set when the environment is activated, by conda or by its own script.
         archives: The file of each package's archive, verified, by the sha256 of its record.
         encoding: How the archive is compressed.
         out: Does not exist.
@@ -76,7 +85,7 @@ def assemble_portable(
     with out.open("xb") as file:
         sink = LayerSink(file, encoding, 2)
         try:
-            tar = PortableTar(sink.write)
+            tar = PortableTar(sink.write, variables)
             tar.add_file(HISTORY, 0o644, GENERATED_MTIME, 0, ())
             if variables:
                 state = json.dumps({"env_vars": dict(sorted(variables.items())), "version": 1})
@@ -96,16 +105,21 @@ def assemble_portable(
 class PortableTar(TarWriter):
     """Takes what is written for a layer and leaves out the prefix."""
 
-    def __init__(self, write: Callable[[Buffer], object]) -> None:
+    def __init__(self, write: Callable[[Buffer], object], variables: Mapping[str, str]) -> None:
         super().__init__(write)
+        self._variables = variables
+        #: What packages say in ``env_vars.d``, by the path of the file.
+        self._package_variables: dict[str, Mapping[str, str]] = {}
         self._prefixes: list[_Prefix] = []
-        self._reserved = frozenset(_conda_pack_files([]))
+        #: Paths of files that ``conda-unpack`` opens.
+        self._changed: set[str] = set()
+        self._reserved = frozenset(_conda_pack_files([], {}))
 
     def keep_prefix(self, path: str, relocation: Relocation) -> None:
         """Have ``conda-unpack`` replace the prefix in a file, before it is added."""
-        self._prefixes.append(
-            (path.removeprefix(ROOT), relocation.placeholder.decode(), relocation.mode)
-        )
+        path = path.removeprefix(ROOT)
+        self._prefixes.append((path, relocation.placeholder.decode(), relocation.mode))
+        self._changed.add(path)
 
     def add_directory(self, path: str) -> None:
         """Write a directory below the root."""
@@ -124,7 +138,13 @@ class PortableTar(TarWriter):
         if path.startswith(_SCRIPTS) and size_bytes <= _MAX_SCRIPT_BYTES:
             content = self._script(path, b"".join(chunks))
             size_bytes, chunks = len(content), [content]
-        super().add_file(path, mode, mtime, size_bytes, chunks)
+        if _ENV_VARS.fullmatch(path):
+            content = b"".join(chunks)
+            chunks = [content]
+            self._package_variables[path] = (
+                parse_variables(content.decode("utf-8", "replace")) or {}
+            )
+        super().add_file(path, self._mode(path, mode), mtime, size_bytes, chunks)
 
     def add_symlink(self, path: str, target: str, mtime: int) -> None:
         """Write a symlink; one that leads into the prefix stays within the environment."""
@@ -137,14 +157,22 @@ class PortableTar(TarWriter):
 
     def add_hardlink(self, path: str, target: str, mode: int, mtime: int) -> None:
         """Write a hard link."""
-        super().add_hardlink(path.removeprefix(ROOT), target.removeprefix(ROOT), mode, mtime)
+        target = target.removeprefix(ROOT)
+        super().add_hardlink(path.removeprefix(ROOT), target, self._mode(target, mode), mtime)
 
     def finish(self) -> None:
         """Write conda-pack's own files, and the end of the archive."""
-        for path, content in _conda_pack_files(self._prefixes).items():
+        variables: dict[str, str] = {}
+        for _, known in sorted(self._package_variables.items()):
+            variables.update(known)
+        variables.update(self._variables)  # conda has the environment's win
+        for path, content in _conda_pack_files(self._prefixes, variables).items():
             mode = 0o755 if content.startswith(b"#!") else 0o644
             super().add_file(path, mode, GENERATED_MTIME, len(content), [content])
         super().finish()
+
+    def _mode(self, path: str, mode: int) -> int:
+        return mode | _OWNER_WRITES if path in self._changed else mode
 
     def _script(self, path: str, content: bytes) -> bytes:
         """Return a file of ``bin`` that finds its interpreter by ``/usr/bin/env``.
@@ -156,11 +184,11 @@ class PortableTar(TarWriter):
             added: _Prefix = (path, PREFIX, "text")
             self._prefixes.append(added)
             kept = added
+            self._changed.add(path)
         if kept is None or kept[2] != "text":
             return content
-        rewritten: bytes
-        rewritten, is_done = rewrite_shebang(content, path, kept[1])
-        if is_done:
+        rewritten = _by_env(content, kept[1].encode())
+        if kept[1].encode() not in rewritten:
             self._prefixes.remove(kept)
         return rewritten
 
@@ -194,6 +222,22 @@ def _without_source(record: bytes) -> bytes:
     return json.dumps(content, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
+def _by_env(content: bytes, prefix: bytes) -> bytes:
+    """Return a script whose interpreter, if it is below ``prefix``, is found on the path.
+
+    conda-pack leaves scripts that have the prefix elsewhere too, where a directory with a space or
+    a long name breaks them, and gives ``env`` the options as part of the name.
+    """
+    first, newline, rest = content.partition(b"\n")
+    found = _SHEBANG.fullmatch(first)
+    if found is None or not found[1].startswith(prefix + b"/"):
+        return content
+    program = found[1].rpartition(b"/")[2]
+    split = b"-S " if found[2] else b""
+    command = b" ".join(filter(None, (program, found[2])))
+    return b"#!/usr/bin/env " + split + command + found[3] + newline + rest
+
+
 class _Files:
     """What conda-pack calls an archive: keeps what it is given."""
 
@@ -204,10 +248,12 @@ class _Files:
         self.content[target] = Path(source).read_bytes()
 
 
-def _conda_pack_files(prefixes: Sequence[_Prefix]) -> dict[str, bytes]:
+def _conda_pack_files(
+    prefixes: Sequence[_Prefix], variables: Mapping[str, str]
+) -> dict[str, bytes]:
     """Return what conda-pack puts into every archive, by path: how it is activated and unpacked."""
     files = _Files()
     packer = Packer(prefix="", archive=files)
     packer.prefixes = list(prefixes)
     packer.finish()
-    return files.content
+    return files.content | activation_scripts(variables)

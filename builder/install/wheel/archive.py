@@ -1,9 +1,10 @@
 """Wheels, read in a stream and believed in nothing.
 
-Every file is checked against the wheel's RECORD while it is read, as the format demands of
-installers: what RECORD does not name, or names with another hash, is an error. Only in
-``.dist-info`` hashes may differ: projects edit metadata after they build (ruamel.yaml 0.18.12 did),
-and no other installer minds. Whatever differs, the wheel is the one that was locked.
+Every file of the archive is installed, whatever RECORD says of it, as pip and uv do: projects edit
+what they have built, and there are wheels on PyPI whose RECORD leaves files out (selenium 4.1.0),
+names bytecode without a hash, or gives other hashes (ruamel.yaml 0.18.12). It would protect
+nothing: the wheel is the one that was locked, by the hash of all of it, and whoever could change a
+file of it could change its RECORD. The RECORD that is installed says what is there.
 """
 
 import base64
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from builder.errors import CorruptPackage, UnsafePackage, UnsupportedPackage
+from builder.errors import CorruptPackage, UnsafePackage
 from builder.install.archive import reading
 from builder.install.limits import Limits
 from builder.install.paths import path_fault
@@ -27,7 +28,6 @@ from builder.install.tar_writer import GENERATED_MTIME
 from builder.install.wheel.info import (
     INFO_MEMBERS,
     NOT_INSTALLED,
-    UNRECORDED,
     WheelInfo,
     find_stem,
     parse_wheel_info,
@@ -43,21 +43,32 @@ _ENCRYPTED: Final = 0x1
 class WheelFile:
     """One file of a wheel; its path has been checked."""
 
-    __slots__ = ("_archive", "_label", "_member", "hashed", "is_executable", "mtime", "path")
+    __slots__ = (
+        "_algorithm",
+        "_archive",
+        "_label",
+        "_member",
+        "hashed",
+        "is_executable",
+        "mtime",
+        "path",
+    )
 
     def __init__(
-        self, archive: zipfile.ZipFile, member: zipfile.ZipInfo, hashed: str, label: str
+        self, archive: zipfile.ZipFile, member: zipfile.ZipInfo, algorithm: str, label: str
     ) -> None:
         self._archive = archive
         self._member = member
         self._label = label
         #: As in the archive.
         self.path = member.filename
-        self.is_executable = bool(member.external_attr >> 16 & 0o111)
+        #: Wheels have no links: pip and uv write where one leads into a file.
+        self.is_executable = _is_executable(member.external_attr >> 16)
         #: Whole seconds since 1970; zip knows no time zones, and all wheels are read in UTC.
         self.mtime = _mtime(member)
-        #: As RECORD writes it; of what is there once :meth:`chunks` has ended.
-        self.hashed = hashed
+        self._algorithm = algorithm
+        #: As RECORD writes it, once :meth:`chunks` has ended.
+        self.hashed = ""
 
     @property
     def size_bytes(self) -> int:
@@ -68,21 +79,19 @@ class WheelFile:
         """Yield the content in pieces of at most 1 MiB.
 
         Raises:
-            CorruptPackage: The archive is damaged, or this is not what its RECORD promises.
+            CorruptPackage: The archive is damaged.
         """
-        algorithm, _, promised = self.hashed.partition("=")
-        digest, size = hashlib.new(algorithm), 0
+        digest, size = hashlib.new(self._algorithm), 0
         with reading(self._label), self._archive.open(self._member) as body:
             while chunk := body.read(_CHUNK):
                 digest.update(chunk)
                 size += len(chunk)
                 yield chunk
-        found = record_digest(digest.digest())
-        if size != self.size_bytes or (found != promised and not is_metadata(self.path)):
+        if size != self.size_bytes:
             raise CorruptPackage(
-                f"package '{self._label}' is damaged: '{self.path}' is not what its RECORD promises"
+                f"package '{self._label}' is damaged: '{self.path}' is not as long as it says"
             )
-        self.hashed = f"{algorithm}={found}"
+        self.hashed = f"{self._algorithm}={record_digest(digest.digest())}"
 
 
 class WheelArchive:
@@ -102,12 +111,12 @@ class WheelArchive:
         self._limits = limits or Limits()
 
     def read_info(self) -> WheelInfo:
-        """Return the metadata; what files hold is not read, only that they are all recorded.
+        """Return the metadata; what other files hold is not read.
 
         Raises:
             CorruptPackage: The archive is damaged, or holds another project or version.
             UnsafePackage: It is too large, or a path leaves the prefix.
-            UnsupportedPackage: It has what wheels should not have.
+            UnsupportedPackage: It is encrypted, or compressed in an unusual way.
         """
         with reading(self._label), self._open() as archive:
             members = self._members(archive)
@@ -120,12 +129,10 @@ class WheelArchive:
                 if member.file_size > self._limits.info_bytes:
                     raise TarLimitExceeded
                 files[name] = archive.read(member)
-            info = parse_wheel_info(self._record, stem, files)
-            _check_recorded(members, info)
-        return info
+            return parse_wheel_info(self._record, stem, files, members)
 
     def files(self, info: WheelInfo) -> Iterator[WheelFile]:
-        """Yield the files that are installed, in the order of RECORD.
+        """Yield the files that are installed, in the order of RECORD, then what it leaves out.
 
         Directories are left out, and what an installer writes itself. A file can be read until the
         next one is asked for.
@@ -139,7 +146,7 @@ class WheelArchive:
         with reading(self._label), self._open() as archive:
             for path in installed_members(info):
                 member = archive.getinfo(path)
-                yield WheelFile(archive, member, info.recorded[path], self._label)
+                yield WheelFile(archive, member, info.algorithms[path], self._label)
 
     @contextmanager
     def _open(self) -> Iterator[zipfile.ZipFile]:
@@ -159,11 +166,13 @@ class WheelArchive:
         ):
             raise TarLimitExceeded
         for member in infos:
-            if member.filename in members:
-                raise TarError(f"it has {member.filename[:200]!r} twice")
             self._check(member)
-            if not member.is_dir():
-                members[member.filename] = member
+            if member.is_dir():
+                continue
+            # Two that differ are for whoever has others look at the first, and Python run the last.
+            known = members.setdefault(member.filename, member)
+            if (known.CRC, known.file_size) != (member.CRC, member.file_size):
+                raise TarError(f"it has {member.filename[:200]!r} twice")
         return members
 
     def _check(self, member: zipfile.ZipInfo) -> None:
@@ -178,10 +187,6 @@ class WheelArchive:
             raise UnsafePackage(f"path {name[:200]!r} of package '{self._label}' {fault}")
         if member.compress_type not in _METHODS or member.flag_bits & _ENCRYPTED:
             raise NotImplementedError
-        if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise UnsupportedPackage(
-                f"path '{name}' of package '{self._label}' is neither a file nor a directory"
-            )
 
 
 class _BoundedFile(io.FileIO):
@@ -198,15 +203,10 @@ class _BoundedFile(io.FileIO):
         return super().read(-1 if size is None else size)
 
 
-def is_metadata(path: str) -> bool:
-    """Tell whether a member is in the wheel's ``.dist-info`` directory."""
-    return path.partition("/")[0].endswith(".dist-info")
-
-
 def installed_members(info: WheelInfo) -> list[str]:
     """Return the members that are installed as they are or with another first line."""
     left_out = {f"{info.stem}.dist-info/{name}" for name in NOT_INSTALLED}
-    return [path for path in info.recorded if path not in left_out]
+    return [path for path in info.algorithms if path not in left_out]
 
 
 def record_digest(digest: bytes) -> str:
@@ -214,17 +214,8 @@ def record_digest(digest: bytes) -> str:
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
-def _check_recorded(members: dict[str, zipfile.ZipInfo], info: WheelInfo) -> None:
-    """Refuse a wheel that has other files than its RECORD names.
-
-    Raises:
-        TarError: It has.
-    """
-    unrecorded = {f"{info.stem}.dist-info/{name}" for name in UNRECORDED}
-    if added := members.keys() - unrecorded - info.recorded.keys():
-        raise TarError(f"its RECORD does not name '{min(added)}'")
-    if missing := info.recorded.keys() - members.keys():
-        raise TarError(f"it lists '{min(missing)}' but lacks it")
+def _is_executable(mode: int) -> bool:
+    return bool(mode & 0o111) and stat.S_IFMT(mode) in (0, stat.S_IFREG)
 
 
 def _mtime(member: zipfile.ZipInfo) -> int:

@@ -9,12 +9,12 @@ from builder.install.limits import Limits
 from builder.install.noarch import bytecode_path, need_python
 from builder.install.wheel.archive import WheelArchive, installed_members
 from builder.install.wheel.info import wheel_label
-from builder.install.wheel.scheme import installed_member, is_module
+from builder.install.wheel.scheme import command_paths, installed_member, is_module
 from builder.layer import PythonTarget
 from builder.records import WheelRecord
 
 #: Raised when the meaning of stored contents changes; never that of a conda package's.
-_FORMAT: Final = "wheel-1"
+_FORMAT: Final = "wheel-2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class WheelContents:
     stem: str
     #: The members that are installed, as in the archive, sorted.
     paths: tuple[str, ...]
-    #: Where the scripts of entry points are, relative to the prefix, sorted.
+    #: Where the scripts of entry points are in the prefix, for :func:`command_paths`, sorted.
     entry_point_paths: tuple[str, ...] = ()
     #: As the project says it: an expression, or words; empty when it does not.
     license: str = ""
@@ -65,7 +65,7 @@ def wheel_paths(contents: WheelContents, python: PythonTarget | None) -> tuple[s
         UnsupportedPackage: There is no Python.
     """
     target = need_python(contents.label, python)
-    paths = set(contents.entry_point_paths)
+    paths = set(command_paths(contents.entry_point_paths, contents.stem, target))
     for path in (*contents.paths, *written_members(contents.stem)):
         installed = installed_member(path, contents.stem, target)
         paths.add(installed)

@@ -7,7 +7,7 @@ Source: PyPA's "Binary distribution format", "Recording installed projects", "Co
 import configparser
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from email.parser import HeaderParser
 from typing import Final
@@ -22,14 +22,11 @@ from builder.records import WheelRecord
 
 #: The members that are read; WHEEL, METADATA and RECORD must be there.
 INFO_MEMBERS: Final = ("WHEEL", "METADATA", "RECORD", "entry_points.txt")
-#: What only an installer may say, and signatures of a RECORD that will be another.
-NOT_INSTALLED: Final = frozenset(
-    {"INSTALLER", "REQUESTED", "direct_url.json", "RECORD", "RECORD.jws", "RECORD.p7s"}
-)
-#: Those that may, and cannot, be in RECORD with a hash.
-UNRECORDED: Final = frozenset({"RECORD", "RECORD.jws", "RECORD.p7s"})
+#: What only an installer may say.
+NOT_INSTALLED: Final = frozenset({"INSTALLER", "REQUESTED", "direct_url.json", "RECORD"})
 #: Weaker ones are forbidden by the format.
 _ALGORITHMS: Final = frozenset({"sha256", "sha384", "sha512"})
+_USUAL_ALGORITHM: Final = "sha256"
 _SCRIPT_SECTIONS: Final = ("console_scripts", "gui_scripts")
 #: Before licences had expressions, some projects put the whole text there.
 _MAX_LICENSE: Final = 100
@@ -41,8 +38,9 @@ class WheelInfo:
 
     #: What its own directories are called, e.g. ``"six-1.17.0"``.
     stem: str
-    #: The hash of every file but RECORD and signatures by its path, e.g. ``"sha256=9zCd…"``.
-    recorded: Mapping[str, str]
+    #: How each file of the archive is hashed, e.g. ``"sha256"``, by its path: as RECORD does it and
+    #: in its order, then what RECORD leaves out.
+    algorithms: Mapping[str, str]
     #: By the path of the script, relative to the prefix.
     entry_points: Mapping[str, EntryPoint]
     #: As the project says it: an expression, or words; empty when it does not.
@@ -69,13 +67,16 @@ def find_stem(label: str, names: Iterable[str]) -> str:
     return stems[0]
 
 
-def parse_wheel_info(record: WheelRecord, stem: str, files: Mapping[str, bytes]) -> WheelInfo:
+def parse_wheel_info(
+    record: WheelRecord, stem: str, files: Mapping[str, bytes], members: Collection[str]
+) -> WheelInfo:
     """Return the metadata of a wheel.
 
     Args:
         record: What it should be.
         stem: Of :func:`find_stem`.
         files: The content of :data:`INFO_MEMBERS`, as far as they are there.
+        members: The paths of all files, in the order of the archive.
 
     Raises:
         CorruptPackage: Something is missing or malformed, or it is another project or version.
@@ -89,11 +90,11 @@ def parse_wheel_info(record: WheelRecord, stem: str, files: Mapping[str, bytes])
     _check_format(label, files["WHEEL"])
     metadata, _ = parse_email(files["METADATA"])
     _check_identity(record, metadata.get("name", ""), metadata.get("version", ""))
-    directory, _, version = stem.rpartition("-")
-    _check_identity(record, directory, version)
+    # The directory's own version may be another, of a build that was renamed.
+    _check_identity(record, stem.rpartition("-")[0], record.version)
     return WheelInfo(
         stem=stem,
-        recorded=_recorded(label, files["RECORD"], stem),
+        algorithms=_algorithms(label, files["RECORD"], members),
         entry_points=_entry_points(label, files.get("entry_points.txt", b"")),
         license=_license(metadata),
     )
@@ -119,23 +120,18 @@ def _check_identity(record: WheelRecord, name: str, version: str) -> None:
         )
 
 
-def _recorded(label: str, data: bytes, stem: str) -> dict[str, str]:
-    unrecorded = {f"{stem}.dist-info/{name}" for name in UNRECORDED}
-    recorded: dict[str, str] = {}
+def _algorithms(label: str, data: bytes, members: Collection[str]) -> dict[str, str]:
     try:
         rows = list(csv.reader(io.StringIO(data.decode(), newline="")))
-        for path, hashed, _ in filter(None, rows):
-            if path in unrecorded:
-                continue
-            if hashed.partition("=")[0] not in _ALGORITHMS or path in recorded:
-                raise CorruptPackage(
-                    f"package '{label}' is damaged: its RECORD has {path[:200]!r} twice, or"
-                    " without a hash that can be trusted"
-                )
-            recorded[path] = hashed
     except (ValueError, csv.Error) as exc:
         raise CorruptPackage(f"package '{label}' is damaged: its RECORD cannot be read") from exc
-    return recorded
+    known = set(members)
+    named = {}
+    for path, hashed, *_ in ([*row, ""] for row in rows if row):
+        algorithm = hashed.partition("=")[0]
+        if path in known:
+            named[path] = algorithm if algorithm in _ALGORITHMS else _USUAL_ALGORITHM
+    return named | {path: _USUAL_ALGORITHM for path in members if path not in named}
 
 
 def _entry_points(label: str, data: bytes) -> dict[str, EntryPoint]:

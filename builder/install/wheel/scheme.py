@@ -14,10 +14,15 @@
 Source: PyPA's "Binary distribution format", "The .data directory"; sysconfig's ``posix_prefix``.
 """
 
+from collections.abc import Iterable
+from typing import Final
+
 from packaging.utils import canonicalize_name
 
 from builder.errors import CorruptPackage, UnsafePackage
 from builder.layer import PythonTarget
+
+_PIP: Final = "bin/pip"
 
 
 def installed_member(path: str, stem: str, python: PythonTarget) -> str:
@@ -50,6 +55,23 @@ def installed_member(path: str, stem: str, python: PythonTarget) -> str:
     if installed.startswith("conda-meta/"):
         raise UnsafePackage(f"package '{stem}' would write '{installed}', which is conda's")
     return installed
+
+
+def command_paths(points: Iterable[str], stem: str, python: PythonTarget) -> dict[str, str]:
+    """Return where the scripts of entry points are, with the path of the entry point of each.
+
+    They are the same, but for pip, whose wheels name the Python that they were built with: every
+    installer gives it a command with the version of its own.
+
+    >>> python = PythonTarget("3.11.7", "lib/python3.11/site-packages")
+    >>> command_paths(["bin/pip", "bin/pip3.6"], "pip-10.0.1", python)
+    {'bin/pip': 'bin/pip', 'bin/pip3.11': 'bin/pip'}
+    """
+    paths = {path: path for path in points}
+    if canonicalize_name(stem.rpartition("-")[0]) == "pip" and _PIP in paths:
+        paths = {path: path for path in paths if not path.startswith(f"{_PIP}3.")}
+        paths[f"{_PIP}{python.short}"] = _PIP
+    return paths
 
 
 def is_script(path: str, stem: str) -> bool:

@@ -21,10 +21,20 @@ from builder.bytecode import MAX_MODULE_BYTES, Compilation, Compiler
 from builder.install.layout import ROOT, Destinations
 from builder.install.noarch import bytecode_path, entry_point_script
 from builder.install.tar_writer import GENERATED_MTIME, TarWriter
-from builder.install.wheel.archive import WheelArchive, WheelFile, record_digest
+from builder.install.wheel.archive import (
+    WheelArchive,
+    WheelFile,
+    installed_members,
+    record_digest,
+)
 from builder.install.wheel.contents import written_members
 from builder.install.wheel.info import WheelInfo, wheel_label
-from builder.install.wheel.scheme import installed_member, is_module, is_script
+from builder.install.wheel.scheme import (
+    command_paths,
+    installed_member,
+    is_module,
+    is_script,
+)
 from builder.layer import PREFIX, LayerPackage, PythonTarget
 from builder.records import WheelRecord
 
@@ -53,6 +63,11 @@ class WheelWriter:
         self._python = python
         self._tar = tar
         self._scratch = scratch
+        points = info.entry_points
+        #: By the path of the script.
+        self._commands = {
+            path: points[named] for path, named in command_paths(points, info.stem, python).items()
+        }
         #: Of RECORD: path, hash, size.
         self._rows: list[tuple[str, str, str]] = []
         #: Modules handed to the compiler: where their bytecode goes, and their time.
@@ -62,7 +77,7 @@ class WheelWriter:
         """Write everything the wheel installs.
 
         Raises:
-            CorruptPackage: The wheel is damaged, or a file is not what its RECORD promises.
+            CorruptPackage: The wheel is damaged.
             UnsafePackage: A path must not be written.
             BytecodeError: The compiler failed.
             PathTaken: Two files have one path, or another wheel of the layer has it.
@@ -72,9 +87,12 @@ class WheelWriter:
             compilation = None
             if compiler is not None:
                 compilation = stack.enter_context(compiler.start(self._label, self._scratch))
+            # A file below .data takes the place of another, as pip and uv write it later.
+            written = {self._installed(path): path for path in self._in_order_of_writing()}
             for file in self._archive.files(self._info):
-                self._write_file(file, compilation)
-            for path, point in self._info.entry_points.items():
+                if written[self._installed(file.path)] == file.path:
+                    self._write_file(file, compilation)
+            for path, point in self._commands.items():
                 self._write_generated(path, 0o755, entry_point_script(point, self._python))
             if compilation is not None:
                 self._write_bytecode(compilation)
@@ -84,14 +102,16 @@ class WheelWriter:
 
     def _write_file(self, file: WheelFile, compilation: Compilation | None) -> None:
         installed = self._installed(file.path)
-        if installed in self._info.entry_points:
+        if installed in self._commands:
             return  # pip writes entry points last, over a script of that name
         destination = self._destinations.of(installed)
         if is_script(file.path, self._info.stem):
             self._write_script(file, installed, destination)
             return
-        if destination is not None:
-            body = file.chunks()
+        body = file.chunks()
+        if destination is None:
+            _read(body)
+        else:
             bytecode = self._bytecode(installed) if compilation else None
             if bytecode and compilation and file.size_bytes <= MAX_MODULE_BYTES:
                 source = b"".join(body)
@@ -117,8 +137,7 @@ class WheelWriter:
         digest = hashlib.sha256()
         body = _hashed(chain([first], chunks), digest)
         if destination is None:
-            for _ in body:
-                pass
+            _read(body)
         else:
             self._tar.add_file(ROOT + destination, 0o755, file.mtime, size_bytes, body)
         self._note(installed, f"sha256={record_digest(digest.digest())}", size_bytes)
@@ -139,6 +158,10 @@ class WheelWriter:
         if destination is not None:
             self._tar.add_file(ROOT + destination, mode, mtime, len(content), [content])
 
+    def _in_order_of_writing(self) -> list[str]:
+        data = f"{self._info.stem}.data/"
+        return sorted(installed_members(self._info), key=lambda path: path.startswith(data))
+
     def _installed(self, path: str) -> str:
         return installed_member(path, self._info.stem, self._python)
 
@@ -150,7 +173,7 @@ class WheelWriter:
         if not is_module(installed, self._python):
             return None
         path = bytecode_path(installed, self._python)
-        brought = path.removeprefix(f"{self._python.site_packages}/") in self._info.recorded
+        brought = path.removeprefix(f"{self._python.site_packages}/") in self._info.algorithms
         return None if brought or self._destinations.leaves_out(path) else path
 
     def _note(self, installed: str, hashed: str = "", size_bytes: int | None = None) -> None:
@@ -161,6 +184,12 @@ class WheelWriter:
         text = io.StringIO(newline="")
         csv.writer(text, lineterminator="\n").writerows(sorted(self._rows))
         return text.getvalue().encode()
+
+
+def _read(body: Iterable[bytes]) -> None:
+    """Read to the end what is installed by another package, for the hash of RECORD."""
+    for _ in body:
+        pass
 
 
 def _hashed(chunks: Iterable[bytes], digest: "hashlib._Hash") -> Iterator[bytes]:

@@ -86,7 +86,8 @@ def test_every_form_is_made_once_and_kept(tmp_path: Path) -> None:
             first = {form: await shop.read(form) for form in FORMS}
             keys = await shop.kept()
             assert sorted(keys) == sorted(
-                f"forms/{shop.lock.key}/{scope_of(form)}/1/{form}" for form in FORMS
+                f"forms/{shop.lock.key}/{scope_of(form)}/{kind.format}/{form}"
+                for form, kind in FORMS.items()
             )
             built = list(shop.built)
             assert {form: await shop.read(form) for form in FORMS} == first

@@ -1,9 +1,12 @@
+import dataclasses
 import io
 import json
 import os
+import stat
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from builder.layer import Encoding, LayerPackage, PythonTarget
 from builder.sandbox import Sandbox
 from conformance.channel.writer import PLACEHOLDER, Entry, Package, package_bytes
 from tests.builder.install.layers import PYTHON, WRITTEN, decompress, record_of, store
+from tests.made_by_others import made_by_others
 
 BINARY = b"\x7fELF\x00" + PLACEHOLDER.encode() + b"/lib\x00tail\x00\xff"
 LIBRARY = Package(
@@ -25,7 +29,7 @@ LIBRARY = Package(
     noarch=None,
     entries=[
         Entry("bin/activate", b"not conda-pack's\n"),
-        Entry("bin/hard", hardlink="bin/shell", prefix_mode="text"),
+        Entry("bin/hard", hardlink="bin/shell", prefix_mode="text", mode=0o755),
         Entry("bin/shell", f"#!{PLACEHOLDER}/bin/sh -e\necho shell\n".encode(), mode=0o755),
         Entry("bin/twice", f"#!{PLACEHOLDER}/bin/sh\n. {PLACEHOLDER}/x\n".encode(), mode=0o755),
         Entry("empty", directory=True),
@@ -91,7 +95,7 @@ def test_conda_unpack_puts_the_new_prefix_into_texts_and_binaries(tmp_path: Path
     assert len(binary) == len(BINARY)
     assert binary.startswith(b"\x7fELF\x00" + str(prefix).encode() + b"/lib\x00")
     assert binary.endswith(b"\x00tail\x00\xff")
-    assert (prefix / "bin/twice").read_text() == f"#!{prefix}/bin/sh\n. {prefix}/x\n"
+    assert (prefix / "bin/twice").read_text() == f"#!/usr/bin/env sh\n. {prefix}/x\n"
 
 
 def test_nothing_tells_of_the_prefix_of_images_or_of_the_package_after_unpacking(
@@ -110,9 +114,88 @@ def test_nothing_tells_of_the_prefix_of_images_or_of_the_package_after_unpacking
 
 def test_scripts_run_before_conda_unpack(tmp_path: Path) -> None:
     prefix = unpack(tmp_path / "env", pack(tmp_path / "work"))
-    assert (prefix / "bin/shell").read_text().startswith("#!/usr/bin/env sh -e\n")
+    assert (prefix / "bin/shell").read_text().startswith("#!/usr/bin/env -S sh -e\n")
+    assert (prefix / "bin/twice").read_text().startswith("#!/usr/bin/env sh\n")
     assert (prefix / "bin/run-it").read_text().startswith("#!/usr/bin/env python3.11\n")
+    ran = subprocess.run([prefix / "bin/shell"], capture_output=True, check=True, timeout=30)
+    assert ran.stdout == b"shell\n"
     assert (prefix / "bin/shell").stat().st_ino == (prefix / "bin/hard").stat().st_ino
+
+
+def test_only_files_that_conda_unpack_opens_become_writable(tmp_path: Path) -> None:
+    package = Package(
+        "closed",
+        "1.0",
+        noarch="generic",
+        entries=[
+            Entry("bin/program", BINARY, mode=0o555),
+            Entry("bin/script", f"#!{PLACEHOLDER}/bin/sh\n".encode(), mode=0o555),
+            Entry("share/hard", hardlink="share/settings", prefix_mode="text"),
+            Entry("share/other", b"other\n", mode=0o444),
+            Entry("share/settings", f"prefix={PLACEHOLDER}\n".encode(), mode=0o444),
+        ],
+    )
+    prefix = unpack(tmp_path / "env", pack(tmp_path / "work", [package]))
+    paths = ("bin/program", "bin/script", "share/hard", "share/other", "share/settings")
+    modes = {path: stat.S_IMODE((prefix / path).stat().st_mode) for path in paths}
+    assert modes == {
+        "bin/program": 0o755,
+        "bin/script": 0o755,
+        "share/hard": 0o644,
+        "share/other": 0o444,
+        "share/settings": 0o644,
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "subdir", "name"),
+    [
+        ("cases/report-32/channel/linux-64/rofile-1.0-h0_0.conda", "linux-64", "rofile"),
+        ("real/packages/zlib-1.2.11-h7b6447c_3.tar.bz2", "linux-64", "zlib"),
+        (
+            "real/packages/ros-jazzy-audio-tools-2.0-h48b7412_0.tar.bz2",
+            "linux-64",
+            "ros-jazzy-audio-tools",
+        ),
+        ("real/packages/xtensor-io-0.10.3-hb585cf6_0.tar.bz2", "linux-64", "xtensor-io"),
+    ],
+)
+def test_an_ordinary_user_unpacks_what_others_made_below_a_link_and_twice(
+    tmp_path: Path, path: str, subdir: str, name: str
+) -> None:
+    package = made_by_others(path)
+    data = package.read_bytes()
+    version, build = package.name.removeprefix(f"{name}-").partition(".conda")[0].split("-")
+    build = build.partition(".")[0]
+    record = dataclasses.replace(
+        record_of(Package(name, version, build=build, noarch=None), data, subdir),
+        url=f"https://channel.test/main/{subdir}/{package.name}",
+    )
+    out = tmp_path / "archive"
+    archives = {record.sha256: store(tmp_path, data)}
+    assemble_portable([LayerPackage(record)], PYTHON, {}, archives, "gzip", out, tmp_path, None)
+    with tempfile.TemporaryDirectory() as directory:
+        (Path(directory) / "a home").symlink_to(".")
+        prefix = unpack(Path(directory) / "a home" / "env", out.read_bytes())
+        user = None
+        if os.getuid() == 0:  # for whom no file is read-only
+            user = 65534
+            for changed in (Path(directory), *Path(directory).rglob("*")):
+                os.chown(changed, user, user, follow_symlinks=False)
+        for _ in range(2):
+            subprocess.run(
+                ["/usr/bin/python3", prefix / "bin/conda-unpack"],
+                check=True,
+                timeout=30,
+                user=user,
+                env={"PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
+            )
+        has_prefix = [
+            found
+            for found in prefix.rglob("*")
+            if found.is_file() and str(prefix).encode() in found.read_bytes()
+        ]
+    assert has_prefix
 
 
 def test_symlinks_into_the_prefix_stay_within_the_environment(tmp_path: Path) -> None:
@@ -175,8 +258,26 @@ def test_variables_are_where_conda_looks_for_them(tmp_path: Path) -> None:
     prefix = unpack(tmp_path / "env", pack(tmp_path / "work", variables={"B": "2", "A": "1"}))
     state = json.loads((prefix / "conda-meta/state").read_text())
     assert state["env_vars"] == {"A": "1", "B": "2"}
+    assert "_conda_pack_set A 1\n" in (prefix / "bin/activate").read_text()
     bare = unpack(tmp_path / "bare", pack(tmp_path / "work"))
     assert not (bare / "conda-meta/state").exists()
+
+
+def test_variables_of_packages_are_set_too_and_those_of_the_environment_win(
+    tmp_path: Path,
+) -> None:
+    package = Package(
+        "variables",
+        "1.0",
+        noarch="generic",
+        entries=[
+            Entry("etc/conda/env_vars.d/variables.json", b'{"A": "package", "C": "3"}'),
+            Entry("etc/conda/env_vars.d/zz-damaged.json", b"{"),
+        ],
+    )
+    data = pack(tmp_path / "work", [package], variables={"A": "environment"})
+    activate = (unpack(tmp_path / "env", data) / "bin/activate").read_text()
+    assert "_conda_pack_set A environment\n    _conda_pack_set C 3\n" in activate
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "zstd"])

@@ -1,5 +1,4 @@
 import csv
-import hashlib
 import io
 import zipfile
 from pathlib import Path
@@ -7,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from builder.bytecode import Compiler
-from builder.errors import CorruptPackage, UnsafePackage, UnsupportedPackage
+from builder.errors import UnsupportedPackage
 from builder.install.tar_writer import GENERATED_MTIME
+from builder.install.wheel.contents import read_wheel_contents, wheel_paths
 from builder.layer import LayerPackage, PythonTarget
 from builder.sandbox import Sandbox
 from tests.builder.install.layers import (
@@ -19,6 +19,7 @@ from tests.builder.install.layers import (
     assemble_wheels,
     compare_golden,
     listing,
+    store,
 )
 from tests.tiny_wheels import EVERYTHING, TinyWheel, hash_of, wheel_bytes, wheel_record
 
@@ -203,7 +204,6 @@ def test_what_only_installers_may_say_is_not_taken_from_the_wheel(tmp_path: Path
             "INSTALLER": b"evil\n",
             "REQUESTED": b"",
             "direct_url.json": b"{}",
-            "RECORD.jws": b"signed",
         },
     )
     layer = assemble_wheels(tmp_path, wheel)
@@ -214,32 +214,23 @@ def test_what_only_installers_may_say_is_not_taken_from_the_wheel(tmp_path: Path
     assert layer.text(f"{info}/INSTALLER") == "pullforge\n"
 
 
-def test_metadata_that_was_edited_after_the_build_is_recorded_as_it_is(tmp_path: Path) -> None:
-    record = f"demo-1.0.dist-info/METADATA,{hash_of(b'before')},6\ndemo-1.0.dist-info/RECORD,,\n"
-    record += f"demo-1.0.dist-info/WHEEL,{hash_of(b'before')},6\n"
-    wheel = TinyWheel("demo", info={"RECORD": record.encode()})
+def test_pip_gets_a_command_for_the_python_it_is_installed_for(tmp_path: Path) -> None:
+    points = "[console_scripts]\npip = pip:main\npip3 = pip:main\npip3.4 = pip:main\n"
+    wheel = TinyWheel("pip", entry_points=points)
     layer = assemble_wheels(tmp_path, wheel)
-    metadata = layer.content[f"opt/conda/{SITE}/demo-1.0.dist-info/METADATA"]
-    found = _record(layer, "demo-1.0")["demo-1.0.dist-info/METADATA"]
-    assert found == (hash_of(metadata), str(len(metadata)))
+    commands = {path for path in layer.below_prefix() if path.startswith("bin/")}
+    assert commands == {"bin/pip", "bin/pip3", "bin/pip3.11"}
+    data = wheel_bytes(wheel)
+    contents = read_wheel_contents(store(tmp_path, data), wheel_record(wheel))
+    paths = wheel_paths(contents, PYTHON)
+    assert {path for path in paths if path.startswith("bin/")} == commands
 
 
-def test_a_file_that_is_not_what_its_record_promises_is_refused(tmp_path: Path) -> None:
-    record = f"demo.py,{hash_of(b'other')},5\n" + "".join(
-        f"demo-1.0.dist-info/{name},{hash_of(b'')},0\n" for name in ("METADATA", "WHEEL")
-    )
-    wheel = TinyWheel("demo", files={"demo.py": b"x = 1"}, info={"RECORD": record.encode()})
-    with pytest.raises(CorruptPackage, match=r"'demo\.py' is not what its RECORD promises"):
-        assemble_wheels(tmp_path, wheel)
-    assert [path.name for path in tmp_path.iterdir()] == [
-        hashlib.sha256(wheel_bytes(wheel)).hexdigest()
-    ]
-
-
-def test_two_files_with_one_place_are_refused(tmp_path: Path) -> None:
-    wheel = TinyWheel("demo", files={"demo.py": b"x = 1", "{data}/purelib/demo.py": b"x = 2"})
-    with pytest.raises(UnsafePackage, match=r"demo\.py' of package 'demo-1\.0' is there twice"):
-        assemble_wheels(tmp_path, wheel)
+def test_two_files_with_one_place_give_that_of_data_as_with_pip_and_uv(tmp_path: Path) -> None:
+    wheel = TinyWheel("demo", files={"{data}/purelib/demo.py": b"x = 2", "demo.py": b"x = 1"})
+    layer = assemble_wheels(tmp_path, wheel)
+    assert layer.text(f"{SITE}/demo.py") == "x = 2"
+    assert _record(layer, "demo-1.0")["demo.py"] == (hash_of(b"x = 2"), "5")
 
 
 def test_wheels_need_a_python(tmp_path: Path) -> None:
