@@ -28,7 +28,12 @@ from conformance.channel.packing import pack
 from conformance.channel.progress import step
 from conformance.channel.recipes import RecipeJob, build_recipes
 from conformance.channel.requirement import Translation
-from conformance.channel.specials import RECIPES, data_recipes, special_packages
+from conformance.channel.specials import (
+    RECIPES,
+    RECIPES_WITH_ENVIRONMENTS,
+    data_recipes,
+    special_packages,
+)
 from conformance.channel.wheel_cache import fetch_wheels, wheel_path
 from conformance.channel.wheel_lock import Tier, Wheel, conda_names, read_lock
 from conformance.channel.wheels import WheelJob, extra_packages, read_metadata, wheel_package
@@ -108,6 +113,11 @@ def build_channel(sources: Sources, channel: Path, base: Path) -> None:
             raise
     with step("index"):
         index_channel(channel)
+    if sources.tier != "demo":
+        with step("build recipes that need the channel"):
+            jobs = [RecipeJob(name) for name in RECIPES_WITH_ENVIRONMENTS]
+            build_recipes(jobs, channel, with_environments=True)
+            index_channel(channel, only_new=True)
     check_dependencies(channel)
 
 

@@ -24,7 +24,7 @@ from unittest import mock
 from conda_package_handling import api as handling
 from rattler_build import Package, Stage0Recipe, VariantConfig
 from rattler_build.render import ContextValue, RenderConfig, RenderedVariant
-from rattler_build.tool_config import PlatformConfig
+from rattler_build.tool_config import PlatformConfig, ToolConfiguration
 
 RECIPES = Path(__file__).parent / "recipes"
 #: Part of the packages, and therefore the same for everybody.
@@ -36,6 +36,8 @@ _MACHINE = {
     "CONDA_OVERRIDE_CUDA": "",
     "CONDA_OVERRIDE_GLIBC": "2.36",
     "CONDA_OVERRIDE_LINUX": "6.1",
+    # Its cache goes by names: another channel's package of the same name is not ours.
+    "RATTLER_CACHE_DIR": str(WORKSHOP / "cache"),
 }
 
 
@@ -53,8 +55,16 @@ class RecipeJob:
     inputs: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def build_recipes(jobs: Iterable[RecipeJob], channel: Path) -> None:
+def build_recipes(
+    jobs: Iterable[RecipeJob], channel: Path, *, with_environments: bool = False
+) -> None:
     """Build every recipe, and put what comes of it into the channel.
+
+    Args:
+        jobs: The recipes, and what they are built of.
+        channel: Its folder.
+        with_environments: Build in environments of the channel's packages, which has to be indexed,
+            and run the tests of what was built in others; else recipes can need nothing.
 
     Raises:
         RuntimeError: the folder that all builds use belongs to another user.
@@ -63,8 +73,10 @@ def build_recipes(jobs: Iterable[RecipeJob], channel: Path) -> None:
     with mock.patch.dict(os.environ, _MACHINE):
         for job in jobs:
             with _workshop() as folder:
+                # A link, since its address is written down too.
+                (folder / "channel").symlink_to(channel.resolve())
                 for variant in _render(job, folder):
-                    _build(variant, folder, channel)
+                    _build(variant, folder, channel, with_environments=with_environments)
 
 
 def _render(job: RecipeJob, folder: Path) -> list[RenderedVariant]:
@@ -91,9 +103,15 @@ def _render(job: RecipeJob, folder: Path) -> list[RenderedVariant]:
     )
 
 
-def _build(variant: RenderedVariant, folder: Path, channel: Path) -> Path:
+def _build(
+    variant: RenderedVariant, folder: Path, channel: Path, *, with_environments: bool
+) -> Path:
     built = variant.run_build(
-        output_dir=folder / "output", channels=[], no_build_id=True, package_format="conda:3"
+        output_dir=folder / "output",
+        channels=[(folder / "channel").as_uri()] if with_environments else [],
+        no_build_id=True,
+        package_format="conda:3",
+        tool_config=ToolConfiguration(test_strategy="native" if with_environments else "skip"),
     )
     extra: dict[str, Any] = variant.recipe.to_dict().get("extra") or {}
     first = _published(built.packages[0], extra.get("published") or _PUBLISHED, folder)

@@ -21,6 +21,9 @@ RECIPES: Final = (
     "postlinkdemo", "proj", "relations", "shebangdemo", "symlinkdemo", "virtual",
 )  # fmt: skip
 
+#: Recipes that are built in environments of the channel's own packages.
+RECIPES_WITH_ENVIRONMENTS: Final = ("greeter",)
+
 
 def special_packages() -> list[Package]:
     """A package with a hard link, and one with an empty folder."""

@@ -9,7 +9,7 @@ from rattler_build import Package
 
 from conformance.channel import recipes
 from conformance.channel.recipes import RecipeJob, build_recipes
-from conformance.channel.specials import RECIPES
+from conformance.channel.specials import RECIPES, RECIPES_WITH_ENVIRONMENTS
 
 
 def build(folder: Path, *jobs: RecipeJob) -> dict[str, Path]:
@@ -25,7 +25,7 @@ def information(package: Path, folder: Path, name: str) -> Any:
 def test_every_recipe_is_one_that_the_channel_is_made_of() -> None:
     with_inputs = {"bzip2-tools", "ca-certificates", "mutexes", "python_abi", "tzdata"}
     found = {path.parent.name for path in recipes.RECIPES.glob("*/recipe.yaml")}
-    assert found == {*RECIPES, *with_inputs}
+    assert found == {*RECIPES, *RECIPES_WITH_ENVIRONMENTS, *with_inputs}
 
 
 def test_versions_are_as_old_as_their_recipe_says(tmp_path: Path) -> None:
