@@ -13,5 +13,5 @@ from conformance.channel.stored import ChannelPaths, ensure
 
 __all__ = ["HUNDRED", "ChannelPaths", "ensure"]
 
-#: Names whose environment has more than a hundred packages; in the `full` recipe only.
+#: Names whose environment has more than a hundred packages; in the `full` tier only.
 HUNDRED = ("jupyterlab", "matplotlib", "pandas", "scikit-learn")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from conformance.channel.server import serve
 from conformance.channel.stored import ensure
-from conformance.channel.wheel_lock import RECIPES, relock
+from conformance.channel.wheel_lock import TIERS, relock
 
 
 def main() -> None:
@@ -18,7 +18,7 @@ def main() -> None:
     elif arguments.command == "relock":
         print(f"{relock()} wheels pinned")
     else:
-        paths = ensure(arguments.recipe, arguments.cache)
+        paths = ensure(arguments.tier, arguments.cache)
         print(paths.base if getattr(arguments, "base", False) else paths.channel)
 
 
@@ -30,7 +30,7 @@ def _parser() -> argparse.ArgumentParser:
         ("path", "the same; with --base, print the folder of the base image"),
     ):
         command = commands.add_parser(name, help=text)
-        command.add_argument("--recipe", choices=RECIPES, default="full")
+        command.add_argument("--tier", choices=TIERS, default="full")
         command.add_argument("--cache", type=Path, help="default: pullforge/channel in ~/.cache")
         if name == "path":
             command.add_argument("--base", action="store_true", help="the base image's folder")
@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("directory", type=Path)
     command.add_argument("--host", default="127.0.0.1")
     command.add_argument("--port", type=int, default=8765)
-    commands.add_parser("relock", help="resolve the recipe against PyPI again")
+    commands.add_parser("relock", help="resolve the tier against PyPI again")
     return parser
 
 

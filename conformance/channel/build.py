@@ -1,10 +1,11 @@
-"""The whole channel and the base image, from the recipe."""
+"""The whole channel of a tier, and the base image."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -14,6 +15,7 @@ from pathlib import Path
 from conformance.channel.base_image import BASE_DEBS, write_base_image
 from conformance.channel.check import check_dependencies
 from conformance.channel.debs import ARCHITECTURES, Debs, fetch_debs
+from conformance.channel.elf import patchelf
 from conformance.channel.index import index_channel
 from conformance.channel.interpreter import (
     Interpreter,
@@ -22,13 +24,20 @@ from conformance.channel.interpreter import (
     python_package,
 )
 from conformance.channel.libraries import Libraries, upstream_version
+from conformance.channel.packing import pack
 from conformance.channel.progress import step
+from conformance.channel.recipes import RecipeJob, build_recipes
 from conformance.channel.requirement import Translation
-from conformance.channel.specials import data_packages, python_abi_packages, special_packages
+from conformance.channel.specials import (
+    RECIPES,
+    RECIPES_WITH_ENVIRONMENTS,
+    data_recipes,
+    special_packages,
+)
 from conformance.channel.wheel_cache import fetch_wheels, wheel_path
-from conformance.channel.wheel_lock import Recipe, Wheel, conda_names, read_lock
+from conformance.channel.wheel_lock import Tier, Wheel, conda_names, read_lock
 from conformance.channel.wheels import WheelJob, extra_packages, read_metadata, wheel_package
-from conformance.channel.writer import Package, write_package
+from conformance.channel.writer import Package
 
 #: The Python of the other architecture, and its libraries.
 _PYTHON_DEBS = (
@@ -38,7 +47,7 @@ _PYTHON_DEBS = (
     "zlib1g",
 )  # fmt: skip
 #: Needed by wheels, on every architecture; here too they may not be installed.
-_COMPILER_DEBS = ("libbz2-1.0", "libexpat1", "libgcc-s1", "libgomp1", "libstdc++6")
+_COMPILER_DEBS = ("bzip2", "libbz2-1.0", "libexpat1", "libgcc-s1", "libgomp1", "libstdc++6")
 #: Packaged whether or not Python needs them.
 _LIBRARIES = (
     "libbz2.so.1.0", "libexpat.so.1", "libgcc_s.so.1", "libgomp.so.1", "libstdc++.so.6",
@@ -48,9 +57,9 @@ _TRIPLETS = {"linux-64": "x86_64-linux-gnu", "linux-aarch64": "aarch64-linux-gnu
 
 @dataclass(frozen=True)
 class Sources:
-    """Everything that the recipe is applied to, on this machine."""
+    """Everything that the tier is made of, on this machine."""
 
-    recipe: Recipe
+    tier: Tier
     wheels: list[Wheel]
     #: By minor version: those of the lock that this machine has.
     interpreters: dict[str, Interpreter]
@@ -61,23 +70,30 @@ class Sources:
     cache: Path
 
 
-def gather_sources(recipe: Recipe, cache: Path) -> Sources:
+def gather_sources(tier: Tier, cache: Path) -> Sources:
     """Find the interpreters and fetch the Debian packages; wheels are fetched by `build_channel`.
 
     Raises:
         RuntimeError: the machine has none of the Python versions that wheels are pinned for.
     """
-    wheels = read_lock(recipe)
+    wheels = read_lock(tier)
     locked = {wheel.python for wheel in wheels if wheel.python and wheel.subdir == "linux-64"}
     interpreters = find_interpreters(sorted(locked))
     if not interpreters:
         wanted = " or ".join(sorted(locked))
         raise RuntimeError(f"the channel is made of an installed Python {wanted}: there is none")
-    base = {s: fetch_debs(a, BASE_DEBS, cache) for s, a in ARCHITECTURES.items()}
+    if tier == "demo":
+        # One Python is enough; of several, the one that runs this.
+        running = f"{sys.version_info.major}.{sys.version_info.minor}"
+        minor = running if running in interpreters else next(iter(interpreters))
+        interpreters = {minor: interpreters[minor]}
+        wheels = [wheel for wheel in wheels if wheel.python in {None, minor}]
+    subdirs = ["linux-64"] if tier == "demo" else list(ARCHITECTURES)
+    base = {s: fetch_debs(ARCHITECTURES[s], BASE_DEBS, cache) for s in subdirs}
     library = {"linux-64": fetch_debs("amd64", _COMPILER_DEBS, cache)}
     if any(wheel.subdir == "linux-aarch64" for wheel in wheels):
         library["linux-aarch64"] = fetch_debs("arm64", _PYTHON_DEBS + _COMPILER_DEBS, cache)
-    return Sources(recipe, wheels, interpreters, base, library, cache)
+    return Sources(tier, wheels, interpreters, base, library, cache)
 
 
 def build_channel(sources: Sources, channel: Path, base: Path) -> None:
@@ -97,24 +113,48 @@ def build_channel(sources: Sources, channel: Path, base: Path) -> None:
             raise
     with step("index"):
         index_channel(channel)
+    if sources.tier != "demo":
+        with step("build recipes that need the channel"):
+            jobs = [RecipeJob(name) for name in RECIPES_WITH_ENVIRONMENTS]
+            build_recipes(jobs, channel, with_environments=True)
+            index_channel(channel, only_new=True)
     check_dependencies(channel)
 
 
 def _build_packages(sources: Sources, channel: Path, base: Path, pool: ProcessPoolExecutor) -> None:
     image = pool.submit(write_base_image, sources.base_debs, base)
+    recipes = pool.submit(build_recipes, recipe_jobs(sources), channel)
     jobs = list(_wheel_jobs(sources))
     # The largest first, so that none is left alone on one core at the end.
     jobs.sort(key=lambda job: job.path.stat().st_size, reverse=True)
     done = [pool.submit(_package_wheel, job, channel) for job in jobs]
     with step("package Python and its libraries"):
         for python in _python_packages(sources):
-            write_package(python, channel)
+            pack(python, channel)
         _write_others(sources, jobs, channel)
     with step(f"make {len(jobs)} packages of wheels"):
         for future in done:
             future.result()
+    with step("build the recipes"):
+        recipes.result()
     with step("make the base image"):
         image.result()
+
+
+def recipe_jobs(sources: Sources) -> list[RecipeJob]:
+    """The recipes of the tier, and what they are built of."""
+    wheels = [(w, wheel_path(w, sources.cache)) for w in sources.wheels]
+    jobs = [
+        RecipeJob("python_abi", variants={"abi": list(sources.interpreters)}),
+        *data_recipes(wheels),
+        *(RecipeJob("mutexes", subdir) for subdir in sources.library_debs),
+    ]
+    if sources.tier != "demo":
+        program = sources.library_debs["linux-64"].read("bzip2", "bin/bzip2")
+        inputs = {"bzip2": program, "patchelf": Path(patchelf()).read_bytes()}
+        jobs += [RecipeJob(name) for name in RECIPES]
+        jobs.append(RecipeJob("bzip2-tools", inputs=inputs))
+    return jobs
 
 
 def _wheel_jobs(sources: Sources) -> Iterable[WheelJob]:
@@ -144,7 +184,7 @@ def _reaches(wheel: Wheel, python: str) -> bool:
 
 
 def _package_wheel(job: WheelJob, channel: Path) -> None:
-    write_package(wheel_package(job, Translation(conda_names())), channel)
+    pack(wheel_package(job, Translation(conda_names())), channel)
 
 
 def _has_aarch64(sources: Sources) -> bool:
@@ -191,18 +231,16 @@ def _library_folders() -> list[Path]:
 
 
 def _write_others(sources: Sources, jobs: Sequence[WheelJob], channel: Path) -> None:
-    """Packages that stand for extras, metapackages, data and special cases."""
+    """Packages that stand for extras, metapackages and special cases."""
     translation = Translation(conda_names())
     paths = {job.wheel: job.path for job in jobs if job.subdir != "linux-aarch64"}
     metadata = [(wheel, read_metadata(path)) for wheel, path in paths.items()]
     pythons = tuple(sources.interpreters)
     packages = extra_packages(metadata, translation, pythons)
-    packages += data_packages(list(paths.items()))
-    packages += python_abi_packages(pythons)
     packages += special_packages()
     packages += _metapackages(metadata, translation)
     for package in packages:
-        write_package(package, channel)
+        pack(package, channel)
 
 
 def _metapackages(

@@ -7,9 +7,11 @@ the same channel; deleting the cache's `debs` folder asks apt again.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 import subprocess
+import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,18 @@ class Debs:
     files: dict[str, str]
     #: Package → version.
     versions: dict[str, str]
+
+    def read(self, package: str, path: str) -> bytes:
+        """Return a file of a package, `bin/bzip2`; suites differ in whether it is below `usr`."""
+        deb = next(name for name in sorted(self.files) if name.startswith(f"{package}_"))
+        command = ["dpkg-deb", "--fsys-tarfile", str(self.folder / deb)]
+        data = subprocess.run(command, check=True, capture_output=True).stdout
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            names = {member.name.removeprefix("./"): member for member in archive}
+            member = names.get(path) or names[f"usr/{path}"]
+            file = archive.extractfile(member)
+            assert file is not None
+            return file.read()
 
     def unpack(self, root: Path) -> dict[str, str]:
         """Unpack all below `root`; return file name of each shared library → Debian version.

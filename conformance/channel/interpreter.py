@@ -236,6 +236,8 @@ def _package(files: _Files, version: str, compiler: Interpreter | None) -> Packa
     entries = list(files.entries.values())
     if compiler is not None:
         entries += compile_entries(compiler.program, entries, EPOCH_SECONDS)
+    text = files.entries.get(f"lib/python{minor}/LICENSE.txt")
+    license_files = {"info/licenses/LICENSE": text.data} if text else {}
     package = Package(
         "python",
         version,
@@ -253,5 +255,6 @@ def _package(files: _Files, version: str, compiler: Interpreter | None) -> Packa
         summary="General purpose programming language",
         home="https://www.python.org/",
         python_site_packages_path=site_packages,
+        extra_info=license_files,
     )
     return with_build(package, "h{hash}_0_cpython")

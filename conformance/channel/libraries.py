@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from conformance.channel.build_string import with_build
@@ -110,7 +112,10 @@ class Libraries:
             license="see Debian's copyright file",
             summary=f"shared libraries {', '.join(sorted(files))}",
         )
-        return with_build(package, "h{hash}_0")
+        exports = {"weak": [f"{name} >={package.version}"]}
+        information = {"info/run_exports.json": json.dumps(exports).encode()}
+        information |= _copyright(list(files.values()))
+        return with_build(replace(package, extra_info=information), "h{hash}_0")
 
     def _version(self, paths: Sequence[Path]) -> str:
         for path in paths:
@@ -140,8 +145,27 @@ def _package_of(soname: str) -> str:
     return soname.partition(".so")[0].lower()
 
 
+def _copyright(paths: Sequence[Path]) -> dict[str, bytes]:
+    """The licences of the libraries, by their places in a package; minimal systems have none."""
+    files = [Path("/usr/share/doc") / (_dpkg_owner(path) or "-") / "copyright" for path in paths]
+    return {
+        f"info/licenses/{file.parent.name}/copyright": file.read_bytes()
+        for file in files
+        if file.is_file()
+    }
+
+
 def _dpkg_version(path: Path) -> str | None:
-    """Version of the installed package that owns the file; dpkg may know it without `/usr`."""
+    """Version of the installed package that owns the file."""
+    package = _dpkg_owner(path)
+    if package is None:
+        return None
+    query = ["dpkg-query", "-W", "-f", "${Version}\n", package]
+    return subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()[0]
+
+
+def _dpkg_owner(path: Path) -> str | None:
+    """The installed package that owns the file; dpkg may know it without `/usr`."""
     for name in (str(path), str(path).removeprefix("/usr")):
         try:
             owner = subprocess.run(
@@ -150,7 +174,5 @@ def _dpkg_version(path: Path) -> str | None:
         except FileNotFoundError:
             return None
         if owner.returncode == 0:
-            package = owner.stdout.split(": ")[0].split(",")[0]
-            query = ["dpkg-query", "-W", "-f", "${Version}", package]
-            return subprocess.run(query, capture_output=True, text=True, check=True).stdout
+            return owner.stdout.split(": ")[0].split(",")[0].split(":")[0]
     return None

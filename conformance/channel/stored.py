@@ -16,10 +16,13 @@ from pathlib import Path
 
 from conformance.channel.build import Sources, build_channel, gather_sources
 from conformance.channel.elf import patchelf
-from conformance.channel.wheel_lock import Recipe
+from conformance.channel.wheel_lock import Tier
 
 #: Whose releases may change bytes of packages or of the index.
-_TOOLS = ("msgpack", "packaging", "py-rattler", "zstandard")
+_TOOLS = (
+    "backports.zstd", "conda-package-handling", "conda-package-streaming", "msgpack", "packaging",
+    "py-rattler", "py-rattler-build", "zstandard",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +41,8 @@ def default_cache() -> Path:
     return Path(root).expanduser() / "pullforge" / "channel"
 
 
-def ensure(recipe: Recipe = "full", cache: Path | None = None) -> ChannelPaths:
-    """Return the channel of the recipe, after building it if it is not there.
+def ensure(tier: Tier = "full", cache: Path | None = None) -> ChannelPaths:
+    """Return the channel of the tier, after building it if it is not there.
 
     A build that is killed leaves nothing that is taken for a channel. Processes that ask at
     the same time wait for one build.
@@ -50,7 +53,7 @@ def ensure(recipe: Recipe = "full", cache: Path | None = None) -> ChannelPaths:
     cache = cache or default_cache()
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache):
-        sources = gather_sources(recipe, cache)
+        sources = gather_sources(tier, cache)
         folder = cache / channel_key(sources)
         paths = ChannelPaths(folder / "channel", folder / "base")
         if not folder.exists():
@@ -64,11 +67,11 @@ def ensure(recipe: Recipe = "full", cache: Path | None = None) -> ChannelPaths:
 
 
 def channel_key(sources: Sources) -> str:
-    """Name of the channel: another one for every change of recipe, code, tools or machine."""
+    """Name of the channel: another one for every change of tier, code, tools or machine."""
     digest = hashlib.sha256()
     package = Path(__file__).parent
     for path in sorted(package.rglob("*")):
-        if path.suffix in {".py", ".toml", ".json"}:
+        if path.is_file() and "__pycache__" not in path.parts:
             digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
     tools = [f"{name} {version(name)}" for name in _TOOLS]
     for program in filter(None, (patchelf(), shutil.which("strip"))):
@@ -81,7 +84,7 @@ def channel_key(sources: Sources) -> str:
         digest.update(
             repr([(subdir, sorted(d.files.items())) for subdir, d in debs.items()]).encode()
         )
-    return f"{sources.recipe}-{digest.hexdigest()[:16]}"
+    return f"{sources.tier}-{digest.hexdigest()[:16]}"
 
 
 def _remove_leftovers(cache: Path) -> None:

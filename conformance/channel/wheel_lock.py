@@ -1,4 +1,4 @@
-"""The wheels that the channel is made of: resolved once with uv, pinned in `recipe/wheels.json`.
+"""The wheels that the channel is made of: resolved once with uv, pinned in `pinned/wheels.json`.
 
 The lock has no addresses: name, version, file name, hash and upload time find the same file in any
 index that mirrors PyPI.
@@ -21,10 +21,11 @@ from urllib.parse import unquote, urlsplit
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
-Recipe = Literal["full", "small"]
-RECIPES: tuple[Recipe, ...] = ("full", "small")
+#: `demo` is what `make demo` shows, for one Python; `small` what most tests need; `full` is all.
+Tier = Literal["demo", "full", "small"]
+TIERS: tuple[Tier, ...] = ("demo", "full", "small")
 
-_FOLDER = Path(__file__).parent / "recipe"
+_FOLDER = Path(__file__).parent / "pinned"
 LOCK_FILE = _FOLDER / "wheels.json"
 PACKAGES_FILE = _FOLDER / "packages.toml"
 #: Debian 12's glibc (2.36) runs all of these.
@@ -45,8 +46,8 @@ class Wheel:
     sha256: str
     #: Upload to PyPI, `2025-05-22T18:15:27Z`: the package's timestamp.
     uploaded: str
-    #: Recipes that contain it.
-    recipes: tuple[str, ...]
+    #: Tiers that contain it.
+    tiers: tuple[str, ...]
 
     @cached_property
     def timestamp_ms(self) -> int:
@@ -83,10 +84,10 @@ class Wheel:
         return f"3.{interpreter[3:] or 0}"
 
 
-def read_lock(recipe: Recipe, lock_file: Path = LOCK_FILE) -> list[Wheel]:
-    """The pinned wheels of the recipe, sorted by file name."""
+def read_lock(tier: Tier, lock_file: Path = LOCK_FILE) -> list[Wheel]:
+    """The pinned wheels of the tier, sorted by file name."""
     wheels = [_wheel(item) for item in json.loads(lock_file.read_text())]
-    return [wheel for wheel in wheels if recipe in wheel.recipes]
+    return [wheel for wheel in wheels if tier in wheel.tiers]
 
 
 def conda_names() -> dict[str, str]:
@@ -104,8 +105,8 @@ def relock(packages_file: Path = PACKAGES_FILE, lock_file: Path = LOCK_FILE) -> 
     found: dict[str, dict[str, Any]] = {}
     for resolution, wheels in zip(resolutions, results, strict=True):
         for wheel in wheels:
-            known = found.setdefault(wheel["filename"], wheel | {"recipes": []})
-            known["recipes"] = sorted({*known["recipes"], *resolution["recipes"]})
+            known = found.setdefault(wheel["filename"], wheel | {"tiers": []})
+            known["tiers"] = sorted({*known["tiers"], *resolution["tiers"]})
     lock = [asdict(_wheel(found[filename])) for filename in sorted(found)]
     lines = ",\n".join(json.dumps(wheel) for wheel in lock)
     lock_file.write_text(f"[\n{lines}\n]\n")
@@ -113,7 +114,7 @@ def relock(packages_file: Path = PACKAGES_FILE, lock_file: Path = LOCK_FILE) -> 
 
 
 def _wheel(item: dict[str, Any]) -> Wheel:
-    return Wheel(**{**item, "recipes": tuple(item["recipes"])})
+    return Wheel(**{**item, "tiers": tuple(item["tiers"])})
 
 
 def _resolve(resolution: dict[str, Any], sets: dict[str, list[str]]) -> list[dict[str, Any]]:

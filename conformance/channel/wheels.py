@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,8 +18,10 @@ from conformance.channel.requirement import Translation
 from conformance.channel.wheel_lock import Wheel
 from conformance.channel.writer import PLACEHOLDER, Entry, Package
 
-#: conda-forge began to write `.conda` files at about this time; what is older is `.tar.bz2`.
-_FIRST_CONDA_MS = 1_640_995_200_000
+#: Files of `.dist-info` that are licences; PEP 639 has put them into a folder of their own.
+_LICENSE = re.compile(
+    r"[^/]+\.dist-info/(licenses/.*|(LICEN[CS]E|COPYING|NOTICE)[^/]*)", re.IGNORECASE
+)
 _SCRIPT = """\
 #!{placeholder}/bin/python{python}
 import re
@@ -63,6 +66,7 @@ def wheel_package(job: WheelJob, translation: Translation) -> Package:
         metadata = _metadata(archive)
         entries = list(_entries(archive, job))
         entry_points = _entry_points(archive)
+        licenses = _licenses(archive)
     depends = translation.depends(metadata, job.subdir, [job.python] if job.python else job.pythons)
     if job.python is None:
         template = "pyh{hash}_0"
@@ -88,7 +92,7 @@ def wheel_package(job: WheelJob, translation: Translation) -> Package:
         license=(license_text.splitlines() or [""])[0][:60],
         summary=metadata["Summary"] or "",
         home=metadata["Home-page"] or "",
-        extension=".tar.bz2" if job.wheel.timestamp_ms < _FIRST_CONDA_MS else ".conda",
+        extra_info=licenses,
     )
     return with_build(package, template)
 
@@ -161,6 +165,16 @@ def _entries(archive: zipfile.ZipFile, job: WheelJob) -> Iterable[Entry]:
             data, executable = _relocated(data, target), True
         yield Entry(target, data, mode=0o755 if executable else 0o644)
     yield Entry(f"{site_packages}/{dist_info}/INSTALLER", b"conda")
+
+
+def _licenses(archive: zipfile.ZipFile) -> dict[str, bytes]:
+    """The licences as a recipe's `license_file` brings them into `info/`."""
+    names = [name for name in archive.namelist() if _LICENSE.fullmatch(name)]
+    return {
+        "info/licenses/" + name.partition("/")[2].removeprefix("licenses/"): archive.read(name)
+        for name in sorted(names)
+        if not name.endswith("/")
+    }
 
 
 def _destination(name: str, dist_info: str, site_packages: str, job: WheelJob) -> str:

@@ -1,4 +1,6 @@
-"""Conda packages, written byte for byte the same every time, without conda-build or a compiler.
+"""Hostile, broken and tiny conda packages for tests, written byte for byte the same every time.
+
+The packages of the local channel are packed by others' tools: see `packing` and `recipes`.
 
 A `Package` says what is inside, `write_package` puts it into a channel directory:
 
@@ -110,9 +112,14 @@ def write_package(package: Package, channel: Path, level: int = LEVEL) -> Path:
 
 def package_bytes(package: Package, level: int = LEVEL) -> bytes:
     """The package file. The same package gives the same bytes."""
-    entries = [_with_prefix_mode(e) for e in sorted(package.entries, key=lambda e: e.path)]
+    entries = described_entries(package)
     content = content_members(entries, package.timestamp_ms // 1000)
     return archive_bytes(package, content, info_members(package, entries), level)
+
+
+def described_entries(package: Package) -> list[Entry]:
+    """The entries by path, each with its `prefix_mode`."""
+    return [_with_prefix_mode(e) for e in sorted(package.entries, key=lambda e: e.path)]
 
 
 def archive_bytes(
@@ -181,6 +188,13 @@ def content_members(entries: Iterable[Entry], mtime: int) -> list[Member]:
 
 def info_members(package: Package, entries: list[Entry]) -> list[Member]:
     """The `info/` folder of the package as tar members, sorted."""
+    files = info_files(package, entries) | package.extra_info
+    mtime = package.timestamp_ms // 1000
+    return [file_member(path, data, mtime) for path, data in sorted(files.items())]
+
+
+def info_files(package: Package, entries: list[Entry]) -> dict[str, bytes]:
+    """The files of `info/` that say what the package and its `described_entries` are, by path."""
     files = {
         "info/index.json": _json(index_json(package)),
         "info/about.json": _json(
@@ -197,9 +211,7 @@ def info_members(package: Package, entries: list[Entry]) -> list[Member]:
     if package.noarch == "python":
         noarch = {"type": "python", "entry_points": list(package.entry_points)}
         files["info/link.json"] = _json({"noarch": noarch, "package_metadata_version": 1})
-    files |= package.extra_info
-    mtime = package.timestamp_ms // 1000
-    return [file_member(path, data, mtime) for path, data in sorted(files.items())]
+    return files
 
 
 def index_json(package: Package) -> dict[str, Any]:

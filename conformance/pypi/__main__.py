@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from conformance.channel.server import serve
-from conformance.channel.wheel_lock import RECIPES
+from conformance.channel.wheel_lock import TIERS
 from conformance.pypi.stored import ensure, relock_index
 
 
@@ -18,15 +18,15 @@ def main() -> None:
     command.add_argument("--host", default="127.0.0.1")
     command.add_argument("--port", type=int, default=8766)
     for made in (build, command):
-        made.add_argument("--recipe", choices=RECIPES, default="full")
-    commands.add_parser("relock", help="resolve the recipe against PyPI again")
+        made.add_argument("--tier", choices=TIERS, default="full")
+    commands.add_parser("relock", help="resolve the tier against PyPI again")
     arguments = parser.parse_args()
     if arguments.command == "relock":
         print(f"{relock_index()} wheels pinned")
     elif arguments.command == "serve":
-        serve(ensure(arguments.recipe), arguments.host, arguments.port)
+        serve(ensure(arguments.tier), arguments.host, arguments.port)
     else:
-        print(ensure(arguments.recipe))
+        print(ensure(arguments.tier))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 
 from conformance.channel.wheel_cache import fetch_wheels, wheel_path
-from conformance.channel.wheel_lock import Recipe, read_lock, relock
+from conformance.channel.wheel_lock import Tier, read_lock, relock
 from conformance.pypi.index import write_index
 
 _FOLDER = Path(__file__).parent
@@ -25,7 +25,7 @@ def default_cache() -> Path:
     return Path(root).expanduser() / "pullforge" / "pypi"
 
 
-def ensure(recipe: Recipe = "full", cache: Path | None = None) -> Path:
+def ensure(tier: Tier = "full", cache: Path | None = None) -> Path:
     """Return the folder of the index, which nobody may write into; it is made if it is not there.
 
     Its address, once `ChannelServer` serves it, is `<url>/simple`. What is killed leaves nothing
@@ -38,14 +38,12 @@ def ensure(recipe: Recipe = "full", cache: Path | None = None) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        folder = cache / f"{recipe}-{_key()}"
+        folder = cache / f"{tier}-{_key()}"
         if not folder.exists():
             for leftover in cache.glob("part-*"):
                 shutil.rmtree(leftover)
             packages = tomllib.loads(_PACKAGES_FILE.read_text())
-            wheels = [
-                w for w in read_lock(recipe, _LOCK_FILE) if w.name not in packages["left-out"]
-            ]
+            wheels = [w for w in read_lock(tier, _LOCK_FILE) if w.name not in packages["left-out"]]
             fetch_wheels(wheels, cache)
             part = Path(tempfile.mkdtemp(prefix="part-", dir=cache))
             uploaded = {wheel_path(wheel, cache): wheel.uploaded for wheel in wheels}

@@ -24,7 +24,7 @@ def builder(monkeypatch: pytest.MonkeyPatch) -> Builder:
     builder = Builder()
     monkeypatch.setattr(stored, "build_channel", builder)
     monkeypatch.setattr(
-        stored, "gather_sources", lambda recipe, cache: Sources(recipe, [], {}, {}, {}, cache)
+        stored, "gather_sources", lambda tier, cache: Sources(tier, [], {}, {}, {}, cache)
     )
     return builder
 

@@ -5,7 +5,7 @@ import pytest
 
 from conformance.channel.libraries import upstream_version
 from conformance.channel.requirement import Translation
-from conformance.channel.wheel_lock import RECIPES, Wheel, read_lock
+from conformance.channel.wheel_lock import TIERS, Wheel, read_lock
 from conformance.channel.wheels import WheelJob, extra_packages, read_metadata, wheel_package
 from conformance.channel.writer import PLACEHOLDER, package_bytes
 
@@ -89,9 +89,9 @@ def test_extras_that_something_requires_become_packages(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_the_lock_has_what_tests_rely_on(recipe: str) -> None:
-    wheels = read_lock("small" if recipe == "small" else "full")
+@pytest.mark.parametrize("tier", TIERS)
+def test_the_lock_has_what_tests_rely_on(tier: str) -> None:
+    wheels = read_lock("small" if tier == "small" else "full")
     versions: dict[str, set[str]] = {}
     for wheel in wheels:
         versions.setdefault(wheel.name, set()).add(wheel.version)

@@ -1,0 +1,3 @@
+if [ -n "$HOME" ]; then
+  export ACTIVATECODE=$(date)
+fi

@@ -1,0 +1,2 @@
+export ACTIVATEDEMO="plain value"
+export ACTIVATEDEMO_DATA="$CONDA_PREFIX/data"

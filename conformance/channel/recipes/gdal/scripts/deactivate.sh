@@ -1,0 +1,11 @@
+#!/bin/bash
+unset GDAL_DATA GDAL_DRIVER_PATH CPL_ZIP_ENCODING
+if [[ -n "${_CONDA_SET_GDAL_DATA:-}" ]]; then
+  export GDAL_DATA="${_CONDA_SET_GDAL_DATA}"
+  unset _CONDA_SET_GDAL_DATA
+fi
+
+if [[ -n "${_CONDA_SET_GDAL_DRIVER_PATH:-}" ]]; then
+  export GDAL_DRIVER_PATH="${_CONDA_SET_GDAL_DRIVER_PATH}"
+  unset _CONDA_SET_GDAL_DRIVER_PATH
+fi

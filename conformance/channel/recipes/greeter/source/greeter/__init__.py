@@ -1,0 +1,6 @@
+"""Greets whoever runs it."""
+
+
+def main() -> None:
+    """Print a greeting."""
+    print("good day")

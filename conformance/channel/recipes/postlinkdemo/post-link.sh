@@ -1,0 +1,3 @@
+#!/bin/bash
+set -e
+echo "$PKG_NAME $PREFIX" > "$PREFIX/share/postlinkdemo.txt"
