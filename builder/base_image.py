@@ -1,4 +1,9 @@
-"""Base images: from a reference to a digest, and from a digest to blobs in the store."""
+"""Base images: from a reference to a digest, and from a digest to blobs in the store.
+
+The store has much that not everybody may read, and a lock that somebody sends names whatever it
+likes. So a digest that is found in the store proves nothing: a part of a base is taken from there
+only when it once came from where the base's name says, and that is written down in ``bases/``.
+"""
 
 import asyncio
 import hashlib
@@ -12,7 +17,7 @@ import httpx
 from builder.disk import disk_errors
 from builder.errors import BaseImageError, BaseImageUnavailable
 from builder.flight import together
-from builder.keys import blob_key
+from builder.keys import base_part_key, blob_key
 from builder.oci.digest import Digest, algorithm_of, digest_of, hex_of, parse_digest
 from builder.oci.layout import OciLayout
 from builder.oci.models import (
@@ -97,7 +102,7 @@ class BaseImages:
                 )
             return BaseReference(LAYOUT_NAME, parse_digest(images[0].digest))
         if reference.startswith(PUSHED_SCHEME):
-            repository, tag = _split_pushed(reference)
+            repository, tag = split_pushed(reference)
             if self._pushed is None:
                 raise BaseImageError(f"there is no registry here that could have '{reference}'")
             digest = await self._pushed.hold(repository, tag)
@@ -114,20 +119,32 @@ class BaseImages:
         self._last[reference] = found
         return found
 
-    async def fetch(self, base: BaseReference, platform: Platform) -> BaseImage:
+    async def fetch(
+        self, base: BaseReference, platform: Platform, *, is_locked: bool = False
+    ) -> BaseImage:
         """Return the image for ``platform``, with every layer in the store.
 
+        Args:
+            base: Which one.
+            platform: For what.
+            is_locked: Whether a lock of this store names it, so that all that the store has of it
+                is known to be its.
+
         Raises:
-            BaseImageError: The image is malformed or has no such platform.
+            BaseImageError: The image is malformed, has no such platform, or is not where its name
+                says.
             BaseImageUnavailable: A part is missing and its registry does not answer.
         """
-        document = await self._document(base, base.digest)
+        parts = _Parts(self._store, base, is_locked=is_locked)
+        if base.name.startswith(PUSHED_SCHEME) and not await parts.may_be_taken(base.digest):
+            await self.resolve(f"{base.name}@{base.digest}")
+        document = await self._document(parts, base.digest)
         if isinstance(document, ImageIndex):
             child = _for_platform(document, platform, base)
-            document = await self._document(base, child.digest)
+            document = await self._document(parts, child.digest)
         if not isinstance(document, ImageManifest):
             raise BaseImageError(f"the base image {base.name} is an index of indexes")
-        config = parse(ImageConfig, await self._bytes(base, document.config.digest, "blobs"))
+        config = parse(ImageConfig, await self._bytes(parts, document.config.digest, "blobs"))
         if len(config.rootfs.diff_ids) != len(document.layers):
             raise BaseImageError(f"the config of the base image {base.name} misses a layer")
         for layer in document.layers:
@@ -136,28 +153,32 @@ class BaseImages:
                     f"the base image {base.name} has a layer of the type {layer.media_type}, which"
                     " is none of a filesystem for everyone: choose another base"
                 )
-        await together(self._ensure_blob(base, layer) for layer in document.layers)
+        await together(self._ensure_blob(parts, layer) for layer in document.layers)
         return BaseImage(config, tuple(document.layers))
 
-    async def _document(self, base: BaseReference, digest: Digest) -> ImageManifest | ImageIndex:
-        data = await self._bytes(base, digest, "manifests")
+    async def _document(self, parts: "_Parts", digest: Digest) -> ImageManifest | ImageIndex:
+        data = await self._bytes(parts, digest, "manifests")
         return parse_manifest(data, media_type_of(data))
 
-    async def _bytes(self, base: BaseReference, digest: Digest, kind: str) -> bytes:
+    async def _bytes(self, parts: "_Parts", digest: Digest, kind: str) -> bytes:
         """Return a small document from the store, else from where the base comes from."""
-        data = await self._store.read(blob_key(digest))
-        if data is not None:
-            return data
+        if await parts.may_be_taken(digest):
+            data = await self._store.read(blob_key(digest))
+            if data is not None:
+                return data
+        base = parts.base
         data = b"".join([chunk async for chunk in self._source(base, digest, kind)])
         if digest_of(data, algorithm_of(digest)) != digest:
             raise BaseImageError(f"{base.name} answered other bytes than those of {digest}")
         await self._store.write(blob_key(digest), data)
+        await parts.came(digest)
         return data
 
-    async def _ensure_blob(self, base: BaseReference, layer: Descriptor) -> None:
+    async def _ensure_blob(self, parts: "_Parts", layer: Descriptor) -> None:
         key = blob_key(layer.digest)
-        if await self._store.size(key) == layer.size:
+        if await parts.may_be_taken(layer.digest) and await self._store.size(key) == layer.size:
             return
+        base = parts.base
         path = self._scratch / f"base-{secrets.token_hex(8)}"
         seen, digest = 0, hashlib.new(algorithm_of(layer.digest))
         try:
@@ -171,6 +192,7 @@ class BaseImages:
             if seen != layer.size or digest.hexdigest() != hex_of(layer.digest):
                 raise BaseImageError(f"{base.name} answered other bytes than those of a layer")
             await self._store.adopt(key, path)
+            await parts.came(layer.digest)
         finally:
             path.unlink(missing_ok=True)
 
@@ -198,10 +220,31 @@ class BaseImages:
                 yield chunk
 
 
-def _split_pushed(reference: str) -> tuple[str, str]:
-    """Return repository, and tag or digest.
+class _Parts:
+    """Knows which parts of a base may be taken from the store."""
 
-    >>> _split_pushed("registry:bases/debian"), _split_pushed("registry:a@sha256:e3b0")
+    def __init__(self, store: Store, base: BaseReference, *, is_locked: bool) -> None:
+        self.base = base
+        self._store = store
+        self._is_locked = is_locked
+
+    async def may_be_taken(self, digest: Digest) -> bool:
+        """Tell whether a part is known to have come from where the base lies."""
+        key = base_part_key(self.base.name, digest)
+        return self._is_locked or await self._store.size(key) is not None
+
+    async def came(self, digest: Digest) -> None:
+        """Write down that a part came from there just now."""
+        await self._store.write(base_part_key(self.base.name, digest), b"")
+
+
+def split_pushed(reference: str) -> tuple[str, str]:
+    """Return repository, and tag or digest, of an image that was pushed to this registry.
+
+    Raises:
+        BaseImageError: It is not written as one.
+
+    >>> split_pushed("registry:bases/debian"), split_pushed("registry:a@sha256:e3b0")
     (('bases/debian', 'latest'), ('a', 'sha256:e3b0'))
     """
     rest, _, digest = reference.removeprefix(PUSHED_SCHEME).partition("@")

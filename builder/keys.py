@@ -17,6 +17,7 @@
     requests/<id>.json                         what somebody sent → how far it is, its build
     inputs/<id>                                the bytes that were sent, while their request is open
     repositories/<name>/_tags/<tag>            tag → what was pulled by it, or pushed to it
+    bases/<base>/<digest>                      blob → it came from where this base image lies
 
 What was pushed, which is data and no cache::
 
@@ -34,7 +35,8 @@ What was pushed, which is data and no cache::
 
 ``<aa>`` is the first two digits of what follows: no directory gets more than a 256th of the files.
 In these keys a digest is written with ``-`` for ``:``, a repository as one segment with ``!`` for
-``/``, and ``<type>`` is a digest of the artifact type, so that a filtered list reads nothing else.
+``/``; ``<type>`` is a digest of the artifact type, so that a filtered list reads nothing else, and
+``<base>`` one of the base's name.
 Tags have no ending: their keys are in the order in which tags are listed.
 
 ``_tags`` starts with an underscore since no component of a repository's name can: without it, the
@@ -168,6 +170,16 @@ def split_tag_key(key: str) -> tuple[str, str]:
     """
     repository, _, tag = key.removeprefix("repositories/").partition("/_tags/")
     return repository, tag
+
+
+def base_part_key(base: str, digest: Digest) -> str:
+    """Return where it is written that a blob came from where a base image lies.
+
+    Args:
+        base: Its name in locks, e.g. ``"docker.io/library/debian"``.
+        digest: Of a document or layer.
+    """
+    return f"bases/{_short(base)}/{_segment(digest)}"
 
 
 def manifest_record_key(repository: str, digest: Digest) -> str:

@@ -30,7 +30,7 @@ from builder.image import (
 )
 from builder.install.contents import PackageContents
 from builder.install.wheel.contents import WheelContents
-from builder.keys import blob_key
+from builder.keys import blob_key, lock_key
 from builder.layer import Encoding, LayerPackage, LayerPlan, PythonTarget
 from builder.layer_cache import Layers
 from builder.lock import Lock
@@ -118,7 +118,10 @@ class Pipeline:
     ) -> Document:
         listen(Progress("base"))
         platform = PLATFORMS[subdir]
-        base = await self._bases.fetch(lock.base, platform) if lock.base else None
+        base = None
+        if lock.base is not None:
+            is_locked = await self._store.size(lock_key(lock.key)) is not None
+            base = await self._bases.fetch(lock.base, platform, is_locked=is_locked)
         layers = await self._layers_of(lock, subdir, flavour, listen)
         listen(Progress("finish"))
         config = image_config(layers, base)

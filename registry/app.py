@@ -25,6 +25,7 @@ from registry.distribution import HOP_SECONDS, Distribution, DistributionFirst
 from registry.distribution.warm import WarmManifests
 from registry.telemetry import AccessLog, NoAccessLog, StructuredAccessLog
 from registry.web.boundary import ErrorBoundary
+from registry.web.connections import Connections
 from registry.web.observe import Observe
 from registry.web.pages import ROUTES
 from registry.web.services import AppState, Services
@@ -40,6 +41,7 @@ def create_app(
     hop_seconds: float = HOP_SECONDS,
     access_log: AccessLog | bool = True,
     is_traced: bool = False,
+    connections: Connections | None = None,
 ) -> Starlette:
     """Return the application; it opens its services when it starts, and closes them when it ends.
 
@@ -49,6 +51,7 @@ def create_app(
         access_log: Writes a line for each request; ``True``: to the other lines, ``False``: none.
         is_traced: Whether each request is recorded by :attr:`Services.traces`. Then all pass the
             application: what is answered before it is in no trace.
+        connections: Bounds them; ``None``: there may be any number.
     """
     if isinstance(access_log, bool):
         access_log = StructuredAccessLog() if access_log else NoAccessLog()
@@ -57,6 +60,8 @@ def create_app(
     async def lifespan(_app: Starlette) -> AsyncIterator[AppState]:
         async with open_services() as services:
             state = AppState(services=services)
+            if connections is not None:
+                state["connections"] = connections
             if not is_traced:
                 state["shortcut"] = WarmManifests(services, access_log)
             yield state

@@ -32,6 +32,8 @@ class Settings(BaseSettings):
     public_url: str | None = None
     #: The addresses and networks of proxies whose ``X-Forwarded-…`` headers are believed.
     trusted_proxies: list[str] = ["127.0.0.1", "::1"]
+    #: How many connections an address may have at once; the proxies above, any number.
+    address_connections: Annotated[int, Field(gt=0)] = 500
     #: The file with users, robot tokens and rights; ``None``: all may pull, and nobody may write.
     auth_file: Path | None = None
     #: What keeps everything, blobs, locks, package archives: a directory or ``s3://BUCKET/PREFIX``.

@@ -7,9 +7,10 @@ from fnmatch import fnmatchcase
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from builder.base_image import LAYOUT_NAME, LAYOUT_SCHEME
+from builder.base_image import LAYOUT_NAME, LAYOUT_SCHEME, PUSHED_SCHEME, split_pushed
 from builder.errors import BuilderError, ChannelNotAllowed
 from builder.image_name import NameDefaults
+from builder.oci.digest import is_digest
 from builder.oci.reference import parse_reference
 from builder.platforms import PLATFORMS, Subdir
 from builder.records import BaseReference, wheel_address, without_credentials
@@ -131,10 +132,9 @@ class Offers:
         """
         if reference == _BARE:
             return None
-        default = self.defaults.base
-        if reference == default or (default and _written(reference) == _written(default)):
+        default, written = self.defaults.base, _written(reference)
+        if reference == default or (default and written and written == _written(default)):
             return default
-        written = _written(reference)
         if written and any(fnmatchcase(written, pattern) for pattern in self.defaults.bases):
             return written
         offered = [*filter(None, [default]), *self.defaults.bases, _BARE]
@@ -152,6 +152,8 @@ class Offers:
         default = self.defaults.base or ""
         if default.startswith(LAYOUT_SCHEME):
             home = LAYOUT_NAME
+        elif default.startswith(PUSHED_SCHEME):
+            home = f"{PUSHED_SCHEME}{split_pushed(default)[0]}"
         else:
             home = parse_reference(default).name if default else ""
         if base.name != home:
@@ -176,6 +178,9 @@ def _written(reference: str) -> str | None:
     if reference.startswith(LAYOUT_SCHEME):
         return None
     try:
+        if reference.startswith(PUSHED_SCHEME):
+            repository, tag = split_pushed(reference)
+            return f"{PUSHED_SCHEME}{repository}{'@' if is_digest(tag) else ':'}{tag}"
         parsed = parse_reference(reference)
     except BuilderError:
         return None

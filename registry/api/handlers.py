@@ -18,8 +18,10 @@ from registry.api.errors import failure_answer
 from registry.api.events import HEADERS, follow
 from registry.api.parameters import flag, read_body, wait_seconds
 from registry.api.patience import in_time
+from registry.auth.rights import Need
 from registry.builds.status import RequestStatus
 from registry.errors import RequestUnknown, StillBuilding
+from registry.web.access import require
 from registry.web.address import host_of
 from registry.web.answer import Answer, HeaderLines, StreamAnswer, header, json_answer
 from registry.web.gone import unless_gone
@@ -38,7 +40,11 @@ async def post_build(request: ApiRequest) -> ASGIApp:
     """Take a request: answer its build, why there is none, or where to see how far it is."""
     builds = _builds(request)
     data = await read_body(request, builds.max_request_bytes)
-    status = await builds.requests.ask(data, renew=flag(request, "renew"))
+
+    async def may_pull(repository: str) -> None:
+        await require(request.scope, Need("pull", repository))
+
+    status = await builds.requests.ask(data, may_pull=may_pull, renew=flag(request, "renew"))
     was_there = status.has_ended
     wait = wait_seconds(request.headers)
     if wait and not was_there:

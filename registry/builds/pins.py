@@ -75,7 +75,8 @@ class Pins:
         await together(fetch(record) for record in missing)
         if lock.base is not None:
             for subdir in lock.platforms:
-                await self._bases.fetch(lock.base, PLATFORMS[subdir])
+                # Its lock is in the store: it has been built.
+                await self._bases.fetch(lock.base, PLATFORMS[subdir], is_locked=True)
 
     async def _missing(self, lock: Lock) -> list[ArchiveRecord]:
         """Return the records whose archives are not in the store, each archive once."""

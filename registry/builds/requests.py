@@ -24,11 +24,12 @@ from typing import Any, Final
 
 import structlog
 
+from builder.base_image import PUSHED_SCHEME, split_pushed
 from builder.errors import BuilderError
 from builder.flight import SingleFlight
 from builder.image_name import NameDefaults
 from builder.inputs import read_request
-from builder.keys import INPUTS, input_key, request_key
+from builder.keys import INPUTS, base_part_key, input_key, request_key
 from builder.lock import Lock
 from builder.ports import Store, Workers
 from builder.spec import EnvironmentSpec
@@ -36,6 +37,9 @@ from registry.builds.journal import Journal
 from registry.builds.making import Asked, Making
 from registry.builds.status import Failure, RequestStatus, dump_status, parse_status
 from registry.errors import TooManyBuilds
+
+#: Raises an error if whoever asks may not pull from a repository.
+RequirePull = Callable[[str], Awaitable[None]]
 
 #: After how long without a sign of life nobody carries a request out, in seconds.
 _LOST_SECONDS: Final = 30
@@ -96,7 +100,9 @@ class BuildRequests:
         self._accepting: SingleFlight[None] = SingleFlight()
         self._running: SingleFlight[None] = SingleFlight()
 
-    async def ask(self, data: bytes, *, renew: bool = False) -> RequestStatus:
+    async def ask(
+        self, data: bytes, *, may_pull: RequirePull, renew: bool = False
+    ) -> RequestStatus:
         """Return how far the request for what ``data`` asks is, begun now if it is a new one.
 
         The same content, in whatever order it is written, is the same request, and has the same
@@ -104,13 +110,18 @@ class BuildRequests:
 
         Args:
             data: An environment file, a lock, a list of packages, or a JSON request.
+            may_pull: Asked before a base is taken from a repository of this registry.
             renew: Begin anew although there is a build.
 
         Raises:
+            RegistryError: Whoever asks may not pull the base.
             BuilderError: It cannot be read, or asks for what is not offered; nothing is kept.
             TooManyBuilds: Too many requests are under way.
         """
         asked = await self._read(data)
+        repository = await self._base_repository(asked)
+        if repository is not None:
+            await may_pull(repository)
         request = request_id(asked)
         known = await self.status(request)
         if known is not None and not known.has_ended and not self._is_lost(known):
@@ -189,6 +200,23 @@ class BuildRequests:
         today = datetime.datetime.fromtimestamp(self._now(), datetime.UTC).date()
         read = partial(read_request, max_bytes=self._max_bytes, today=today)
         return await self._workers.run(read, data, self._defaults)
+
+    async def _base_repository(self, asked: Asked) -> str | None:
+        """Return the repository of this registry whose image is to be the base.
+
+        ``None`` if there is none, and for what everybody may have: the default, and what a lock
+        was made with here before.
+        """
+        if isinstance(asked, Lock) and asked.base is not None:
+            reference = asked.base.name
+            key = base_part_key(asked.base.name, asked.base.digest)
+            is_open = await self._store.size(key) is not None
+        else:
+            reference = (None if isinstance(asked, Lock) else asked.base) or ""
+            is_open = reference == self._defaults.base
+        if is_open or not reference.startswith(PUSHED_SCHEME):
+            return None
+        return split_pushed(reference)[0]
 
     async def _take_up(self, status: RequestStatus) -> None:
         """Carry out a request that another server left, if there is room."""

@@ -1,9 +1,11 @@
 """``pullforge serve``."""
 
 import asyncio
+import resource
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import uvicorn
 
@@ -11,8 +13,12 @@ from registry.app import create_app
 from registry.cli.session import exit_on_error
 from registry.settings import Settings
 from registry.telemetry import AccessLog, JsonAccessLog, configure_logs
+from registry.web.connections import Connections
 from registry.web.protocol import ShortcutProtocol
 from registry.wiring import open_access, open_services, open_store
+
+#: Files that the store, the channels, logs and worker processes may need at once.
+_RESERVED_FILES: Final = 512
 
 
 def serve() -> None:
@@ -27,6 +33,9 @@ def serve() -> None:
             hop_seconds=settings.wait_seconds,
             access_log=access_log,
             is_traced=settings.traces is not None,
+            connections=Connections(
+                settings.address_connections, _most_connections(), settings.trusted_proxies
+            ),
         )
         uvicorn.run(
             app,
@@ -38,6 +47,14 @@ def serve() -> None:
             forwarded_allow_ips=settings.trusted_proxies,
             timeout_graceful_shutdown=10,
         )
+
+
+def _most_connections() -> int:
+    """Return how many connections leave files for everything else, of as many as may be open."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = 1_048_576 if most == resource.RLIM_INFINITY else most
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
+    return max(files - _RESERVED_FILES, files // 2)
 
 
 @contextmanager

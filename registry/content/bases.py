@@ -1,8 +1,9 @@
 """Base images of environments that were pushed to this registry."""
 
+from builder.base_image import PUSHED_SCHEME
 from builder.errors import BaseImageError, InvalidDigest
 from builder.flight import together
-from builder.keys import BASES, blob_key, part_holder_key
+from builder.keys import BASES, base_part_key, blob_key, part_holder_key, pushed_key
 from builder.oci.digest import Digest, is_digest, parse_digest
 from builder.ports import Store
 from registry.content.documents import read_document
@@ -39,11 +40,19 @@ class HeldBases:
         await together(self._store.write(part_holder_key(p, BASES, top), b"") for p in parts)
         await together(wait_until_swept(self._store, part) for part in parts)
         missing = [digest for digest in parts if await self._store.size(blob_key(digest)) is None]
+        missing += [one for one in parts if not await self._is_of(name, one)]
         if missing:
             raise BaseImageError(
                 f"the base image '{reference}' of '{repository}' lacks {missing[0]}: push it again"
             )
+        base = f"{PUSHED_SCHEME}{repository}"
+        await together(self._store.write(base_part_key(base, part), b"") for part in parts)
         return top
+
+    async def _is_of(self, name: RepositoryName, digest: Digest) -> bool:
+        """Tell whether a part was pushed there: a manifest can name what others have."""
+        is_blob = await self._store.size(pushed_key(digest, name)) is not None
+        return is_blob or await self._repositories.has(name, digest)
 
     async def _parts(self, name: RepositoryName, digest: Digest) -> list[Digest]:
         """Return everything that hangs on a manifest of a repository, and the manifest.

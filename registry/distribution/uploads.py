@@ -81,7 +81,8 @@ async def _mount(call: Call, repository: RepositoryName, digest: Digest) -> bool
     """Make a blob of another repository one of this repository's, if there is such a blob.
 
     Only from repositories that the client may pull from: whoever knows a digest does not have the
-    blob. Without ``from``, any of them will do.
+    blob. Without ``from``, any of those that it was pushed to will do; what is made here has no one
+    name whose right would do, and needs ``from``.
     """
     services, source = call.services, call.parameter("from")
     if source is not None:
@@ -91,8 +92,6 @@ async def _mount(call: Call, repository: RepositoryName, digest: Digest) -> bool
             return False
     else:
         sources = [name async for name in services.pushed_blobs.holders(digest)]
-        if not sources and await services.pulls.made(digest):
-            return await services.pushed_blobs.mount(repository, digest)
     for name in sources:
         may_pull = await allows(call.scope, Need("pull", name))
         if may_pull and await is_readable_blob(services, name, digest):

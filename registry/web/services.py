@@ -20,6 +20,7 @@ from registry.content.repositories import Repositories
 from registry.content.uploads import Uploads
 from registry.pulls import Pulls
 from registry.telemetry import NO_TRACES, Metrics, Traces
+from registry.web.connections import Connections
 from registry.web.shortcut import Shortcut
 
 #: Returns how many tasks wait, and for how many seconds the oldest.
@@ -73,6 +74,8 @@ class AppState(TypedDict):
     services: Services
     #: Answers some requests before they reach the application, where the server can ask it.
     shortcut: NotRequired[Shortcut]
+    #: Bounds connections, where the server can ask it.
+    connections: NotRequired[Connections]
 
 
 def services_of(scope: Scope) -> Services:

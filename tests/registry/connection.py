@@ -18,7 +18,17 @@ class FakeTransport(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__({"peername": ("192.0.2.1", 1), "sockname": ("192.0.2.2", 80)})
         self.written = b""
-        self.is_closed = False
+        self._closed = asyncio.Event()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the server has left."""
+        return self._closed.is_set()
+
+    async def until_closed(self) -> None:
+        """Return when the server has left."""
+        async with asyncio.timeout(10):
+            await self._closed.wait()
 
     def write(self, data: Any) -> None:
         self.written += bytes(data)
@@ -27,7 +37,10 @@ class FakeTransport(asyncio.Transport):
         return self.is_closed
 
     def close(self) -> None:
-        self.is_closed = True
+        self._closed.set()
+
+    def abort(self) -> None:
+        self._closed.set()
 
     def pause_reading(self) -> None:
         pass

@@ -241,13 +241,21 @@ async def test_what_the_other_repository_does_not_have_is_uploaded(
     assert not await house.pushed_blobs.has(parse_repository("team/app"), DIGEST)
 
 
-@pytest.mark.parametrize("query", ["&from=env/numpy", ""])
-async def test_a_blob_of_an_image_made_here_is_mounted(
-    client: Client, house: House, query: str
+async def test_a_blob_of_an_image_made_here_is_mounted_from_its_name(
+    client: Client, house: House
 ) -> None:
     await house.put_blob(DATA)
-    reply = await client.post(f"{UPLOADS}?mount={DIGEST}{query}")
+    reply = await client.post(f"{UPLOADS}?mount={DIGEST}&from=env/numpy")
     await assert_pushed(client, reply, DATA, DIGEST)
+
+
+async def test_a_blob_of_an_image_made_here_is_not_mounted_by_its_digest_alone(
+    client: Client, house: House
+) -> None:
+    """Whoever may not pull `env/…` would get it: no name says by which right."""
+    await house.put_blob(DATA)
+    assert (await client.post(f"{UPLOADS}?mount={DIGEST}")).status == 202
+    assert not await house.pushed_blobs.has(parse_repository("team/app"), DIGEST)
 
 
 async def test_a_blob_is_deleted_unless_a_manifest_has_it(client: Client) -> None:

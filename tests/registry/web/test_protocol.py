@@ -5,7 +5,9 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from registry.web.protocol import ShortcutProtocol
+from registry.web import protocol
+from registry.web.connections import Connections
+from registry.web.protocol import MAX_HEAD_BYTES, MAX_HEADERS, MAX_URL_BYTES, ShortcutProtocol
 from tests.registry.connection import Connection, request
 
 pytestmark = pytest.mark.anyio
@@ -131,3 +133,80 @@ async def test_an_application_without_a_shortcut_answers_everything(anyio_backen
     connection = Connection(ShortcutProtocol, app, {})
     assert (await connection.send(request("GET", "/short"))).endswith(b"from the application")
     connection.end()
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /" + b"x" * MAX_URL_BYTES + b" HTTP/1.1\r\n", 414),
+        (b"GET /long HTTP/1.1\r\nA: " + b"x" * MAX_HEAD_BYTES, 431),
+        (b"GET /long HTTP/1.1\r\n" + b"A: x\r\n" * (MAX_HEADERS + 2), 431),
+        (b"GET /long HTTP/1.1\r\n" + b"A: %s\r\n" % (b"x" * 1000) * 70, 431),
+        (b"\r\n" * MAX_HEAD_BYTES, 431),
+    ],
+    ids=["address", "header", "headers", "all", "nothing"],
+)
+@pytest.mark.parametrize("piece", [7, 10**9])
+async def test_a_head_that_is_too_long_is_refused_before_it_is_whole(
+    connection: Connection, head: bytes, status: int, piece: int
+) -> None:
+    answer = b""
+    for at in range(0, len(head), piece):
+        answer += await connection.send(head[at : at + piece])
+    assert answer.startswith(b"HTTP/1.1 %d " % status), answer[:100]
+    assert answer.count(b"HTTP/1.1") == 1
+    assert connection.transport.is_closed
+    assert not connection.busy
+
+
+async def test_an_address_and_headers_of_the_largest_size_are_taken(
+    connection: Connection,
+) -> None:
+    url = b"/long?" + b"x" * (MAX_URL_BYTES - 6)
+    headers = b"".join(b"A%d: %s\r\n" % (n, b"x" * 500) for n in range(MAX_HEADERS - 1))
+    head = b"GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n" % (url, headers)
+    assert (await connection.send(head)).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("data", [b"", b"GET /long HT"])
+async def test_a_client_whose_request_does_not_come_is_left(
+    connection: Connection, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.01)
+    connection.protocol.connection_made(connection.transport)
+    if data:
+        await connection.send(data)
+    await connection.transport.until_closed()
+
+
+async def test_a_client_that_sends_the_next_request_by_halves_is_left(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.01)
+    await connection.send(request("GET", "/short"))
+    await connection.send(b"GET /short HT")
+    await connection.transport.until_closed()
+
+
+async def test_a_client_that_reads_nothing_is_left(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "READ_SECONDS", 0.01)
+    connection.protocol.pause_writing()
+    await connection.transport.until_closed()
+
+
+async def test_an_address_with_too_many_connections_gets_no_more(anyio_backend: str) -> None:
+    app = Starlette()
+    state = {"connections": Connections(2, 100)}
+    first, second, third = (Connection(ShortcutProtocol, app, state) for _ in range(3))
+    assert third.transport.written.startswith(b"HTTP/1.1 503 ")
+    assert not first.transport.is_closed
+    second.end()
+    assert not Connection(ShortcutProtocol, app, state).transport.is_closed
+
+
+def test_proxies_have_as_many_connections_as_there_may_be_in_all() -> None:
+    connections = Connections(1, 5, ["10.0.0.0/8"])
+    assert [connections.open(("192.0.2.1", 1)) for _ in range(2)] == [True, False]
+    assert [connections.open(("10.1.2.3", 1)) for _ in range(5)] == [True] * 4 + [False]

@@ -1,0 +1,52 @@
+"""How many connections there may be at once, of each address and in all.
+
+Each takes a file descriptor, of which the store and the channels need some too.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from ipaddress import ip_address, ip_network
+
+
+class Connections:
+    """Counts connections by address, so that none takes them all from the others."""
+
+    def __init__(self, per_address: int, most: int, unbounded: Sequence[str] = ()) -> None:
+        """Begin with none.
+
+        Args:
+            per_address: How many an address may have.
+            most: How many there may be in all.
+            unbounded: Addresses and networks without a bound of their own, or ``*``: proxies,
+                behind which everybody is.
+        """
+        self._per_address = per_address
+        self._most = most
+        self._count = 0
+        self._is_anyone_unbounded = "*" in unbounded
+        self._unbounded = [ip_network(one, strict=False) for one in unbounded if one != "*"]
+        self._open: Counter[str] = Counter()
+
+    def open(self, client: tuple[str, int] | None) -> bool:
+        """Count a new connection and return ``True``, unless there are enough."""
+        address = client[0] if client else ""
+        if self._count >= self._most:
+            return False
+        if self._open[address] >= self._per_address and not self._is_unbounded(address):
+            return False
+        self._open[address] += 1
+        self._count += 1
+        return True
+
+    def close(self, client: tuple[str, int] | None) -> None:
+        """Count a connection no more for which :meth:`open` returned ``True``."""
+        address = client[0] if client else ""
+        self._count -= 1
+        self._open[address] -= 1
+        if not self._open[address]:
+            del self._open[address]
+
+    def _is_unbounded(self, address: str) -> bool:
+        if self._is_anyone_unbounded or not address:
+            return True
+        return any(ip_address(address) in network for network in self._unbounded)
