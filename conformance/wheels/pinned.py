@@ -16,7 +16,7 @@ _PINNED: Final = Path(__file__).with_name("wheels.json")
 def pinned() -> list[Wheel]:
     """Return the wheels in the order of the file."""
     entries: list[dict[str, str]] = json.loads(_PINNED.read_text(encoding="utf-8"))
-    return [Wheel(**entry, uploaded="", recipes=()) for entry in entries]
+    return [Wheel(**entry, uploaded="", tiers=()) for entry in entries]
 
 
 def ensure() -> dict[Path, Wheel]:
