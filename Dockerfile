@@ -54,15 +54,12 @@ COPY --from=build /opt/pullforge /opt/pullforge
 RUN echo 'pullforge:x:10001:10001:pullforge:/var/lib/pullforge:/usr/sbin/nologin' >> /etc/passwd \
  && echo 'pullforge:x:10001:' >> /etc/group \
  && install -d -m 0750 -o 10001 -g 10001 /var/lib/pullforge
-# The sandbox needs user namespaces, which Docker's and Kubernetes' default seccomp profiles refuse.
-# The container is what keeps the compiling Python in; docs/deployment.md has both sides of it.
 ENV PATH=/opt/pullforge/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/var/lib/pullforge \
     PYTHONUNBUFFERED=1 \
     PULLFORGE_HOST=0.0.0.0 \
     PULLFORGE_PORT=8080 \
-    PULLFORGE_STORE=/var/lib/pullforge \
-    PULLFORGE_SANDBOX=none
+    PULLFORGE_STORE=/var/lib/pullforge
 USER 10001:10001
 WORKDIR /var/lib/pullforge
 VOLUME /var/lib/pullforge

@@ -23,15 +23,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final, Literal
+from typing import IO, Final
 
 from builder.errors import BytecodeError
 from builder.kept_answers import KeptAnswers
-from builder.layer import PREFIX, PythonTarget
-
-#: ``bwrap``: no network, no files but the Python's and the system's libraries. ``none``: a process
-#: like any other, for machines without user namespaces.
-SandboxKind = Literal["bwrap", "none"]
+from builder.layer import PythonTarget
+from builder.sandbox import Sandbox, ensure_works
 
 #: Larger modules get no bytecode: source is held in memory here and there.
 MAX_MODULE_BYTES: Final = 8 * 1024 * 1024
@@ -39,17 +36,10 @@ MAX_MODULE_BYTES: Final = 8 * 1024 * 1024
 _NOT_COMPILED: Final = 0xFFFFFFFF
 #: Runs on every Python from 3.6 on, and imports as little as it can.
 _PROGRAM: Final = f"""
-import marshal, resource, struct, sys
+import marshal, struct, sys
 from importlib.util import MAGIC_NUMBER, source_hash
 if "%d.%d.%d" % sys.version_info[:3] != sys.argv[1]:
     sys.exit("this is Python %d.%d.%d" % sys.version_info[:3])
-resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
-resource.setrlimit(resource.RLIMIT_CPU, (600, 600))
-resource.setrlimit(resource.RLIMIT_FSIZE, (4 << 30, 4 << 30))
-resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-# How deeply source may be nested depends on it.
-hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
-resource.setrlimit(resource.RLIMIT_STACK, (8 << 20, hard))
 read, write = sys.stdin.buffer.read, sys.stdout.buffer.write
 while True:
     head = read(8)
@@ -77,7 +67,8 @@ class Compiler:
     prefix: Path
     #: Whose bytecode is wanted; the unpacked Python is of exactly this version.
     target: PythonTarget
-    sandbox: SandboxKind
+    #: What it runs in. How deeply source may be nested depends on its limits.
+    sandbox: Sandbox
     #: Where answers of this Python are kept, so that a package that comes into another layer is not
     #: compiled again; may be emptied at any time. ``None``: nowhere.
     kept: Path | None = None
@@ -102,57 +93,39 @@ class Compiler:
         """Compile what is in one file into another, both from where they stand.
 
         Raises:
-            BytecodeError: The Python or the sandbox is not there, fails, or takes too long.
+            BytecodeError: The Python is not there, fails, or takes too long.
+            SandboxUnavailable: It cannot be run here any more.
         """
         try:
-            outcome = subprocess.run(
-                self._command(),
-                check=False,
+            outcome = self.sandbox.run(
+                self._argv(),
+                prefix=self.prefix,
+                environment=_ENVIRONMENT,
                 stdin=questions,
                 stdout=answers,
-                stderr=subprocess.PIPE,
-                env=_ENVIRONMENT,
-                cwd="/",
-                timeout=self.timeout_seconds,
+                timeout_seconds=self.timeout_seconds,
             )
         except OSError as exc:
             raise _error(label, exc.strerror) from exc
         except subprocess.TimeoutExpired as exc:
             raise _error(label, f"it took more than {self.timeout_seconds:g} s") from exc
-        if outcome.returncode:
-            lines = outcome.stderr.decode(errors="replace").strip().splitlines()
-            status = f"the compiler ended with status {outcome.returncode}"
-            raise _error(label, lines[-1][:200] if lines else status)
+        if outcome.status:
+            ensure_works(self.sandbox)  # or the package would be blamed
+            raise _error(label, outcome.last_line)
 
-    def _command(self) -> list[str]:
+    def _argv(self) -> list[str]:
         # Not -E or -I: they would ignore the hash seed. -P came with 3.11; before, the directory
         # "/" is searched for modules, in which nobody else can write.
         isolated = ["-S", "-s", "-B", "-W", "ignore"]
         major, minor = (int(part) for part in self.target.short.split("."))
         if (major, minor) >= (3, 11):
             isolated.append("-P")
-        prefix = PREFIX if self.sandbox == "bwrap" else str(self.prefix)
-        python = f"{prefix}/bin/python{self.target.short}"
-        command = [python, *isolated, "-c", _PROGRAM, self.target.version]
-        if self.sandbox == "none":
-            return command
-        return ["bwrap", *_SANDBOX, "--ro-bind", str(self.prefix), PREFIX, "--", *command]
+        python = f"{self.sandbox.prefix_inside(self.prefix)}/bin/python{self.target.short}"
+        return [python, *isolated, "-c", _PROGRAM, self.target.version]
 
 
 #: The same in every process: it is part of what the bytecode depends on.
-_ENVIRONMENT: Final = {"PATH": "/usr/bin:/bin", "PYTHONHASHSEED": "0"}
-_SANDBOX: Final = (
-    ["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--chdir", "/"]
-    + [
-        word
-        for directory in ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
-        for word in ("--ro-bind-try", directory, directory)
-    ]
-    + ["--clearenv", "--setenv", "PYTHONHASHSEED", "0"]
-    # There is no /proc, by which ld.so would find the libraries at $ORIGIN/../lib; without this,
-    # a Python of the system whose library is beneath /usr/lib would run instead.
-    + ["--setenv", "LD_ORIGIN_PATH", f"{PREFIX}/bin"]
-)
+_ENVIRONMENT: Final = {"PYTHONHASHSEED": "0"}
 
 
 class Compilation:
@@ -189,7 +162,8 @@ class Compilation:
         other Pythons.
 
         Raises:
-            BytecodeError: The Python or the sandbox is not there, fails, or takes too long.
+            BytecodeError: The Python is not there, fails, or takes too long.
+            SandboxUnavailable: It cannot be run here any more.
         """
         if not self._count:
             return

@@ -1,11 +1,12 @@
 """Pythons that compile noarch packages and wheels, unpacked where a sandbox can run them."""
 
+import asyncio
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from builder.bytecode import Compiler, SandboxKind
+from builder.bytecode import Compiler
 from builder.errors import BytecodeError, SolveError
 from builder.flight import SingleFlight
 from builder.install.python_prefix import unpack_python
@@ -15,6 +16,7 @@ from builder.packages import Packages
 from builder.platforms import Subdir
 from builder.ports import Workers
 from builder.records import PackageRecord, link_order, needs_bytecode
+from builder.sandbox import Sandbox, SandboxChoice, find_sandbox
 from builder.solve import Solver
 from builder.spec import Constraint, EnvironmentSpec, Requirement
 
@@ -32,7 +34,7 @@ class Compilers:
         workers: Workers,
         directory: Path,
         host_subdir: Subdir,
-        sandbox: SandboxKind,
+        sandbox: SandboxChoice,
     ) -> None:
         """Make the finder.
 
@@ -42,7 +44,7 @@ class Compilers:
             workers: Unpack it.
             directory: Where unpacked Pythons are kept; may be emptied at any time no build runs.
             host_subdir: What this machine can run.
-            sandbox: What a Python that compiles runs in.
+            sandbox: What a Python that compiles runs in; looked for when it is needed first.
         """
         self._solver = solver
         self._packages = packages
@@ -50,7 +52,8 @@ class Compilers:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         self._host_subdir = host_subdir
-        self._sandbox = sandbox
+        self._choice: SandboxChoice = sandbox
+        self._sandbox: Sandbox | None = None
         self._searches: SingleFlight[tuple[PackageRecord, ...]] = SingleFlight()
         self._flights: SingleFlight[Path] = SingleFlight()
 
@@ -88,10 +91,22 @@ class Compilers:
 
         Raises:
             PackageError: It cannot be downloaded or unpacked.
+            SandboxUnavailable: There is nothing to run it in.
         """
+        sandbox = await self.sandbox()
         python = next(record for record in records if record.name == "python")
         prefix = await self._flights.run(python.sha256, lambda: self._unpack(records, python))
-        return Compiler(prefix, target, self._sandbox, prefix.with_name(f"{prefix.name}-bytecode"))
+        return Compiler(prefix, target, sandbox, prefix.with_name(f"{prefix.name}-bytecode"))
+
+    async def sandbox(self) -> Sandbox:
+        """Return what Pythons run in, which was seen to work.
+
+        Raises:
+            SandboxUnavailable: Nothing works here, now; it is tried again at the next call.
+        """
+        if self._sandbox is None:
+            self._sandbox = await asyncio.to_thread(find_sandbox, self._choice)
+        return self._sandbox
 
     async def close(self) -> None:
         """Stop what is under way."""

@@ -24,6 +24,7 @@
     │   ├── UnsafePackage
     │   └── UnsupportedPackage
     ├── BytecodeError
+    ├── SandboxUnavailable
     ├── WorkerLost
     ├── WorkersBusy
     ├── WorkersUnavailable
@@ -181,6 +182,27 @@ class UnsupportedPackage(PackageError):
 
 class BytecodeError(BuilderError):
     """The target's Python could not compile a package."""
+
+
+class SandboxUnavailable(BuilderError):
+    """The server has nothing in which it could run the Python of an environment."""
+
+    transient = True
+
+    def __init__(self, choice: str, reasons: Sequence[str]) -> None:
+        #: The value of the setting.
+        self.choice = choice
+        #: Why each kind does not work here.
+        self.reasons = tuple(reasons)
+        super().__init__(choice, self.reasons)
+
+    def __str__(self) -> str:
+        """Return what the administrator has to do; the packages are not to blame."""
+        return (
+            "this server has no sandbox to compile packages in, so its administrator has to allow"
+            " user namespaces or landlock, or to set PULLFORGE_SANDBOX=none where the machine is a"
+            f" sandbox itself (PULLFORGE_SANDBOX={self.choice}; {'; '.join(self.reasons)})"
+        )
 
 
 class WorkerLost(BuilderError):

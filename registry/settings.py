@@ -131,8 +131,8 @@ class Settings(BaseSettings):
     #: In how many days the whole store is read once, a 256th at a time, and what is damaged is
     #: taken out to be made again; ``None``: never by itself.
     scrub_days: Annotated[float, Field(gt=0)] | None = None
-    #: Whether Python that compiles packages runs inside bubblewrap.
-    sandbox: Literal["bwrap", "none"] = "bwrap"
+    #: What the Python that compiles packages runs in; ``auto``: the first that works here.
+    sandbox: Literal["auto", "bwrap", "landlock", "none"] = "auto"
     #: Whether each request writes a log line.
     access_log: bool = True
     #: Where traces are sent, a collector's OTLP over HTTP; ``None``: nothing is recorded.

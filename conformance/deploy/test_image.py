@@ -55,7 +55,7 @@ def running(
 
 def _answers(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200
+        return httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=5).status_code == 200
     except httpx.TransportError:
         return False
 
@@ -119,27 +119,38 @@ def test_what_it_made_outlives_the_container(
 
 @pytest.mark.engine("docker")
 @pytest.mark.parametrize(
-    ("options", "status"),
+    ("choice", "options", "kind"),
     [
-        pytest.param((), 404, id="docker's own seccomp profile refuses user namespaces"),
-        pytest.param((f"--security-opt=seccomp={PROFILE}",), 200, id="deploy's allows them"),
+        pytest.param("auto", (), "landlock", id="landlock in docker's own seccomp profile"),
+        pytest.param("bwrap", (), None, id="no bubblewrap in docker's own seccomp profile"),
+        pytest.param(
+            "auto", (f"--security-opt=seccomp={PROFILE}",), "bwrap", id="bubblewrap in deploy's"
+        ),
     ],
 )
-def test_the_sandbox_works_where_user_namespaces_do(
+def test_a_sandbox_works_in_a_container(
     docker: BuildingDocker,
     image: ServerImage,
     paths: ChannelPaths,
+    choice: str,
     options: tuple[str, ...],
-    status: int,
+    kind: str | None,
 ) -> None:
-    """The reason why the image turns it off, and how it is turned on."""
+    """Without capabilities; where it does not work, everybody is told and no package is blamed."""
     port = free_port()
-    bwrap = "--env=PULLFORGE_SANDBOX=bwrap"
-    with running(docker, image, paths, port, bwrap, *HARDENED, *options):
+    setting = f"--env=PULLFORGE_SANDBOX={choice}"
+    with running(docker, image, paths, port, setting, *HARDENED, *options) as container:
+        ready = httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=60)
         url = f"http://127.0.0.1:{port}/v2/env/click/manifests/latest"
         answer = httpx.get(url, follow_redirects=True, timeout=120)
-        assert answer.status_code == status, answer.text
-        assert status == 200 or "bwrap" in answer.json()["errors"][0]["message"]
+        if kind is None:
+            sentence = answer.json()["errors"][0]["message"]
+            assert (ready.status_code, answer.status_code) == (503, 404)
+            assert sentence.startswith("this server has no sandbox")
+            assert ready.json()["reasons"] == {"sandbox": sentence}
+        else:
+            assert (ready.status_code, answer.status_code) == (200, 200), answer.text
+            assert f'"kind": "{kind}"' in docker.call("logs", container)
 
 
 @pytest.mark.engine("docker")

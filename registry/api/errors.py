@@ -79,6 +79,7 @@ STATUSES: Final[dict[type[Exception], int]] = {
     builder_errors.UnsafePackage: 422,
     builder_errors.UnsupportedPackage: 422,
     builder_errors.BytecodeError: 422,
+    builder_errors.SandboxUnavailable: 503,
     builder_errors.WorkerLost: 503,
     builder_errors.WorkersBusy: 429,
     builder_errors.WorkersUnavailable: 503,

@@ -98,6 +98,7 @@ ERRORS: Final[dict[type[Exception], tuple[int, str]]] = {
     builder_errors.UnsafePackage: _UNMADE,
     builder_errors.UnsupportedPackage: _UNMADE,
     builder_errors.BytecodeError: _UNMADE,
+    builder_errors.SandboxUnavailable: _UNMADE,
     builder_errors.WorkerLost: _UNMADE,
     builder_errors.WorkersBusy: (429, "TOOMANYREQUESTS"),
     builder_errors.WorkersUnavailable: _UNMADE,

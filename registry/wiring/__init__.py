@@ -10,7 +10,13 @@
     stores       where everything is kept
 """
 
-from registry.wiring.building import Builder, local_processes, name_defaults, open_builder
+from registry.wiring.building import (
+    Builder,
+    local_processes,
+    name_defaults,
+    open_builder,
+    tell_of_sandbox,
+)
 from registry.wiring.chores import chore_seconds, chores_of
 from registry.wiring.making import Maker, open_maker
 from registry.wiring.services import open_access, open_services
@@ -32,4 +38,5 @@ __all__ = [
     "open_store",
     "open_workers",
     "scratch_of",
+    "tell_of_sandbox",
 ]

@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import (
     AsyncExitStack,
     asynccontextmanager,
@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import httpx
+import structlog
 
 from builder.base_image import LAYOUT_SCHEME, BaseImages
 from builder.compilers import Compilers
 from builder.contents_cache import ContentsCache
 from builder.environment_wheels import EnvironmentWheels
+from builder.errors import SandboxUnavailable
 from builder.forms import Forms
 from builder.forms.forms import BuildImage, MakeForm
 from builder.image_name import NameDefaults
@@ -29,6 +31,7 @@ from builder.platforms import Subdir
 from builder.ports import BuildMetrics, Store, Workers
 from builder.pypi import Pypi, Uv
 from builder.resolver import Resolver
+from builder.sandbox import Sandbox
 from builder.solve import Solver
 from builder.spec import Channel, VirtualPackage
 from registry.builds.processes import LocalProcesses
@@ -67,6 +70,8 @@ class Builder:
     packages: Packages
     bases: BaseImages
     workers: Workers
+    #: Gives what code of packages runs in; raises ``SandboxUnavailable`` where nothing works.
+    sandbox: Callable[[], Awaitable[Sandbox]]
     #: A directory for what is being received; gone at the end.
     scratch: Path
     #: Gives forms of locks, from what makes images, and what makes forms elsewhere, if anything.
@@ -148,9 +153,21 @@ async def open_builder(
             packages,
             bases,
             workers,
+            compilers.sandbox,
             scratch,
             forms,
         )
+
+
+async def tell_of_sandbox(builder: Builder) -> None:
+    """Say in the log what code of packages will run in, or that nothing works here."""
+    log = structlog.get_logger()
+    try:
+        sandbox = await builder.sandbox()
+    except SandboxUnavailable as exc:
+        log.error("no sandbox works here: nothing can be compiled", reason=exc.message)  # noqa: TRY400
+    else:
+        log.info("code of packages runs in a sandbox", kind=sandbox.kind)
 
 
 def name_defaults(settings: Settings) -> NameDefaults:

@@ -37,8 +37,14 @@ from registry.settings import Settings
 from registry.storage.probe import check_store
 from registry.telemetry import Metrics, open_traces
 from registry.upkeep.chores import do_for_ever
-from registry.web.services import BuildServices, QueueGauges, Services
-from registry.wiring.building import Builder, local_processes, name_defaults, open_builder
+from registry.web.services import BuildServices, QueueGauges, ReadinessCheck, Services
+from registry.wiring.building import (
+    Builder,
+    local_processes,
+    name_defaults,
+    open_builder,
+    tell_of_sandbox,
+)
 from registry.wiring.chores import chores_of
 from registry.wiring.making import Maker, open_maker
 from registry.wiring.stores import open_links
@@ -67,7 +73,12 @@ async def open_services(
         gauges: QueueGauges | None = None
         make_form: MakeForm | None = None
         executor: Executor
+        # Not the workers: without them, all that was ever pulled is answered.
+        checks: dict[str, ReadinessCheck] = {"store": lambda: check_store(store)}
         if settings.broker is None:
+            # A server that can make nothing must not take the place of one that can.
+            checks["sandbox"] = lambda: _find_sandbox(builder)
+            await tell_of_sandbox(builder)
             records, stages = ImageRecords(store, workers), Stages(metrics, traces)
             local = LocalExecutor(builder.resolver, builder.pipeline, records, now, stages)
             executor = TracedExecutor(local, traces, "here")
@@ -102,8 +113,7 @@ async def open_services(
             metrics,
             await stack.enter_async_context(_open_builds(settings, builder, maker, links, now)),
             access,
-            # Not the workers: without them, all that was ever pulled is answered.
-            checks={"store": lambda: check_store(store)},
+            checks=checks,
             queue=gauges,
             public_url=settings.public_url.rstrip("/") if settings.public_url else None,
             traces=traces,
@@ -173,6 +183,10 @@ async def open_access(settings: Settings) -> AsyncIterator[Access]:
             yield Access(source, logins)
         finally:
             following.cancel()
+
+
+async def _find_sandbox(builder: Builder) -> None:
+    await builder.sandbox()
 
 
 def _warn_of_other_encoders() -> None:

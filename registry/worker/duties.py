@@ -35,7 +35,14 @@ from registry.tasks.kinds import (
 )
 from registry.telemetry import Metrics, open_traces
 from registry.upkeep.chores import Chore
-from registry.wiring import chores_of, local_processes, open_builder, open_maker, open_workers
+from registry.wiring import (
+    chores_of,
+    local_processes,
+    open_builder,
+    open_maker,
+    open_workers,
+    tell_of_sandbox,
+)
 from registry.worker.threads import OwnThreads
 
 
@@ -57,6 +64,7 @@ async def open_carrier(
             builder = await stack.enter_async_context(
                 open_builder(settings, metrics, workers=threads)
             )
+            await tell_of_sandbox(builder)
             layers = TracedLayers(builder.layers, traces, "here")
             stack.push_async_callback(layers.close)
             duties = [Duty(LAYER, _layers(layers))]
@@ -67,6 +75,7 @@ async def open_carrier(
             builder = await stack.enter_async_context(
                 open_builder(settings, metrics, workers=processes, tasks=tasks, traces=traces)
             )
+            await tell_of_sandbox(builder)
             records = ImageRecords(builder.store, builder.workers)
             stages = Stages(metrics, traces)
             executor = LocalExecutor(builder.resolver, builder.pipeline, records, now, stages)

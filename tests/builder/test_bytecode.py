@@ -1,22 +1,26 @@
+import contextlib
 import importlib.util
 import marshal
 import pickle
+import subprocess
 import types
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from builder.bytecode import Compiler
-from builder.errors import BytecodeError
+from builder.errors import BytecodeError, SandboxUnavailable
 from builder.layer import PythonTarget
+from builder.sandbox import Sandbox, SandboxKind, find_sandbox
 
 _SITE = "/opt/conda/lib/python3.11/site-packages"
 
 
 @pytest.fixture
 def compiler(python_prefix: Path, host_python: PythonTarget) -> Compiler:
-    return Compiler(python_prefix, host_python, "none")
+    return Compiler(python_prefix, host_python, Sandbox("none"))
 
 
 def _compile(compiler: Compiler, scratch: Path, *modules: tuple[str, bytes]) -> list[bytes | None]:
@@ -73,6 +77,31 @@ def test_the_same_package_gives_the_same_bytes_in_every_process(
         for n in range(1, 30)
     ]
     assert _compile(compiler, tmp_path, *modules) == _compile(compiler, tmp_path, *modules)
+
+
+def test_every_sandbox_gives_the_same_bytes(tmp_path: Path) -> None:
+    """With the system's Python, as the tests' own may be bound to where it is."""
+    answer = subprocess.run(["/usr/bin/python3", "-V"], check=True, capture_output=True, text=True)
+    python = PythonTarget(answer.stdout.split()[1], "")
+    modules = [
+        (f"{_SITE}/m{n}.py", f"def f{n}(a, b):\n    return {{a: b, 'k': ('x', {n})}}\n".encode())
+        for n in range(20)
+    ]
+    found = {}
+    for kind in get_args(SandboxKind):
+        with contextlib.suppress(SandboxUnavailable):
+            compiler = Compiler(Path("/usr"), python, find_sandbox(kind))
+            found[kind] = _compile(compiler, tmp_path, *modules)
+    assert all(results == found["none"] for results in found.values())
+    assert None not in found["none"]
+
+
+def test_a_sandbox_that_stops_to_work_is_not_the_fault_of_a_package(
+    tmp_path: Path, compiler: Compiler
+) -> None:
+    broken = replace(compiler, sandbox=Sandbox("bwrap", "/bin/false"))
+    with pytest.raises(SandboxUnavailable, match="allow user namespaces or landlock"):
+        _compile(broken, tmp_path, ("a.py", b""))
 
 
 def test_a_python_of_another_version_is_refused(tmp_path: Path, compiler: Compiler) -> None:

@@ -12,12 +12,13 @@ from typing import get_args
 import pytest
 import rattler
 
-from builder.bytecode import Compiler, SandboxKind
+from builder.bytecode import Compiler
 from builder.install.assemble import assemble
 from builder.install.contents import installed_paths, read_contents
 from builder.install.python_prefix import unpack_python
 from builder.layer import LayerBlob, LayerPackage, LayerPlan, PythonTarget
 from builder.records import PackageRecord
+from builder.sandbox import Sandbox, SandboxKind
 from conformance.channel import ensure
 
 NAMES = [
@@ -209,7 +210,7 @@ def test_bytecode_in_a_layer_is_found_by_the_python_of_the_layer(
     prefix: Path,
     sandbox: SandboxKind,
 ) -> None:
-    _assembled(channel, modules, tmp_path, Compiler(prefix, target, sandbox), target)
+    _assembled(channel, modules, tmp_path, Compiler(prefix, target, Sandbox(sandbox)), target)
     ours = _unpack(tmp_path)
     program = "import requests"
     answer = subprocess.run(
@@ -224,7 +225,7 @@ def test_bytecode_in_a_layer_is_found_by_the_python_of_the_layer(
     assert f"# code object from {site}" not in answer.stderr
 
 
-def test_both_sandboxes_give_the_same_layer(
+def test_every_sandbox_gives_the_same_layer(
     tmp_path: Path,
     channel: Path,
     modules: list[rattler.RepoDataRecord],
@@ -236,7 +237,9 @@ def test_both_sandboxes_give_the_same_layer(
         directory = tmp_path / sandbox
         directory.mkdir()
         blobs.append(
-            _assembled(channel, modules, directory, Compiler(prefix, target, sandbox), target)
+            _assembled(
+                channel, modules, directory, Compiler(prefix, target, Sandbox(sandbox)), target
+            )
         )
         shutil.rmtree(directory)
-    assert blobs[0] == blobs[1]
+    assert blobs[1:] == blobs[:-1]

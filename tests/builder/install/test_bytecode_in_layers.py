@@ -3,6 +3,7 @@ from pathlib import Path
 
 from builder.bytecode import Compiler
 from builder.layer import PythonTarget
+from builder.sandbox import Sandbox
 from conformance.channel.writer import Entry, Package
 from tests.builder.install.layers import WRITTEN, Changed, Layer, assemble_packages
 
@@ -23,7 +24,7 @@ PACKAGE = Package(
 def _assemble(
     directory: Path, prefix: Path, python: PythonTarget, package: Package | Changed
 ) -> Layer:
-    return assemble_packages(directory, package, compiler=Compiler(prefix, python, "none"))
+    return assemble_packages(directory, package, compiler=Compiler(prefix, python, Sandbox("none")))
 
 
 def test_modules_get_bytecode_as_old_as_their_source(

@@ -9,12 +9,13 @@ _PROGRAM = """
 import os, sys
 from pathlib import Path
 from builder.bytecode import Compiler
+from builder.sandbox import Sandbox
 from builder.layer import PythonTarget
 from tests.builder.install.layers import assemble_packages, assemble_wheels
 from tests.builder.install.test_assemble import DEMO, MODULES
 from tests.tiny_wheels import EVERYTHING, TinyWheel
 os.umask(int(sys.argv[2], 8))
-compiler = Compiler(Path(sys.argv[3]), PythonTarget(sys.argv[5], ""), "none")
+compiler = Compiler(Path(sys.argv[3]), PythonTarget(sys.argv[5], ""), Sandbox("none"))
 for encoding in ("zstd", "gzip"):
     layer = assemble_packages(
         Path(sys.argv[1]), DEMO, MODULES, encoding=encoding, compiler=compiler,

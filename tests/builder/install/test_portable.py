@@ -13,6 +13,7 @@ from builder.bytecode import Compiler
 from builder.errors import CorruptPackage
 from builder.install.portable import assemble_portable
 from builder.layer import Encoding, LayerPackage, PythonTarget
+from builder.sandbox import Sandbox
 from conformance.channel.writer import PLACEHOLDER, Entry, Package, package_bytes
 from tests.builder.install.layers import PYTHON, WRITTEN, decompress, record_of, store
 
@@ -129,7 +130,7 @@ def test_files_of_conda_pack_win_over_those_of_packages(tmp_path: Path) -> None:
 def test_modules_get_bytecode_unless_a_prefix_in_them_is_replaced_later(
     tmp_path: Path, python_prefix: Path, host_python: PythonTarget
 ) -> None:
-    compiler = Compiler(python_prefix, host_python, "none")
+    compiler = Compiler(python_prefix, host_python, Sandbox("none"))
     prefix = unpack(
         tmp_path / "env", pack(tmp_path / "work", compiler=compiler, python=host_python)
     )
@@ -140,7 +141,7 @@ def test_modules_get_bytecode_unless_a_prefix_in_them_is_replaced_later(
 def test_an_entry_point_runs(
     tmp_path: Path, python_prefix: Path, host_python: PythonTarget
 ) -> None:
-    compiler = Compiler(python_prefix, host_python, "none")
+    compiler = Compiler(python_prefix, host_python, Sandbox("none"))
     prefix = unpack(
         tmp_path / "env", pack(tmp_path / "work", compiler=compiler, python=host_python)
     )

@@ -11,6 +11,7 @@ import pytest
 
 from builder.bytecode import Compiler
 from builder.layer import PythonTarget
+from builder.sandbox import Sandbox
 from tests.builder.install.layers import Layer, assemble_wheels
 from tests.tiny_wheels import EVERYTHING, TinyWheel, wheel_bytes
 
@@ -61,7 +62,7 @@ def by_pip(tmp_path_factory: pytest.TempPathFactory, host_python: PythonTarget) 
 def layer(
     tmp_path_factory: pytest.TempPathFactory, python_prefix: Path, host_python: PythonTarget
 ) -> Layer:
-    compiler = Compiler(python_prefix, host_python, "none")
+    compiler = Compiler(python_prefix, host_python, Sandbox("none"))
     return assemble_wheels(tmp_path_factory.mktemp("layer"), WHEEL, compiler=compiler)
 
 

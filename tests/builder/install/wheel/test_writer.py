@@ -10,6 +10,7 @@ from builder.bytecode import Compiler
 from builder.errors import CorruptPackage, UnsafePackage, UnsupportedPackage
 from builder.install.tar_writer import GENERATED_MTIME
 from builder.layer import LayerPackage, PythonTarget
+from builder.sandbox import Sandbox
 from tests.builder.install.layers import (
     PYTHON,
     WRITTEN,
@@ -127,7 +128,7 @@ def test_entry_points_replace_scripts_of_their_name(tmp_path: Path) -> None:
 def test_record_lists_what_is_there_sorted_and_with_hashes_that_are_right(
     tmp_path: Path, python_prefix: Path, host_python: PythonTarget
 ) -> None:
-    compiler = Compiler(python_prefix, host_python, "none")
+    compiler = Compiler(python_prefix, host_python, Sandbox("none"))
     layer = assemble_wheels(tmp_path, EVERYTHING, compiler=compiler)
     record = _record(layer, "Every_Thing-1.2")
     assert list(record) == sorted(record)
@@ -147,7 +148,7 @@ def test_record_lists_what_is_there_sorted_and_with_hashes_that_are_right(
 def test_modules_get_bytecode_but_not_those_that_do_not_compile(
     tmp_path: Path, python_prefix: Path, host_python: PythonTarget
 ) -> None:
-    compiler = Compiler(python_prefix, host_python, "none")
+    compiler = Compiler(python_prefix, host_python, Sandbox("none"))
     layer = assemble_wheels(tmp_path, EVERYTHING, compiler=compiler)
     assert [path for path in layer.below_prefix() if path.endswith(".pyc")] == [
         f"{SITE}/every/__pycache__/__init__.cpython-311.pyc",
@@ -163,7 +164,9 @@ def test_a_wheel_keeps_the_bytecode_it_brings(
     wheel = TinyWheel(
         "demo", files={"demo.py": b"x = 1\n", "__pycache__/demo.cpython-311.pyc": b"its own"}
     )
-    layer = assemble_wheels(tmp_path, wheel, compiler=Compiler(python_prefix, host_python, "none"))
+    layer = assemble_wheels(
+        tmp_path, wheel, compiler=Compiler(python_prefix, host_python, Sandbox("none"))
+    )
     assert layer.text(f"{SITE}/__pycache__/demo.cpython-311.pyc") == "its own"
 
 
@@ -182,7 +185,7 @@ def test_what_a_later_wheel_has_too_is_left_out_with_its_bytecode(
     layer = assemble_bytes(
         tmp_path,
         [(package, wheel_bytes(wheel))],
-        compiler=Compiler(python_prefix, host_python, "none"),
+        compiler=Compiler(python_prefix, host_python, Sandbox("none")),
     )
     paths = [path for path in layer.below_prefix() if ".dist-info" not in path]
     assert paths == [f"{SITE}/b.py", f"{SITE}/lib/x.so"]
