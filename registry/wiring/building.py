@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import structlog
 
+from builder.activation_cache import ActivationCache
 from builder.base_image import LAYOUT_SCHEME, BaseImages
 from builder.compilers import Compilers
 from builder.contents_cache import ContentsCache
@@ -135,7 +136,9 @@ async def open_builder(
         made = layers if tasks is None else tasks.layers(layers)
         traced = TracedLayers(made, traces, "here" if tasks is None else "elsewhere")
         stack.push_async_callback(traced.close)
-        pipeline = Pipeline(store, bases, contents, traced, compilers)
+        activations = ActivationCache(store, workers, compilers.sandbox, scratch)
+        stack.push_async_callback(activations.close)
+        pipeline = Pipeline(store, bases, contents, traced, compilers, activations)
         wheels = EnvironmentWheels(contents, _pypi(settings, scratch)) if settings.pypi else None
         resolver = Resolver(name_defaults(settings), solver, bases, compilers, metrics, wheels)
 

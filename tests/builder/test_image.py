@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from typing import Any
 
@@ -66,6 +67,13 @@ def test_the_config_puts_the_environment_in_front_of_the_bases_own() -> None:
     assert config["config"]["Cmd"] == ["bash"]
     assert config["rootfs"]["diff_ids"] == [digest_of(b"base tar"), digest_of(b"tar")]
     assert config["created"] == "2023-11-14T22:13:20Z"
+
+
+def test_what_activation_puts_around_the_path_is_around_the_bases_too() -> None:
+    around = dataclasses.replace(layers("zstd"), path=("/opt/conda/a:", ":/opt/conda/b"))
+    config = as_json(image_config(around, BASE).data)
+    path = "/opt/conda/a:/opt/conda/bin:/usr/bin:/bin:/opt/conda/b"
+    assert config["config"]["Env"][0] == f"PATH={path}"
 
 
 def test_an_image_without_a_base_has_a_path_and_nothing_below() -> None:
