@@ -84,6 +84,8 @@ class EnvironmentLayers:
     newest_ms: int
     #: What activation puts before and after all that is in ``PATH``.
     path: tuple[str, str] = ("", "")
+    #: Who runs, e.g. ``"1000:1000"``; ``""`` for whoever the base says.
+    user: str = ""
 
 
 def image_config(layers: EnvironmentLayers, base: BaseImage | None) -> Document:
@@ -189,7 +191,12 @@ def _container(below: ContainerConfig, layers: EnvironmentLayers) -> ContainerCo
     before, after = layers.path
     env["PATH"] = f"{before}{PREFIX}/bin:{env.get('PATH', _DEFAULT_PATH)}{after}"
     env["CONDA_PREFIX"] = PREFIX
+    if layers.user and not layers.user.startswith("0:"):
+        # No base knows the user, whose home would be ``/``, where nobody but root can write.
+        env.setdefault("HOME", "/tmp")  # noqa: S108 - of the container
     env.update(sorted(layers.variables.items()))
+    if layers.user:
+        below = below.model_copy(update={"User": layers.user})
     return below.model_copy(update={"Env": [f"{name}={value}" for name, value in env.items()]})
 
 

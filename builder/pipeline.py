@@ -241,6 +241,7 @@ class Pipeline:
             ),
             variables={**planned.variables, **activation.variables, **lock.variables},
             path=activation.path,
+            user=lock.user,
             skipped_scripts=planned.named(activation.skipped),
             newest_ms=max((record.timestamp_ms or 0 for record in records), default=0),
         )

@@ -38,6 +38,8 @@ class Wishes:
     pip: tuple[str, ...] = ()
     variables: tuple[tuple[str, str], ...] = ()
     until: datetime.date | None = None
+    #: ``""``: the one the administrator chose.
+    user: str = ""
 
     def spec(self, offers: Offers, base: str | None) -> EnvironmentSpec:
         """Return the spec; a channel that a package asks for comes after those that are listed."""
@@ -57,6 +59,7 @@ class Wishes:
             pip=self.pip,
             variables=self.variables,
             every_platform=bool(self.platforms),
+            user=self.user or defaults.user,
         )
 
 

@@ -185,6 +185,7 @@ def name_defaults(settings: Settings) -> NameDefaults:
             VirtualPackage("__unix", "0"),
         ),
         base=settings.base,
+        user=settings.user or "",
         bases=tuple(settings.bases),
         pypi=settings.pypi,
         wheel_hosts=tuple(settings.pypi_hosts) if settings.pypi else (),

@@ -76,6 +76,17 @@ def test_what_activation_puts_around_the_path_is_around_the_bases_too() -> None:
     assert config["config"]["Env"][0] == f"PATH={path}"
 
 
+def test_a_user_is_in_the_config_with_a_home_where_it_can_write() -> None:
+    config = as_json(image_config(dataclasses.replace(layers("zstd"), user="7:7"), BASE).data)
+    assert config["config"]["User"] == "7:7"
+    assert "HOME=/tmp" in config["config"]["Env"]
+    mine = dataclasses.replace(layers("zstd"), user="7:7", variables={"HOME": "/data"})
+    assert "HOME=/data" in as_json(image_config(mine, BASE).data)["config"]["Env"]
+    root = as_json(image_config(dataclasses.replace(layers("zstd"), user="0:0"), BASE).data)
+    assert "HOME=/tmp" not in root["config"]["Env"]
+    assert "User" not in as_json(image_config(layers("zstd"), BASE).data)["config"]
+
+
 def test_an_image_without_a_base_has_a_path_and_nothing_below() -> None:
     config = as_json(image_config(layers("zstd"), None).data)
     assert config["config"]["Env"][0].startswith("PATH=/opt/conda/bin:")
