@@ -46,7 +46,7 @@ FLAVOURS: Final[tuple[Flavour, ...]] = ("oci-zstd", "oci-gzip", "docker-gzip")
 
 #: The annotation that names the locked build an image was made from.
 KEY_ANNOTATION: Final = "io.pullforge.build.key"
-#: The annotation that names link scripts that were not run.
+#: The annotation that names scripts that were not run, or not all of what they do.
 SCRIPTS_ANNOTATION: Final = "io.pullforge.skipped-scripts"
 
 _DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -76,12 +76,17 @@ class EnvironmentLayers:
     blobs: tuple[LayerBlob, ...]
     #: For each blob, the packages in it, e.g. ``("numpy 2.3.1",)``.
     contents: tuple[tuple[str, ...], ...]
-    #: Variables that packages set when they are activated.
+    #: Variables that packages set when they are activated, and those of the lock.
     variables: Mapping[str, str]
-    #: Link scripts that were not run, e.g. ``"conda-meta-post-link.sh (pkg)"``, sorted.
+    #: Link scripts that were not run, and activation scripts of which something is missing, e.g.
+    #: ``"conda-meta-post-link.sh (pkg)"``, sorted.
     skipped_scripts: tuple[str, ...]
     #: When the newest package was published, in milliseconds since 1970.
     newest_ms: int
+    #: What activation puts before and after all that is in ``PATH``.
+    path: tuple[str, str] = ("", "")
+    #: Who runs, e.g. ``"1000:1000"``; ``""`` for whoever the base says.
+    user: str = ""
 
 
 def image_config(layers: EnvironmentLayers, base: BaseImage | None) -> Document:
@@ -102,7 +107,7 @@ def image_config(layers: EnvironmentLayers, base: BaseImage | None) -> Document:
         os=layers.platform.os,
         variant=layers.platform.variant,
         created=created,
-        config=_container(below.config if below else ContainerConfig(), layers.variables),
+        config=_container(below.config if below else ContainerConfig(), layers),
         rootfs=RootFs(
             diff_ids=(below.rootfs.diff_ids if below else [])
             + [blob.diff_id for blob in layers.blobs]
@@ -176,12 +181,23 @@ def image_index(
     return _document(index.media_type, dump(index))
 
 
-def _container(below: ContainerConfig, variables: Mapping[str, str]) -> ContainerConfig:
+def variables_of(container: ContainerConfig) -> dict[str, str]:
+    """Return the variables of a container, by name."""
+    return dict(entry.partition("=")[::2] for entry in container.Env or [])
+
+
+def _container(below: ContainerConfig, layers: EnvironmentLayers) -> ContainerConfig:
     """Return how a container starts: as the base does, with the prefix in front of PATH."""
-    env = dict(entry.partition("=")[::2] for entry in below.Env or [])
-    env["PATH"] = f"{PREFIX}/bin:{env.get('PATH', _DEFAULT_PATH)}"
+    env = variables_of(below)
+    before, after = layers.path
+    env["PATH"] = f"{before}{PREFIX}/bin:{env.get('PATH', _DEFAULT_PATH)}{after}"
     env["CONDA_PREFIX"] = PREFIX
-    env.update(sorted(variables.items()))
+    if layers.user and not layers.user.startswith("0:"):
+        # No base knows the user, whose home would be ``/``, where nobody but root can write.
+        env.setdefault("HOME", "/tmp")  # noqa: S108 - of the container
+    env.update(sorted(layers.variables.items()))
+    if layers.user:
+        below = below.model_copy(update={"User": layers.user})
     return below.model_copy(update={"Env": [f"{name}={value}" for name, value in env.items()]})
 
 

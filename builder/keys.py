@@ -5,6 +5,7 @@
     blobs/<algorithm>/<aa>/<hex>               layers, configs, manifests and indexes
     packages/<aa>/<sha256>                     package archives and wheels
     contents/<aa>/<sha256>.json                package or wheel → the paths it installs
+    activations/<aa>/<digest>.json             scripts, paths, variables → what activation sets
     layers/<aa>/<layer key>.<encoding>.json    layer → diff_id, digest, sizes
     solves/<aa>/<spec digest>.json             spec → key of a lock, when
     locks/<key>.yml                            the lock: the only thing that must be backed up
@@ -86,6 +87,11 @@ def package_key(sha256: str) -> str:
 def contents_key(sha256: str) -> str:
     """Return where it is written what a package installs."""
     return f"contents/{_spread(sha256)}.json"
+
+
+def activation_key(digest: str) -> str:
+    """Return where it is written what the scripts of an environment set."""
+    return f"activations/{_spread(digest)}.json"
 
 
 def layer_record_key(layer: str, encoding: str) -> str:

@@ -7,15 +7,18 @@
           ├─ contents  ── what each package installs (kept: a known package is not downloaded)
           ├─ plan      ── conflicts resolved, packages grouped into layers
           ├─ layers    ── looked up by key, else assembled by workers, one task a layer
+          ├─ activate  ── what activation sets (kept; scripts are run where they need a shell)
           └─ documents ── config, manifest of each platform, index
 """
 
-from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from builder.base_image import BaseImages
+from builder.activation import ActivationPlan, Prefix
+from builder.activation_cache import ActivationCache
+from builder.base_image import BaseImage, BaseImages
 from builder.bytecode import Compiler
 from builder.compilers import Compilers
 from builder.contents_cache import ContentsCache
@@ -27,8 +30,10 @@ from builder.image import (
     image_config,
     image_index,
     image_manifest,
+    variables_of,
 )
-from builder.install.contents import PackageContents
+from builder.install.activation import ActivationScript, in_order
+from builder.install.contents import PackageContents, installed_links, installed_paths
 from builder.install.wheel.contents import WheelContents
 from builder.keys import blob_key, lock_key
 from builder.layer import Encoding, LayerPackage, LayerPlan, PythonTarget
@@ -68,6 +73,47 @@ class PlannedEnvironment:
     layers: tuple[LayerPlan, ...]
 
     @property
+    def variables(self) -> dict[str, str]:
+        """What packages set without a script."""
+        return self._activation[0]
+
+    @property
+    def _activation(self) -> tuple[dict[str, str], tuple[ActivationScript, ...]]:
+        files: dict[str, str] = {}
+        for known in self.contents:  # what is linked later wins
+            files.update(known.activation)
+        return in_order(files)
+
+    def activation(self, lock: Lock, base: BaseImage | None) -> ActivationPlan:
+        """Return what is run to know which variables activation sets."""
+        below = variables_of(base.config.config) if base else {}
+        plan = ActivationPlan(
+            self._activation[1],
+            Prefix((), {}, ()),
+            {**below, **self.variables, **lock.variables},
+            PLATFORMS[self.installation.subdir],
+        )
+        return replace(plan, prefix=self._prefix()) if plan.needs_shell else plan
+
+    def named(self, activation_scripts: Iterable[str]) -> tuple[str, ...]:
+        """Return the scripts that nothing runs with the packages they are of, sorted."""
+        owners = {path: known.label for known in self.contents for path in known.activation}
+        named = [f"{path} ({owners[path]})" for path in activation_scripts]
+        for known in self.contents:
+            named += [f"{path} ({known.label})" for path in known.skipped_scripts]
+        return tuple(sorted(named))
+
+    def _prefix(self) -> Prefix:
+        files: set[str] = set()
+        links: dict[str, str] = {}
+        directories: set[str] = set()
+        for known in self.contents:
+            directories.update(known.directories)
+            files.update(installed_paths(known, self.installation.python))
+            links.update(installed_links(known, self.installation.python))
+        return Prefix(tuple(sorted(files - directories)), links, tuple(sorted(directories)))
+
+    @property
     def packages(self) -> tuple[LayerPackage, ...]:
         """Every package and wheel in the order in which they are linked."""
         found = {p.record.sha256: p for layer in self.layers for p in layer.packages}
@@ -85,12 +131,14 @@ class Pipeline:
         contents: ContentsCache,
         layers: Layers,
         compilers: Compilers,
+        activations: ActivationCache,
     ) -> None:
         self._store = store
         self._bases = bases
         self._contents = contents
         self._layers = layers
         self._compilers = compilers
+        self._activations = activations
 
     async def build(self, lock: Lock, flavour: Flavour, listen: ProgressListener) -> BuiltImage:
         """Return the image of ``lock``; a pure function of the lock and the flavour.
@@ -122,7 +170,7 @@ class Pipeline:
         if lock.base is not None:
             is_locked = await self._store.size(lock_key(lock.key)) is not None
             base = await self._bases.fetch(lock.base, platform, is_locked=is_locked)
-        layers = await self._layers_of(lock, subdir, flavour, listen)
+        layers = await self._layers_of(lock, subdir, flavour, base, listen)
         listen(Progress("finish"))
         config = image_config(layers, base)
         manifest = image_manifest(layers, base, config, lock.key, flavour)
@@ -159,14 +207,19 @@ class Pipeline:
         return await self._compilers.compiler(records, python)
 
     async def _layers_of(
-        self, lock: Lock, subdir: Subdir, flavour: Flavour, listen: ProgressListener
+        self,
+        lock: Lock,
+        subdir: Subdir,
+        flavour: Flavour,
+        base: BaseImage | None,
+        listen: ProgressListener,
     ) -> EnvironmentLayers:
         encoding: Encoding = "zstd" if flavour == "oci-zstd" else "gzip"
         # Told first: what is begun with belongs to this stage.
         listen(Progress("download"))
         await self._begin(lock, subdir, encoding)
         planned = await self.plan(lock, subdir, listen)
-        plans, contents = planned.layers, planned.contents
+        plans = planned.layers
         records = planned.installation.records
         # What takes longest starts first, so that no worker waits for one late large layer.
         order = sorted(range(len(plans)), key=lambda at: _effort(plans[at]), reverse=True)
@@ -181,6 +234,7 @@ class Pipeline:
             listen,
         )
         blobs = dict(zip(order, made, strict=True))
+        activation = await self._activations.get(planned.activation(lock, base))
         return EnvironmentLayers(
             platform=PLATFORMS[subdir],
             blobs=tuple(blobs[at] for at in range(len(plans))),
@@ -188,17 +242,10 @@ class Pipeline:
                 tuple(f"{p.record.name} {p.record.version}" for p in plan.packages)
                 for plan in plans
             ),
-            variables={
-                name: value for known in contents for name, value in sorted(known.variables.items())
-            }
-            | dict(lock.variables),
-            skipped_scripts=tuple(
-                sorted(
-                    f"{script} ({known.label})"
-                    for known in contents
-                    for script in known.skipped_scripts
-                )
-            ),
+            variables={**planned.variables, **activation.variables, **lock.variables},
+            path=activation.path,
+            user=lock.user,
+            skipped_scripts=planned.named(activation.skipped),
             newest_ms=max((record.timestamp_ms or 0 for record in records), default=0),
         )
 

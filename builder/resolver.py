@@ -94,6 +94,7 @@ class Resolver:
             base=base,
             wheels=chosen.wheels,
             variables=dict(spec.variables),
+            user=spec.user,
             left_out={**solved.left_out, **chosen.left_out},
         )
         return await self._compilers.choose(lock)
@@ -122,6 +123,7 @@ class Resolver:
             virtual_packages=packages.virtual_packages,
             base=base,
             wheels=packages.wheels,
+            user=self._defaults.user,
         )
         return await self._compilers.choose(lock)
 

@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Final, Literal, NewType
@@ -17,6 +18,10 @@ Operator = Literal["=", "==", "!=", "<", "<=", ">", ">="]
 
 #: Raised whenever the same spec must be solved anew because solving itself has changed.
 SPEC_FORMAT: Final = 2
+
+_USER: Final = re.compile(r"(0|[1-9][0-9]{0,9})(?::(0|[1-9][0-9]{0,9}))?")
+#: The highest number means "no user" to Linux.
+_MAX_ID: Final = 2**32 - 2
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -108,16 +113,39 @@ class EnvironmentSpec:
     hashes: tuple[tuple[str, tuple[str, ...]], ...] = ()
     #: Whether there must be packages for each of the platforms, and not for the first alone.
     every_platform: bool = False
+    #: Who runs in a container, as :func:`parse_user` returns it; ``""`` for whoever the base says.
+    user: str = ""
 
     @property
     def digest(self) -> SpecDigest:
         """The sha256 of the spec's canonical JSON."""
         content = {"format": SPEC_FORMAT, **asdict(self)}
-        if not self.hashes:
-            # Specs without any have the digest that they had before there could be some.
-            del content["hashes"]
+        # Specs from before there were these have kept their digests.
+        for name in ("hashes", "user"):
+            if not content[name]:
+                del content[name]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
         return SpecDigest(hashlib.sha256(text.encode()).hexdigest())
+
+
+def parse_user(text: str) -> str:
+    """Return a user and a group by their numbers; the group is the user's where none is said.
+
+    Numbers alone: Kubernetes cannot tell whether a name is root's.
+
+    >>> parse_user("1000")
+    '1000:1000'
+    >>> parse_user("1000:0")
+    '1000:0'
+
+    Raises:
+        ValueError: The text is no such number or pair.
+    """
+    match = _USER.fullmatch(text)
+    user, group = (match[1], match[2] or match[1]) if match else ("", "")
+    if not match or max(int(user), int(group)) > _MAX_ID:
+        raise ValueError(f"'{text[:60]}' is not the number of a user, such as '1000' or '1000:0'")
+    return f"{user}:{group}"
 
 
 def merge_requirements(requirements: Iterable[Requirement]) -> tuple[Requirement, ...]:

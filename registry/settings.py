@@ -14,6 +14,7 @@ from pydantic import ByteSize, Field, SecretStr, field_validator, model_validato
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from builder.platforms import Subdir
+from builder.spec import parse_user
 from registry.locations import parse_location
 
 _PREFIX = "PULLFORGE_"
@@ -73,6 +74,9 @@ class Settings(BaseSettings):
     base: str = "docker.io/library/debian:bookworm-slim"
     #: Other bases that a request may ask for: patterns of references such as ``ghcr.io/acme/*``.
     bases: list[str] = []
+    #: Who runs in a container, by numbers, e.g. ``1000:1000``; ``None`` for whoever the
+    #: base says.
+    user: str | None = None
     #: The platforms every image is built for; the first is mandatory for each environment.
     platforms: Annotated[list[Subdir], Field(min_length=1)] = ["linux-64"]
     #: The version of glibc in the base, which packages may ask for.
@@ -149,6 +153,11 @@ class Settings(BaseSettings):
         """The address of the broker; for settings that have one."""
         assert self.broker is not None, "there are no workers without a broker"
         return self.broker.get_secret_value()
+
+    @field_validator("user")
+    @classmethod
+    def _user_is_a_number(cls, user: str | None) -> str | None:
+        return parse_user(user) if user else None
 
     @field_validator("store")
     @classmethod

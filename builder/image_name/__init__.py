@@ -23,7 +23,7 @@ with the names those channels know. A name that cannot be right thus never costs
 
     tag        = "latest" | part { "-" part } ;          (each kind of part at most once)
     part       = date | "py" number "." number [ "." number ]
-               | "cuda" number [ "." number ] | "bare" ;
+               | "cuda" number [ "." number ] | "bare" | "user" uid ;
     date       = year "-" month "-" day ;
 
 In a token a leading ``zzz_`` stands for ``_``, ``__p__`` for ``+`` and ``__e__`` for ``!``.

@@ -28,6 +28,9 @@ def canonical_name(spec: EnvironmentSpec) -> str:
     tag += [f"cuda{v.version}" for v in spec.virtual_packages if v.name == "__cuda"]
     if spec.base is None:
         tag.append("bare")
+    user, _, group = spec.user.partition(":")
+    if user and user == group:
+        tag.append(f"user{user}")
     return f"env/{'/'.join(items)}:{'-'.join(tag) or 'latest'}"
 
 

@@ -38,6 +38,8 @@ class NameDefaults:
     wheel_hosts: tuple[str, ...] = ()
     #: Wanted in every image, besides what its name says.
     builtin: tuple[Requirement, ...] = ()
+    #: Who runs in a container unless the name says otherwise; ``""`` for whoever the base says.
+    user: str = ""
     #: Whether projects of PyPI may be asked for.
     pypi: bool = False
 

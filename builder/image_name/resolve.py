@@ -89,6 +89,7 @@ class ScannedName:
             virtual_packages=tuple(virtual[name] for name in sorted(virtual)),
             until=self.tag.until,
             base=None if self.tag.bare else defaults.base,
+            user=self.tag.user or defaults.user,
             pip=canonical_requirements(_as_pip(w) for w in wanted if w.channel == PYPI),
         )
 

@@ -1,4 +1,4 @@
-"""The tag of an image name: a date, versions of Python and CUDA, ``bare``."""
+"""The tag of an image name: a date, versions of Python and CUDA, ``bare``, a user."""
 
 import datetime
 import re
@@ -8,6 +8,7 @@ from typing import Final
 
 from builder.errors import MalformedTag
 from builder.image_name.tokens import quote
+from builder.spec import parse_user
 
 _NUMBER = "(?:0|[1-9][0-9]{0,3})"
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
@@ -15,11 +16,12 @@ _DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 #: Splits at the ``-`` between parts and keeps those within a date.
 _PART = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?=-|\Z)|[^-]*")
 _PYTHON = re.compile(rf"py({_NUMBER}\.{_NUMBER}(?:\.{_NUMBER})?)")
+_USER = re.compile(r"user([0-9]+)")
 _CUDA = re.compile(rf"cuda({_NUMBER})(?:\.({_NUMBER}))?")
 
 _ALLOWED: Final = (
-    "a tag is 'latest', or a date such as '2026-11-01', 'py3.12', 'cuda12.4' and 'bare' "
-    "joined by '-'"
+    "a tag is 'latest', or a date such as '2026-11-01', 'py3.12', 'cuda12.4', 'bare' and "
+    "'user1000' joined by '-'"
 )
 
 
@@ -35,6 +37,8 @@ class TagParts:
     cuda: str | None = None
     #: Without a base image.
     bare: bool = False
+    #: User and group who run in a container, for example ``"1000:1000"``; ``""``: not said.
+    user: str = field(default="", repr=False)
     #: Which parts were given, to refuse repetition.
     seen: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
 
@@ -97,6 +101,12 @@ def _kind_of(part: str, tag: str) -> tuple[str, Callable[[TagParts], TagParts]]:
         # 12 and 12.0 are the same version, and so must be the same spec.
         cuda = f"{match[1]}.{match[2] or 0}"
         return "CUDA version", lambda parts: replace(parts, cuda=cuda)
+    if match := _USER.fullmatch(part):
+        try:
+            user = parse_user(match[1])
+        except ValueError as exc:
+            raise MalformedTag(f"{quote(part)} in the tag {quote(tag)}: {exc}") from None
+        return "user", lambda parts: replace(parts, user=user)
     if match := _DATE.fullmatch(part):
         try:
             day = datetime.date(int(match[1]), int(match[2]), int(match[3]))

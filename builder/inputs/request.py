@@ -8,6 +8,7 @@
      "platforms": ["linux-64"],                    each of them must be possible
      "variables": {"OMP_NUM_THREADS": "4"},
      "base": "docker.io/library/debian:12",        "none" or null: packages alone
+     "user": "1000:1000",                          who runs in a container, by numbers
      "until": "2026-11-01"}                        nothing published after that day, UTC
 
 Only ``specs`` or ``pip`` must be there.
@@ -28,9 +29,11 @@ from builder.inputs.wishes import (
     read_variables,
 )
 from builder.platforms import Subdir
-from builder.spec import EnvironmentSpec
+from builder.spec import EnvironmentSpec, parse_user
 
-_KEYS: Final = frozenset({"specs", "pip", "channels", "platforms", "variables", "base", "until"})
+_KEYS: Final = frozenset(
+    {"specs", "pip", "channels", "platforms", "variables", "base", "user", "until"}
+)
 _NOTHING: Final = Field("nothing")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -59,6 +62,7 @@ def read_wishes(
         hashes=hashes,
         variables=read_variables(entries.get("variables", _NOTHING)),
         until=_day(entries.get("until", _NOTHING), today),
+        user=_user(entries.get("user", _NOTHING)),
     )
     if not wishes.requirements and not wishes.pip:
         raise document.error("no package is asked for: 'specs' and 'pip' are empty")
@@ -83,6 +87,15 @@ def _base(field: Field, offers: Offers) -> str | None:
         return None
     try:
         return offers.base(field.text())
+    except ValueError as exc:
+        raise field.error(str(exc)) from exc
+
+
+def _user(field: Field) -> str:
+    if field.kind == "nothing":
+        return ""
+    try:
+        return parse_user(field.scalar())
     except ValueError as exc:
         raise field.error(str(exc)) from exc
 

@@ -50,6 +50,8 @@ class Wishes:
     hashes: Hashes = ()
     variables: tuple[tuple[str, str], ...] = ()
     until: datetime.date | None = None
+    #: ``""``: the one the administrator chose.
+    user: str = ""
 
     def spec(self, offers: Offers, base: str | None) -> EnvironmentSpec:
         """Return the spec; a channel that a package asks for comes after those that are listed."""
@@ -70,6 +72,7 @@ class Wishes:
             hashes=self.hashes,
             variables=self.variables,
             every_platform=bool(self.platforms),
+            user=self.user or defaults.user,
         )
 
 

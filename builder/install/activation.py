@@ -1,13 +1,14 @@
-"""Environment variables of a package, as far as they can be known without running a shell.
+"""The files of a package that conda reads when an environment is activated.
 
-conda sources ``etc/conda/activate.d/*.sh`` when an environment is activated; in an image nothing
-is activated, so scripts that do no more than set variables become the image's ``Env``.
+Most scripts do no more than set variables: what they set is known without running a shell. For
+others see :mod:`builder.activation`.
 """
 
 import json
 import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from builder.install.package_info import PackageInfo
@@ -36,30 +37,57 @@ def is_link_script(path: str) -> bool:
     return _LINK_SCRIPT.fullmatch(path) is not None
 
 
+@dataclass(frozen=True, slots=True)
+class ActivationScript:
+    """A script of ``activate.d``."""
+
+    #: Relative to the prefix.
+    path: str
+    text: str
+
+    @property
+    def exports(self) -> dict[str, str] | None:
+        """What it sets, where that can be known without a shell."""
+        return parse_exports(self.text)
+
+
 def read_activation(
     info: PackageInfo, files: Mapping[str, bytes]
 ) -> tuple[dict[str, str], list[str]]:
-    """Return the variables of a package, and the paths of the scripts that have others.
+    """Return the files of a package that activation reads, and the scripts that nothing runs.
 
     Args:
         info: Of the package.
         files: Content of every path for which :func:`is_activation` holds, with the build prefix
             replaced.
     """
-    variables: dict[str, str] = {}
+    texts: dict[str, str] = {}
     skipped: list[str] = []
-    # As conda does: the JSON files first, each kind in the order of names.
-    for path in sorted(files, key=lambda path: (not _ENV_VARS.fullmatch(path), path)):
+    for path in sorted(files):
         text = files[path].decode("utf-8", "replace")
-        parse = parse_variables if _ENV_VARS.fullmatch(path) else parse_exports
-        found = parse(text)
-        if found is None:
+        if "\0" in text or (_ENV_VARS.fullmatch(path) and parse_variables(text) is None):
             skipped.append(path)
         else:
-            variables.update(found)
+            texts[path] = text
     # Scripts for csh, fish or xonsh say the same again; link scripts are never run.
     skipped += [path for path in info.paths if is_link_script(path)]
-    return variables, sorted(skipped)
+    return texts, sorted(skipped)
+
+
+def in_order(files: Mapping[str, str]) -> tuple[dict[str, str], tuple[ActivationScript, ...]]:
+    """Return what the JSON files of an environment set, and its scripts in conda's order.
+
+    conda reads the JSON first, and goes by the names of files, whichever packages they are of.
+
+    Args:
+        files: Path to text, as :func:`read_activation` returns them.
+    """
+    variables: dict[str, str] = {}
+    for path in sorted(files):
+        if _ENV_VARS.fullmatch(path):
+            variables.update(parse_variables(files[path]) or {})
+    scripts = (path for path in sorted(files) if _ACTIVATE.fullmatch(path))
+    return variables, tuple(ActivationScript(path, files[path]) for path in scripts)
 
 
 def parse_variables(text: str) -> dict[str, str] | None:

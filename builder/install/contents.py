@@ -17,8 +17,8 @@ from builder.layer import PythonTarget
 from builder.records import PackageRecord
 
 #: Raised when the meaning of stored contents changes.
-_FORMAT: Final = 2
-#: An activation script that is longer does more than set variables.
+_FORMAT: Final = 3
+#: An activation script that is longer is not run.
 _MAX_ACTIVATION_BYTES: Final = 64 * 1024
 
 
@@ -35,10 +35,11 @@ class PackageContents:
     is_noarch_python: bool = False
     #: Where the scripts of entry points are, relative to the prefix.
     entry_point_paths: tuple[str, ...] = ()
-    #: Environment variables that activation would set.
-    variables: Mapping[str, str] = field(default_factory=dict)
-    #: Paths of scripts that nothing in an image runs: link scripts, and activation scripts that do
-    #: more than set variables.
+    #: Those of the paths that are directories, which may be empty.
+    directories: tuple[str, ...] = ()
+    #: Scripts and variables that activation reads, path to text; the build prefix is replaced.
+    activation: Mapping[str, str] = field(default_factory=dict)
+    #: Paths of scripts that nothing runs: link scripts, and activation scripts that are too long.
     skipped_scripts: tuple[str, ...] = ()
     #: Of all files together, as the package lists them.
     size_bytes: int = 0
@@ -63,14 +64,17 @@ def read_contents(
     info = reader.read_info()
     check_identity(record, info)
     links, scripts = _read_payload(reader, info)
-    variables, skipped = read_activation(info, scripts)
+    activation, skipped = read_activation(info, scripts)
     return PackageContents(
         label=label,
         paths=tuple(sorted(info.paths)),
         links=links,
         is_noarch_python=info.noarch == "python",
         entry_point_paths=tuple(sorted({point.path for point in info.entry_points})),
-        variables=variables,
+        directories=tuple(
+            sorted(path for path, known in info.paths.items() if known.type == "directory")
+        ),
+        activation=activation,
         skipped_scripts=tuple(skipped),
         size_bytes=sum(path.size_bytes or 0 for path in info.paths.values()),
         distributions=distributions_of(info.paths),
@@ -126,7 +130,7 @@ def parse_contents(data: bytes) -> PackageContents:
     values = json.loads(data)
     if not isinstance(values, dict) or values.pop("format", None) != _FORMAT:
         raise ValueError("these are not the contents of a package in the present format")
-    for name in ("paths", "entry_point_paths", "skipped_scripts"):
+    for name in ("paths", "directories", "entry_point_paths", "skipped_scripts"):
         values[name] = tuple(values[name])
     values["distributions"] = tuple((name, version) for name, version in values["distributions"])
     return PackageContents(**values)
@@ -164,6 +168,5 @@ def _read_payload(
 def _script(file: PackageFile, info: PackageInfo) -> bytes:
     relocation = info.paths[file.path].relocation
     if file.size_bytes > _MAX_ACTIVATION_BYTES:
-        # No command of a shell: makes it a script that is skipped.
-        return b"("
+        return b"\0"  # which makes it a script that is skipped
     return b"".join(relocate(file.chunks(), relocation)) if relocation else file.read()

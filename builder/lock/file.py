@@ -9,6 +9,7 @@ What that format has no field for goes into its ``custom_metadata``, a mapping f
     pullforge.virtual_packages   JSON: [[name, version, build], …]
     pullforge.bytecode           JSON: {platform: version of the Python that compiles}
     pullforge.variables          JSON: {name: value}, if there are any
+    pullforge.user               "1000:1000", if there is one
     pullforge.left_out           JSON: {platform: why the lock does not have it}, if there are any
     pullforge.package.<platform>.<name>    JSON: a record's fields that conda-lock does not have
     pullforge.wheel.<platform>.<name>      JSON: the same of a wheel, which conda-lock calls pip's
@@ -30,7 +31,7 @@ from builder.oci.digest import parse_digest
 from builder.platforms import PLATFORMS, Subdir
 from builder.records import BaseReference, PackageRecord, WheelRecord, without_credentials
 from builder.safe_yaml import MalformedYaml, dump, load
-from builder.spec import Channel, VirtualPackage
+from builder.spec import Channel, VirtualPackage, parse_user
 
 if TYPE_CHECKING:
     from conda_lock.lockfile.v1.models import LockedDependency, Lockfile, LockMeta
@@ -143,6 +144,8 @@ def _custom(lock: Lock) -> dict[str, str]:
         custom["base"] = f"{lock.base.name}@{lock.base.digest}"
     if lock.variables:
         custom["variables"] = _json(lock.variables)
+    if lock.user:
+        custom["user"] = lock.user
     if lock.left_out:
         custom["left_out"] = _json(lock.left_out)
     for platform, records in lock.platforms.items():
@@ -184,6 +187,7 @@ def _lock(parsed: "Lockfile", custom: Mapping[str, str]) -> Lock:
             )
             for name, value in _load_object(custom, "variables").items()
         },
+        user=parse_user(custom[f"{_OURS}user"]) if f"{_OURS}user" in custom else "",
         left_out={
             _subdir(platform): text_field({"reason": why}, "reason", _SENTENCE, platform)
             for platform, why in _load_object(custom, "left_out").items()

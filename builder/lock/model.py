@@ -44,6 +44,8 @@ class Lock:
     wheels: Mapping[Subdir, tuple[WheelRecord, ...]] = field(default_factory=dict)
     #: Variables of the image's environment, sorted by name.
     variables: Mapping[str, str] = field(default_factory=dict)
+    #: Who runs in a container, e.g. ``"1000:1000"``; ``""`` for whoever the base says.
+    user: str = ""
     #: Platforms that were wanted and for which nothing fits, with the sentence that says why.
     #: Not part of the key: the image is the same.
     left_out: Mapping[Subdir, str] = field(default_factory=dict, compare=False)
@@ -101,6 +103,8 @@ class Lock:
             }
         if self.variables:
             content["variables"] = self.variables
+        if self.user:
+            content["user"] = self.user
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return BuildKey(hashlib.sha256(text.encode()).hexdigest()[:32])
 

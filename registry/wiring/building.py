@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import structlog
 
+from builder.activation_cache import ActivationCache
 from builder.base_image import LAYOUT_SCHEME, BaseImages
 from builder.compilers import Compilers
 from builder.contents_cache import ContentsCache
@@ -138,7 +139,9 @@ async def open_builder(
         made = layers if tasks is None else tasks.layers(layers)
         traced = TracedLayers(made, traces, "here" if tasks is None else "elsewhere")
         stack.push_async_callback(traced.close)
-        pipeline = Pipeline(store, bases, contents, traced, compilers)
+        activations = ActivationCache(store, workers, compilers.sandbox, scratch)
+        stack.push_async_callback(activations.close)
+        pipeline = Pipeline(store, bases, contents, traced, compilers, activations)
         wheels = EnvironmentWheels(contents, _pypi(settings, scratch)) if settings.pypi else None
         resolver = Resolver(name_defaults(settings), solver, bases, compilers, metrics, wheels)
 
@@ -185,6 +188,7 @@ def name_defaults(settings: Settings) -> NameDefaults:
             VirtualPackage("__unix", "0"),
         ),
         base=settings.base,
+        user=settings.user or "",
         bases=tuple(settings.bases),
         pypi=settings.pypi,
         wheel_hosts=tuple(settings.pypi_hosts) if settings.pypi else (),

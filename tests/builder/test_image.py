@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from typing import Any
 
@@ -66,6 +67,24 @@ def test_the_config_puts_the_environment_in_front_of_the_bases_own() -> None:
     assert config["config"]["Cmd"] == ["bash"]
     assert config["rootfs"]["diff_ids"] == [digest_of(b"base tar"), digest_of(b"tar")]
     assert config["created"] == "2023-11-14T22:13:20Z"
+
+
+def test_what_activation_puts_around_the_path_is_around_the_bases_too() -> None:
+    around = dataclasses.replace(layers("zstd"), path=("/opt/conda/a:", ":/opt/conda/b"))
+    config = as_json(image_config(around, BASE).data)
+    path = "/opt/conda/a:/opt/conda/bin:/usr/bin:/bin:/opt/conda/b"
+    assert config["config"]["Env"][0] == f"PATH={path}"
+
+
+def test_a_user_is_in_the_config_with_a_home_where_it_can_write() -> None:
+    config = as_json(image_config(dataclasses.replace(layers("zstd"), user="7:7"), BASE).data)
+    assert config["config"]["User"] == "7:7"
+    assert "HOME=/tmp" in config["config"]["Env"]
+    mine = dataclasses.replace(layers("zstd"), user="7:7", variables={"HOME": "/data"})
+    assert "HOME=/data" in as_json(image_config(mine, BASE).data)["config"]["Env"]
+    root = as_json(image_config(dataclasses.replace(layers("zstd"), user="0:0"), BASE).data)
+    assert "HOME=/tmp" not in root["config"]["Env"]
+    assert "User" not in as_json(image_config(layers("zstd"), BASE).data)["config"]
 
 
 def test_an_image_without_a_base_has_a_path_and_nothing_below() -> None:

@@ -136,6 +136,15 @@ def test_parts_of_a_tag_may_come_in_any_order() -> None:
     assert spec.base is None
 
 
+def test_a_user_in_the_tag_is_before_the_administrators() -> None:
+    defaults = dataclasses.replace(DEFAULTS, user="65532:65532")
+    assert parse("env/numpy", "latest", KNOWN, defaults).user == "65532:65532"
+    spec = parse("env/numpy", "bare-user1000", KNOWN, defaults)
+    assert spec.user == "1000:1000"
+    assert canonical_name(spec) == "env/numpy:bare-user1000"
+    assert read("numpy").user == ""
+
+
 def test_a_python_tag_is_the_same_as_a_python_item() -> None:
     assert read("numpy", "py3.12") == read("numpy.python.3.12")
     assert read("python.3.12", "py3.12") == read("python.3.12")
@@ -157,6 +166,9 @@ def test_a_python_tag_needs_a_channel_with_python() -> None:
         ("py3", "'py3' in the tag"),
         ("py3.012", "'py3.012' in the tag"),
         ("py3.12-py3.13", "'py3.13' is the second Python version"),
+        ("user1000-user1000", "'user1000' is the second user"),
+        ("userroot", "'userroot' in the tag"),
+        ("user01000", "'01000' is not the number of a user"),
         ("bare-bare", "'bare' is the second 'bare'"),
         ("cuda12.4-cuda12.4", "'cuda12.4' is the second CUDA version"),
         ("2026-11-01-2026-11-01", "'2026-11-01' is the second date"),

@@ -104,6 +104,7 @@ def test_the_order_in_which_a_lock_is_put_together_does_not_matter() -> None:
         lock(PYTHON, PANDAS, dataclasses.replace(ZLIB, listed="{}")),
         lock(wheels={"linux-64": (CERTIFI,)}),
         lock(variables={"A": "1"}),
+        lock(user="1000:1000"),
     ],
 )
 def test_whatever_a_lock_says_is_in_its_key(other: Lock) -> None:
@@ -147,6 +148,7 @@ def test_two_packages_of_one_name_are_refused() -> None:
                 )
             }
         ),
+        lock(user="1000:0"),
         lock(variables={"GREETING": "two\nlines: ${HOME} 'ü'", "EMPTY": ""}),
         lock(left_out={"linux-aarch64": "no package 'zlib' in main for linux-aarch64"}),
     ],
@@ -377,6 +379,7 @@ def with_wheel(edit: Callable[[Any], object]) -> bytes:
         partial(changed, set_custom(PACKAGE, '{"python_site_packages_path": "/etc"}')),
         partial(changed, set_custom("pullforge.variables", '{"A B": ""}')),
         partial(changed, set_custom("pullforge.variables", '{"A": 7}')),
+        partial(changed, set_custom("pullforge.user", "root")),
         partial(changed, set_custom("pullforge.variables", '{"A": "\\u0000"}')),
         partial(changed, set_custom("pullforge.variables", '{"A": "1"}')),
         partial(changed, set_custom("pullforge.left_out", '{"osx-64": "x"}')),

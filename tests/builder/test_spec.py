@@ -3,7 +3,14 @@ import datetime
 
 import pytest
 
-from builder.spec import Channel, Constraint, EnvironmentSpec, Requirement, VirtualPackage
+from builder.spec import (
+    Channel,
+    Constraint,
+    EnvironmentSpec,
+    Requirement,
+    VirtualPackage,
+    parse_user,
+)
 
 SPEC = EnvironmentSpec(
     requirements=(Requirement("numpy", (Constraint("<", "2"), Constraint(">=", "1.26"))),),
@@ -25,6 +32,7 @@ def test_the_digest_of_a_spec_does_not_change_from_release_to_release() -> None:
     "other",
     [
         dataclasses.replace(SPEC, requirements=()),
+        dataclasses.replace(SPEC, user="1000:1000"),
         dataclasses.replace(SPEC, requirements=(Requirement("numpy"),)),
         dataclasses.replace(SPEC, channels=(Channel("conda-forge", "https://mirror"),)),
         dataclasses.replace(SPEC, platforms=("linux-64", "linux-aarch64")),
@@ -57,3 +65,19 @@ def test_what_only_a_file_can_ask_for_is_part_of_the_match_spec(
     requirement: Requirement, written: str
 ) -> None:
     assert str(requirement) == written
+
+
+@pytest.mark.parametrize(
+    ("text", "user"),
+    [("1000", "1000:1000"), ("1000:0", "1000:0"), ("0", "0:0")],
+)
+def test_a_user_is_a_number_and_has_a_group(text: str, user: str) -> None:
+    assert parse_user(text) == user
+
+
+@pytest.mark.parametrize(
+    "text", ["", "root", "1000:", ":1000", "-1", "01000", "4294967295", "1:2:3", "1000\n", "\u0663"]
+)
+def test_what_is_no_number_of_a_user_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not the number of a user"):
+        parse_user(text)

@@ -20,9 +20,11 @@ def test_a_request_says_everything_a_spec_can() -> None:
             platforms=["linux-aarch64", "linux-64"],
             variables={"A": "1", "B": 2.50},
             base="ghcr.io/acme/tools:1.2",
+            user=1000,
             until="2026-11-01",
         )
     )
+    assert found.user == "1000:1000"
     assert [str(wanted) for wanted in found.requirements] == ["python =3.12", "samtools"]
     assert found.pip == ("requests>=2",)
     assert found.channels == (BIO, FORGE)

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from builder.install.activation import (
+    in_order,
     is_activation,
     is_link_script,
     parse_exports,
@@ -75,9 +76,23 @@ def test_scripts_come_after_json_and_each_in_the_order_of_names() -> None:
     scripts = ["bin/.p-post-link.sh", "bin/.p-pre-unlink.sh", "bin/p"]
     paths = {path: PackagePath(path, "hardlink") for path in [*files, *scripts]}
     info = PackageInfo({"name": "p"}, paths, None, (), (), has_path_types=True)
-    variables, skipped = read_activation(info, files)
-    assert variables == {"A": "script-b", "B": "script-a", "C": "json"}
-    assert skipped == ["bin/.p-post-link.sh", "bin/.p-pre-unlink.sh", "etc/conda/activate.d/c.sh"]
+    texts, skipped = read_activation(info, files)
+    assert texts == {path: text.decode() for path, text in files.items()}
+    assert skipped == ["bin/.p-post-link.sh", "bin/.p-pre-unlink.sh"]
+    variables, found = in_order(dict(reversed(texts.items())))
+    assert variables == {"A": "json", "C": "json"}
+    assert [script.path[-5:] for script in found] == ["/a.sh", "/b.sh", "/c.sh"]
+    assert [script.exports for script in found] == [
+        {"A": "script-a", "B": "script-a"},
+        {"A": "script-b"},
+        None,
+    ]
+
+
+def test_json_that_is_not_variables_is_skipped() -> None:
+    info = PackageInfo({"name": "p"}, {}, None, (), (), has_path_types=True)
+    path = "etc/conda/env_vars.d/p.json"
+    assert read_activation(info, {path: b"[]"}) == ({}, [path])
 
 
 def test_only_scripts_for_sh_are_read() -> None:

@@ -46,17 +46,21 @@ def test_contents_tell_what_planning_needs(tmp_path: Path) -> None:
             "share/empty",
         ),
         links={"lib64": "lib", "share/abs": "/opt/conda/lib"},
-        variables={"CERTS": "/opt/conda/ssl", "DEMO": "/opt/conda/demo"},
+        directories=("share/empty",),
+        activation={
+            "etc/conda/activate.d/demo.sh": script.decode().replace(PLACEHOLDER, "/opt/conda"),
+            "etc/conda/env_vars.d/demo.json": '{"CERTS": "/opt/conda/ssl"}\n',
+        },
         skipped_scripts=("bin/.demo-post-link.sh",),
         size_bytes=len(script + variables) + 9,
     )
 
 
-def test_an_activation_script_too_long_to_be_simple_is_skipped(tmp_path: Path) -> None:
+def test_an_activation_script_that_is_too_long_is_skipped(tmp_path: Path) -> None:
     script = b"export A=1\n" * 10_000
     package = Package("demo", "1.0", entries=[Entry("etc/conda/activate.d/demo.sh", script)])
     contents = _contents(tmp_path, package)
-    assert contents.variables == {}
+    assert contents.activation == {}
     assert contents.skipped_scripts == ("etc/conda/activate.d/demo.sh",)
 
 
