@@ -18,7 +18,7 @@ from conformance.channel.writer import EPOCH_SECONDS, Entry, Package
 #: Recipes that need nothing from the machine.
 RECIPES: Final = (
     "activatecode", "activatedemo", "clobbers", "cuda-version", "gdal", "gpuorcpu", "multi",
-    "postlinkdemo", "proj", "relations", "shebangdemo", "symlinkdemo", "virtual",
+    "postlinkdemo", "proj", "relations", "shebangdemo", "virtual",
 )  # fmt: skip
 
 #: Recipes that are built in environments of the channel's own packages.
@@ -26,8 +26,29 @@ RECIPES_WITH_ENVIRONMENTS: Final = ("greeter",)
 
 
 def special_packages() -> list[Package]:
-    """A package with a hard link, and one with an empty folder."""
+    """Links and modes, a hard link, and an empty folder.
+
+    rattler-build gives every file the mode 0644 or 0755, and packs no hard links.
+    """
     return [
+        Package(
+            "symlinkdemo",
+            "1.0",
+            subdir="linux-64",
+            noarch=None,
+            entries=[
+                Entry("share/symlinkdemo/real.txt", b"real\n"),
+                Entry("share/symlinkdemo/rel.txt", link="real.txt"),
+                Entry("share/symlinkdemo/dir", link="../symlinkdemo-dir"),
+                Entry("share/symlinkdemo-dir/inner.txt", b"inner\n"),
+                Entry("share/symlinkdemo/dangling", link="nowhere"),
+                Entry("share/symlinkdemo/setuid", b"#!/bin/sh\n", mode=0o4755),
+                Entry("share/symlinkdemo/readonly", b"readonly\n", mode=0o444),
+                Entry("share/symlinkdemo/h\u00e9llo w\u00f6rld.txt", b"utf8\n"),
+                Entry("share/symlinkdemo/empty", b""),
+                Entry(f"share/symlinkdemo/{'long' * 30}.txt", b"more than 100 characters\n"),
+            ],
+        ),
         Package(
             "hardlinkdemo",
             "1.0",

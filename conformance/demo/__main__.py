@@ -82,7 +82,7 @@ def main() -> None:
         "[bold green]▸[/] make a conda channel and a base image of what PyPI and Debian offer"
         " (kept for the next time)"
     )
-    paths = ensure("small")
+    paths = ensure("demo")
     with (
         tempfile.TemporaryDirectory(prefix="pullforge-demo-") as directory,
         ChannelServer(paths.channel) as channel,
