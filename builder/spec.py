@@ -77,6 +77,13 @@ class VirtualPackage:
     name: str
     version: str
     build: str = "0"
+    #: The platform that has it; ``None``: each has. ``__archspec`` differs between platforms.
+    platform: Subdir | None = None
+
+    @property
+    def written(self) -> list[str]:
+        """Name, version and build, and the platform if it is of one alone."""
+        return [self.name, self.version, self.build, *([self.platform] if self.platform else [])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,11 @@ class EnvironmentSpec:
     def digest(self) -> SpecDigest:
         """The sha256 of the spec's canonical JSON."""
         content = {"format": SPEC_FORMAT, **asdict(self)}
+        # A platform is said only where there is one: specs without have kept their digest.
+        content["virtual_packages"] = [
+            {field: value for field, value in asdict(package).items() if value is not None}
+            for package in self.virtual_packages
+        ]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
         return SpecDigest(hashlib.sha256(text.encode()).hexdigest())
 

@@ -86,7 +86,7 @@ def _check(lock: Lock, offers: Offers) -> None:
         check_variable(name, Field("text", value, path=f"variables.{name[:60]}"))
     _check_words(lock.bytecode.values())
     for package in lock.virtual_packages:
-        _check_words([package.name, package.version, package.build])
+        _check_words(package.written)
 
 
 def _check_words(words: Iterable[str]) -> None:
