@@ -43,7 +43,10 @@ def channel_unavailable(message: str, channels: Sequence[Channel]) -> ChannelUna
     ...                         channels))
     "channel 'bio' cannot be used: it answers 503 Service Unavailable"
     """
-    concerned = [c for c in channels if f"{_bare(c.url)}/" in _bare(message)] or list(channels)
+    named = [c for c in channels if f"{_bare(c.url)}/" in _bare(message)]
+    # One channel may lie below another, as labels of anaconda.org do: the outer one is innocent.
+    longest = max((len(_bare(c.url)) for c in named), default=0)
+    concerned = [c for c in named if len(_bare(c.url)) == longest] or list(channels)
     names = " and ".join(f"'{channel.name}'" for channel in concerned)
     status = _STATUS.search(message)
     if status and not status[1].startswith("404"):

@@ -526,6 +526,21 @@ def test_credentials_are_not_in_the_message_of_a_channel_that_is_down() -> None:
     assert error.message == "channel 'main' cannot be used: its host is not found"
 
 
+def test_a_channel_above_the_one_that_is_down_is_not_named() -> None:
+    channels = [
+        Channel("main", "https://conda.anaconda.org/main"),
+        Channel("dev", "https://conda.anaconda.org/main/label/dev"),
+    ]
+
+    error = channel_unavailable(
+        "HTTP status server error (503 Service Unavailable) for url"
+        " (https://conda.anaconda.org/main/label/dev/noarch/repodata.json.zst)",
+        channels,
+    )
+
+    assert str(error).startswith("channel 'dev' cannot be used")
+
+
 def test_a_tree_of_unknown_form_is_joined_and_cut() -> None:
     nothing = EnvironmentSpec((), (), (), ())
     tree = "Cannot solve the request because of: Something new\n├─ a\n│  └─ b\n" + "└─ c\n" * 500
