@@ -40,6 +40,9 @@ class PackageRecord:
     python_site_packages_path: str | None = None
     #: When it was published, in milliseconds since 1970, if the channel says.
     timestamp_ms: int | None = None
+    #: The address of the channel whose index lists it, where it lies elsewhere than in that channel
+    #: (``base_url`` of CEP 15); ``""``: it lies in its channel's subdir.
+    channel: str = ""
 
     @property
     def file_name(self) -> str:
@@ -49,7 +52,7 @@ class PackageRecord:
     @property
     def channel_url(self) -> str:
         """The channel's address, without the subdir and without a slash at the end."""
-        return self.url.rsplit("/", 2)[0]
+        return self.channel or self.url.rsplit("/", 2)[0]
 
     @property
     def depends_names(self) -> tuple[str, ...]:

@@ -77,7 +77,7 @@ def _check(lock: Lock, offers: Offers) -> None:
         offers.channel(channel.url)
         _check_words([channel.name])
     for record in (record for records in lock.platforms.values() for record in records):
-        offers.package(record.url)
+        offers.locked(record)
     for wheel in (wheel for wheels in lock.wheels.values() for wheel in wheels):
         offers.wheel(wheel.url)
     if lock.base:

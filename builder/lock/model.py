@@ -87,7 +87,7 @@ class Lock:
         content: dict[str, Any] = {
             "format": LOCK_FORMAT,
             "platforms": {
-                subdir: [asdict(record) for record in records]
+                subdir: [_content(record) for record in records]
                 for subdir, records in self.platforms.items()
             },
             "channels": [[channel.name, channel.url] for channel in self.channels],
@@ -105,6 +105,14 @@ class Lock:
             content["variables"] = self.variables
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return BuildKey(hashlib.sha256(text.encode()).hexdigest()[:32])
+
+
+def _content(record: PackageRecord) -> dict[str, Any]:
+    content = asdict(record)
+    # Said only where there is one, for the same reason.
+    if not record.channel:
+        del content["channel"]
+    return content
 
 
 def _canonical(subdir: Subdir, records: Iterable[PackageRecord]) -> tuple[PackageRecord, ...]:

@@ -60,4 +60,12 @@ def _to_record(record: rattler.RepoDataRecord) -> PackageRecord:
         noarch="python" if record.noarch.python else "generic" if record.noarch.generic else None,
         python_site_packages_path=record.python_site_packages_path,
         timestamp_ms=timestamp_ms,
+        channel=_channel(record),
     )
+
+
+def _channel(record: rattler.RepoDataRecord) -> str:
+    """Return the address of the record's channel, if that is not where it lies."""
+    channel = without_credentials(record.channel or "").rstrip("/")
+    here = without_credentials(record.url).rsplit("/", 2)[0]
+    return channel if "://" in channel and channel != here else ""
