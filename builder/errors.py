@@ -15,6 +15,7 @@
     │   ├── NoWheel
     │   ├── SolveTimeout
     │   ├── ChannelUnavailable
+    │   │   └── NoChannel
     │   └── IndexUnavailable
     ├── LockError
     ├── InputError
@@ -127,6 +128,12 @@ class ChannelUnavailable(SolveError):
     """A channel does not answer, or answers with something that is not a channel."""
 
     transient = True
+
+
+class NoChannel(ChannelUnavailable):
+    """What a channel must have is not at its address; asking again does not help."""
+
+    transient = False
 
 
 class IndexUnavailable(SolveError):

@@ -84,6 +84,7 @@ def _identity(record: ArchiveRecord) -> list[object]:
         record.sha256,
         record.md5,
         record.url,
+        record.channel_url,
         record.size_bytes,
         record.subdir,
         record.build_number,

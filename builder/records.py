@@ -76,6 +76,9 @@ class PackageRecord:
     #: What else the channel's index says of it: a JSON object in canonical form with keys of
     #: :data:`LISTED`. Empty when no index has been asked: what the package itself says counts then.
     listed: str = ""
+    #: The address of the channel whose index lists it, where it lies elsewhere than in that channel
+    #: (``base_url`` of CEP 15); ``""``: it lies in its channel's subdir.
+    channel: str = ""
 
     @property
     def file_name(self) -> str:
@@ -85,7 +88,7 @@ class PackageRecord:
     @property
     def channel_url(self) -> str:
         """The channel's address, without the subdir and without a slash at the end."""
-        return self.url.rsplit("/", 2)[0]
+        return self.channel or self.url.rsplit("/", 2)[0]
 
     @property
     def said(self) -> Mapping[str, Any]:

@@ -82,6 +82,13 @@ class VirtualPackage:
     name: str
     version: str
     build: str = "0"
+    #: The platform that has it; ``None``: each has. ``__archspec`` differs between platforms.
+    platform: Subdir | None = None
+
+    @property
+    def written(self) -> list[str]:
+        """Name, version and build, and the platform if it is of one alone."""
+        return [self.name, self.version, self.build, *([self.platform] if self.platform else [])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +131,11 @@ class EnvironmentSpec:
         for name in ("hashes", "user"):
             if not content[name]:
                 del content[name]
+        # A platform is said only where there is one: specs without have kept their digest.
+        content["virtual_packages"] = [
+            {field: value for field, value in asdict(package).items() if value is not None}
+            for package in self.virtual_packages
+        ]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
         return SpecDigest(hashlib.sha256(text.encode()).hexdigest())
 

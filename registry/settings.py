@@ -83,6 +83,15 @@ class Settings(BaseSettings):
     glibc: str = "2.36"
     #: The version of Linux that packages may expect.
     linux: str = "5.10"
+    #: The processors that images are for, by platform: archspec's names, e.g.
+    #: ``{"linux-64": "x86_64_v3"}``. What is not said is the least that the platform has.
+    archspec: dict[Subdir, Annotated[str, Field(pattern=r"^[a-z0-9_.]{1,64}$")]] = {}
+    #: Other virtual packages that all images offer: name to version, or version and build, e.g.
+    #: ``{"__cuda": "12.4"}``.
+    virtual_packages: dict[
+        Annotated[str, Field(pattern=r"^__[a-z0-9_.+-]{1,60}$")],
+        Annotated[str, Field(pattern=r"^[A-Za-z0-9_.!+]{1,60}( [A-Za-z0-9_.]{1,60})?$")],
+    ] = {}
     #: How long the answer to ``latest`` is served before it is renewed, in seconds.
     latest_ttl_seconds: Annotated[float, Field(gt=0)] = 3600
     #: How long an error is remembered, in seconds.

@@ -26,6 +26,12 @@ def canonical_name(spec: EnvironmentSpec) -> str:
     if spec.until:
         tag.append(spec.until.isoformat())
     tag += [f"cuda{v.version}" for v in spec.virtual_packages if v.name == "__cuda"]
+    # Without it a name means x86_64, or what the administrator chose.
+    tag += [
+        v.build
+        for v in spec.virtual_packages
+        if v.name == "__archspec" and v.build.startswith("x86_64_v")
+    ]
     if spec.base is None:
         tag.append("bare")
     user, _, group = spec.user.partition(":")

@@ -7,8 +7,11 @@ from builder.errors import ChannelNotAllowed
 from builder.platforms import Subdir
 from builder.spec import Channel, Requirement, VirtualPackage
 
-#: What Debian 12, the default base, offers; the kernel is the oldest one still supported.
+#: What Debian 12, the default base, offers; the kernel is the oldest one still supported, and the
+#: processor the least that each platform has: an image must run wherever it is pulled.
 DEFAULT_VIRTUAL_PACKAGES: Final = (
+    VirtualPackage("__archspec", "1", "aarch64", "linux-aarch64"),
+    VirtualPackage("__archspec", "1", "x86_64", "linux-64"),
     VirtualPackage("__glibc", "2.36"),
     VirtualPackage("__linux", "5.10"),
     VirtualPackage("__unix", "0"),

@@ -77,9 +77,13 @@ class ScannedName:
             reader.require("python")
             wanted.append(Requirement("python", (Constraint("=", self.tag.python),)))
         defaults = self.defaults
-        virtual = {package.name: package for package in defaults.virtual_packages}
+        virtual = {(p.name, p.platform or ""): p for p in defaults.virtual_packages}
         if self.tag.cuda:
-            virtual["__cuda"] = VirtualPackage("__cuda", self.tag.cuda)
+            virtual["__cuda", ""] = VirtualPackage("__cuda", self.tag.cuda)
+        if self.tag.microarchitecture:
+            virtual["__archspec", "linux-64"] = VirtualPackage(
+                "__archspec", "1", self.tag.microarchitecture, "linux-64"
+            )
         return EnvironmentSpec(
             requirements=merge_requirements(
                 [*(w for w in wanted if w.channel != PYPI), *defaults.builtin]

@@ -17,11 +17,12 @@ _DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 _PART = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?=-|\Z)|[^-]*")
 _PYTHON = re.compile(rf"py({_NUMBER}\.{_NUMBER}(?:\.{_NUMBER})?)")
 _USER = re.compile(r"user([0-9]+)")
+_MICROARCHITECTURE = re.compile(r"x86_64_v[2-4]")
 _CUDA = re.compile(rf"cuda({_NUMBER})(?:\.({_NUMBER}))?")
 
 _ALLOWED: Final = (
-    "a tag is 'latest', or a date such as '2026-11-01', 'py3.12', 'cuda12.4', 'bare' and "
-    "'user1000' joined by '-'"
+    "a tag is 'latest', or a date such as '2026-11-01', 'py3.12', 'cuda12.4', 'x86_64_v3', "
+    "'bare' and 'user1000' joined by '-'"
 )
 
 
@@ -35,6 +36,8 @@ class TagParts:
     python: str | None = None
     #: Major and minor version, for example ``"12.4"``.
     cuda: str | None = None
+    #: What processors of x86-64 must have, as archspec calls it, e.g. ``"x86_64_v3"``.
+    microarchitecture: str | None = None
     #: Without a base image.
     bare: bool = False
     #: User and group who run in a container, for example ``"1000:1000"``; ``""``: not said.
@@ -46,12 +49,13 @@ class TagParts:
 def parse_tag(tag: str, *, today: datetime.date | None = None) -> TagParts:
     """Return what ``tag`` says.
 
-    >>> parse_tag("2026-11-01-py3.12-cuda12.4")
-    TagParts(until=datetime.date(2026, 11, 1), python='3.12', cuda='12.4', bare=False)
+    >>> parts = parse_tag("2026-11-01-py3.12-cuda12.4")
+    >>> str(parts.until), parts.python, parts.cuda, parts.bare
+    ('2026-11-01', '3.12', '12.4', False)
     >>> parse_tag("bare-cuda12") == parse_tag("cuda12.0-bare")
     True
     >>> parse_tag("latest")
-    TagParts(until=None, python=None, cuda=None, bare=False)
+    TagParts(until=None, python=None, cuda=None, microarchitecture=None, bare=False)
     >>> parse_tag("3.12")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
@@ -107,6 +111,8 @@ def _kind_of(part: str, tag: str) -> tuple[str, Callable[[TagParts], TagParts]]:
         except ValueError as exc:
             raise MalformedTag(f"{quote(part)} in the tag {quote(tag)}: {exc}") from None
         return "user", lambda parts: replace(parts, user=user)
+    if _MICROARCHITECTURE.fullmatch(part):
+        return "microarchitecture", lambda parts: replace(parts, microarchitecture=part)
     if match := _DATE.fullmatch(part):
         try:
             day = datetime.date(int(match[1]), int(match[2]), int(match[3]))

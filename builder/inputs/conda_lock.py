@@ -83,7 +83,7 @@ def _check(lock: Lock, offers: Offers) -> None:
         offers.channel(channel.url)
         _check_words([channel.name])
     for record in (record for records in lock.platforms.values() for record in records):
-        offers.package(record.url)
+        offers.locked(record)
     for wheel in (wheel for wheels in lock.wheels.values() for wheel in wheels):
         offers.wheel(wheel.url)
     if lock.base:
@@ -92,7 +92,7 @@ def _check(lock: Lock, offers: Offers) -> None:
         check_variable(name, Field("text", value, path=f"variables.{name[:60]}"))
     _check_words(lock.bytecode.values())
     for package in lock.virtual_packages:
-        _check_words([package.name, package.version, package.build])
+        _check_words(package.written)
 
 
 def _check_words(words: Iterable[str]) -> None:

@@ -13,7 +13,7 @@ from builder.image_name import NameDefaults
 from builder.oci.digest import is_digest
 from builder.oci.reference import parse_reference
 from builder.platforms import PLATFORMS, Subdir
-from builder.records import BaseReference, wheel_address, without_credentials
+from builder.records import BaseReference, PackageRecord, wheel_address, without_credentials
 from builder.spec import Channel
 
 #: Where a package lies in its channel: subdir and file name.
@@ -79,6 +79,25 @@ class Offers:
         raise ValueError(
             f"{shown} is no package of a channel of this server, whose channels are {offered}"
         )
+
+    def locked(self, record: PackageRecord) -> None:
+        """Check that a package that this or another server locked may be fetched.
+
+        One that lies elsewhere than in its channel must lie on the host of some channel.
+
+        Raises:
+            ValueError: It may not.
+            ChannelNotAllowed: The administrator does not offer its channel.
+        """
+        if not record.channel:
+            self.package(record.url)
+            return
+        self.channel(record.channel)
+        hosts = {urlsplit(channel.url).netloc for channel in self.defaults.channels}
+        parts = urlsplit(record.url)
+        if parts.scheme not in {"http", "https"} or parts.netloc not in hosts:
+            shown = repr(record.url[:200])
+            raise ValueError(f"{shown} does not lie on the host of a channel of this server")
 
     def wheel(self, url: str) -> str:
         """Return a wheel's address, which is on an offered host.

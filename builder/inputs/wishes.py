@@ -65,7 +65,9 @@ class Wishes:
             requirements=merge_requirements([*self.requirements, *defaults.builtin]),
             channels=channels,
             platforms=tuple(sorted(set(self.platforms or defaults.platforms))),
-            virtual_packages=tuple(sorted(defaults.virtual_packages, key=lambda v: v.name)),
+            virtual_packages=tuple(
+                sorted(defaults.virtual_packages, key=lambda v: (v.name, v.platform or ""))
+            ),
             until=self.until,
             base=base,
             pip=self.pip,

@@ -19,6 +19,8 @@ VERSION = re.compile(r"[A-Za-z0-9_.!+-]{1,128}")
 _URL = re.compile(
     r"(?:https?|file|s3)://[!-~]*/([a-z0-9-]+)/[A-Za-z0-9_.!+%=~-]+(?:\.conda|\.tar\.bz2)"
 )
+#: Empty for the channel that the address says.
+_CHANNEL = re.compile(r"(?:(?:https?|file|s3)://[!-~]{1,500})?")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 MD5 = re.compile(r"[0-9a-f]{32}")
 _SITE_PACKAGES = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*")
@@ -60,6 +62,8 @@ def extra_of(record: PackageRecord) -> dict[str, Any]:
         extra["timestamp_ms"] = record.timestamp_ms
     if record.listed:
         extra["listed"] = dict(record.said)
+    if record.channel:
+        extra["channel"] = record.channel
     return extra
 
 
@@ -98,6 +102,7 @@ def record_of(entry: Mapping[str, Any], extra: Mapping[str, Any]) -> PackageReco
         python_site_packages_path=_site_packages(extra, name),
         timestamp_ms=number_field(extra, "timestamp_ms", name),
         listed=_listed(extra, name),
+        channel=text_field({"channel": "", **extra}, "channel", _CHANNEL, name),
     )
 
 

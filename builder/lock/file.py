@@ -6,7 +6,7 @@ What that format has no field for goes into its ``custom_metadata``, a mapping f
     pullforge.key                the lock's key: a file that was changed by hand is refused
     pullforge.base               "docker.io/library/debian@sha256:…", if there is one
     pullforge.channels           JSON: [[name, address], …], by priority
-    pullforge.virtual_packages   JSON: [[name, version, build], …]
+    pullforge.virtual_packages   JSON: [[name, version, build], …], and the platform if it is of one
     pullforge.bytecode           JSON: {platform: version of the Python that compiles}
     pullforge.variables          JSON: {name: value}, if there are any
     pullforge.user               "1000:1000", if there is one
@@ -137,7 +137,7 @@ def _custom(lock: Lock) -> dict[str, str]:
         "format": str(LOCK_FORMAT),
         "key": lock.key,
         "channels": _json([[channel.name, channel.url] for channel in lock.channels]),
-        "virtual_packages": _json([[v.name, v.version, v.build] for v in lock.virtual_packages]),
+        "virtual_packages": _json([v.written for v in lock.virtual_packages]),
         "bytecode": _json(lock.bytecode),
     }
     if lock.base:
@@ -172,8 +172,10 @@ def _lock(parsed: "Lockfile", custom: Mapping[str, str]) -> Lock:
         platforms={subdir: _records(subdir, main, custom) for subdir in wanted},
         channels=_channels(parsed.metadata, custom),
         virtual_packages=tuple(
-            VirtualPackage(str(name), str(version), str(build))
-            for name, version, build in _load_list(custom, "virtual_packages")
+            VirtualPackage(
+                str(name), str(version), str(build), _subdir(platform[0]) if platform else None
+            )
+            for name, version, build, *platform in _load_list(custom, "virtual_packages")
         ),
         base=_base(custom.get(f"{_OURS}base")),
         bytecode={

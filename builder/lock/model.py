@@ -62,7 +62,9 @@ class Lock:
         platforms = {
             subdir: _canonical(subdir, self.platforms[subdir]) for subdir in sorted(self.platforms)
         }
-        virtual_packages = tuple(sorted(self.virtual_packages, key=lambda v: (v.name, v.version)))
+        virtual_packages = tuple(
+            sorted(self.virtual_packages, key=lambda v: (v.name, v.version, v.platform or ""))
+        )
         bytecode = {subdir: self.bytecode[subdir] for subdir in sorted(self.bytecode)}
         wheels = {
             subdir: _canonical_wheels(subdir, self.wheels[subdir])
@@ -91,7 +93,7 @@ class Lock:
                 for subdir, records in self.platforms.items()
             },
             "channels": [[channel.name, channel.url] for channel in self.channels],
-            "virtual_packages": [[v.name, v.version, v.build] for v in self.virtual_packages],
+            "virtual_packages": [v.written for v in self.virtual_packages],
             "base": [self.base.name, self.base.digest] if self.base else None,
             "bytecode": self.bytecode,
         }
@@ -114,6 +116,9 @@ def _content(record: PackageRecord) -> dict[str, Any]:
     # Said only where there is any, for the same reason.
     if not record.listed:
         del content["listed"]
+    # Said only where there is one, for the same reason.
+    if not record.channel:
+        del content["channel"]
     return content
 
 

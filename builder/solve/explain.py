@@ -154,6 +154,13 @@ def _advice(name: str, wanted: str, spec: EnvironmentSpec) -> str:
         number = version[0] if version else "12.0"
         tag = number if "." in number else f"{number}.0"
         return f"{has}; add a tag such as ':cuda{tag}'"
+    if name == "__archspec":
+        level = re.search(r"x86_64_v[2-4]", wanted)
+        offers = [p for p in spec.virtual_packages if p.name == name]
+        # A level means a platform; other platforms have no part in what is wrong.
+        builds = [p.build for p in offers if not level or p.platform in {None, "linux-64"}]
+        has = f"the image is for {' and '.join(builds)}" if builds else has
+        return f"{has}; add the tag ':{level[0]}'" if level else has
     return has
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from rattler import exceptions as rattler_errors
 
-from builder.errors import ChannelUnavailable, SolveError, SolveTimeout, Unsatisfiable
+from builder.errors import ChannelUnavailable, NoChannel, SolveError, SolveTimeout, Unsatisfiable
 from builder.spec import Channel
 
 #: Makes our error of rattler's message.
@@ -19,13 +19,13 @@ _Maker = Callable[[str, Sequence[Channel]], SolveError]
 
 _CANCELLED: Final = "has been cancelled"
 _STATUS = re.compile(r"\((\d{3} [A-Za-z' -]+)\)")
+_MISSING = re.compile(r"could not find subdir '([a-z0-9-]+)'")
 _CAUSES: Final = (
     ("Connection refused", "connection refused"),
     ("dns error", "its host is not found"),
     ("timed out", "it does not answer in time"),
     ("certificate", "its certificate is not accepted"),
     ("invalid peer", "its certificate is not accepted"),
-    ("could not find subdir", "there is no channel at its address"),
     ("decode", "its repodata is damaged"),
     ("parse", "its repodata is damaged"),
 )
@@ -43,8 +43,17 @@ def channel_unavailable(message: str, channels: Sequence[Channel]) -> ChannelUna
     ...                         channels))
     "channel 'bio' cannot be used: it answers 503 Service Unavailable"
     """
-    concerned = [c for c in channels if f"{_bare(c.url)}/" in _bare(message)] or list(channels)
+    named = [c for c in channels if f"{_bare(c.url)}/" in _bare(message)]
+    # One channel may lie below another, as labels of anaconda.org do: the outer one is innocent.
+    longest = max((len(_bare(c.url)) for c in named), default=0)
+    concerned = [c for c in named if len(_bare(c.url)) == longest] or list(channels)
     names = " and ".join(f"'{channel.name}'" for channel in concerned)
+    missing = _MISSING.search(message)
+    if missing:
+        return NoChannel(
+            f"channel {names} cannot be used: there is no {missing[1]}/ at its address, which every"
+            f" channel has: correct the address, or make {missing[1]}/repodata.json, even if empty"
+        )
     status = _STATUS.search(message)
     if status and not status[1].startswith("404"):
         cause = f"it answers {status[1]}"

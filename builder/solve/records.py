@@ -68,9 +68,17 @@ def _to_record(record: rattler.RepoDataRecord) -> PackageRecord:
         python_site_packages_path=record.python_site_packages_path,
         timestamp_ms=timestamp_ms,
         listed=_listed(record),
+        channel=_channel(record),
     )
 
 
 def _listed(record: rattler.RepoDataRecord) -> str:
     said = json.loads(record.to_json())
     return canonical_json({field: said[field] for field in LISTED if field in said})
+
+
+def _channel(record: rattler.RepoDataRecord) -> str:
+    """Return the address of the record's channel, if that is not where it lies."""
+    channel = without_credentials(record.channel or "").rstrip("/")
+    here = without_credentials(record.url).rsplit("/", 2)[0]
+    return channel if "://" in channel and channel != here else ""

@@ -180,7 +180,7 @@ class Solver:
                 [to_match_spec(wanted, homes[wanted]) for wanted in spec.requirements],
                 gateway=gateway,
                 platforms=[platform, NOARCH],
-                virtual_packages=_virtual_packages(spec),
+                virtual_packages=_virtual_packages(spec, platform),
                 timeout=datetime.timedelta(seconds=self._timeout_seconds),
                 exclude_newer=until,
                 channel_relations="disabled",
@@ -245,7 +245,9 @@ def _end_of(day: datetime.date | None) -> datetime.datetime | None:
     return datetime.datetime.combine(day, _END_OF_DAY) if day else None
 
 
-def _virtual_packages(spec: EnvironmentSpec) -> list[rattler.GenericVirtualPackage]:
+def _virtual_packages(
+    spec: EnvironmentSpec, platform: Subdir
+) -> list[rattler.GenericVirtualPackage]:
     return [
         rattler.GenericVirtualPackage(
             rattler.PackageName(package.name),
@@ -253,6 +255,7 @@ def _virtual_packages(spec: EnvironmentSpec) -> list[rattler.GenericVirtualPacka
             rattler.BuildString(package.build),
         )
         for package in spec.virtual_packages
+        if package.platform in {None, platform}
     ]
 
 

@@ -70,6 +70,7 @@ STATUSES: Final[dict[type[Exception], int]] = {
     builder_errors.Unsatisfiable: 422,
     builder_errors.SolveTimeout: 503,
     builder_errors.ChannelUnavailable: 503,
+    builder_errors.NoChannel: 422,
     builder_errors.NoWheel: 422,
     builder_errors.IndexUnavailable: 503,
     builder_errors.LockError: 422,

@@ -95,6 +95,7 @@ ERRORS: Final[dict[type[Exception], tuple[int, str]]] = {
     builder_errors.NoWheel: _UNMADE,
     builder_errors.SolveTimeout: _UNMADE,
     builder_errors.ChannelUnavailable: _UNMADE,
+    builder_errors.NoChannel: _UNMADE,
     builder_errors.IndexUnavailable: _UNMADE,
     builder_errors.LockError: _UNMADE,
     builder_errors.InputError: _UNMADE,

@@ -25,6 +25,7 @@ from builder.errors import SandboxUnavailable
 from builder.forms import Forms
 from builder.forms.forms import BuildImage, MakeForm
 from builder.image_name import NameDefaults
+from builder.image_name.defaults import DEFAULT_VIRTUAL_PACKAGES
 from builder.layer_cache import LayerCache
 from builder.packages import Packages
 from builder.pipeline import Pipeline
@@ -182,17 +183,26 @@ def name_defaults(settings: Settings) -> NameDefaults:
         channels=tuple(Channel(name, url) for name, url in settings.channels.items()),
         default_channels=tuple(settings.default_channels),
         platforms=tuple(settings.platforms),
-        virtual_packages=(
-            VirtualPackage("__glibc", settings.glibc),
-            VirtualPackage("__linux", settings.linux),
-            VirtualPackage("__unix", "0"),
-        ),
+        virtual_packages=virtual_packages(settings),
         base=settings.base,
         user=settings.user or "",
         bases=tuple(settings.bases),
         pypi=settings.pypi,
         wheel_hosts=tuple(settings.pypi_hosts) if settings.pypi else (),
     )
+
+
+def virtual_packages(settings: Settings) -> tuple[VirtualPackage, ...]:
+    """Return what every image offers, sorted; what the administrator names comes last and wins."""
+    found = {(package.name, package.platform): package for package in DEFAULT_VIRTUAL_PACKAGES}
+    for platform_, build in settings.archspec.items():
+        found["__archspec", platform_] = VirtualPackage("__archspec", "1", build, platform_)
+    named = {"__glibc": settings.glibc, "__linux": settings.linux, **settings.virtual_packages}
+    for name, text in named.items():
+        version, _, build = text.partition(" ")
+        found = {key: package for key, package in found.items() if key[0] != name}
+        found[name, None] = VirtualPackage(name, version, build or "0")
+    return tuple(sorted(found.values(), key=lambda package: (package.name, package.platform or "")))
 
 
 def local_processes(settings: Settings) -> LocalProcesses:

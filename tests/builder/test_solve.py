@@ -403,7 +403,7 @@ def test_a_new_process_uses_what_is_on_disk_while_a_channel_is_down(
     [
         (503, "it answers 503 Service Unavailable"),
         (403, "it answers 403 Forbidden"),
-        (404, "there is no channel at its address"),
+        (404, "there is no noarch/ at its address, which every channel has: correct the address"),
     ],
 )
 def test_a_channel_that_is_down_is_named_without_its_address(
@@ -413,8 +413,9 @@ def test_a_channel_that_is_down_is_named_without_its_address(
     channels["bio"].status = status
     with pytest.raises(ChannelUnavailable) as caught:
         solve(tmp_path, spec("zlib", main, bio))
-    assert caught.value.message == f"channel 'bio' cannot be used: {words}"
-    assert caught.value.transient
+    assert caught.value.message.startswith(f"channel 'bio' cannot be used: {words}")
+    assert "127.0.0.1" not in caught.value.message
+    assert caught.value.transient == (status != 404)
 
 
 def test_a_channel_that_hangs_is_given_up(
@@ -524,6 +525,34 @@ def test_credentials_are_not_in_the_message_of_a_channel_that_is_down() -> None:
     message = "error sending request for url (http://user:secret@host/main/noarch/x) dns error"
     error = channel_unavailable(message, [Channel("other", "http://host/other"), channel])
     assert error.message == "channel 'main' cannot be used: its host is not found"
+
+
+def test_a_channel_above_the_one_that_is_down_is_not_named() -> None:
+    channels = [
+        Channel("main", "https://conda.anaconda.org/main"),
+        Channel("dev", "https://conda.anaconda.org/main/label/dev"),
+    ]
+
+    error = channel_unavailable(
+        "HTTP status server error (503 Service Unavailable) for url"
+        " (https://conda.anaconda.org/main/label/dev/noarch/repodata.json.zst)",
+        channels,
+    )
+
+    assert str(error).startswith("channel 'dev' cannot be used")
+
+
+def test_a_missing_noarch_is_told_as_such_and_not_to_be_asked_for_again() -> None:
+    error = channel_unavailable(
+        "could not find subdir 'noarch' in channel 'https://host/main/' Caused by: 404",
+        [Channel("main", "https://host/main"), Channel("bio", "https://host/bio")],
+    )
+
+    assert not error.transient
+    assert str(error) == (
+        "channel 'main' cannot be used: there is no noarch/ at its address, which every channel"
+        " has: correct the address, or make noarch/repodata.json, even if empty"
+    )
 
 
 def test_a_tree_of_unknown_form_is_joined_and_cut() -> None:

@@ -96,7 +96,7 @@ def test_repetition_does_not_matter() -> None:
 
 def test_the_digest_of_a_file_does_not_change_from_release_to_release() -> None:
     assert (
-        spec(EXPORTED).digest == "80f94e567e7d9b284d4aa7edff1126f4844e9b12eeac3e77ca0fbf1d844db0a8"
+        spec(EXPORTED).digest == "59128a06c3e1d70bb43c9b8161367d1fe95b86ea0ce5ec399d72e47b2febf9d5"
     )
 
 
