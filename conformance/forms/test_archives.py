@@ -1,6 +1,7 @@
 """Archives are unpacked anywhere, and run there."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -24,9 +25,9 @@ def prefix(
     if form.endswith(".zst"):  # for which tar needs a program that not every machine has
         packed, archive = archive, directory.with_name("env.tar")
         with packed.open("rb") as file, archive.open("wb") as plain:
-            zstandard.ZstdDecompressor().copy_stream(file, plain)
-    unpack = ["tar", "-xf", archive, "-C", directory]
-    subprocess.run(unpack, check=True, timeout=120)
+            frames = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+            shutil.copyfileobj(frames, plain)
+    subprocess.run(["tar", "-xf", archive, "-C", directory], check=True, timeout=120)
     before = in_shell(directory, "python -c 'import numpy, flask'")
     assert before.returncode == 0, before.output
     outcome = in_shell(directory, "conda-unpack")
