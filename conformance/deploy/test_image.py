@@ -150,7 +150,7 @@ def test_a_sandbox_works_in_a_container(
             assert ready.json()["reasons"] == {"sandbox": sentence}
         else:
             assert (ready.status_code, answer.status_code) == (200, 200), answer.text
-            assert f'"kind": "{kind}"' in docker.attempt("logs", container).output
+            assert f'"kind":"{kind}"' in docker.attempt("logs", container).output
 
 
 @pytest.mark.engine("docker")

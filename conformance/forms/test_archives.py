@@ -1,10 +1,12 @@
 """Archives are unpacked anywhere, and run there."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from builder.forms import FormName
 from conformance.clients.engines.program import Outcome, run
@@ -19,11 +21,13 @@ def prefix(
     form: FormName = request.param
     directory = tmp_path_factory.mktemp("some where else") / "env"
     directory.mkdir()
-    subprocess.run(
-        ["tar", "--auto-compress", "-xf", made.files[form], "-C", directory],
-        check=True,
-        timeout=120,
-    )
+    archive = made.files[form]
+    if form.endswith(".zst"):  # for which tar needs a program that not every machine has
+        packed, archive = archive, directory.with_name("env.tar")
+        with packed.open("rb") as file, archive.open("wb") as plain:
+            frames = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+            shutil.copyfileobj(frames, plain)
+    subprocess.run(["tar", "-xf", archive, "-C", directory], check=True, timeout=120)
     before = in_shell(directory, "python -c 'import numpy, flask'")
     assert before.returncode == 0, before.output
     outcome = in_shell(directory, "conda-unpack")
