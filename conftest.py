@@ -29,8 +29,13 @@ _BY_PATH: Final = {
     "conformance/deploy/test_compose.py": "docker",
     "conformance/deploy/test_compose_workers.py": "docker",
     "conformance/deploy/test_containerd.py": "containerd",
+    "conformance/deploy/test_kubelet.py": "kubelet",
     "conformance/deploy/test_kubernetes.py": "kubeconform and others",
+    # As root, in a network of their own.
+    "conformance/lookalikes/test_authorities.py": "unshare",
+    "conformance/lookalikes/test_default_settings.py": "unshare",
     "conformance/workers": "redis and RabbitMQ",
+    "tests/builder/install/test_portable_scripts.py": "zsh, fish and other shells",
     "tests/registry/tasks/test_queue.py": "redis and RabbitMQ",
 }
 _LEFT_OUT: Final = pytest.StashKey[Counter[str]]()
