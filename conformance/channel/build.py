@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -105,7 +106,8 @@ def build_channel(sources: Sources, channel: Path, base: Path) -> None:
     channel.mkdir(parents=True)
     with step(f"fetch {len(sources.wheels)} wheels"):
         fetch_wheels(sources.wheels, sources.cache)
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    # Not forked: whoever asks may have threads of rattler's, and what they hold stays locked.
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
         try:
             _build_packages(sources, channel, base, pool)
         except BaseException:

@@ -37,6 +37,8 @@ SPECIAL: Final = (
     "env/activatedemo.bzip2-tools.clobber-a.clobber-b.emptydirdemo.hardlinkdemo"
     "/linkdir-folder.linkdir-link.postlinkdemo.shebangdemo.symlinkdemo:py3.11"
 )
+#: Data of two libraries, whose activation scripts say where it lies.
+MAPS: Final = "env/libgdal:latest"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pytest
 
 from conformance.clients import inside
 from conformance.clients.engines import Docker, Podman, Runner
-from conformance.clients.images import LARGE, SIMPLE, SPECIAL
+from conformance.clients.images import LARGE, MAPS, SIMPLE, SPECIAL
 from conformance.clients.matrix import CONTAINERD_2, DOCKER_29, RUNNERS, Engines, every
 from conformance.clients.server import Server
 
@@ -100,6 +100,24 @@ def test_environment_works_read_only_and_for_any_user(runner: Runner, server: Se
     code = "import os, pandas; print(os.getuid(), pandas.Series([1, 2]).sum())"
     output = runner.run(reference, "python", "-c", code, user="12345:12345", read_only=True)
     assert output.split() == ["12345", "3"]
+
+
+@pytest.mark.parametrize("runner", every(RUNNERS), indirect=True)
+def test_what_activation_scripts_test_for_is_set_for_any_command(
+    runner: Runner, server: Server
+) -> None:
+    """The scripts are as feedstocks write them: they back up, and look for directories."""
+    reference = _pull(runner, server, MAPS)
+    printed = runner.run(reference, "printenv", "GDAL_DATA", "PROJ_DATA")
+    assert printed.split() == ["/opt/conda/share/gdal", "/opt/conda/share/proj"]
+
+
+@pytest.mark.parametrize("runner", every(("docker", DOCKER_29, "podman")), indirect=True)
+def test_what_activation_scripts_set_is_there_in_exec(runner: Runner, server: Server) -> None:
+    """Which knows neither entry points nor shells."""
+    assert isinstance(runner, Docker | Podman)
+    printed = runner.execute(_pull(runner, server, MAPS), "printenv", "GDAL_DATA", "PROJ_DATA")
+    assert printed.split() == ["/opt/conda/share/gdal", "/opt/conda/share/proj"]
 
 
 @pytest.mark.parametrize("runner", every(("docker", DOCKER_29, "podman")), indirect=True)

@@ -97,6 +97,24 @@ def test_a_build_that_outlasts_a_pull_comes_with_the_next(
     assert server.metric("pullforge_solves_total") == before + 1
 
 
+def test_an_environment_runs_where_root_is_refused(node: Node, server: Server) -> None:
+    """Its tag says who runs; what activation scripts set is there without a shell."""
+    secure = {"runAsNonRoot": True, "allowPrivilegeEscalation": False}
+    command = ("printenv", "GDAL_DATA", "HOME")
+    name = "env/libgdal:{}"
+    pod = node.start(
+        server.reference(name.format("user1000")), *command, container={"securityContext": secure}
+    )
+    state = reach(node, pod, has_ended)
+    assert state.reason == "Completed", state
+    assert node.output(pod).split() == ["/opt/conda/share/gdal", "/tmp"]
+    pod = node.start(
+        server.reference(name.format("latest")), *command, container={"securityContext": secure}
+    )
+    state = reach(node, pod, lambda state: state.reason == "CreateContainerConfigError")
+    assert "run as root" in state.message
+
+
 def test_an_environment_is_mounted_as_a_volume(node: Node, server: Server) -> None:
     """Without a base of its own, into a container of another image."""
     volume = {"name": "environment", "image": {"reference": server.reference("env/numpy:bare")}}

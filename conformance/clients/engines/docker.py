@@ -108,6 +108,18 @@ class Docker:
             raise RunFailed(outcome.output)
         return outcome.stdout
 
+    def execute(self, reference: str, *command: str) -> str:
+        """Run ``docker exec`` in a container that does something else."""
+        started = self._docker(
+            "run", "--detach", "--rm", "--pull=never", "--network=none", reference, "sleep", "300"
+        )
+        container = started.stdout.strip()
+        outcome = self._docker("exec", container, *command)
+        self._docker("kill", container)
+        if started.returncode or outcome.returncode:
+            raise RunFailed(started.output + outcome.output)
+        return outcome.stdout
+
     def build(self, directory: Path, reference: str) -> float:
         """Build the ``Dockerfile`` of a directory, with the host's network; return the seconds."""
         return self._must("build", "--network=host", f"--tag={reference}", str(directory))

@@ -88,6 +88,16 @@ class Podman:
             raise RunFailed(outcome.output)
         return outcome.stdout
 
+    def execute(self, reference: str, *command: str) -> str:
+        """Run ``podman exec`` in a container that does something else."""
+        started = self._podman("run", "--detach", "--rm", "--pull=never", reference, "sleep", "300")
+        container = started.stdout.strip()
+        outcome = self._podman("exec", container, *command)
+        self._podman("kill", container)
+        if started.returncode or outcome.returncode:
+            raise RunFailed(started.output + outcome.output)
+        return outcome.stdout
+
     def publish(self, reference: str, name: str) -> PullResult:
         """Run ``podman push`` for an image that was pulled, under another name."""
         argv = ("push", "--tls-verify=false", reference, f"docker://{name}")
