@@ -69,8 +69,8 @@ class Resolver:
         Raises:
             UnsupportedItem: It asks for projects of PyPI, which are not offered.
             SolveError: No packages fit, or a channel or index does not answer.
-            PackageError: It asks for projects of PyPI, and a package of conda beside which they
-                are to be installed cannot be had.
+            PackageError: A package of conda cannot be had whose index does not give both
+                checksums, or beside which projects of PyPI are to be installed.
             BaseImageError: The base image cannot be found.
             LockError: A package lacks what a lock must say of it.
         """
@@ -111,6 +111,7 @@ class Resolver:
             ChannelUnavailable: A channel does not answer.
             BaseImageError: The base image cannot be found.
             LockError: A package lacks what a lock must say of it.
+            PackageError: One whose checksums are not both given cannot be had.
         """
         listen(Progress("solve"))
         base = await self._bases.resolve(packages.base) if packages.base else None
@@ -150,9 +151,11 @@ class Resolver:
             if places:
                 found = await self._solver.find(channel, platform, places)
                 known.update({(channel.url, place): found[place] for place in found})
-        return tuple(
-            listed.complete(known.get((listed.place.channel.url, listed.place.path)))
-            for listed in packages.platforms[platform]
+        return await self._solver.complete(
+            [
+                listed.complete(known.get((listed.place.channel.url, listed.place.path)))
+                for listed in packages.platforms[platform]
+            ]
         )
 
 

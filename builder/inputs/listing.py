@@ -86,7 +86,7 @@ def listed_package(
     listed = ListedPackage(
         place, hashes.get("sha256"), hashes.get("md5"), None, field.path or None, field.line
     )
-    if stated is None or not (listed.sha256 and listed.md5):
+    if stated is None or not (listed.sha256 or listed.md5):
         return listed
     try:
         return replace(listed, record=_record(listed, stated))
@@ -125,10 +125,12 @@ def _record(listed: ListedPackage, stated: Mapping[str, Any]) -> PackageRecord:
         "build": build,
         "manager": "conda",
         "url": listed.place.url,
-        "hash": {"md5": listed.md5, "sha256": listed.sha256},
+        # What stands in for the one that is missing is taken out again.
+        "hash": {"md5": listed.md5 or "0" * 32, "sha256": listed.sha256 or "0" * 64},
         "dependencies": stated.get("dependencies", {}),
     }
-    return record_of(entry, {key: stated[key] for key in stated if key != "dependencies"})
+    record = record_of(entry, {key: stated[key] for key in stated if key != "dependencies"})
+    return replace(record, sha256=listed.sha256 or "", md5=listed.md5 or "")
 
 
 def _check_names(subdir: Subdir, listed: Sequence[ListedPackage]) -> None:

@@ -20,14 +20,14 @@ class ListedPackage:
     sha256: str | None = None
     #: 32 hex digits, if the file says.
     md5: str | None = None
-    #: What the file says of it, if that is enough for a lock.
+    #: What the file says of it, if that is enough for a lock; one of its checksums may be empty.
     record: PackageRecord | None = None
     #: Where it stands in the file.
     field: str | None = None
     line: int | None = None
 
     def complete(self, known: PackageRecord | None) -> PackageRecord:
-        """Return the exact package.
+        """Return the exact package; one of its checksums may be empty if ``known`` is ``None``.
 
         Args:
             known: What its channel lists there; ``None`` if it lists nothing any more.
@@ -40,7 +40,7 @@ class ListedPackage:
             if self.record is None:
                 raise self._error(
                     f"channel '{self.place.channel.name}' does not list it, and the file does not"
-                    " give its sha256 and md5"
+                    " give what it needs and a checksum"
                 )
             return self.record
         for kind, here, there in (

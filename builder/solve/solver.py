@@ -3,13 +3,14 @@
 import asyncio
 import datetime
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import rattler
 
-from builder.errors import SolveError, UnknownPackage, Unsatisfiable
+from builder.errors import LockError, SolveError, UnknownPackage, Unsatisfiable
+from builder.flight import together
 from builder.image_name import suggest
 from builder.platforms import NOARCH, Subdir
 from builder.records import PackageRecord
@@ -29,6 +30,10 @@ _SETTLE_SECONDS: Final = 0.1
 
 #: The last millisecond of a day; half of the next one is there because rattler rounds down.
 _END_OF_DAY: Final = datetime.time(23, 59, 59, 999_500, tzinfo=datetime.UTC)
+
+
+#: Returns a package with both checksums.
+Complete = Callable[[PackageRecord], Awaitable[PackageRecord]]
 
 
 class Solution(Mapping[Subdir, tuple[PackageRecord, ...]]):
@@ -68,6 +73,7 @@ class Solver:
         network_timeout_seconds: float = 60,
         repodata_ttl_seconds: float = 300,
         max_retries: int = 3,
+        complete: Complete | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Make the solver.
@@ -78,9 +84,12 @@ class Solver:
             network_timeout_seconds: What fetching repodata may take, in all, for one platform.
             repodata_ttl_seconds: After how long a channel is asked whether it has changed.
             max_retries: How often a request that failed is tried again.
+            complete: Gives a package the checksums that its index does not; without it, such a
+                package is refused.
             clock: Tells the seconds that the time-to-live is measured by.
         """
         self._timeout_seconds = timeout_seconds
+        self._complete_one = complete or _refuse
         self._repodata = Repodata(
             cache_dir,
             network_timeout_seconds=network_timeout_seconds,
@@ -118,7 +127,8 @@ class Solver:
             Unsatisfiable: Nothing fits on such a platform.
             SolveTimeout: The solver took too long on any platform.
             ChannelUnavailable: A channel does not answer, and what is on disk does not suffice.
-            LockError: A package has no checksums, so it cannot be locked.
+            LockError: The index does not give both checksums of a package, and nothing else does.
+            PackageError: A package whose checksums are not both given cannot be had.
         """
         answers = await asyncio.gather(
             *(self._solve_or_say(spec, platform) for platform in spec.platforms)
@@ -147,11 +157,26 @@ class Solver:
 
         Raises:
             ChannelUnavailable: It does not answer, and never has.
-            LockError: A package has no checksums, so it cannot be locked.
+            LockError: The index does not give both checksums of a package, and nothing else does.
+            PackageError: A package whose checksums are not both given cannot be had.
         """
         names = sorted({place.rpartition("/")[2].rsplit("-", 2)[0] for place in places})
         found = await self._repodata.records(channel, platform, names)
-        return await asyncio.to_thread(by_place, found, frozenset(places))
+        listed = await asyncio.to_thread(by_place, found, frozenset(places))
+        records = await self.complete(list(listed.values()))
+        return dict(zip(listed, records, strict=True))
+
+    async def complete(self, records: Sequence[PackageRecord]) -> tuple[PackageRecord, ...]:
+        """Return the packages with both checksums, in the same order.
+
+        Raises:
+            LockError: Nothing gives those that are missing.
+            PackageError: The archive of which one is missing cannot be had.
+        """
+        lacking = [record for record in records if not (record.sha256 and record.md5)]
+        found = await together(self._complete_one(record) for record in lacking)
+        complete = {record.url: record for record in found}
+        return tuple(complete.get(record.url, record) for record in records)
 
     async def close(self) -> None:
         """Let rattler's background threads come to rest; call it before the loop ends.
@@ -193,7 +218,8 @@ class Solver:
         except UnsolvableTree as exc:
             raise Unsatisfiable(await self._explain(str(exc), spec, platform)) from exc
         with mapped_failures(spec.channels):
-            return await asyncio.to_thread(to_records, found)
+            records = await asyncio.to_thread(to_records, found)
+        return await self.complete(records)
 
     async def _homes(
         self, spec: EnvironmentSpec, platform: Subdir
@@ -239,6 +265,13 @@ class Solver:
         shown = ", ".join(versions[:_SHOWN_VERSIONS])
         more = ", …" if len(versions) > _SHOWN_VERSIONS else ""
         return f"{home.name} has {shown}{more}{until}"
+
+
+async def _refuse(record: PackageRecord) -> PackageRecord:
+    missing = "md5" if record.sha256 else "sha256"
+    raise LockError(
+        f"the channel gives no {missing} for {record.name} {record.version}, so it cannot be locked"
+    )
 
 
 def _end_of(day: datetime.date | None) -> datetime.datetime | None:
