@@ -28,6 +28,9 @@ _SHOWN_VERSIONS: Final = 3
 #: dies of a signal in up to one of four runs.
 _SETTLE_SECONDS: Final = 0.1
 
+#: How archives end that channels list beside newer ones of the same name.
+_OLD_FORMAT: Final = ".tar.bz2"
+
 #: The last millisecond of a day; half of the next one is there because rattler rounds down.
 _END_OF_DAY: Final = datetime.time(23, 59, 59, 999_500, tzinfo=datetime.UTC)
 
@@ -153,16 +156,19 @@ class Solver:
             channel: Where they are looked for.
             platform: Whose subdir is looked into, besides noarch.
             places: Subdir and file name, e.g. ``"linux-64/zlib-1.3-h0_0.conda"``. What the
-                channel does not list is not in the answer.
+                channel does not list is not in the answer; a ``.tar.bz2`` that it lists beside a
+                ``.conda`` is.
 
         Raises:
             ChannelUnavailable: It does not answer, and never has.
             LockError: The index does not give both checksums of a package, and nothing else does.
             PackageError: A package whose checksums are not both given cannot be had.
         """
-        names = sorted({place.rpartition("/")[2].rsplit("-", 2)[0] for place in places})
+        names = sorted({_name(place) for place in places})
         found = await self._repodata.records(channel, platform, names)
-        listed = await asyncio.to_thread(by_place, found, frozenset(places))
+        listed = dict(await asyncio.to_thread(by_place, found, frozenset(places)))
+        hidden = [p for p in places if p not in listed and p.endswith(_OLD_FORMAT)]
+        listed.update(await self._hidden(channel, hidden, found))
         records = await self.complete(list(listed.values()))
         return dict(zip(listed, records, strict=True))
 
@@ -221,6 +227,19 @@ class Solver:
             records = await asyncio.to_thread(to_records, found)
         return await self.complete(records)
 
+    async def _hidden(
+        self, channel: Channel, places: Sequence[str], found: Sequence[rattler.RepoDataRecord]
+    ) -> Mapping[str, PackageRecord]:
+        """Return those of ``places`` that lie beside a ``.conda``, one of ``found``."""
+        beside = {f"{r.subdir}/{r.file_name.removesuffix('.conda')}" for r in found}
+        hidden = [place for place in places if place.removesuffix(_OLD_FORMAT) in beside]
+        if not hidden:
+            return {}
+        names = sorted({_name(place) for place in hidden})
+        subdirs = sorted({place.partition("/")[0] for place in hidden})
+        records = await self._repodata.in_both_formats(channel, subdirs, names)
+        return await asyncio.to_thread(by_place, records, frozenset(hidden))
+
     async def _homes(
         self, spec: EnvironmentSpec, platform: Subdir
     ) -> Mapping[Requirement, Channel]:
@@ -265,6 +284,11 @@ class Solver:
         shown = ", ".join(versions[:_SHOWN_VERSIONS])
         more = ", …" if len(versions) > _SHOWN_VERSIONS else ""
         return f"{home.name} has {shown}{more}{until}"
+
+
+def _name(place: str) -> str:
+    """Return the name of the package that lies there."""
+    return place.rpartition("/")[2].rsplit("-", 2)[0]
 
 
 async def _refuse(record: PackageRecord) -> PackageRecord:
