@@ -543,6 +543,29 @@ def test_a_channel_above_the_one_that_is_down_is_not_named() -> None:
     assert str(error).startswith("channel 'dev' cannot be used")
 
 
+@pytest.mark.parametrize(
+    ("message", "cause"),
+    [
+        ("timed out", "it does not answer in time"),
+        (
+            "HTTP status server error (503 Service Unavailable) for url (https://mirror/x)",
+            "it answers 503 Service Unavailable",
+        ),
+    ],
+)
+def test_no_channel_is_blamed_alone_where_none_is_known_to_have_failed(
+    message: str, cause: str
+) -> None:
+    channels = [Channel("main", "https://host/main"), Channel("bio", "https://host/bio")]
+
+    assert channel_unavailable(message, channels).message == (
+        f"one of the channels 'main' and 'bio' cannot be used: {cause}"
+    )
+    assert channel_unavailable(message, channels[1:]).message == (
+        f"channel 'bio' cannot be used: {cause}"
+    )
+
+
 def test_a_missing_noarch_is_told_as_such_and_not_to_be_asked_for_again() -> None:
     error = channel_unavailable(
         "could not find subdir 'noarch' in channel 'https://host/main/' Caused by: 404",
