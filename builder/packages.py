@@ -147,6 +147,10 @@ class Packages:
         if isinstance(record, WheelRecord):
             allowed, place = self._wheel_hosts, "a host that this server takes wheels from"
         host = urlsplit(record.url).netloc
+        if isinstance(record, PackageRecord) and record.channel:
+            # The channel's index says that it lies there: whoever made the record has seen that.
+            channel = urlsplit(record.channel)
+            host = "a file" if not host and channel.netloc else channel.netloc
         if host not in allowed:
             raise UnsafePackage(f"{record.file_name} lies on '{host}', which is not {place}")
         if record.size_bytes > self._max_size_bytes:

@@ -158,6 +158,10 @@ def _of_address(text: str, offers: Offers) -> Requirement | None:
             " @EXPLICIT list"
         )
     place = offers.package(address)
+    if place.channel is None:
+        raise ValueError(
+            f"{address[:200]!r} lies in no channel of this server: write name, version and build"
+        )
     name, version, build = file_parts(place.path)
     return Requirement(name, (Constraint("==", version),), place.channel.name, "", build)
 

@@ -3,6 +3,7 @@
 import datetime
 import json
 from collections.abc import Collection, Mapping, Sequence
+from urllib.parse import unquote
 
 import rattler
 
@@ -20,9 +21,12 @@ def by_place(
 ) -> Mapping[str, PackageRecord]:
     """Return the packages that lie at ``places``, such as ``"linux-64/zlib-1.3-h0_0.conda"``.
 
+    A place may also be the whole address, without ``%``.
+
     A checksum that the index does not give is empty.
     """
     known = {f"{record.subdir}/{record.file_name}": record for record in found}
+    known.update({unquote(without_credentials(record.url)): record for record in found})
     return {place: _to_record(known[place]) for place in places if place in known}
 
 

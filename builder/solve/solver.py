@@ -155,7 +155,8 @@ class Solver:
         Args:
             channel: Where they are looked for.
             platform: Whose subdir is looked into, besides noarch.
-            places: Subdir and file name, e.g. ``"linux-64/zlib-1.3-h0_0.conda"``. What the
+            places: Subdir and file name, e.g. ``"linux-64/zlib-1.3-h0_0.conda"``, or for what
+                lies elsewhere than in the channel, the address as :func:`by_place` has it. What the
                 channel does not list is not in the answer; a ``.tar.bz2`` that it lists beside a
                 ``.conda`` is.
 
