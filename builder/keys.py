@@ -4,6 +4,7 @@
 
     blobs/<algorithm>/<aa>/<hex>               layers, configs, manifests and indexes
     packages/<aa>/<sha256>                     package archives and wheels
+    sums/<aa>/<digest>.json                    package without sha256 or md5 in its index → both
     contents/<aa>/<sha256>.json                package or wheel → the paths it installs
     activations/<aa>/<digest>.json             scripts, paths, variables → what activation sets
     layers/<aa>/<layer key>.<encoding>.json    layer → diff_id, digest, sizes
@@ -82,6 +83,11 @@ def blob_key(digest: Digest) -> str:
 def package_key(sha256: str) -> str:
     """Return where a package archive is."""
     return f"packages/{_spread(sha256)}"
+
+
+def sums_key(digest: str) -> str:
+    """Return where the checksums of a package are written whose index does not give both."""
+    return f"sums/{_spread(digest)}.json"
 
 
 def contents_key(sha256: str) -> str:

@@ -16,7 +16,7 @@ from builder.errors import CorruptPackage, PackageUnavailable, UnsafePackage
 from builder.flight import SingleFlight, together
 from builder.keys import package_key
 from builder.ports import BuildMetrics, Store
-from builder.records import ArchiveRecord, WheelRecord
+from builder.records import ArchiveRecord, PackageRecord, WheelRecord
 from builder.turns import Turns
 
 Result = TypeVar("Result")
@@ -106,6 +106,23 @@ class Packages:
                     raise
         return await work(await together(self.archive(record) for record in records))
 
+    async def sums(self, record: PackageRecord) -> tuple[str, str]:
+        """Return sha256 and md5 of an archive of which its channel says one of them, or none.
+
+        It is downloaded if it is not in the store, verified by what is said, and then kept there.
+
+        Raises:
+            PackageUnavailable: As :meth:`archive`, as are the two below.
+            CorruptPackage: See there.
+            UnsafePackage: See there.
+        """
+        if record.sha256:
+            md5 = await self.use([record], lambda paths: asyncio.to_thread(_md5_of, paths[0]))
+            return record.sha256, md5
+        self._check(record)
+        async with self._turns.turn():
+            return await self._download(record)
+
     async def close(self) -> None:
         """Stop every download."""
         await self._flights.close()
@@ -130,6 +147,10 @@ class Packages:
         if isinstance(record, WheelRecord):
             allowed, place = self._wheel_hosts, "a host that this server takes wheels from"
         host = urlsplit(record.url).netloc
+        if isinstance(record, PackageRecord) and record.channel:
+            # The channel's index says that it lies there: whoever made the record has seen that.
+            channel = urlsplit(record.channel)
+            host = "a file" if not host and channel.netloc else channel.netloc
         if host not in allowed:
             raise UnsafePackage(f"{record.file_name} lies on '{host}', which is not {place}")
         if record.size_bytes > self._max_size_bytes:
@@ -138,12 +159,13 @@ class Packages:
                 f" up to {self._max_size_bytes}"
             )
 
-    async def _download(self, record: ArchiveRecord) -> None:
+    async def _download(self, record: ArchiveRecord) -> tuple[str, str]:
+        """Put the archive into the store; return its sha256 and md5."""
         path = self._scratch / f"package-{secrets.token_hex(8)}"
         try:
             for attempt in range(1, _ATTEMPTS + 1):
                 try:
-                    size_bytes = await self._fetch(record, path)
+                    size_bytes, sha256, md5 = await self._fetch(record, path)
                 except httpx.HTTPError as exc:
                     pause_seconds = _retry_after(exc) or attempt * self._retry_seconds
                     too_long = pause_seconds > _LONGEST_PAUSE_SECONDS
@@ -152,27 +174,40 @@ class Packages:
                     await asyncio.sleep(pause_seconds)
                 else:
                     break
-            await self._store.adopt(package_key(record.sha256), path)
+            await self._store.adopt(package_key(sha256), path)
         finally:
             path.unlink(missing_ok=True)
         self._metrics.downloaded(size_bytes)
+        return sha256, md5
 
-    async def _fetch(self, record: ArchiveRecord, path: Path) -> int:
-        """Write the archive to ``path``, where it has the right bytes; return how many."""
-        digest, seen = hashlib.sha256(), 0
+    async def _fetch(self, record: ArchiveRecord, path: Path) -> tuple[int, str, str]:
+        """Write the archive to ``path``, where it has the right bytes.
+
+        Return how many, their sha256, and where the record does not give that, their md5.
+        """
+        sha256, md5, seen = hashlib.sha256(), _md5(), 0
+        digests = [sha256] if record.sha256 else [sha256, md5]
         limit = record.size_bytes or self._max_size_bytes
         with disk_errors(), path.open("wb") as file:
             async for chunk in self._bytes(record.url):
                 seen += len(chunk)
                 if seen > limit:
                     break
-                await asyncio.to_thread(_take, chunk, digest, file)
-        if digest.hexdigest() != record.sha256:
+                await asyncio.to_thread(_take, chunk, digests, file)
+        kind, promised, found = "sha256", record.sha256, sha256.hexdigest()
+        if not promised and isinstance(record, PackageRecord):
+            kind, promised, found = "md5", record.md5, md5.hexdigest()
+        if promised and found != promised:
             raise CorruptPackage(
                 f"{record.file_name} is damaged: {_source(record)} sent {seen} bytes that do not"
-                f" have the sha256 {_promise(record)}"
+                f" have the {kind} {_promise(record)}"
             )
-        return seen
+        if not promised and record.size_bytes not in {0, seen}:
+            raise CorruptPackage(
+                f"{record.file_name} is damaged: {_source(record)} sent {seen} bytes, and not the"
+                f" {record.size_bytes} {_promise(record)}"
+            )
+        return seen, sha256.hexdigest(), md5.hexdigest()
 
     async def _bytes(self, url: str) -> AsyncIterator[bytes]:
         if url.startswith("file://"):
@@ -204,9 +239,19 @@ class Packages:
             yield b"".join(pieces)
 
 
-def _take(chunk: bytes, digest: "hashlib._Hash", file: BinaryIO) -> None:
-    digest.update(chunk)
+def _take(chunk: bytes, digests: "Sequence[hashlib._Hash]", file: BinaryIO) -> None:
+    for digest in digests:
+        digest.update(chunk)
     file.write(chunk)
+
+
+def _md5() -> "hashlib._Hash":
+    return hashlib.md5(usedforsecurity=False)
+
+
+def _md5_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, _md5).hexdigest()
 
 
 def _may_pass(error: httpx.HTTPError) -> bool:

@@ -2,6 +2,7 @@
 
 import datetime
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -14,9 +15,9 @@ from builder.inputs import PackageList
 from builder.lock import Lock
 from builder.platforms import Subdir
 from builder.ports import BuildMetrics, Progress, ProgressListener
-from builder.records import PackageRecord
+from builder.records import PackageRecord, without_credentials
 from builder.solve import Solver
-from builder.spec import EnvironmentSpec, Requirement
+from builder.spec import Channel, EnvironmentSpec, Requirement
 from builder.turns import Turns
 
 #: Solves at once; each may take a few hundred megabytes with a large channel.
@@ -69,8 +70,8 @@ class Resolver:
         Raises:
             UnsupportedItem: It asks for projects of PyPI, which are not offered.
             SolveError: No packages fit, or a channel or index does not answer.
-            PackageError: It asks for projects of PyPI, and a package of conda beside which they
-                are to be installed cannot be had.
+            PackageError: A package of conda cannot be had whose index does not give both
+                checksums, or beside which projects of PyPI are to be installed.
             BaseImageError: The base image cannot be found.
             LockError: A package lacks what a lock must say of it.
         """
@@ -111,15 +112,18 @@ class Resolver:
             ChannelUnavailable: A channel does not answer.
             BaseImageError: The base image cannot be found.
             LockError: A package lacks what a lock must say of it.
+            PackageError: One whose checksums are not both given cannot be had.
         """
         listen(Progress("solve"))
+        completed = {
+            platform: await self._complete(packages, platform) for platform in packages.platforms
+        }
+        if packages.exact is not None:
+            return packages.exact
         base = await self._bases.resolve(packages.base) if packages.base else None
         lock = Lock(
-            platforms={
-                platform: await self._complete(packages, platform)
-                for platform in packages.platforms
-            },
-            channels=packages.channels,
+            platforms=completed,
+            channels=self._channels(packages, completed),
             virtual_packages=packages.virtual_packages,
             base=base,
             wheels=packages.wheels,
@@ -145,15 +149,34 @@ class Resolver:
 
     async def _complete(self, packages: PackageList, platform: Subdir) -> tuple[PackageRecord, ...]:
         known: dict[tuple[str, str], PackageRecord] = {}
-        for channel in packages.channels:
+        for channel in self._defaults.channels:
             places = packages.places(platform, channel)
             if places:
                 found = await self._solver.find(channel, platform, places)
                 known.update({(channel.url, place): found[place] for place in found})
-        return tuple(
-            listed.complete(known.get((listed.place.channel.url, listed.place.path)))
-            for listed in packages.platforms[platform]
+                # The first channel that lists it counts where the file does not say which.
+                known = {**{("", place): found[place] for place in found}, **known}
+        return await self._solver.complete(
+            [
+                listed.complete(known.get((_address(listed.place.channel), listed.place.listed)))
+                for listed in packages.platforms[platform]
+            ]
         )
+
+    def _channels(
+        self, packages: PackageList, completed: Mapping[Subdir, Sequence[PackageRecord]]
+    ) -> tuple[Channel, ...]:
+        """Return the channels that the packages come from, in the administrator's order."""
+        said = {record.channel for records in completed.values() for record in records}
+        return tuple(
+            channel
+            for channel in self._defaults.channels
+            if channel in packages.channels or without_credentials(channel.url) in said
+        )
+
+
+def _address(channel: Channel | None) -> str:
+    return channel.url if channel else ""
 
 
 def _with_python(spec: EnvironmentSpec) -> EnvironmentSpec:

@@ -51,6 +51,8 @@ def _conda(record: PackageRecord) -> dict[str, Any]:
         # 0 is a size nobody knows.
         "size": record.size_bytes or None,
         "timestamp": record.timestamp_ms,
+        # Said only where the address does not say it.
+        "channel": f"{record.channel}/" if record.channel else None,
         "python_site_packages_path": record.python_site_packages_path,
         **{field: record.said.get(field) for field in _SAID},
     }

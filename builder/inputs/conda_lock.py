@@ -63,17 +63,30 @@ def read_conda_lock(data: bytes, document: Field, offers: Offers) -> Lock | Pack
     return package_list(offers, conda, wheels)
 
 
-def _exact(data: bytes, offers: Offers) -> Lock:
-    """Return the lock that a pullforge wrote, if all of it may be fetched by this one."""
+def _exact(data: bytes, offers: Offers) -> Lock | PackageList:
+    """Return the lock that a pullforge wrote, if all of it may be fetched by this one.
+
+    It is a list where channels must be asked for that.
+    """
     try:
         lock = from_yaml(data)
     except LockError as exc:
         raise InputError(exc.message) from exc
     try:
         _check(lock, offers)
+        unsure = {
+            subdir: tuple(
+                ListedPackage(place, record.sha256, record.md5)
+                for record in records
+                if (place := offers.locked(record))
+            )
+            for subdir, records in lock.platforms.items()
+        }
     except (ValueError, ChannelNotAllowed) as exc:
         raise InputError(f"the lock file cannot be used here: {exc}") from exc
-    return lock
+    if not any(unsure.values()):
+        return lock
+    return PackageList(unsure, offers.defaults.channels, lock.virtual_packages, None, exact=lock)
 
 
 def _check(lock: Lock, offers: Offers) -> None:
@@ -82,8 +95,6 @@ def _check(lock: Lock, offers: Offers) -> None:
     for channel in lock.channels:
         offers.channel(channel.url)
         _check_words([channel.name])
-    for record in (record for records in lock.platforms.values() for record in records):
-        offers.locked(record)
     for wheel in (wheel for wheels in lock.wheels.values() for wheel in wheels):
         offers.wheel(wheel.url)
     if lock.base:

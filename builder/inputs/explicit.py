@@ -22,7 +22,7 @@ from builder.inputs.document import Field
 from builder.inputs.listing import chosen_platforms, listed_package, listed_wheel, package_list
 from builder.inputs.offers import Offers
 from builder.inputs.packages import PackageList
-from builder.platforms import NOARCH
+from builder.platforms import NOARCH, PLATFORMS
 from builder.records import WheelRecord
 
 MARK: Final = "@EXPLICIT"
@@ -68,7 +68,10 @@ def read_explicit(text: str, offers: Offers) -> PackageList:
             continue
         url, _, checksum = entry.partition("#")
         listed.append(listed_package(field, url, _hashes(checksum), offers))
-    subdirs = {package.place.path.partition("/")[0] for package in listed} - {NOARCH}
+    # What lies elsewhere than in its channel may lie in a directory of any name.
+    lying = {p.place.path.partition("/")[0] for p in listed if not p.place.elsewhere}
+    lying |= {p.place.path.partition("/")[0] for p in listed} & set(PLATFORMS)
+    subdirs = lying - {NOARCH}
     named = sorted(commented | subdirs)
     if len(named) != 1:
         raise InputError(

@@ -6,13 +6,14 @@ from typing import Any
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
-from builder.errors import InputError, LockError
+from builder.errors import ChannelNotAllowed, InputError, LockError
 from builder.inputs.document import Field
 from builder.inputs.offers import Offers, file_parts
 from builder.inputs.packages import ListedPackage, PackageList
 from builder.lock.fields import MD5, SHA256, record_of
 from builder.platforms import Subdir
 from builder.records import PackageRecord, WheelRecord
+from builder.spec import Channel
 
 
 def package_list(
@@ -29,7 +30,9 @@ def package_list(
     """
     for subdir, listed in platforms.items():
         _check_names(subdir, listed)
-    used = {package.place.channel for listed in platforms.values() for package in listed}
+    used: set[Channel | None] = {
+        package.place.channel for listed in platforms.values() for package in listed
+    }
     defaults = offers.defaults
     return PackageList(
         platforms={subdir: tuple(platforms[subdir]) for subdir in sorted(platforms)},
@@ -61,6 +64,7 @@ def listed_package(
     hashes: Mapping[str, str | None],
     offers: Offers,
     stated: Mapping[str, Any] | None = None,
+    channel: str | None = None,
 ) -> ListedPackage:
     """Return one package of a file.
 
@@ -71,13 +75,14 @@ def listed_package(
         offers: Where it may come from.
         stated: What the file says of it besides: ``dependencies`` as conda-lock has them, and
             fields of a record.
+        channel: Which channel lists it, where the file says that beside the address.
 
     Raises:
         InputError: It lies elsewhere than in a channel of this server, or a hash is malformed.
     """
     try:
-        place = offers.package(url)
-    except ValueError as exc:
+        place = offers.package(url, channel)
+    except (ValueError, ChannelNotAllowed) as exc:
         raise field.error(str(exc)) from exc
     for kind, pattern in (("sha256", SHA256), ("md5", MD5)):
         value = hashes.get(kind)
@@ -86,7 +91,7 @@ def listed_package(
     listed = ListedPackage(
         place, hashes.get("sha256"), hashes.get("md5"), None, field.path or None, field.line
     )
-    if stated is None or not (listed.sha256 and listed.md5):
+    if stated is None or place.elsewhere or not (listed.sha256 or listed.md5):
         return listed
     try:
         return replace(listed, record=_record(listed, stated))
@@ -125,10 +130,12 @@ def _record(listed: ListedPackage, stated: Mapping[str, Any]) -> PackageRecord:
         "build": build,
         "manager": "conda",
         "url": listed.place.url,
-        "hash": {"md5": listed.md5, "sha256": listed.sha256},
+        # What stands in for the one that is missing is taken out again.
+        "hash": {"md5": listed.md5 or "0" * 32, "sha256": listed.sha256 or "0" * 64},
         "dependencies": stated.get("dependencies", {}),
     }
-    return record_of(entry, {key: stated[key] for key in stated if key != "dependencies"})
+    record = record_of(entry, {key: stated[key] for key in stated if key != "dependencies"})
+    return replace(record, sha256=listed.sha256 or "", md5=listed.md5 or "")
 
 
 def _check_names(subdir: Subdir, listed: Sequence[ListedPackage]) -> None:

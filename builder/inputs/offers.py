@@ -29,14 +29,25 @@ _BARE: Final = "none"
 class Place:
     """Where an archive lies."""
 
-    channel: Channel
-    #: Subdir and file name, e.g. ``"linux-64/zlib-1.3-h0_0.conda"``.
+    #: ``None``: whichever lists it.
+    channel: Channel | None
+    #: Directory and file name, e.g. ``"linux-64/zlib-1.3-h0_0.conda"``.
     path: str
+    #: The address, where it lies elsewhere than in a channel (``base_url`` of CEP 15): it is taken
+    #: if the index of the channel says so, and then alone.
+    elsewhere: str = ""
 
     @property
     def url(self) -> str:
         """The address, without credentials."""
+        if self.elsewhere or self.channel is None:
+            return self.elsewhere
         return f"{without_credentials(self.channel.url)}/{self.path}"
+
+    @property
+    def listed(self) -> str:
+        """What it is looked up by in the channel: path or address."""
+        return self.elsewhere or self.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,47 +68,72 @@ class Offers:
                 return channel
         raise ChannelNotAllowed(without_credentials(text)[:100], self._channel_names())
 
-    def package(self, url: str) -> Place:
-        """Return where below an offered channel a package's address leads.
+    def package(self, url: str, said: str | None = None) -> Place:
+        """Return where a package's address leads: below an offered channel, or elsewhere.
 
         The address must begin as the channel's does, character by character: host, port and
-        path cannot be written in another way.
+        path cannot be written in another way. Elsewhere are the hosts of channels, and any host
+        where the file says which offered channel lists the package.
+
+        Args:
+            url: The address.
+            said: The channel's name or address, if the file says it.
 
         Raises:
-            ValueError: It does not.
+            ValueError: It leads to neither.
+            ChannelNotAllowed: The administrator does not offer the channel.
         """
         shown = repr(without_credentials(url)[:200])
         if without_credentials(url) != url:
             raise ValueError(f"the address {shown} holds credentials: take them out")
-        for channel in self.defaults.channels:
+        home = None if said is None else self.channel(said)
+        for channel in self.defaults.channels if home is None else [home]:
             base = without_credentials(channel.url) + "/"
             # conda writes the '!' and '+' of versions with and without '%'.
             path = unquote(url.removeprefix(base))
             if url.startswith(base) and _CHARACTERS.fullmatch(path) and _PLACE.fullmatch(path):
                 return Place(channel, path)
+        path = "/".join(unquote(url).rsplit("/", 2)[-2:])
+        if self._may_lie(url, home) and _CHARACTERS.fullmatch(path) and _PLACE.fullmatch(path):
+            return Place(home, path, unquote(url))
         offered = ", ".join(without_credentials(c.url) for c in self.defaults.channels)
         raise ValueError(
             f"{shown} is no package of a channel of this server, whose channels are {offered}"
         )
 
-    def locked(self, record: PackageRecord) -> None:
-        """Check that a package that this or another server locked may be fetched.
+    def locked(self, record: PackageRecord) -> Place | None:
+        """Return what the channel must list for a package that was locked to be fetched, if any.
 
-        One that lies elsewhere than in its channel must lie on the host of some channel.
+        What lies in its channel, or on the host of some channel, need not be listed any more.
 
         Raises:
-            ValueError: It may not.
+            ValueError: It may not be fetched.
             ChannelNotAllowed: The administrator does not offer its channel.
         """
+        place = self.package(record.url, record.channel or None)
         if not record.channel:
-            self.package(record.url)
-            return
-        self.channel(record.channel)
-        hosts = {urlsplit(channel.url).netloc for channel in self.defaults.channels}
-        parts = urlsplit(record.url)
-        if parts.scheme not in {"http", "https"} or parts.netloc not in hosts:
-            shown = repr(record.url[:200])
-            raise ValueError(f"{shown} does not lie on the host of a channel of this server")
+            if place.elsewhere:
+                raise ValueError(f"{record.url[:200]!r} lies in no channel of this server")
+            return None
+        return None if self._has_host(record.url) else place
+
+    def _may_lie(self, url: str, home: Channel | None) -> bool:
+        """Tell whether the index of ``home``, or of any channel, may say that a package lies there.
+
+        A channel of a server says nothing of this machine's files.
+        """
+        channels = self.defaults.channels if home is None else [home]
+        local = any(channel.url.startswith("file:") for channel in channels)
+        if url.startswith("file:///"):
+            return local
+        return self._has_host(url) or (home is not None and not local and _is_address(url))
+
+    def _has_host(self, url: str) -> bool:
+        """Tell whether an address is one of a server that has a channel."""
+        return _is_address(url) and any(
+            urlsplit(without_credentials(channel.url))[:2] == urlsplit(url)[:2]
+            for channel in self.defaults.channels
+        )
 
     def wheel(self, url: str) -> str:
         """Return a wheel's address, which is on an offered host.
@@ -190,6 +226,15 @@ def file_parts(path: str) -> tuple[str, str, str]:
     """
     name, version, build = path.rpartition("/")[2].rsplit("-", 2)
     return name, version, build.removesuffix(".conda").removesuffix(".tar.bz2")
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    is_web = url.startswith(("http://", "https://")) and _HOST.fullmatch(parts.netloc)
+    return bool(is_web) and ".." not in unquote(parts.path).split("/")
 
 
 def _written(reference: str) -> str | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from builder.errors import InputError
 from builder.inputs.offers import Place
+from builder.lock import Lock
 from builder.platforms import Subdir
 from builder.records import PackageRecord, WheelRecord
 from builder.spec import Channel, VirtualPackage
@@ -20,14 +21,14 @@ class ListedPackage:
     sha256: str | None = None
     #: 32 hex digits, if the file says.
     md5: str | None = None
-    #: What the file says of it, if that is enough for a lock.
+    #: What the file says of it, if that is enough for a lock; one of its checksums may be empty.
     record: PackageRecord | None = None
     #: Where it stands in the file.
     field: str | None = None
     line: int | None = None
 
     def complete(self, known: PackageRecord | None) -> PackageRecord:
-        """Return the exact package.
+        """Return the exact package; one of its checksums may be empty if ``known`` is ``None``.
 
         Args:
             known: What its channel lists there; ``None`` if it lists nothing any more.
@@ -36,11 +37,16 @@ class ListedPackage:
             InputError: The channel has other bytes than the file says; or has nothing, and the
                 file does not say enough.
         """
+        channel = self.place.channel
+        lister = f"channel '{channel.name}'" if channel else "the channel"
         if known is None:
+            if self.place.elsewhere:
+                nobody = f"{lister} does not list" if channel else "no channel of this server lists"
+                raise self._error(f"{nobody} it at {self.place.elsewhere[:200]!r}")
             if self.record is None:
                 raise self._error(
-                    f"channel '{self.place.channel.name}' does not list it, and the file does not"
-                    " give its sha256 and md5"
+                    f"{lister} does not list it, and the file does not give what it needs and a"
+                    " checksum"
                 )
             return self.record
         for kind, here, there in (
@@ -48,10 +54,7 @@ class ListedPackage:
             ("md5", self.md5, known.md5),
         ):
             if here is not None and here != there:
-                raise self._error(
-                    f"its {kind} is {here} in the file and {there} in channel"
-                    f" '{self.place.channel.name}'"
-                )
+                raise self._error(f"its {kind} is {here} in the file and {there} in {lister}")
         return known
 
     def _error(self, reason: str) -> InputError:
@@ -73,7 +76,11 @@ class PackageList:
     base: str | None
     wheels: Mapping[Subdir, tuple[WheelRecord, ...]] = dataclasses.field(default_factory=dict)
 
+    #: The lock that the file is, where packages of it, which are the ones above, must be listed by
+    #: their channels to be fetched.
+    exact: Lock | None = None
+
     def places(self, platform: Subdir, channel: Channel) -> tuple[str, ...]:
-        """Return where in ``channel`` the packages of ``platform`` lie that come from it."""
+        """Return what to look up in ``channel`` of the packages of ``platform``."""
         listed = self.platforms[platform]
-        return tuple(p.place.path for p in listed if p.place.channel == channel)
+        return tuple(p.place.listed for p in listed if p.place.channel in {channel, None})

@@ -151,7 +151,8 @@ def _conda(url: str, details: Field, offers: Offers) -> ListedPackage:
             stated[name] = entry[name].scalar()
     depends = entry["depends"].list() if "depends" in entry else ()
     stated["depends"] = [spec.scalar() for spec in depends]
-    return listed_package(details, url, hashes, offers, stated)
+    channel = entry["channel"].scalar() if "channel" in entry else None
+    return listed_package(details, url, hashes, offers, stated, channel)
 
 
 def _number(field: Field) -> int:

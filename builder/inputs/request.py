@@ -9,6 +9,7 @@
      "variables": {"OMP_NUM_THREADS": "4"},
      "base": "docker.io/library/debian:12",        "none" or null: packages alone
      "user": "1000:1000",                          who runs in a container, by numbers
+     "virtual_packages": {"__cuda": "12.4"},       what the machines that run it have
      "until": "2026-11-01"}                        nothing published after that day, UTC
 
 Only ``specs`` or ``pip`` must be there.
@@ -29,12 +30,29 @@ from builder.inputs.wishes import (
     read_variables,
 )
 from builder.platforms import Subdir
-from builder.spec import EnvironmentSpec, parse_user
+from builder.spec import EnvironmentSpec, VirtualPackage, parse_user
 
 _KEYS: Final = frozenset(
-    {"specs", "pip", "channels", "platforms", "variables", "base", "user", "until"}
+    {
+        "specs",
+        "pip",
+        "channels",
+        "platforms",
+        "variables",
+        "base",
+        "user",
+        "virtual_packages",
+        "until",
+    }
 )
 _NOTHING: Final = Field("nothing")
+_VIRTUAL = re.compile(r"__[a-z0-9_]{1,60}")
+#: A version, and a build behind it.
+_OFFER = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9}){0,5})(?: ([A-Za-z0-9_.]{1,64}))?")
+_ARCHSPEC: Final = "__archspec"
+#: What no machine that runs images has.
+_ELSEWHERE: Final = frozenset({"__osx", "__win"})
+_MAX_VIRTUAL: Final = 20
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -53,16 +71,18 @@ def read_wishes(
     """
     entries = document.only(_KEYS)
     specs = entries.get("specs", _NOTHING).list(MAX_WISHES)
+    platforms = _platforms(entries.get("platforms", _NOTHING), offers)
     pip, hashes = read_pip(entries.get("pip", _NOTHING), offers)
     wishes = Wishes(
         requirements=read_requirements(specs, offers),
         channels=read_channels(entries.get("channels", _NOTHING), offers),
-        platforms=_platforms(entries.get("platforms", _NOTHING), offers),
+        platforms=platforms,
         pip=pip,
         hashes=hashes,
         variables=read_variables(entries.get("variables", _NOTHING)),
         until=_day(entries.get("until", _NOTHING), today),
         user=_user(entries.get("user", _NOTHING)),
+        virtual_packages=_virtual_packages(entries.get("virtual_packages", _NOTHING), platforms),
     )
     if not wishes.requirements and not wishes.pip:
         raise document.error("no package is asked for: 'specs' and 'pip' are empty")
@@ -98,6 +118,27 @@ def _user(field: Field) -> str:
         return parse_user(field.scalar())
     except ValueError as exc:
         raise field.error(str(exc)) from exc
+
+
+def _virtual_packages(field: Field, platforms: tuple[Subdir, ...]) -> tuple[VirtualPackage, ...]:
+    found = []
+    for name, element in field.present().items():
+        offer = _OFFER.fullmatch(element.scalar())
+        if not _VIRTUAL.fullmatch(name) or name in _ELSEWHERE:
+            raise element.error(
+                f"'{name[:60]}' is no virtual package of Linux, such as '__cuda' or '__glibc'"
+            )
+        if offer is None or (name == _ARCHSPEC and not offer[2]):
+            raise element.error(
+                "it is no version, or version and build, such as '12.4' or '1 x86_64_v3'"
+            )
+        if name == _ARCHSPEC and len(platforms) != 1:
+            raise element.error("a processor is of one platform: name it alone in 'platforms'")
+        platform = platforms[0] if name == _ARCHSPEC else None
+        found.append(VirtualPackage(name, offer[1], offer[2] or "0", platform))
+    if len(found) > _MAX_VIRTUAL:
+        raise field.error(f"it has {len(found)} entries, and {_MAX_VIRTUAL} are allowed")
+    return tuple(found)
 
 
 def _day(field: Field, today: datetime.date | None) -> datetime.date | None:

@@ -17,7 +17,14 @@ from builder.pypi_requirement import (
     split_hashes,
 )
 from builder.solve import parse_match_spec
-from builder.spec import Channel, Constraint, EnvironmentSpec, Requirement, merge_requirements
+from builder.spec import (
+    Channel,
+    Constraint,
+    EnvironmentSpec,
+    Requirement,
+    VirtualPackage,
+    merge_requirements,
+)
 
 #: More than any environment that is known asks for.
 MAX_WISHES: Final = 1000
@@ -52,6 +59,8 @@ class Wishes:
     until: datetime.date | None = None
     #: ``""``: the one the administrator chose.
     user: str = ""
+    #: In place of the administrator's of the same names.
+    virtual_packages: tuple[VirtualPackage, ...] = ()
 
     def spec(self, offers: Offers, base: str | None) -> EnvironmentSpec:
         """Return the spec; a channel that a package asks for comes after those that are listed."""
@@ -65,9 +74,7 @@ class Wishes:
             requirements=merge_requirements([*self.requirements, *defaults.builtin]),
             channels=channels,
             platforms=tuple(sorted(set(self.platforms or defaults.platforms))),
-            virtual_packages=tuple(
-                sorted(defaults.virtual_packages, key=lambda v: (v.name, v.platform or ""))
-            ),
+            virtual_packages=self._virtual_packages(offers),
             until=self.until,
             base=base,
             pip=self.pip,
@@ -75,6 +82,19 @@ class Wishes:
             variables=self.variables,
             every_platform=bool(self.platforms),
             user=self.user or defaults.user,
+        )
+
+    def _virtual_packages(self, offers: Offers) -> tuple[VirtualPackage, ...]:
+        """Return the administrator's, and in place of some those that are asked for."""
+        asked = {(v.name, v.platform) for v in self.virtual_packages}
+        named = {name for name, platform in asked if platform is None}
+        kept = (
+            v
+            for v in offers.defaults.virtual_packages
+            if v.name not in named and (v.name, v.platform) not in asked
+        )
+        return tuple(
+            sorted([*kept, *self.virtual_packages], key=lambda v: (v.name, v.platform or ""))
         )
 
 
@@ -138,6 +158,10 @@ def _of_address(text: str, offers: Offers) -> Requirement | None:
             " @EXPLICIT list"
         )
     place = offers.package(address)
+    if place.channel is None:
+        raise ValueError(
+            f"{address[:200]!r} lies in no channel of this server: write name, version and build"
+        )
     name, version, build = file_parts(place.path)
     return Requirement(name, (Constraint("==", version),), place.channel.name, "", build)
 

@@ -48,18 +48,25 @@ def channel_unavailable(message: str, channels: Sequence[Channel]) -> ChannelUna
     longest = max((len(_bare(c.url)) for c in named), default=0)
     concerned = [c for c in named if len(_bare(c.url)) == longest] or list(channels)
     names = " and ".join(f"'{channel.name}'" for channel in concerned)
+    if not named and len(concerned) > 1:
+        # A timeout, or the host that a channel sends to: some of these are innocent.
+        return ChannelUnavailable(f"one of the channels {names} cannot be used: {_cause(message)}")
     missing = _MISSING.search(message)
     if missing:
         return NoChannel(
             f"channel {names} cannot be used: there is no {missing[1]}/ at its address, which every"
             f" channel has: correct the address, or make {missing[1]}/repodata.json, even if empty"
         )
+    return ChannelUnavailable(
+        f"channel {names or 'of unknown name'} cannot be used: {_cause(message)}"
+    )
+
+
+def _cause(message: str) -> str:
     status = _STATUS.search(message)
     if status and not status[1].startswith("404"):
-        cause = f"it answers {status[1]}"
-    else:
-        cause = next((words for sign, words in _CAUSES if sign in message), "it cannot be read")
-    return ChannelUnavailable(f"channel {names or 'of unknown name'} cannot be used: {cause}")
+        return f"it answers {status[1]}"
+    return next((words for sign, words in _CAUSES if sign in message), "it cannot be read")
 
 
 def _solver_error(message: str, _channels: Sequence[Channel]) -> SolveError:

@@ -3,10 +3,10 @@
 import datetime
 import json
 from collections.abc import Collection, Mapping, Sequence
+from urllib.parse import unquote
 
 import rattler
 
-from builder.errors import LockError
 from builder.records import (
     LISTED,
     PackageRecord,
@@ -21,47 +21,37 @@ def by_place(
 ) -> Mapping[str, PackageRecord]:
     """Return the packages that lie at ``places``, such as ``"linux-64/zlib-1.3-h0_0.conda"``.
 
-    Raises:
-        LockError: One has no checksums.
+    A place may also be the whole address, without ``%``.
+
+    A checksum that the index does not give is empty.
     """
     known = {f"{record.subdir}/{record.file_name}": record for record in found}
+    known.update({unquote(without_credentials(record.url)): record for record in found})
     return {place: _to_record(known[place]) for place in places if place in known}
 
 
 def to_records(found: Sequence[rattler.RepoDataRecord]) -> tuple[PackageRecord, ...]:
     """Return rattler's records as ours, in order; takes some 20 µs each.
 
-    Raises:
-        LockError: One has no checksums.
+    A checksum that the index does not give is empty.
     """
     return link_order(_to_record(record) for record in found)
 
 
 def _to_record(record: rattler.RepoDataRecord) -> PackageRecord:
-    """Return rattler's record as ours.
-
-    Raises:
-        LockError: It has no checksums.
-    """
-    name = record.name.normalized
-    missing = "sha256" if not record.sha256 else "md5" if not record.md5 else None
-    if missing or record.sha256 is None or record.md5 is None:
-        raise LockError(
-            f"the channel gives no {missing} for {name} {record.version}, so it cannot be locked"
-        )
     timestamp_ms = None
     if record.timestamp is not None:
         since = record.timestamp - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
         timestamp_ms = since // datetime.timedelta(milliseconds=1)
     return PackageRecord(
-        name=name,
+        name=record.name.normalized,
         version=str(record.version),
         build=str(record.build),
         build_number=record.build_number,
         subdir=record.subdir,
         url=without_credentials(record.url),
-        sha256=record.sha256.hex(),
-        md5=record.md5.hex(),
+        sha256=record.sha256.hex() if record.sha256 else "",
+        md5=record.md5.hex() if record.md5 else "",
         size_bytes=record.size or 0,
         depends=tuple(record.depends),
         noarch="python" if record.noarch.python else "generic" if record.noarch.generic else None,

@@ -14,7 +14,13 @@ from typing import Final, TypeVar
 import certifi
 import rattler
 from rattler.networking.client import Client
+from rattler.networking.fetch_repo_data import (
+    CacheAction,
+    FetchRepoDataOptions,
+    fetch_repo_data,
+)
 from rattler.repo_data.gateway import SourceConfig
+from rattler.repo_data.sparse import PackageFormatSelection, SparseRepoData
 
 from builder.errors import ChannelUnavailable
 from builder.platforms import NOARCH, Subdir
@@ -59,6 +65,7 @@ class Repodata:
         self._ttl_seconds = ttl_seconds
         self._clock = clock
         client = _client(max_retries, max(1, round(network_timeout_seconds)))
+        self._client = client
         self._gateway = rattler.Gateway(cache_dir=cache_dir, client=client)
         whole = SourceConfig(sharded_enabled=False)
         self._whole = rattler.Gateway(cache_dir=cache_dir, client=client, default_config=whole)
@@ -180,6 +187,38 @@ class Repodata:
 
         return await self.ask([channel], question)
 
+    async def in_both_formats(
+        self, channel: Channel, subdirs: Sequence[str], names: Sequence[str]
+    ) -> list[rattler.RepoDataRecord]:
+        """Return everything under these names, ``.tar.bz2`` beside ``.conda`` too.
+
+        The gateway gives the ``.conda`` alone; so whole indexes are read, which takes a second or
+        two with the largest channels.
+
+        Raises:
+            ChannelUnavailable: It does not give a whole index, and never has.
+        """
+
+        async def read(action: CacheAction) -> list[rattler.RepoDataRecord]:
+            indexes = await fetch_repo_data(
+                channels=[rattler.Channel(channel.url)],
+                platforms=[rattler.Subdir(subdir) for subdir in subdirs],
+                cache_path=self._cache_dir,
+                callback=None,
+                client=self._client,
+                fetch_options=FetchRepoDataOptions(cache_action=action),
+            )
+            return await asyncio.to_thread(_load, indexes, names)
+
+        self._cache_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            return await _bounded(read("cache-or-fetch"), [channel], self._timeout_seconds)
+        except ChannelUnavailable as unavailable:
+            try:
+                return await _bounded(read("force-cache-only"), [channel], self._timeout_seconds)
+            except ChannelUnavailable:
+                raise unavailable from unavailable.__cause__
+
     def _offline(self, urls: tuple[str, ...]) -> rattler.Gateway:
         """Return a gateway that has what is on disk now, however old."""
         shards = self._clock() >= self._whole_until.get(urls, 0)
@@ -226,6 +265,15 @@ def _client(max_retries: int, timeout_seconds: int) -> Client:
 
 def _normalized(names: Iterable[rattler.PackageName]) -> frozenset[str]:
     return frozenset(name.normalized for name in names)
+
+
+def _load(indexes: Iterable[SparseRepoData], names: Sequence[str]) -> list[rattler.RepoDataRecord]:
+    both = PackageFormatSelection.BOTH
+    found = []
+    for index in indexes:
+        with index:
+            found += [record for name in names for record in index.load_records(name, both)]
+    return found
 
 
 async def _bounded(

@@ -3,13 +3,14 @@
 import asyncio
 import datetime
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import rattler
 
-from builder.errors import SolveError, UnknownPackage, Unsatisfiable
+from builder.errors import LockError, SolveError, UnknownPackage, Unsatisfiable
+from builder.flight import together
 from builder.image_name import suggest
 from builder.platforms import NOARCH, Subdir
 from builder.records import PackageRecord
@@ -27,8 +28,15 @@ _SHOWN_VERSIONS: Final = 3
 #: dies of a signal in up to one of four runs.
 _SETTLE_SECONDS: Final = 0.1
 
+#: How archives end that channels list beside newer ones of the same name.
+_OLD_FORMAT: Final = ".tar.bz2"
+
 #: The last millisecond of a day; half of the next one is there because rattler rounds down.
 _END_OF_DAY: Final = datetime.time(23, 59, 59, 999_500, tzinfo=datetime.UTC)
+
+
+#: Returns a package with both checksums.
+Complete = Callable[[PackageRecord], Awaitable[PackageRecord]]
 
 
 class Solution(Mapping[Subdir, tuple[PackageRecord, ...]]):
@@ -68,6 +76,7 @@ class Solver:
         network_timeout_seconds: float = 60,
         repodata_ttl_seconds: float = 300,
         max_retries: int = 3,
+        complete: Complete | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Make the solver.
@@ -78,9 +87,12 @@ class Solver:
             network_timeout_seconds: What fetching repodata may take, in all, for one platform.
             repodata_ttl_seconds: After how long a channel is asked whether it has changed.
             max_retries: How often a request that failed is tried again.
+            complete: Gives a package the checksums that its index does not; without it, such a
+                package is refused.
             clock: Tells the seconds that the time-to-live is measured by.
         """
         self._timeout_seconds = timeout_seconds
+        self._complete_one = complete or _refuse
         self._repodata = Repodata(
             cache_dir,
             network_timeout_seconds=network_timeout_seconds,
@@ -118,7 +130,8 @@ class Solver:
             Unsatisfiable: Nothing fits on such a platform.
             SolveTimeout: The solver took too long on any platform.
             ChannelUnavailable: A channel does not answer, and what is on disk does not suffice.
-            LockError: A package has no checksums, so it cannot be locked.
+            LockError: The index does not give both checksums of a package, and nothing else does.
+            PackageError: A package whose checksums are not both given cannot be had.
         """
         answers = await asyncio.gather(
             *(self._solve_or_say(spec, platform) for platform in spec.platforms)
@@ -142,16 +155,35 @@ class Solver:
         Args:
             channel: Where they are looked for.
             platform: Whose subdir is looked into, besides noarch.
-            places: Subdir and file name, e.g. ``"linux-64/zlib-1.3-h0_0.conda"``. What the
-                channel does not list is not in the answer.
+            places: Subdir and file name, e.g. ``"linux-64/zlib-1.3-h0_0.conda"``, or for what
+                lies elsewhere than in the channel, the address as :func:`by_place` has it. What the
+                channel does not list is not in the answer; a ``.tar.bz2`` that it lists beside a
+                ``.conda`` is.
 
         Raises:
             ChannelUnavailable: It does not answer, and never has.
-            LockError: A package has no checksums, so it cannot be locked.
+            LockError: The index does not give both checksums of a package, and nothing else does.
+            PackageError: A package whose checksums are not both given cannot be had.
         """
-        names = sorted({place.rpartition("/")[2].rsplit("-", 2)[0] for place in places})
+        names = sorted({_name(place) for place in places})
         found = await self._repodata.records(channel, platform, names)
-        return await asyncio.to_thread(by_place, found, frozenset(places))
+        listed = dict(await asyncio.to_thread(by_place, found, frozenset(places)))
+        hidden = [p for p in places if p not in listed and p.endswith(_OLD_FORMAT)]
+        listed.update(await self._hidden(channel, hidden, found))
+        records = await self.complete(list(listed.values()))
+        return dict(zip(listed, records, strict=True))
+
+    async def complete(self, records: Sequence[PackageRecord]) -> tuple[PackageRecord, ...]:
+        """Return the packages with both checksums, in the same order.
+
+        Raises:
+            LockError: Nothing gives those that are missing.
+            PackageError: The archive of which one is missing cannot be had.
+        """
+        lacking = [record for record in records if not (record.sha256 and record.md5)]
+        found = await together(self._complete_one(record) for record in lacking)
+        complete = {record.url: record for record in found}
+        return tuple(complete.get(record.url, record) for record in records)
 
     async def close(self) -> None:
         """Let rattler's background threads come to rest; call it before the loop ends.
@@ -193,7 +225,21 @@ class Solver:
         except UnsolvableTree as exc:
             raise Unsatisfiable(await self._explain(str(exc), spec, platform)) from exc
         with mapped_failures(spec.channels):
-            return await asyncio.to_thread(to_records, found)
+            records = await asyncio.to_thread(to_records, found)
+        return await self.complete(records)
+
+    async def _hidden(
+        self, channel: Channel, places: Sequence[str], found: Sequence[rattler.RepoDataRecord]
+    ) -> Mapping[str, PackageRecord]:
+        """Return those of ``places`` that lie beside a ``.conda``, one of ``found``."""
+        beside = {f"{r.subdir}/{r.file_name.removesuffix('.conda')}" for r in found}
+        hidden = [place for place in places if place.removesuffix(_OLD_FORMAT) in beside]
+        if not hidden:
+            return {}
+        names = sorted({_name(place) for place in hidden})
+        subdirs = sorted({place.partition("/")[0] for place in hidden})
+        records = await self._repodata.in_both_formats(channel, subdirs, names)
+        return await asyncio.to_thread(by_place, records, frozenset(hidden))
 
     async def _homes(
         self, spec: EnvironmentSpec, platform: Subdir
@@ -239,6 +285,18 @@ class Solver:
         shown = ", ".join(versions[:_SHOWN_VERSIONS])
         more = ", …" if len(versions) > _SHOWN_VERSIONS else ""
         return f"{home.name} has {shown}{more}{until}"
+
+
+def _name(place: str) -> str:
+    """Return the name of the package that lies there."""
+    return place.rpartition("/")[2].rsplit("-", 2)[0]
+
+
+async def _refuse(record: PackageRecord) -> PackageRecord:
+    missing = "md5" if record.sha256 else "sha256"
+    raise LockError(
+        f"the channel gives no {missing} for {record.name} {record.version}, so it cannot be locked"
+    )
 
 
 def _end_of(day: datetime.date | None) -> datetime.datetime | None:

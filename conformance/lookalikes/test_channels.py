@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import shutil
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -16,6 +17,8 @@ import pytest
 
 from builder.errors import ChannelUnavailable, PackageUnavailable
 from builder.lock import Lock
+from builder.solve import Solver
+from builder.spec import Channel
 from conformance.channel import ChannelPaths
 from conformance.lookalikes import AnacondaOrg, Credentials, PrefixDev
 from conformance.lookalikes.channel_index import Record
@@ -303,3 +306,37 @@ def test_the_index_can_lack_what_old_channels_lack(paths: ChannelPaths) -> None:
         index = httpx.get(f"{channel.url}/linux-64/repodata.json").json()
         assert index["info"]["base_url"] == "https://elsewhere.example/"
         assert not any("sha256" in record for record in index["packages.conda"].values())
+
+
+@KINDS
+async def test_an_archive_in_the_old_format_beside_a_new_one_is_found_where_there_are_shards(
+    tmp_path: Path, kind: type[SignedChannels]
+) -> None:
+    """A shard has both, but what reads it gives one of them; so the whole index is asked."""
+    record = {
+        "name": "both",
+        "version": "1.0",
+        "build": "0",
+        "build_number": 0,
+        "depends": [],
+        "subdir": "linux-64",
+        "md5": "a" * 32,
+        "sha256": "b" * 64,
+    }
+    for subdir, records in (("linux-64", {"both-1.0-0": record}), ("noarch", {})):
+        index = {
+            "info": {"subdir": subdir},
+            "packages": {f"{name}.tar.bz2": r | {"md5": "c" * 32} for name, r in records.items()},
+            "packages.conda": {f"{name}.conda": r for name, r in records.items()},
+        }
+        (tmp_path / "channel" / subdir).mkdir(parents=True)
+        (tmp_path / "channel" / subdir / "repodata.json").write_text(json.dumps(index))
+    places = {f"linux-64/both-1.0-0{ending}" for ending in (".tar.bz2", ".conda")}
+    solver = Solver(tmp_path / "cache", max_retries=0)
+    with kind(tmp_path / "channel", forms=["shards", "zst"]) as channel:
+        found = await solver.find(Channel("main", channel.url), "linux-64", places)
+    await solver.close()
+    assert {place: record.md5[0] for place, record in found.items()} == {
+        "linux-64/both-1.0-0.conda": "a",
+        "linux-64/both-1.0-0.tar.bz2": "c",
+    }

@@ -36,6 +36,7 @@ from builder.resolver import Resolver
 from builder.sandbox import Sandbox
 from builder.solve import Solver
 from builder.spec import Channel, VirtualPackage
+from builder.sums import Sums
 from registry.builds.processes import LocalProcesses
 from registry.builds.traced import TracedLayers
 from registry.content.bases import HeldBases
@@ -119,10 +120,13 @@ async def open_builder(
             max_size_bytes=settings.max_package_bytes,
         )
         stack.push_async_callback(packages.close)
+        sums = Sums(store, packages)
+        stack.push_async_callback(sums.close)
         solver = Solver(
             kept / "repodata",
             timeout_seconds=settings.solve_timeout_seconds,
             repodata_ttl_seconds=settings.repodata_ttl_seconds,
+            complete=sums.complete,
         )
         stack.push_async_callback(solver.close)
         manifests = Manifests(store)

@@ -45,6 +45,8 @@ class FakeChannel:
     def __init__(self, name: str, root: str) -> None:
         self.channel = Channel(name, f"{root}/{name}")
         self.packages: list[dict[str, Any]] = []
+        #: Those that lie there as ``.tar.bz2``.
+        self.old_format: list[dict[str, Any]] = []
         #: Answered instead of repodata, if set.
         self.status: int | None = None
         #: Sent instead of repodata, if set.
@@ -67,7 +69,12 @@ class FakeChannel:
             for p in self.packages
             if p["subdir"] == subdir
         }
-        content = {"info": {"subdir": subdir}, "packages": {}, "packages.conda": found}
+        old = {
+            f"{p['name']}-{p['version']}-{p['build']}.tar.bz2": p
+            for p in self.old_format
+            if p["subdir"] == subdir
+        }
+        content = {"info": {"subdir": subdir}, "packages": old, "packages.conda": found}
         return json.dumps(content).encode()
 
 

@@ -187,6 +187,18 @@ def test_a_package_that_its_channel_forgot_is_taken_as_the_file_says(
     assert caught.value.line
 
 
+def test_a_list_may_name_the_old_format_beside_the_new_one(server: Server) -> None:
+    served = server.channels["main"]
+    served.add(package("both", "1.0"))
+    served.old_format.append(package("both", "1.0"))
+    for ending in (".tar.bz2", ".conda"):
+        address = f"{served.channel.url}/linux-64/both-1.0-0{ending}"
+        (record,) = server.lock(f"@EXPLICIT\n{address}\n").platforms["linux-64"]
+        assert record.url == address
+    with pytest.raises(InputError, match="does not list it"):
+        server.lock(f"@EXPLICIT\n{served.channel.url}/linux-64/both-1.0-1.tar.bz2\n")
+
+
 def test_wheels_of_a_pixi_lock_are_in_the_lock(
     server: Server, solved: Lock, channels: FakeChannels, tmp_path: Path
 ) -> None:

@@ -1,7 +1,7 @@
 import asyncio
 import datetime
 import warnings
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from builder.errors import (
 )
 from builder.image_name.tokens import _VERSION, is_version
 from builder.platforms import Subdir
+from builder.records import PackageRecord
 from builder.solve import Solution, Solver
 from builder.solve.explain import MAX_LENGTH, explain
 from builder.solve.failures import FAILURES, channel_unavailable, mapped_failures
@@ -542,6 +543,29 @@ def test_a_channel_above_the_one_that_is_down_is_not_named() -> None:
     assert str(error).startswith("channel 'dev' cannot be used")
 
 
+@pytest.mark.parametrize(
+    ("message", "cause"),
+    [
+        ("timed out", "it does not answer in time"),
+        (
+            "HTTP status server error (503 Service Unavailable) for url (https://mirror/x)",
+            "it answers 503 Service Unavailable",
+        ),
+    ],
+)
+def test_no_channel_is_blamed_alone_where_none_is_known_to_have_failed(
+    message: str, cause: str
+) -> None:
+    channels = [Channel("main", "https://host/main"), Channel("bio", "https://host/bio")]
+
+    assert channel_unavailable(message, channels).message == (
+        f"one of the channels 'main' and 'bio' cannot be used: {cause}"
+    )
+    assert channel_unavailable(message, channels[1:]).message == (
+        f"channel 'bio' cannot be used: {cause}"
+    )
+
+
 def test_a_missing_noarch_is_told_as_such_and_not_to_be_asked_for_again() -> None:
     error = channel_unavailable(
         "could not find subdir 'noarch' in channel 'https://host/main/' Caused by: 404",
@@ -572,3 +596,37 @@ def test_every_version_of_the_grammar_is_one_for_the_solver(version: str) -> Non
     operators: tuple[Operator, ...] = ("=", "==", "!=", "<", "<=", ">", ">=")
     conditions = tuple(Constraint(operator, version) for operator in operators)
     to_match_spec(Requirement("a", conditions), Channel("main", "http://channel.test/main"))
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_an_archive_in_the_old_format_is_found_beside_the_new_one(
+    tmp_path: Path, channels: FakeChannels, *, down: bool
+) -> None:
+    old, new, only = package("both", "1.0"), package("both", "1.0"), package("old", "1.0")
+    served = channels["main"]
+    served.add(new)
+    served.old_format += [old | {"sha256": "a" * 64}, only]
+    places = {f"linux-64/{name}" for name in ("both-1.0-0.tar.bz2", "old-1.0-0.tar.bz2")}
+    solver = Solver(tmp_path / "cache", repodata_ttl_seconds=TTL_SECONDS, max_retries=0)
+
+    async def scenario() -> Mapping[str, PackageRecord]:
+        if down:
+            await solver.find(served.channel, "linux-64", places)
+            served.status = 503
+        return await solver.find(
+            served.channel,
+            "linux-64",
+            {*places, "linux-64/both-1.0-0.conda", "linux-64/no-1-0.tar.bz2"},
+        )
+
+    found = run(solver, scenario)
+
+    assert {place: record.sha256[:1] for place, record in found.items()} == {
+        "linux-64/both-1.0-0.conda": new["sha256"][:1],
+        "linux-64/both-1.0-0.tar.bz2": "a",
+        "linux-64/old-1.0-0.tar.bz2": only["sha256"][:1],
+    }
+    assert all(record.url == f"{served.channel.url}/{place}" for place, record in found.items())
+    served.status = None
+    (solved,) = solve(tmp_path, spec("both", served.channel))["linux-64"]
+    assert solved.file_name == "both-1.0-0.conda"

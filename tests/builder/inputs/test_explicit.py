@@ -107,11 +107,9 @@ def test_windows_line_ends_and_a_byte_order_mark_do_no_harm() -> None:
         "http://conda.anaconda.org/conda-forge/linux-64/zlib-1-0.conda",
         "https://169.254.169.254/conda-forge/linux-64/zlib-1-0.conda",
         "https://conda.anaconda.org:8443/conda-forge/linux-64/zlib-1-0.conda",
-        "https://conda.anaconda.org/conda-forge-evil/linux-64/zlib-1-0.conda",
         "https://conda.anaconda.org/conda-forge/../evil/linux-64/zlib-1-0.conda",
         "https://conda.anaconda.org/conda-forge/%2e%2e/evil/zlib-1-0.conda",
         "https://conda.anaconda.org/conda-forge/linux-64/..%2f..%2fzlib-1-0.conda",
-        "https://conda.anaconda.org/conda-forge/linux-64/a/zlib-1-0.conda",
         "https://conda.anaconda.org/conda-forge/linux-64/zlib-1-0.conda?x=1",
         "https://conda.anaconda.org/conda-forge/linux-64/zlib-1-0.zip",
         "https://conda.anaconda.org/conda-forge/linux-64/zlib.conda",
@@ -151,3 +149,11 @@ def test_a_list_that_is_unclear_is_refused(text: str, line: int | None, words: s
     error = refused(text)
     assert error.line == line
     assert words in error.message
+
+
+@pytest.mark.parametrize("path", ["conda-forge-evil/linux-64", "conda-forge/linux-64/noarch"])
+def test_what_lies_beside_a_channel_is_taken_for_no_package_of_it(path: str) -> None:
+    """An index may say that packages lie there: the channels are asked, and nothing else."""
+    url = f"https://conda.anaconda.org/{path}/zlib-1-0.conda"
+    (found,) = packages(f"# platform: linux-64\n@EXPLICIT\n{url}\n").platforms["linux-64"]
+    assert (found.place.channel, found.place.elsewhere, found.record) == (None, url, None)

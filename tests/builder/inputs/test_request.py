@@ -95,6 +95,16 @@ def test_no_other_base_is_fetched(base: str) -> None:
         ({"specs": ["\ud800"]}, "specs[0]", "cannot be printed"),
         ({"specs": ["a\0"]}, "specs[0]", "cannot be printed"),
         ({"pip": ["./six"]}, "pip[0]", "is an address or a path"),
+        ({"virtual_packages": ["__cuda"]}, "virtual_packages", "a list stands where a mapping"),
+        ({"virtual_packages": {"cuda": "12"}}, "virtual_packages.cuda", "is no virtual package"),
+        ({"virtual_packages": {"__osx": "14"}}, "virtual_packages.__osx", "is no virtual package"),
+        ({"virtual_packages": {"__cuda": ">=12"}}, "virtual_packages.__cuda", "is no version"),
+        ({"virtual_packages": {"__archspec": "1"}}, "virtual_packages.__archspec", "no version"),
+        (
+            {"virtual_packages": {"__archspec": "1 x86_64_v3"}},
+            "virtual_packages.__archspec",
+            "name it alone in 'platforms'",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_field(
@@ -107,3 +117,19 @@ def test_what_cannot_be_is_refused_with_its_field(
 
 def test_a_key_that_stands_twice_is_refused() -> None:
     assert refused('{"specs": ["a"], "specs": ["b"]}').field == "specs"
+
+
+def test_virtual_packages_that_are_asked_for_stand_in_place_of_the_servers() -> None:
+    asked = {"__cuda": 12.4, "__glibc": "2.40", "__archspec": "1 x86_64_v3", "__linux": None}
+
+    found = spec(request(specs=["a"], platforms=["linux-64"], virtual_packages=asked))
+
+    assert [package.written for package in found.virtual_packages] == [
+        ["__archspec", "1", "x86_64_v3", "linux-64"],
+        ["__archspec", "1", "aarch64", "linux-aarch64"],
+        ["__cuda", "12.4", "0"],
+        ["__glibc", "2.40", "0"],
+        ["__linux", "5.10", "0"],
+        ["__unix", "0", "0"],
+    ]
+    assert found.digest != spec(request(specs=["a"], platforms=["linux-64"])).digest

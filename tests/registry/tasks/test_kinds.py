@@ -95,6 +95,8 @@ def test_a_plan_keeps_the_key_of_its_layer(plan: LayerPlan) -> None:
 
 def test_a_list_of_packages_and_what_is_made_arrive_as_they_were() -> None:
     assert again(COMPLETE.asked, LIST) == LIST
+    exact = dataclasses.replace(LIST, exact=LOCK)
+    assert again(COMPLETE.asked, exact) == exact
     blob = LayerBlob("zstd", EMPTY, 5, EMPTY, 7)
     assert again(LAYER.made, blob) == blob
     assert again(BUILD.made, StoredImage(EMPTY, EMPTY)) == StoredImage(EMPTY, EMPTY)
