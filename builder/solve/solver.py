@@ -9,6 +9,7 @@ from typing import Final
 
 import rattler
 
+from builder.channel_credentials import ChannelCredentials
 from builder.errors import SolveError, UnknownPackage, Unsatisfiable
 from builder.image_name import suggest
 from builder.platforms import NOARCH, Subdir
@@ -68,6 +69,7 @@ class Solver:
         network_timeout_seconds: float = 60,
         repodata_ttl_seconds: float = 300,
         max_retries: int = 3,
+        credentials: ChannelCredentials | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Make the solver.
@@ -78,6 +80,7 @@ class Solver:
             network_timeout_seconds: What fetching repodata may take, in all, for one platform.
             repodata_ttl_seconds: After how long a channel is asked whether it has changed.
             max_retries: How often a request that failed is tried again.
+            credentials: What private channels ask for; nothing else is ever sent to a channel.
             clock: Tells the seconds that the time-to-live is measured by.
         """
         self._timeout_seconds = timeout_seconds
@@ -86,6 +89,7 @@ class Solver:
             network_timeout_seconds=network_timeout_seconds,
             ttl_seconds=repodata_ttl_seconds,
             max_retries=max_retries,
+            credentials=credentials or ChannelCredentials(),
             clock=clock,
         )
 
