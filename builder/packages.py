@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
+from builder.channel_credentials import SETTING, ChannelCredentials
 from builder.disk import disk_errors
 from builder.errors import CorruptPackage, PackageUnavailable, UnsafePackage
 from builder.flight import SingleFlight, together
@@ -42,6 +43,7 @@ class Packages:
         allowed_hosts: Collection[str],
         wheel_hosts: Collection[str],
         max_size_bytes: int,
+        credentials: ChannelCredentials | None = None,
         parallel: int = 8,
         retry_seconds: float = 1,
     ) -> None:
@@ -56,6 +58,7 @@ class Packages:
                 ``""`` allows ``file://``.
             wheel_hosts: The same for wheels.
             max_size_bytes: The largest archive to accept.
+            credentials: What private channels ask for; wheels are asked for without.
             parallel: How many downloads run at once.
             retry_seconds: How long to wait before the second try; the third waits twice that.
         """
@@ -66,6 +69,7 @@ class Packages:
         self._allowed_hosts = frozenset(allowed_hosts)
         self._wheel_hosts = frozenset(wheel_hosts)
         self._max_size_bytes = max_size_bytes
+        self._credentials = credentials or ChannelCredentials()
         self._retry_seconds = retry_seconds
         self._turns = Turns(parallel)
         self._flights: SingleFlight[Path] = SingleFlight()
@@ -170,7 +174,9 @@ class Packages:
                     pause_seconds = _retry_after(exc) or attempt * self._retry_seconds
                     too_long = pause_seconds > _LONGEST_PAUSE_SECONDS
                     if attempt == _ATTEMPTS or too_long or not _may_pass(exc):
-                        raise _unavailable(record, exc) from exc
+                        # What a status error says has the address, and a redirect may hold a token.
+                        said = None if isinstance(exc, httpx.HTTPStatusError) else exc
+                        raise self._unavailable(record, exc) from said
                     await asyncio.sleep(pause_seconds)
                 else:
                     break
@@ -189,7 +195,7 @@ class Packages:
         digests = [sha256] if record.sha256 else [sha256, md5]
         limit = record.size_bytes or self._max_size_bytes
         with disk_errors(), path.open("wb") as file:
-            async for chunk in self._bytes(record.url):
+            async for chunk in self._bytes(record):
                 seen += len(chunk)
                 if seen > limit:
                     break
@@ -209,7 +215,8 @@ class Packages:
             )
         return seen, sha256.hexdigest(), md5.hexdigest()
 
-    async def _bytes(self, url: str) -> AsyncIterator[bytes]:
+    async def _bytes(self, record: ArchiveRecord) -> AsyncIterator[bytes]:
+        url = record.url
         if url.startswith("file://"):
             path = Path(unquote(urlsplit(url).path))
             try:
@@ -223,8 +230,9 @@ class Packages:
             return
         # Archives are compressed already; a server that compresses again only costs time.
         headers = {"Accept-Encoding": "identity"}
+        auth = None if isinstance(record, WheelRecord) else self._credentials
         async with self._http.stream(
-            "GET", url, headers=headers, follow_redirects=True
+            "GET", url, headers=headers, auth=auth, follow_redirects=True
         ) as response:
             response.raise_for_status()
             # Not aiter_bytes(_CHUNK), which copies everything twice to cut it.
@@ -237,6 +245,18 @@ class Packages:
                     yield b"".join(pieces)
                     pieces, size = [], 0
             yield b"".join(pieces)
+
+    def _unavailable(self, record: ArchiveRecord, error: httpx.HTTPError) -> PackageUnavailable:
+        reason = "does not answer"
+        if isinstance(error, httpx.HTTPStatusError):
+            status = error.response.status_code
+            reason = f"answered {status} for it"
+            is_private = status in {401, 403} and not error.response.history
+            if is_private and self._credentials.knows(error.request.url.host):
+                reason += f", with the credentials that {SETTING} has for its host"
+        return PackageUnavailable(
+            f"{record.file_name} cannot be downloaded: {_source(record)} {reason}; pull again later"
+        )
 
 
 def _take(chunk: bytes, digests: "Sequence[hashlib._Hash]", file: BinaryIO) -> None:
@@ -282,13 +302,3 @@ def _promise(record: ArchiveRecord) -> str:
     if isinstance(record, WheelRecord):
         return "that is locked; lock the environment again"
     return "its index promises; tell the channel's owner"
-
-
-def _unavailable(record: ArchiveRecord, error: httpx.HTTPError) -> PackageUnavailable:
-    if isinstance(error, httpx.HTTPStatusError):
-        reason = f"answered {error.response.status_code} for it"
-    else:
-        reason = "does not answer"
-    return PackageUnavailable(
-        f"{record.file_name} cannot be downloaded: {_source(record)} {reason}; pull again later"
-    )

@@ -72,6 +72,10 @@ class OciClient:
         digest = "sha256:" + hashlib.sha256(response.content).hexdigest()
         return PulledImage(digest, json.loads(config.read_bytes()), layers)
 
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
+
     def _manifest(self, repository: str, reference: str, attempts: int) -> httpx.Response:
         url = f"{self._base}/{repository}/manifests/{reference}"
         for _ in range(attempts):

@@ -13,7 +13,10 @@ from urllib.parse import urlsplit
 from pydantic import ByteSize, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from builder.channel_credentials import SETTING as _CREDENTIALS
+from builder.channel_credentials import read_credentials
 from builder.platforms import Subdir
+from builder.records import without_credentials
 from builder.spec import parse_user
 from registry.locations import parse_location
 
@@ -23,7 +26,9 @@ _PREFIX = "PULLFORGE_"
 class Settings(BaseSettings):
     """The service's settings, read once at start."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
     #: The address to listen on.
     host: str = "127.0.0.1"
@@ -61,6 +66,8 @@ class Settings(BaseSettings):
         "conda-forge": "https://conda.anaconda.org/conda-forge",
         "bioconda": "https://conda.anaconda.org/bioconda",
     }
+    #: The file with what private channels ask for, by host; ``None``: nothing is sent to any.
+    channel_credentials: Path | None = None
     #: The names of the channels that every environment may take packages from, by priority.
     default_channels: Annotated[list[str], Field(min_length=1)] = ["conda-forge"]
     #: Whether environments may have packages of PyPI beside conda's.
@@ -204,6 +211,12 @@ class Settings(BaseSettings):
     @classmethod
     def _channels_are_addresses(cls, channels: dict[str, str]) -> dict[str, str]:
         for name, url in channels.items():
+            is_remote = urlsplit(url).scheme != "file"
+            if is_remote and without_credentials(f"{url}/") != f"{url}/":
+                raise ValueError(
+                    f"the address of channel {name!r} holds credentials: take them out, and write"
+                    f" them into the file of {_CREDENTIALS}, as docs/operations.md shows"
+                )
             if urlsplit(url).scheme not in {"http", "https", "file"}:
                 raise ValueError(f"channel {name!r} needs an http, https or file URL, not {url!r}")
         return {name: url.rstrip("/") for name, url in channels.items()}
@@ -214,7 +227,15 @@ class Settings(BaseSettings):
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.netloc or "@" in parts.netloc:
             raise ValueError("the index of PyPI needs an http or https URL without a user")
+        if without_credentials(f"{url}/") != f"{url}/":
+            raise ValueError("the address of the index of PyPI holds a token, which would be shown")
         return url.rstrip("/")
+
+    @field_validator("channel_credentials")
+    @classmethod
+    def _credentials_can_be_used(cls, path: Path | None) -> Path | None:
+        read_credentials(path)
+        return path
 
     @model_validator(mode="after")
     def _defaults_are_channels(self) -> "Settings":

@@ -8,17 +8,21 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
+from urllib.parse import urlsplit
 
 from rattler import exceptions as rattler_errors
 
+from builder.channel_credentials import SETTING, ChannelCredentials
 from builder.errors import ChannelUnavailable, NoChannel, SolveError, SolveTimeout, Unsatisfiable
 from builder.spec import Channel
 
 #: Makes our error of rattler's message.
-_Maker = Callable[[str, Sequence[Channel]], SolveError]
+_Maker = Callable[[str, Sequence[Channel], ChannelCredentials], SolveError]
 
 _CANCELLED: Final = "has been cancelled"
 _STATUS = re.compile(r"\((\d{3} [A-Za-z' -]+)\)")
+#: A server that tells nobody, or not this one; over a bucket, it says so of what is missing, too.
+_REFUSED = re.compile(r"\(((?:401|403) [A-Za-z' -]+)\)(?:[^\n]*/(noarch|[a-z]+-[a-z0-9]+)/)?")
 _MISSING = re.compile(r"could not find subdir '([a-z0-9-]+)'")
 _CAUSES: Final = (
     ("Connection refused", "connection refused"),
@@ -35,7 +39,14 @@ class UnsolvableTree(Unsatisfiable):
     """Nothing fits, in the solver's own words: for :mod:`builder.solve.explain`."""
 
 
-def channel_unavailable(message: str, channels: Sequence[Channel]) -> ChannelUnavailable:
+_NO_CREDENTIALS: Final = ChannelCredentials()
+
+
+def channel_unavailable(
+    message: str,
+    channels: Sequence[Channel],
+    credentials: ChannelCredentials = _NO_CREDENTIALS,
+) -> ChannelUnavailable:
     """Return the error that names the channel whose address ``message`` mentions.
 
     >>> channels = [Channel("main", "http://10.0.0.1/main"), Channel("bio", "http://10.0.0.1/bio")]
@@ -57,6 +68,19 @@ def channel_unavailable(message: str, channels: Sequence[Channel]) -> ChannelUna
             f"channel {names} cannot be used: there is no {missing[1]}/ at its address, which every"
             f" channel has: correct the address, or make {missing[1]}/repodata.json, even if empty"
         )
+    refused = _REFUSED.search(message)
+    if refused and concerned:
+        if all(credentials.knows(urlsplit(channel.url).hostname or "") for channel in concerned):
+            return NoChannel(
+                f"channel {names} refuses the credentials that {SETTING} has for its host"
+                f" ({refused[1]}): correct them, or the channel's address"
+            )
+        place = f"{refused[2]}/" if refused[2] else "its index"
+        return NoChannel(
+            f"channel {names} cannot be used: it answers {refused[1]} for {place}, which is not"
+            " there or is private: correct the address, or give credentials for its host in"
+            f" {SETTING}"
+        )
     return ChannelUnavailable(
         f"channel {names or 'of unknown name'} cannot be used: {_cause(message)}"
     )
@@ -69,17 +93,17 @@ def _cause(message: str) -> str:
     return next((words for sign, words in _CAUSES if sign in message), "it cannot be read")
 
 
-def _solver_error(message: str, _channels: Sequence[Channel]) -> SolveError:
+def _solver_error(message: str, *_: object) -> SolveError:
     if _CANCELLED in message:
         return SolveTimeout("the solver did not finish in time: ask for fewer or exact versions")
     return UnsolvableTree(message)
 
 
-def _bad_requirement(message: str, _channels: Sequence[Channel]) -> SolveError:
+def _bad_requirement(message: str, *_: object) -> SolveError:
     return Unsatisfiable(f"a requirement cannot be understood by the solver: {message}")
 
 
-def _unforeseen(message: str, _channels: Sequence[Channel]) -> SolveError:
+def _unforeseen(message: str, *_: object) -> SolveError:
     return SolveError(f"the solver failed: {' '.join(message.split())[:200]}")
 
 
@@ -131,7 +155,9 @@ FAILURES: Final[Mapping[type[BaseException], _Maker]] = {
 
 
 @contextmanager
-def mapped_failures(channels: Sequence[Channel]) -> Iterator[None]:
+def mapped_failures(
+    channels: Sequence[Channel], credentials: ChannelCredentials = _NO_CREDENTIALS
+) -> Iterator[None]:
     """Turn what rattler raises inside into a :class:`SolveError`, the most specific class first.
 
     A panic in Rust arrives as an exception outside :class:`Exception`, and would end the server's
@@ -141,7 +167,7 @@ def mapped_failures(channels: Sequence[Channel]) -> Iterator[None]:
         yield
     except tuple(FAILURES) as exc:
         maker = next(FAILURES[kind] for kind in type(exc).__mro__ if kind in FAILURES)
-        raise maker(str(exc), channels) from exc
+        raise maker(str(exc), channels, credentials) from exc
     except BaseException as exc:
         if type(exc).__name__ != "PanicException":
             raise
@@ -149,5 +175,5 @@ def mapped_failures(channels: Sequence[Channel]) -> Iterator[None]:
 
 
 def _bare(text: str) -> str:
-    """Return ``text`` with credentials before an ``@`` taken out of its addresses."""
-    return re.sub(r"://[^/@\s]*@", "://", text)
+    """Return ``text`` with credentials taken out of its addresses: before an ``@``, and tokens."""
+    return re.sub(r"(://[^/\s]*)/t/[^/\s]+", r"\1", re.sub(r"://[^/@\s]*@", "://", text))

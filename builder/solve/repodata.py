@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import json
 import os
 import re
 import time
@@ -13,15 +14,18 @@ from typing import Final, TypeVar
 
 import certifi
 import rattler
+from rattler.config import Config
 from rattler.networking.client import Client
 from rattler.networking.fetch_repo_data import (
     CacheAction,
     FetchRepoDataOptions,
     fetch_repo_data,
 )
+from rattler.networking.middleware import RetryMiddleware
 from rattler.repo_data.gateway import SourceConfig
 from rattler.repo_data.sparse import PackageFormatSelection, SparseRepoData
 
+from builder.channel_credentials import ChannelCredentials
 from builder.errors import ChannelUnavailable
 from builder.platforms import NOARCH, Subdir
 from builder.solve.failures import channel_unavailable, mapped_failures
@@ -58,13 +62,15 @@ class Repodata:
         network_timeout_seconds: float,
         ttl_seconds: float,
         max_retries: int,
+        credentials: ChannelCredentials,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cache_dir = cache_dir
         self._timeout_seconds = network_timeout_seconds
         self._ttl_seconds = ttl_seconds
         self._clock = clock
-        client = _client(max_retries, max(1, round(network_timeout_seconds)))
+        self._credentials = credentials
+        client = _client(max_retries, max(1, round(network_timeout_seconds)), credentials.file)
         self._client = client
         self._gateway = rattler.Gateway(cache_dir=cache_dir, client=client)
         whole = SourceConfig(sharded_enabled=False)
@@ -126,14 +132,14 @@ class Repodata:
         if self._clock() < self._down_until.get(urls, 0):
             # It may hang rather than refuse: not everyone has to find out.
             with suppress(ChannelUnavailable):
-                return await _bounded(question(self._offline(urls)), channels, limit)
+                return await self._bounded(question(self._offline(urls)), channels, limit)
         self._renew(channels)
         try:
             return await self._ask_online(channels, question, limit)
         except ChannelUnavailable as unavailable:
             self._down_until[urls] = self._clock() + _RETRY_SECONDS
             try:
-                return await _bounded(question(self._offline(urls)), channels, limit)
+                return await self._bounded(question(self._offline(urls)), channels, limit)
             except ChannelUnavailable:
                 raise unavailable from unavailable.__cause__
 
@@ -151,12 +157,12 @@ class Repodata:
         urls = tuple(channel.url for channel in channels)
         if self._clock() >= self._whole_until.get(urls, 0):
             try:
-                return await _bounded(question(self._gateway), channels, limit)
+                return await self._bounded(question(self._gateway), channels, limit)
             except ChannelUnavailable as exc:
                 if not _NO_SHARDS.search(str(exc.__cause__)):
                     raise
             self._whole_until[urls] = self._clock() + max(self._ttl_seconds, _RETRY_SECONDS)
-        return await _bounded(question(self._whole), channels, limit)
+        return await self._bounded(question(self._whole), channels, limit)
 
     async def versions(
         self, channel: Channel, platform: Subdir, name: str, until: datetime.datetime | None
@@ -212,10 +218,12 @@ class Repodata:
 
         self._cache_dir.mkdir(parents=True, exist_ok=True)
         try:
-            return await _bounded(read("cache-or-fetch"), [channel], self._timeout_seconds)
+            return await self._bounded(read("cache-or-fetch"), [channel], self._timeout_seconds)
         except ChannelUnavailable as unavailable:
             try:
-                return await _bounded(read("force-cache-only"), [channel], self._timeout_seconds)
+                return await self._bounded(
+                    read("force-cache-only"), [channel], self._timeout_seconds
+                )
             except ChannelUnavailable:
                 raise unavailable from unavailable.__cause__
 
@@ -247,20 +255,42 @@ class Repodata:
 
         return await self.ask([channel], question)
 
+    async def _bounded(
+        self, answer: Coroutine[None, None, Answer], channels: Sequence[Channel], seconds: float
+    ) -> Answer:
+        """Wait for rattler at most that long: its own timeout does not cover every wait."""
+        try:
+            with mapped_failures(channels, self._credentials):
+                return await asyncio.wait_for(answer, seconds)
+        except TimeoutError as exc:
+            raise channel_unavailable("timed out", channels) from exc
 
-def _client(max_retries: int, timeout_seconds: int) -> Client:
+
+def _client(max_retries: int, timeout_seconds: int, credentials: Path | None) -> Client:
     """Return what asks servers, on a machine without certificates of authorities, too.
 
     rattler makes none there, not even for channels without TLS; a bare Debian is such a machine.
     The environment is the only way to give it certifi's.
     """
     try:
-        return Client.default_client(max_retries=max_retries, timeout=timeout_seconds)
+        return _new_client(max_retries, timeout_seconds, credentials)
     except ValueError:
         if "SSL_CERT_FILE" in os.environ or "SSL_CERT_DIR" in os.environ:
             raise
         os.environ["SSL_CERT_FILE"] = certifi.where()
-        return Client.default_client(max_retries=max_retries, timeout=timeout_seconds)
+        return _new_client(max_retries, timeout_seconds, credentials)
+
+
+def _new_client(max_retries: int, timeout_seconds: int, credentials: Path | None) -> Client:
+    """Return a client that sends what the file says, or else nothing.
+
+    rattler's default sends what it finds in ``~/.rattler``, ``.netrc`` and the user's keyring.
+    """
+    if credentials is None:
+        return Client([RetryMiddleware(max_retries)], timeout=timeout_seconds)
+    path = json.dumps(str(credentials.absolute()))
+    config = Config.from_toml(f"authentication-override-file = {path}")
+    return Client.from_config(config, max_retries=max_retries, timeout=timeout_seconds)
 
 
 def _normalized(names: Iterable[rattler.PackageName]) -> frozenset[str]:
@@ -274,14 +304,3 @@ def _load(indexes: Iterable[SparseRepoData], names: Sequence[str]) -> list[rattl
         with index:
             found += [record for name in names for record in index.load_records(name, both)]
     return found
-
-
-async def _bounded(
-    answer: Coroutine[None, None, Answer], channels: Sequence[Channel], seconds: float
-) -> Answer:
-    """Wait for rattler at most that long: its own timeout does not cover every wait."""
-    try:
-        with mapped_failures(channels):
-            return await asyncio.wait_for(answer, seconds)
-    except TimeoutError as exc:
-        raise channel_unavailable("timed out", channels) from exc

@@ -9,6 +9,7 @@ from typing import Final
 
 import rattler
 
+from builder.channel_credentials import ChannelCredentials
 from builder.errors import LockError, SolveError, UnknownPackage, Unsatisfiable
 from builder.flight import together
 from builder.image_name import suggest
@@ -77,6 +78,7 @@ class Solver:
         repodata_ttl_seconds: float = 300,
         max_retries: int = 3,
         complete: Complete | None = None,
+        credentials: ChannelCredentials | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Make the solver.
@@ -89,6 +91,7 @@ class Solver:
             max_retries: How often a request that failed is tried again.
             complete: Gives a package the checksums that its index does not; without it, such a
                 package is refused.
+            credentials: What private channels ask for; nothing else is ever sent to a channel.
             clock: Tells the seconds that the time-to-live is measured by.
         """
         self._timeout_seconds = timeout_seconds
@@ -98,6 +101,7 @@ class Solver:
             network_timeout_seconds=network_timeout_seconds,
             ttl_seconds=repodata_ttl_seconds,
             max_retries=max_retries,
+            credentials=credentials or ChannelCredentials(),
             clock=clock,
         )
 

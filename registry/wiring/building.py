@@ -18,6 +18,7 @@ import structlog
 
 from builder.activation_cache import ActivationCache
 from builder.base_image import LAYOUT_SCHEME, BaseImages
+from builder.channel_credentials import read_credentials
 from builder.compilers import Compilers
 from builder.contents_cache import ContentsCache
 from builder.environment_wheels import EnvironmentWheels
@@ -101,6 +102,7 @@ async def open_builder(
         traces: Records what is done.
     """
     kept = scratch_of(settings)
+    credentials = read_credentials(settings.channel_credentials)
     timeout = httpx.Timeout(30, read=settings.download_timeout_seconds)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings, settings.store))
@@ -118,6 +120,7 @@ async def open_builder(
             allowed_hosts={urlsplit(url).netloc for url in settings.channels.values()},
             wheel_hosts=settings.pypi_hosts if settings.pypi else (),
             max_size_bytes=settings.max_package_bytes,
+            credentials=credentials,
         )
         stack.push_async_callback(packages.close)
         sums = Sums(store, packages)
@@ -127,6 +130,7 @@ async def open_builder(
             timeout_seconds=settings.solve_timeout_seconds,
             repodata_ttl_seconds=settings.repodata_ttl_seconds,
             complete=sums.complete,
+            credentials=credentials,
         )
         stack.push_async_callback(solver.close)
         manifests = Manifests(store)

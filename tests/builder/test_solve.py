@@ -403,7 +403,7 @@ def test_a_new_process_uses_what_is_on_disk_while_a_channel_is_down(
     ("status", "words"),
     [
         (503, "it answers 503 Service Unavailable"),
-        (403, "it answers 403 Forbidden"),
+        (403, "it answers 403 Forbidden for "),
         (404, "there is no noarch/ at its address, which every channel has: correct the address"),
     ],
 )
@@ -416,7 +416,7 @@ def test_a_channel_that_is_down_is_named_without_its_address(
         solve(tmp_path, spec("zlib", main, bio))
     assert caught.value.message.startswith(f"channel 'bio' cannot be used: {words}")
     assert "127.0.0.1" not in caught.value.message
-    assert caught.value.transient == (status != 404)
+    assert caught.value.transient == (status == 503)
 
 
 def test_a_channel_that_hangs_is_given_up(
@@ -526,6 +526,12 @@ def test_credentials_are_not_in_the_message_of_a_channel_that_is_down() -> None:
     message = "error sending request for url (http://user:secret@host/main/noarch/x) dns error"
     error = channel_unavailable(message, [Channel("other", "http://host/other"), channel])
     assert error.message == "channel 'main' cannot be used: its host is not found"
+
+
+def test_a_channel_is_known_by_its_address_where_rattler_has_put_a_token() -> None:
+    channels = [Channel("other", "http://host/other"), Channel("main", "http://host/main")]
+    message = "HTTP status client error (500 X) for url (http://host/t/********/main/noarch/x)"
+    assert channel_unavailable(message, channels).message.startswith("channel 'main' cannot")
 
 
 def test_a_channel_above_the_one_that_is_down_is_not_named() -> None:

@@ -1,4 +1,6 @@
+import json
 import re
+import traceback
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,37 @@ def test_a_channel_needs_an_address_that_can_be_fetched(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        "https://ada:s3cret@conda.test/acme",
+        "https://s3cret@conda.test/acme",
+        "https://conda.anaconda.org/t/s3cret/acme",
+        "https://conda.anaconda.org/t/s3cret",
+        "ftp://ada:s3cret@conda.test/acme",
+    ],
+)
+def test_an_address_with_credentials_is_refused_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("PULLFORGE_CHANNELS", json.dumps({"conda-forge": url}))
+    with pytest.raises(ValidationError, match="into the file of PULLFORGE_CHANNEL_CRED") as error:
+        Settings()
+    assert "address of channel 'conda-forge' holds credentials: take them out" in str(error.value)
+    assert "s3cret" not in "".join(traceback.format_exception(error.value))
+
+
+def test_a_file_of_credentials_that_cannot_be_used_is_refused_with_its_entry(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "credentials.json"
+    path.write_text('{"conda.test": {"Bearer": "s3cret"}}')
+    monkeypatch.setenv("PULLFORGE_CHANNEL_CREDENTIALS", str(path))
+    with pytest.raises(ValidationError, match=f"{path} of .*'conda.test': 'Bearer'") as error:
+        Settings()
+    assert "s3cret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
     ("name", "value", "words"),
     [
         ("STORE", "gs://bucket", "is not a place for a store"),
@@ -53,6 +86,7 @@ def test_a_channel_needs_an_address_that_can_be_fetched(monkeypatch: pytest.Monk
         ("S3_LINK_SECONDS", "1", "greater than or equal to 60"),
         ("PYPI_INDEX", "file:///srv/simple", "needs an http or https URL without a user"),
         ("PYPI_INDEX", "https://user:secret@host/simple", "needs an http or https URL without"),
+        ("PYPI_INDEX", "https://pypi.anaconda.org/t/secret/acme/simple", "holds a token"),
         ("PYPI_HOSTS", "[]", "at least 1 item"),
     ],
 )
