@@ -32,7 +32,7 @@ from builder.install.layer_sink import LayerSink
 from builder.install.layout import ROOT
 from builder.install.package_info import FileMode, PackagePath, Relocation
 from builder.install.package_writer import PackageWriter
-from builder.install.portable_scripts import activation_scripts
+from builder.install.portable_scripts import PREFIX_MARK, activation_scripts
 from builder.install.tar_reader import Buffer
 from builder.install.tar_writer import GENERATED_MTIME, TarWriter
 from builder.layer import PREFIX, Encoding, LayerPackage, PythonTarget
@@ -141,9 +141,12 @@ class PortableTar(TarWriter):
         if _ENV_VARS.fullmatch(path):
             content = b"".join(chunks)
             chunks = [content]
-            self._package_variables[path] = (
-                parse_variables(content.decode("utf-8", "replace")) or {}
-            )
+            found = parse_variables(content.decode("utf-8", "replace")) or {}
+            built = next((old for where, old, _ in self._prefixes if where == path), None)
+            self._package_variables[path] = {
+                name: value.replace(built, PREFIX_MARK) if built else value
+                for name, value in found.items()
+            }
         super().add_file(path, self._mode(path, mode), mtime, size_bytes, chunks)
 
     def add_symlink(self, path: str, target: str, mtime: int) -> None:

@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+#: Stands in a value for where the environment lies when it is activated; values have no control
+#: characters otherwise.
+PREFIX_MARK: Final = "\x01"
 _SOURCES: Final = Path(__file__).with_name("activation_scripts")
 
 
@@ -18,12 +21,13 @@ def activation_scripts(variables: Mapping[str, str]) -> dict[str, bytes]:
     """Return the scripts by path.
 
     Args:
-        variables: Are set by them; the names are those of variables in every shell.
+        variables: Are set by them; the names are those of variables in every shell, and values may
+            have :data:`PREFIX_MARK`.
     """
     names = sorted(variables)
     restored = [f"_conda_pack_restore {name}" for name in reversed(names)]
-    in_sh = [f"_conda_pack_set {name} {shlex.quote(variables[name])}" for name in names]
-    in_fish = [f"_conda_pack_set {name} {_fish_quote(variables[name])}" for name in names]
+    in_sh = [f"_conda_pack_set {name} {_quote_in_sh(variables[name])}" for name in names]
+    in_fish = [f"_conda_pack_set {name} {_quote_in_fish(variables[name])}" for name in names]
     lines = {
         "activate": {"@variables@": in_sh},
         "deactivate": {"@variables@": restored},
@@ -41,10 +45,18 @@ def _filled(name: str, replaced: Mapping[str, list[str]]) -> bytes:
     return "\n".join([*written, ""]).encode()
 
 
-def _fish_quote(value: str) -> str:
+def _quote_in_sh(value: str) -> str:
+    return '"$_conda_pack_env"'.join(map(shlex.quote, value.split(PREFIX_MARK)))
+
+
+def _quote_in_fish(value: str) -> str:
     r"""Quote for fish, where a backslash means itself but before ``'`` and ``\``.
 
-    >>> print(_fish_quote("it's"))
+    >>> print(_quote_in_fish("it's"))
     'it\'s'
     """
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    quoted = (
+        "'" + part.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        for part in value.split(PREFIX_MARK)
+    )
+    return '"$env"'.join(quoted)

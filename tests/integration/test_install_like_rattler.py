@@ -131,7 +131,7 @@ def _assembled(
     records = [_record(channel, record) for record in solved]
     paths = {r.sha256: _archive(channel, s) for r, s in zip(records, solved, strict=True)}
     plan = LayerPlan(tuple(LayerPackage(record) for record in records), target)
-    return assemble(plan, paths, "zstd", directory / "layer", directory, compiler)
+    return assemble(plan, paths, "gzip", directory / "layer", directory, compiler)
 
 
 def _unpack(directory: Path) -> Path:
@@ -139,7 +139,7 @@ def _unpack(directory: Path) -> Path:
     root.mkdir()
     # GNU tar, that nothing of ours is needed to read what is ours.
     with (directory / "layer").open("rb") as layer:
-        subprocess.run(["tar", "-x", "--zstd", "-C", str(root)], stdin=layer, check=True)
+        subprocess.run(["tar", "-x", "--gzip", "-C", str(root)], stdin=layer, check=True)
     return root / "opt/conda"
 
 

@@ -96,7 +96,9 @@ def _unpack(archive: Path, directory: Path) -> Path:
             tars = [reader.read() for reader in readers]
     for data in tars:
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-            tar.extractall(unpacked, filter="fully_trusted")
+            # Named so, since Debian 12's Python has no argument for it.
+            tar.extraction_filter = lambda member, _: member
+            tar.extractall(unpacked)
     return unpacked
 
 
@@ -165,11 +167,11 @@ def _assemble(packages: list[Known], directory: Path) -> Path:
     records = [package.ours for package in packages]
     paths = {r.sha256: p.archive for r, p in zip(records, packages, strict=True)}
     plan = LayerPlan(tuple(LayerPackage(record) for record in records), _TARGET)
-    assemble(plan, paths, "zstd", directory / "layer", directory, None)
+    assemble(plan, paths, "gzip", directory / "layer", directory, None)
     root = directory / "root"
     root.mkdir()
     # GNU tar, that nothing of ours is needed to read what is ours.
-    unpack = ["tar", "-x", "-p", "--zstd", "-C", str(root), "-f", str(directory / "layer")]
+    unpack = ["tar", "-x", "-p", "--gzip", "-C", str(root), "-f", str(directory / "layer")]
     subprocess.run(unpack, check=True)
     return root / "opt/conda"
 

@@ -272,12 +272,16 @@ def test_variables_of_packages_are_set_too_and_those_of_the_environment_win(
         noarch="generic",
         entries=[
             Entry("etc/conda/env_vars.d/variables.json", b'{"A": "package", "C": "3"}'),
+            Entry("etc/conda/env_vars.d/where.json", b'{"WHERE": "%s/ssl"}' % PLACEHOLDER.encode()),
             Entry("etc/conda/env_vars.d/zz-damaged.json", b"{"),
         ],
     )
     data = pack(tmp_path / "work", [package], variables={"A": "environment"})
-    activate = (unpack(tmp_path / "env", data) / "bin/activate").read_text()
-    assert "_conda_pack_set A environment\n    _conda_pack_set C 3\n" in activate
+    prefix = unpack(tmp_path / "an env", data)
+    told = 'printf "%s " "$A" "$C" "$WHERE"'
+    shell = ["bash", "-c", f'set -eu; . "{prefix}/bin/activate"; {told}']
+    printed = subprocess.run(shell, check=True, capture_output=True, text=True).stdout
+    assert printed == f"environment 3 {prefix}/ssl "
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "zstd"])
