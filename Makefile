@@ -19,14 +19,15 @@ help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 $(INSTALLED): pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit("pullforge needs Python 3.11 or later; set PYTHON=…" if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable . --group test
-	# Where PYTHONDONTWRITEBYTECODE is set, each of the many processes that are started would compile;
-	# some packages have templates, which do not.
-	-$(BIN)/python -m compileall -q -j 0 $(VENV)/lib builder registry >/dev/null 2>&1
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.exit("pullforge needs Python 3.11 or later; set PYTHON=…" if sys.version_info < (3, 11) else 0)'
+	@echo "installing into $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --editable . --group test
+	@# Where PYTHONDONTWRITEBYTECODE is set, each of the many processes that are started would compile;
+	@# some packages have templates, which do not.
+	-@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib builder registry >/dev/null 2>&1
+	@touch $@
 
 demo: $(INSTALLED) ## make the local channel, start a server, pull env/numpy.pandas and run it (STORE=s3)
 	$(BIN)/python -m conformance.demo --store=$(STORE)

@@ -106,7 +106,7 @@ def main() -> None:
             with _until_interrupted():
                 while True:
                     time.sleep(3600)
-        demo.say("and stops now; make serve starts one that stays, on conda-forge")
+        demo.say("and stops now; in a terminal it stays, and make serve starts one on conda-forge")
 
 
 def _pull_and_run(demo: Demo) -> None:

@@ -7,6 +7,7 @@ from starlette.requests import Request
 
 from builder.platforms import PLATFORMS, Subdir
 from registry.errors import BodyTooLarge, ParameterInvalid
+from registry.web.body import body_pieces
 from registry.web.headers import RequestHeaders
 from registry.web.services import AppState
 
@@ -24,15 +25,16 @@ async def read_body(request: Request[AppState], limit_bytes: int) -> bytes:
     Raises:
         BodyTooLarge: It has more than ``limit_bytes``.
         ParameterInvalid: It is compressed.
-        ClientDisconnect: The client went away.
+        ClientGone: The client went away.
+        BodyTooSlow: It sent nothing, or very little, for too long.
     """
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
         raise ParameterInvalid("the body is compressed; send it as it is")
     body = bytearray()
     if _announced(request.headers) <= limit_bytes:
-        async for chunk in request.stream():
-            body += chunk
+        async for piece in body_pieces(request.receive):
+            body += piece
             if len(body) > limit_bytes:
                 break
         else:

@@ -15,9 +15,10 @@ from starlette.types import ASGIApp, Receive
 from registry.auth.policy import Caller
 from registry.auth.tokens import LIFETIME_SECONDS, parse_scopes
 from registry.distribution.call import Call
-from registry.errors import EndpointUnknown, Unauthorized
+from registry.errors import EndpointUnknown, TooLarge, Unauthorized
 from registry.web.access import basic_of, log_in
 from registry.web.answer import json_answer
+from registry.web.body import read_body
 
 #: More than any client sends; what is read before anyone has logged in is bounded.
 _MAX_FORM_BYTES: Final = 64 * 1024
@@ -77,15 +78,10 @@ async def _caller_of_form(call: Call, form: dict[str, str]) -> Caller:
 
 
 async def _read(receive: Receive) -> bytes:
-    body = bytearray()
-    more = True
-    while more:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(body) > _MAX_FORM_BYTES:
-            raise Unauthorized(f"a login has at most {_MAX_FORM_BYTES} bytes")
-    return bytes(body)
+    try:
+        return await read_body(receive, "a login", _MAX_FORM_BYTES)
+    except TooLarge as exc:
+        raise Unauthorized(exc.message) from exc
 
 
 def _parse(text: bytes) -> _Fields:

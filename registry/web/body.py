@@ -11,6 +11,8 @@ from registry.web.gone import ClientGone
 
 #: How long a client may send nothing.
 PATIENCE_SECONDS: Final = 60.0
+#: What a client has to send in a second, after that.
+LEAST_BYTES_PER_SECOND: Final = 1024
 #: Servers hand bodies over in pieces of 64 KiB: writing each by itself costs more than the writing.
 _PIECE_BYTES: Final = 1024 * 1024
 
@@ -22,11 +24,16 @@ async def body_pieces(
 
     Raises:
         ClientGone: The client left before all of it had come.
-        BodyTooSlow: It sent nothing for too long.
+        BodyTooSlow: It sent nothing, or very little, for too long.
     """
+    clock = asyncio.get_running_loop().time
     waiting = bytearray()
+    waited, seen = 0.0, 0
     more = True
     while more:
+        if waited > patience_seconds + seen / LEAST_BYTES_PER_SECOND:
+            raise BodyTooSlow(patience_seconds)
+        began = clock()
         try:
             async with asyncio.timeout(patience_seconds):
                 message = await receive()
@@ -34,6 +41,9 @@ async def body_pieces(
             raise BodyTooSlow(patience_seconds) from None
         if message["type"] == "http.disconnect":
             raise ClientGone
+        # What the server takes to keep a piece does not count.
+        waited += clock() - began
+        seen += len(message.get("body", b""))
         waiting += message.get("body", b"")
         more = message.get("more_body", False)
         if len(waiting) >= _PIECE_BYTES or (waiting and not more):

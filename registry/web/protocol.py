@@ -47,8 +47,11 @@ class ShortcutProtocol(HttpToolsProtocol):
         self._is_answered = False
         self.url = b""
         self.headers = []
-        #: What came of the headers that are not whole yet, in bytes; ``None`` within a body.
-        self._head_bytes: int | None = 0
+        #: The names and values of the request's headers together.
+        self._head_bytes = 0
+        #: What came since something of a request was whole: of a head, or of what follows a body.
+        self._pending_bytes = 0
+        self._has_moved = False
         self._patience: TimerHandle | None = None
         self._unread: TimerHandle | None = None
         self._default_headers: list[tuple[bytes, bytes]] = []
@@ -61,7 +64,7 @@ class ShortcutProtocol(HttpToolsProtocol):
             self._bound = None
             self._refuse(503, "this address has too many connections to this server")
             return
-        self._wait()
+        self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of it."""
@@ -75,15 +78,12 @@ class ShortcutProtocol(HttpToolsProtocol):
         """Read on, within bounds."""
         if self.transport.is_closing():  # refused: the rest is of no interest
             return
-        if self._head_bytes is not None:
-            self._head_bytes += len(data)
+        self._has_moved = False
         super().data_received(data)
-        # Bodies come in between: what is too much is told when it is still not a whole head.
-        if self._head_bytes is not None and not self.transport.is_closing():
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self._refuse_long_head()
-            elif self._head_bytes and self._patience is None:
-                self._wait()
+        self._pending_bytes = 0 if self._has_moved else self._pending_bytes + len(data)
+        if self._pending_bytes > MAX_HEAD_BYTES:
+            self._refuse_long_head()
+        self._watch()
 
     def pause_writing(self) -> None:
         """Wait for the client to read; not for ever."""
@@ -95,6 +95,11 @@ class ShortcutProtocol(HttpToolsProtocol):
         super().resume_writing()
         self._stop_unread()
 
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self._head_bytes = 0
+
     def on_url(self, url: bytes) -> None:
         """Take a part of the address."""
         super().on_url(url)
@@ -102,34 +107,44 @@ class ShortcutProtocol(HttpToolsProtocol):
             self._refuse_long_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header."""
-        if len(self.headers) < MAX_HEADERS:
+        """Take a header, or what comes like one after a body."""
+        self._head_bytes += len(name) + len(value)
+        if len(self.headers) < MAX_HEADERS and self._head_bytes <= MAX_HEAD_BYTES:
             super().on_header(name, value)
         else:
             self._refuse_long_head()
 
     def on_headers_complete(self) -> None:
         """Answer the request, or pass it on."""
-        self._head_bytes = None
-        self._stop_waiting()
+        self._has_moved = True
         if not self.transport.is_closing() and not self._answer():
             super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        """Pass on what a request brings, unless it was refused."""
+        self._has_moved = True
+        if self.cycle is not None:
+            super().on_body(body)
+
     def on_message_complete(self) -> None:
         """Note that a request was read to its end."""
-        self._head_bytes = 0
+        self._has_moved = True
         if self._is_answered:
             self._is_answered = False
         elif self.cycle is not None:
             super().on_message_complete()
 
-    def on_body(self, body: bytes) -> None:
-        """Pass on what a request brings, unless it was refused."""
-        if self.cycle is not None:
-            super().on_body(body)
+    def _watch(self) -> None:
+        """Wait for the client, not for ever, while nothing is being answered.
 
-    def _wait(self) -> None:
-        self._patience = self.loop.call_later(HEAD_SECONDS, self._give_up)
+        uvicorn waits for the next request alone, and no longer once a byte of anything has come.
+        """
+        before = cast("RequestResponseCycle | None", self.cycle)
+        is_busy = before is not None and not before.response_complete
+        if is_busy or self.timeout_keep_alive_task is not None or self.transport.is_closing():
+            self._stop_waiting()
+        elif self._patience is None:
+            self._patience = self.loop.call_later(HEAD_SECONDS, self._give_up)
 
     def _stop_waiting(self) -> None:
         if self._patience is not None:
@@ -144,7 +159,8 @@ class ShortcutProtocol(HttpToolsProtocol):
     def _give_up(self) -> None:
         """Leave a client whose request does not come."""
         self._patience = None
-        if not self.transport.is_closing():
+        before = cast("RequestResponseCycle | None", self.cycle)
+        if before is None or before.response_complete:
             self.transport.close()
 
     def _refuse_long_head(self) -> None:
@@ -163,7 +179,7 @@ class ShortcutProtocol(HttpToolsProtocol):
             return
         before = cast("RequestResponseCycle | None", self.cycle)
         if before is not None and not before.response_complete:
-            self.transport.abort()  # an answer is half written: nothing can be put into it
+            self.transport.abort()  # an answer may be half written: nothing can be put into it
             return
         body = f"{sentence}\n".encode()
         lines = b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\n"

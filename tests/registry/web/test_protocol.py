@@ -30,13 +30,17 @@ class Shortcut:
         return b"content-length: %d\r\n" % len(BODY), body
 
 
-@pytest.fixture
-async def connection(anyio_backend: str) -> AsyncIterator[Connection]:
+def connect() -> Connection:
     shortcut = Shortcut()
     methods = ["GET", "POST"]
     paths = ("/short", "/long")
     app = Starlette(routes=[Route(path, shortcut.ordinary, methods=methods) for path in paths])
-    connection = Connection(ShortcutProtocol, app, {"shortcut": shortcut})
+    return Connection(ShortcutProtocol, app, {"shortcut": shortcut})
+
+
+@pytest.fixture
+async def connection(anyio_backend: str) -> AsyncIterator[Connection]:
+    connection = connect()
     yield connection
     connection.end()
 
@@ -170,10 +174,10 @@ async def test_an_address_and_headers_of_the_largest_size_are_taken(
 
 @pytest.mark.parametrize("data", [b"", b"GET /long HT"])
 async def test_a_client_whose_request_does_not_come_is_left(
-    connection: Connection, data: bytes, monkeypatch: pytest.MonkeyPatch
+    data: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.01)
-    connection.protocol.connection_made(connection.transport)
+    connection = connect()
     if data:
         await connection.send(data)
     await connection.transport.until_closed()
@@ -210,3 +214,36 @@ def test_proxies_have_as_many_connections_as_there_may_be_in_all() -> None:
     connections = Connections(1, 5, ["10.0.0.0/8"])
     assert [connections.open(("192.0.2.1", 1)) for _ in range(2)] == [True, False]
     assert [connections.open(("10.1.2.3", 1)) for _ in range(5)] == [True] * 4 + [False]
+
+
+CHUNKED = b"POST /long HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        b"0\r\nX-T: " + b"a" * 2 * MAX_HEAD_BYTES,
+        b"0\r\n" + b"X-T: %s\r\n" % (b"a" * 1000) * 100,
+        b"5;" + b"a" * 2 * MAX_HEAD_BYTES,
+    ],
+    ids=["trailer", "trailers", "extension"],
+)
+async def test_what_comes_after_a_body_is_bounded_as_a_head_is(
+    connection: Connection, after: bytes
+) -> None:
+    await connection.send(CHUNKED)
+    for at in range(0, len(after), 1000):
+        await connection.send(after[at : at + 1000])
+    assert connection.transport.is_closed
+
+
+@pytest.mark.parametrize(
+    "half", [b"5\r\nhe", b"0\r\nX-T"], ids=["of a body", "of what comes after it"]
+)
+async def test_a_client_that_goes_on_by_halves_after_its_answer_is_left(
+    connection: Connection, half: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.01)
+    assert (await connection.send(CHUNKED)).startswith(b"HTTP/1.1 200")
+    await connection.send(half)
+    await connection.transport.until_closed()
