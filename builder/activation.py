@@ -30,6 +30,7 @@ import re
 import shlex
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -37,8 +38,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from builder.errors import SandboxUnavailable
-from builder.install.activation import ActivationScript
-from builder.install.paths import has_control_characters
+from builder.install.activation import ActivationScript, is_value
 from builder.layer import PREFIX
 from builder.platforms import Platform
 from builder.sandbox import Sandbox, ensure_works
@@ -49,9 +49,15 @@ ACTIVATION_FORMAT: Final = 1
 _BASH: Final = "/bin/bash"
 #: In namespaces of its own, a shell would have the same number each time.
 _SECOND: Final = (_BASH, "-c", '"$@"; exit $?', "second")
-_SECONDS: Final = 60.0
+#: For one script, and for all of an environment together.
+_SECONDS: Final = 20.0
+_SECONDS_FOR_ALL: Final = 60.0
+#: How many scripts are looked at, and how much of them: an environment has a handful.
+_MAX_SCRIPTS: Final = 256
+_MAX_SCRIPTS_CHARACTERS: Final = 1024 * 1024
+#: What all variables may take together; systems refuse to start programs with more than some MiB.
+_MAX_ALL_BYTES: Final = 256 * 1024
 _MAX_ANSWER_BYTES: Final = 1024 * 1024
-_MAX_VALUE_BYTES: Final = 32 * 1024
 #: No file system takes more links to one file than about this many.
 _LINKS_OF_ONE_FILE: Final = 30_000
 #: Stands in ``PATH`` for what the base has there.
@@ -78,16 +84,26 @@ _KEPT_TO_UNDO: Final = re.compile(
     r"|_PRE_.*"
 )
 _DIRECTORIES: Final = (
-    r"/(?:usr|lib|lib32|lib64|bin|sbin|opt|etc|proc|sys|var|run|home|root|mnt|media|srv|boot)"
-    r"(?:/|\b)"
+    r"/(?:usr|lib|lib32|lib64|bin|sbin|opt|etc|proc|sys|var|run|home|root|mnt|media|srv|boot|tmp"
+    r"|dev/(?!null\b))(?:/|\b)"
 )
-#: What is read or run at a path of the machine, or asks who runs it or whether it may write.
+#: What is read or run at a path of the machine, or asks who runs it or whether it may write. All
+#: repetitions are bounded or of what no other part takes: scripts are anybody's.
 _MACHINE: Final = re.compile(
-    r"(?:-[a-zA-Z]\s+|\b(?:source|cat|ls|head|tail|grep|readlink|realpath|\w+\s+in)\s+(?:-\S+\s+)*"
-    r"|^\s*(?:\.\s+)?|\$\(\s*|`|<\s*)[\"']?" + _DIRECTORIES + r"|\$\{?E?UID\b|(?<!\S)-w\s",
+    r"(?:-[a-zA-Z][ \t]{1,80}"
+    r"|\b(?:source|cat|ls|head|tail|grep|readlink|realpath|in)[ \t]{1,80}"
+    r"(?:-\S{1,80}[ \t]{1,80}){0,8}"
+    r"|^[ \t]{0,80}(?:\.[ \t]{1,80})?|\$\([ \t]{0,80}|`|<[ \t]{0,80})[\"']?"
+    + _DIRECTORIES
+    + r"|\$\{?E?UID\b|(?<!\S)-w\s",
     re.MULTILINE,
 )
-_COMMENT: Final = re.compile(r"^\s*#.*$", re.MULTILINE)
+#: What gives another answer on another machine or day, or with another kind of sandbox.
+_VARIES: Final = re.compile(
+    r"[<>]\(|\b(?:mapfile|readarray|ulimit|umask|stat|EPOCHSECONDS|EPOCHREALTIME|SECONDS|GROUPS)\b"
+    r"|%\([^)\n]{0,80}\)T"
+)
+_COMMENT: Final = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +197,9 @@ class _Shell:
         self._sandbox = sandbox
         self._inside = inside
         self._root = root
+        self._seconds = _SECONDS_FOR_ALL
+        #: A file that no package has, relative to the prefix.
+        self._driver = _driver_path(plan)
         self._before = {
             **{name: value for name, value in plan.variables.items() if name != "PATH"},
             "PATH": f"{PREFIX}/bin:{_BASE_PATH}",
@@ -194,7 +213,12 @@ class _Shell:
         """Return what all of them set."""
         now = dict(self._before)
         skipped = []
-        for script in self._plan.scripts:
+        characters = 0
+        for count, script in enumerate(self._plan.scripts):
+            characters += len(script.text)
+            if count >= _MAX_SCRIPTS or characters > _MAX_SCRIPTS_CHARACTERS:
+                skipped.append(script.path)
+                continue
             if script.exports is not None:
                 now.update(script.exports)
                 continue
@@ -209,14 +233,20 @@ class _Shell:
             and not _SHELL.fullmatch(name)
             and not _KEPT_TO_UNDO.fullmatch(name)
         }
+        if (
+            sum(len(f"{name}={value}".encode()) for name, value in variables.items())
+            > _MAX_ALL_BYTES
+        ):
+            return Activation({}, ("", ""), tuple(script.path for script in self._plan.scripts))
         return Activation(variables, (before, after) if found else ("", ""), tuple(skipped))
 
     def _source(self, script: ActivationScript, now: dict[str, str]) -> bool:
         """Add what a script sets to ``now``, and tell whether that is all it wants to do."""
         text = _COMMENT.sub("", script.text).replace(PREFIX, "")
-        if _MACHINE.search(text):
+        if _MACHINE.search(text) or _VARIES.search(text):
             return False
-        first, second = (self._run(script, now, at) for at in ("one", "two"))
+        first = self._run(script, now, "one")
+        second = self._run(script, now, "two") if first is not None else None
         if first is None or second is None or "program" in (first.notes | second.notes):
             return False
         is_whole = not first.notes and not second.notes
@@ -234,16 +264,15 @@ class _Shell:
         return is_whole
 
     def _is_sound(self, value: str) -> bool:
-        return (
-            _MARK not in value
-            and len(value.encode()) <= _MAX_VALUE_BYTES
-            and not has_control_characters(value)
-        )
+        return _MARK not in value and is_value(value)
 
     def _run(self, script: ActivationScript, now: Mapping[str, str], at: str) -> "_Answer | None":
         """Run a script once; ``None`` if it does not come to its end."""
         assert self._sandbox is not None, "only scripts of plain exports need none"
-        driver = self._root / _DRIVER_PATH
+        if self._seconds <= 0:
+            return None
+        began = time.monotonic()
+        driver = self._root / self._driver
         driver.write_text(_driver(self._plan.platform, now, at).replace(PREFIX, self._inside))
         with tempfile.TemporaryFile(dir=self._root.parent) as output:
             try:
@@ -251,16 +280,18 @@ class _Shell:
                     [
                         *(_SECOND if at == "two" else ()),
                         *(_BASH, "--noprofile", "--norc"),
-                        *(f"{self._inside}/{_DRIVER_PATH}", f"{self._inside}/{script.path}"),
+                        *(f"{self._inside}/{self._driver}", f"{self._inside}/{script.path}"),
                     ],
                     prefix=self._root,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
-                    timeout_seconds=_SECONDS,
+                    timeout_seconds=min(_SECONDS, self._seconds),
                     programs=True,
                 )
             except subprocess.TimeoutExpired:
                 return None
+            finally:
+                self._seconds -= time.monotonic() - began
             output.seek(0)
             data = output.read(_MAX_ANSWER_BYTES)
         if not data.startswith(b"begin\n"):
@@ -276,8 +307,6 @@ class _Answer:
     variables: Mapping[str, str]
 
 
-#: A file that no package has.
-_DRIVER_PATH: Final = "conda-meta/.activation"
 _DRIVER: Final = r"""
 exec 9>&1 >/dev/null
 unset LD_ORIGIN_PATH
@@ -302,6 +331,15 @@ exec /usr/bin/env -0 >&9
 """
 
 
+def _driver_path(plan: ActivationPlan) -> str:
+    """Return the path of a file below which and at which no package has anything."""
+    path = "conda-meta/.activation"
+    taken = {"/".join(known.split("/")[:2]) for known in (*plan.prefix.files, *plan.prefix.links)}
+    while path in taken:
+        path += "-"
+    return path
+
+
 def _driver(platform: Platform, now: Mapping[str, str], at: str) -> str:
     programs = [f'{name}() {{ /usr/bin/{name} "$@"; }}' for name in _PROGRAMS]
     programs += [f"{name}() {{ echo write >&9; }}" for name in _WRITERS]
@@ -317,6 +355,7 @@ def _driver(platform: Platform, now: Mapping[str, str], at: str) -> str:
         if _VARIABLE.fullmatch(name)
     ]
     lines += [f"HOSTTYPE={machine}", f"MACHTYPE={machine}-pc-linux-gnu", "OSTYPE=linux-gnu"]
+    lines.append("BASH_VERSION='5.2.0(1)-release'")
     return (
         _DRIVER.replace("@machine@", machine)
         .replace("@programs@", "\n".join(programs))
@@ -342,18 +381,17 @@ def _make_prefix(plan: ActivationPlan, root: Path, inside: str) -> None:
     is, a directory wins.
     """
     texts = {script.path: script.text.replace(PREFIX, inside) for script in plan.scripts}
-    texts[_DRIVER_PATH] = ""
-    for directory in plan.prefix.directories:
-        (root / directory).mkdir(parents=True, exist_ok=True)
+    texts[_driver_path(plan)] = ""
+    directories = set(plan.prefix.directories)
+    for path in {*plan.prefix.files, *texts, *directories}:
+        directories.update(str(parent) for parent in PurePosixPath(path).parents)
+    for directory in sorted(directories):
+        (root / directory).mkdir(exist_ok=True)
     stub = root.parent / "stub"
-    known = {root}
     for count, path in enumerate(sorted({*plan.prefix.files, *texts})):
-        if path in plan.prefix.links and path not in texts:
+        if path in directories or (path in plan.prefix.links and path not in texts):
             continue
         target = root / path
-        if target.parent not in known:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            known.add(target.parent)
         if path in texts:
             target.write_text(texts[path])
             continue
@@ -364,7 +402,7 @@ def _make_prefix(plan: ActivationPlan, root: Path, inside: str) -> None:
         with suppress(FileExistsError):
             target.hardlink_to(stub)
     for path, link in sorted(plan.prefix.links.items()):
-        if path in texts or not _stays_inside(path, link):
+        if path in texts or path in directories or not _stays_inside(path, link):
             continue
         with suppress(OSError):
             (root / path).parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """What activation sets, remembered: scripts are run once for all images of the same environment."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -34,6 +35,8 @@ class ActivationCache:
         self._sandbox = sandbox
         self._scratch = scratch
         self._flights: SingleFlight[Activation] = SingleFlight()
+        #: One at a time, so that slow scripts leave workers to everything else.
+        self._turn = asyncio.Semaphore(1)
 
     async def get(self, plan: ActivationPlan) -> Activation:
         """Return what the scripts of ``plan`` set; costs nothing where no shell is needed.
@@ -42,9 +45,10 @@ class ActivationCache:
             SandboxUnavailable: A script has to be run, and there is nothing to run it in.
             WorkerLost: The process that ran them died.
         """
-        if not plan.needs_shell:
-            return activate(plan, None, self._scratch)
-        key = plan.key
+        # Scripts are read beside the event loop: they are anybody's.
+        if not await asyncio.to_thread(lambda: plan.needs_shell):
+            return await asyncio.to_thread(activate, plan, None, self._scratch)
+        key = await asyncio.to_thread(lambda: plan.key)
         return await self._flights.run(key, lambda: self._get(plan, activation_key(key)))
 
     async def close(self) -> None:
@@ -57,6 +61,7 @@ class ActivationCache:
             if data is not None:
                 return Activation.parse(data)
         sandbox = await self._sandbox()
-        found = await self._workers.run(activate, plan, sandbox, self._scratch)
+        async with self._turn:
+            found = await self._workers.run(activate, plan, sandbox, self._scratch)
         await self._store.write(key, found.dump())
         return found

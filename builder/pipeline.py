@@ -11,6 +11,7 @@
           └─ documents ── config, manifest of each platform, index
 """
 
+import asyncio
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -234,7 +235,8 @@ class Pipeline:
             listen,
         )
         blobs = dict(zip(order, made, strict=True))
-        activation = await self._activations.get(planned.activation(lock, base))
+        plan = await asyncio.to_thread(planned.activation, lock, base)
+        activation = await self._activations.get(plan)
         return EnvironmentLayers(
             platform=PLATFORMS[subdir],
             blobs=tuple(blobs[at] for at in range(len(plans))),
@@ -242,7 +244,11 @@ class Pipeline:
                 tuple(f"{p.record.name} {p.record.version}" for p in plan.packages)
                 for plan in plans
             ),
-            variables={**planned.variables, **activation.variables, **lock.variables},
+            variables={
+                **await asyncio.to_thread(lambda: planned.variables),
+                **activation.variables,
+                **lock.variables,
+            },
             path=activation.path,
             user=lock.user,
             skipped_scripts=planned.named(activation.skipped),

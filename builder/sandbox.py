@@ -6,7 +6,7 @@
     landlock   where user namespaces are refused, as in containers: they are there and refused
     none       a plain process with limits, for machines that are a sandbox themselves
 
-Every kind bounds processors, memory and files, gives the same environment, and leads to the same
+Every kind bounds each process's time, memory and files (not their number), gives the same environment, and leads to the same
 bytes. What runs inside can compute, and can write where it is told to; nothing else.
 """
 
@@ -153,6 +153,8 @@ class Sandbox:
         command += ["--ro-bind", str(prefix), PREFIX]
         if writable is not None:
             command += ["--bind", str(writable), str(writable)]
+        # These are in memory, of which nothing else would bound what is written there.
+        command += ["--remount-ro", "/", *(["--remount-ro", "/dev"] if programs else [])]
         return [*command, "--", *argv]
 
 

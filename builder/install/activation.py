@@ -9,6 +9,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from builder.install.package_info import PackageInfo
@@ -23,8 +24,10 @@ _EXPORT: Final = re.compile(r"export\s+([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.ASCII)
 #: Anything that a shell would act upon, apart from quotes.
 _ACTIVE: Final = re.compile(r"[$`\\;&|<>(){}*?\[\]~#!]")
 _PREFIX_VARIABLE: Final = re.compile(r"\$(?:CONDA_PREFIX(?![A-Za-z0-9_])|\{CONDA_PREFIX\})")
-#: Within single quotes nothing is expanded.
-_QUOTED_PREFIX: Final = re.compile(r"'[^']*\$[^']*'")
+#: What a variable may hold; systems take no more of all of them than some MiB.
+MAX_VALUE_BYTES: Final = 32 * 1024
+#: A longer script is left to the shell: to read it costs time for every image.
+_MAX_EXPORTS_CHARACTERS: Final = 8 * 1024
 
 
 def is_activation(path: str) -> bool:
@@ -105,11 +108,21 @@ def parse_variables(text: str) -> dict[str, str] | None:
     for name, value in found.items():
         if not isinstance(value, str) or not _NAME.fullmatch(name):
             return None
-        if has_control_characters(value):
+        if not is_value(value):
             return None
     return found
 
 
+def is_value(value: str) -> bool:
+    """Tell whether a text can be the value of a variable in an image."""
+    try:
+        size_bytes = len(value.encode())
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return size_bytes <= MAX_VALUE_BYTES and not has_control_characters(value)
+
+
+@lru_cache(maxsize=1024)
 def parse_exports(text: str) -> dict[str, str] | None:
     """Return the variables of a script of plain exports, or ``None`` if it does anything else.
 
@@ -117,6 +130,8 @@ def parse_exports(text: str) -> dict[str, str] | None:
     {'GDAL_DATA': '/opt/conda/share/gdal'}
     >>> parse_exports('export PATH="$HOME/bin:$PATH"')
     """
+    if len(text) > _MAX_EXPORTS_CHARACTERS:
+        return None
     variables: dict[str, str] = {}
     for line in map(str.strip, text.splitlines()):
         if not line or line.startswith("#"):
@@ -131,7 +146,7 @@ def parse_exports(text: str) -> dict[str, str] | None:
 
 def _plain_value(text: str) -> str | None:
     """Return what a shell would assign, or ``None`` where that takes a shell."""
-    if _QUOTED_PREFIX.search(text):
+    if "'" in text and "$" in text:  # within single quotes nothing is expanded
         return None
     text = _PREFIX_VARIABLE.sub(PREFIX, text)
     if _ACTIVE.search(text):
@@ -142,4 +157,4 @@ def _plain_value(text: str) -> str | None:
         return None
     if not words:
         return ""
-    return words[0] if len(words) == 1 and not has_control_characters(words[0]) else None
+    return words[0] if len(words) == 1 and is_value(words[0]) else None

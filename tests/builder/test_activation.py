@@ -1,14 +1,24 @@
 """The scripts here have the habits of scripts on conda-forge: one test for each habit."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from builder.activation import Activation, ActivationPlan, Prefix, activate
+from builder import activation
+from builder.activation import (
+    _COMMENT,
+    _MACHINE,
+    _VARIES,
+    Activation,
+    ActivationPlan,
+    Prefix,
+    activate,
+)
 from builder.errors import SandboxUnavailable
-from builder.install.activation import ActivationScript
+from builder.install.activation import ActivationScript, parse_exports
 from builder.platforms import PLATFORMS
 from builder.sandbox import Sandbox, find_sandbox
 
@@ -235,3 +245,80 @@ def test_the_key_is_of_all_that_decides() -> None:
 def test_what_is_kept_is_read_again() -> None:
     one = Activation({"A": "1"}, ("x:", ""), ("etc/conda/activate.d/a.sh",))
     assert Activation.parse(one.dump()) == one
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        'read -r A < <(ls "$CONDA_PREFIX/share/glob"); export A',
+        'mapfile -t x < /dev/null; export A="${#x}"',
+        "printf -v A '%(%Y)T' -1; export A",
+        'export A="$EPOCHSECONDS"',
+        'export A="$(ulimit -n)"',
+        "[ -d /tmp ] && export A=1",
+        'export A="$(stat -c %Y "$CONDA_PREFIX")"',
+    ],
+)
+def test_what_differs_between_machines_sandboxes_and_days_is_not_set(
+    sandbox: Sandbox, tmp_path: Path, script: str
+) -> None:
+    found = run(sandbox, tmp_path, script)
+    assert (dict(found.variables), len(found.skipped)) == ({}, 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "export A='" + "$" * 65_000,
+        "export A='" + "$CONDA_PREFIX" * 4_990 + "'",
+        "export B=" + "y" * 65_000,
+        "\n" * 65_000,
+        "-cat " * 13_000,
+        "-a" + " " * 65_000,
+        "cat " + "-x" * 32_000,
+        "$(" * 32_000,
+        "# " * 32_000,
+        "for x in " * 7_000,
+    ],
+    ids=range(10),
+)
+def test_a_script_is_read_in_no_time_whatever_is_in_it(text: str) -> None:
+    began = time.process_time()
+    parse_exports(text)
+    _MACHINE.search(_COMMENT.sub("", text))
+    _VARIES.search(text)
+    assert time.process_time() - began < 1
+
+
+def test_scripts_beyond_what_an_environment_has_are_named_and_not_run(tmp_path: Path) -> None:
+    many = replace(plan(), scripts=tuple(ActivationScript(f"{n:03}", "") for n in range(300)))
+    assert activate(many, None, tmp_path).skipped == tuple(f"{n:03}" for n in range(256, 300))
+    large = "export A=" + "x" * 8_000
+    values = tuple(ActivationScript(f"{n:02}", large.replace("A", f"A{n}")) for n in range(40))
+    found = activate(replace(plan(), scripts=values), None, tmp_path)
+    assert (found.variables, len(found.skipped)) == ({}, 40)
+
+
+def test_all_scripts_together_have_a_bounded_time(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activation, "_SECONDS_FOR_ALL", 0.5)
+    endless = "while :; do :; done"
+    began = time.monotonic()
+    assert len(run(sandbox, tmp_path, endless, endless, endless).skipped) == 3
+    assert time.monotonic() - began < 10
+
+
+def test_packages_that_disagree_on_what_a_path_is_are_no_error(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    odd = Prefix(
+        (
+            *("share/a", "share/a/b", "conda-meta/.activation", "conda-meta/.activation-/x"),
+            "etc/conda/activate.d/b.sh/x",
+        ),
+        {"share/a": "elsewhere"},
+        ("share/a",),
+    )
+    two = replace(plan('[ -d "$CONDA_PREFIX/share/a" ] && export A=1', "export B=$A"), prefix=odd)
+    assert activate(two, sandbox, tmp_path).variables == {"A": "1"}

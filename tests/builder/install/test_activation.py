@@ -108,3 +108,8 @@ def test_link_scripts_are_known_by_their_names() -> None:
     assert is_link_script("bin/.a-pre-link.sh")
     assert not is_link_script("bin/a-post-link.sh")
     assert not is_link_script("share/.a-post-link.sh")
+
+
+@pytest.mark.parametrize("text", ['{"A": "\\ud800"}', '{"A": "%s"}' % ("x" * 40_000)])
+def test_a_value_that_no_image_can_have_is_refused(text: str) -> None:
+    assert parse_variables(text) is None
