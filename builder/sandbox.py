@@ -6,8 +6,9 @@
     landlock   where user namespaces are refused, as in containers: they are there and refused
     none       a plain process with limits, for machines that are a sandbox themselves
 
-Every kind bounds each process's time, memory and files (not their number), gives the same environment, and leads to the same
-bytes. What runs inside can compute, and can write where it is told to; nothing else.
+Every kind bounds each process's time, memory and files (not the number of processes), gives the
+same environment, and leads to the same bytes. What runs inside can compute, and can write where it
+is told to; nothing else.
 """
 
 import contextlib
