@@ -286,6 +286,7 @@ class _Shell:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     timeout_seconds=min(_SECONDS, self._seconds),
+                    largest_file_bytes=_MAX_ANSWER_BYTES,
                     programs=True,
                 )
             except subprocess.TimeoutExpired:
