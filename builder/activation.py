@@ -37,27 +37,27 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from builder.errors import SandboxUnavailable
-from builder.install.activation import ActivationScript
-from builder.install.paths import has_control_characters
+from builder.install.activation import MAX_ENV_BYTES, ActivationScript, env_size, is_sound
 from builder.layer import PREFIX
 from builder.platforms import Platform
 from builder.sandbox import Sandbox, ensure_works
 
 #: Raised when the same scripts would set something else.
-ACTIVATION_FORMAT: Final = 1
+ACTIVATION_FORMAT: Final = 2
 
 _BASH: Final = "/bin/bash"
 #: In namespaces of its own, a shell would have the same number each time.
 _SECOND: Final = (_BASH, "-c", '"$@"; exit $?', "second")
 _SECONDS: Final = 60.0
 _MAX_ANSWER_BYTES: Final = 1024 * 1024
-_MAX_VALUE_BYTES: Final = 32 * 1024
 #: No file system takes more links to one file than about this many.
 _LINKS_OF_ONE_FILE: Final = 30_000
 #: Stands in ``PATH`` for what the base has there.
 _BASE_PATH: Final = "/path-of-the-base"
 _MARK: Final = "content-is-not-here"
 _STUB: Final = f"#!/bin/sh\necho {_MARK} >&9; return 127 2>/dev/null; exit 127\n"
+#: Scripts ask for it to know that it is bash; the machine's may be newer.
+_BASH_VERSION: Final = "5.2.15(1)-release"
 _MACHINES: Final = {"amd64": "x86_64", "arm64": "aarch64"}
 
 #: Programs of every Linux, that answer the same on each.
@@ -78,16 +78,20 @@ _KEPT_TO_UNDO: Final = re.compile(
     r"|_PRE_.*"
 )
 _DIRECTORIES: Final = (
-    r"/(?:usr|lib|lib32|lib64|bin|sbin|opt|etc|proc|sys|var|run|home|root|mnt|media|srv|boot)"
-    r"(?:/|\b)"
+    r"/(?:usr|lib|lib32|lib64|bin|sbin|opt|etc|proc|sys|var|run|home|root|mnt|media|srv|boot|tmp"
+    r"|dev(?!/null\b))(?:/|\b)"
 )
-#: What is read or run at a path of the machine, or asks who runs it or whether it may write.
+#: What is read or run at a path of the machine; asks who runs it, when, in which shell,
+#: within which limits, or whether it may write; or needs a file system that not every sandbox has.
+#: No part can begin within what it or another took, beyond a few options: the time is linear.
 _MACHINE: Final = re.compile(
-    r"(?:-[a-zA-Z]\s+|\b(?:source|cat|ls|head|tail|grep|readlink|realpath|\w+\s+in)\s+(?:-\S+\s+)*"
-    r"|^\s*(?:\.\s+)?|\$\(\s*|`|<\s*)[\"']?" + _DIRECTORIES + r"|\$\{?E?UID\b|(?<!\S)-w\s",
+    r"(?:-[a-zA-Z]\s++|\b(?:source|cat|ls|head|tail|grep|readlink|realpath|\w++\s++in)\s++"
+    r"(?:-\S++\s++){0,8}+|^[ \t]*+(?:\.\s++)?|\$\(\s*+|`|<\s*+)[\"']?" + _DIRECTORIES + r"|[<>]\("
+    r"|(?<![\w-])(?:stat|ulimit|umask)(?![\w=.-])|%[-+ #0-9.]*+\(|(?<!\S)-w\s"
+    r"|\b(?:E?UID|PPID|GROUPS|SECONDS|EPOCH(?:SECONDS|REALTIME)|BASH_VERSINFO)\b",
     re.MULTILINE,
 )
-_COMMENT: Final = re.compile(r"^\s*#.*$", re.MULTILINE)
+_COMMENT: Final = re.compile(r"^[ \t]*+#.*+", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,16 +193,17 @@ class _Shell:
             "CONDA_SHLVL": "1",
             "LC_ALL": "C",
         }
+        self._left_bytes = MAX_ENV_BYTES - env_size(self._before)
 
     def run(self) -> Activation:
         """Return what all of them set."""
         now = dict(self._before)
         skipped = []
         for script in self._plan.scripts:
-            if script.exports is not None:
+            if script.exports is None:
+                is_whole = self._source(script, now)
+            elif is_whole := self._fits(script.exports):
                 now.update(script.exports)
-                continue
-            is_whole = self._source(script, now)
             if not is_whole:
                 skipped.append(script.path)
         before, found, after = now.pop("PATH", "").partition(f"{PREFIX}/bin:{_BASE_PATH}")
@@ -213,8 +218,7 @@ class _Shell:
 
     def _source(self, script: ActivationScript, now: dict[str, str]) -> bool:
         """Add what a script sets to ``now``, and tell whether that is all it wants to do."""
-        text = _COMMENT.sub("", script.text).replace(PREFIX, "")
-        if _MACHINE.search(text):
+        if wants_machine(script.text):
             return False
         first, second = (self._run(script, now, at) for at in ("one", "two"))
         if first is None or second is None or "program" in (first.notes | second.notes):
@@ -229,16 +233,23 @@ class _Shell:
             elif value != second.variables.get(name) or not self._is_sound(value):
                 # What it keeps to undo things may well be of this shell.
                 is_whole = is_whole and bool(_KEPT_TO_UNDO.fullmatch(name))
-            else:
-                now[name] = value
+            elif value != now.get(name):
+                if self._fits({name: value}):
+                    now[name] = value
+                else:
+                    is_whole = False
         return is_whole
 
+    def _fits(self, variables: Mapping[str, str]) -> bool:
+        """Tell whether all that is set stays within bounds with these too; if so, count them."""
+        size = env_size(variables)
+        if size > self._left_bytes:
+            return False
+        self._left_bytes -= size
+        return True
+
     def _is_sound(self, value: str) -> bool:
-        return (
-            _MARK not in value
-            and len(value.encode()) <= _MAX_VALUE_BYTES
-            and not has_control_characters(value)
-        )
+        return _MARK not in value and is_sound(value)
 
     def _run(self, script: ActivationScript, now: Mapping[str, str], at: str) -> "_Answer | None":
         """Run a script once; ``None`` if it does not come to its end."""
@@ -266,6 +277,12 @@ class _Shell:
         if not data.startswith(b"begin\n"):
             ensure_works(self._sandbox)
         return _parse_answer(data.decode("utf-8", "replace").replace(self._inside, PREFIX))
+
+
+def wants_machine(text: str) -> bool:
+    """Tell whether a script looks at the machine, as far as its text says so."""
+    text = _COMMENT.sub("", text).replace(PREFIX, "$CONDA_PREFIX")
+    return _MACHINE.search(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +334,7 @@ def _driver(platform: Platform, now: Mapping[str, str], at: str) -> str:
         if _VARIABLE.fullmatch(name)
     ]
     lines += [f"HOSTTYPE={machine}", f"MACHTYPE={machine}-pc-linux-gnu", "OSTYPE=linux-gnu"]
+    lines += [f"BASH_VERSION={shlex.quote(_BASH_VERSION)}"]
     return (
         _DRIVER.replace("@machine@", machine)
         .replace("@programs@", "\n".join(programs))

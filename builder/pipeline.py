@@ -11,7 +11,7 @@
           └─ documents ── config, manifest of each platform, index
 """
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -32,7 +32,7 @@ from builder.image import (
     image_manifest,
     variables_of,
 )
-from builder.install.activation import ActivationScript, in_order
+from builder.install.activation import ActivationFile, EnvironmentActivation, in_order
 from builder.install.contents import PackageContents, installed_links, installed_paths
 from builder.install.wheel.contents import WheelContents
 from builder.keys import blob_key, lock_key
@@ -73,13 +73,13 @@ class PlannedEnvironment:
     layers: tuple[LayerPlan, ...]
 
     @property
-    def variables(self) -> dict[str, str]:
+    def variables(self) -> Mapping[str, str]:
         """What packages set without a script."""
-        return self._activation[0]
+        return self._activation.variables
 
     @property
-    def _activation(self) -> tuple[dict[str, str], tuple[ActivationScript, ...]]:
-        files: dict[str, str] = {}
+    def _activation(self) -> EnvironmentActivation:
+        files: dict[str, ActivationFile] = {}
         for known in self.contents:  # what is linked later wins
             files.update(known.activation)
         return in_order(files)
@@ -88,7 +88,7 @@ class PlannedEnvironment:
         """Return what is run to know which variables activation sets."""
         below = variables_of(base.config.config) if base else {}
         plan = ActivationPlan(
-            self._activation[1],
+            self._activation.scripts,
             Prefix((), {}, ()),
             {**below, **self.variables, **lock.variables},
             PLATFORMS[self.installation.subdir],
@@ -98,7 +98,8 @@ class PlannedEnvironment:
     def named(self, activation_scripts: Iterable[str]) -> tuple[str, ...]:
         """Return the scripts that nothing runs with the packages they are of, sorted."""
         owners = {path: known.label for known in self.contents for path in known.activation}
-        named = [f"{path} ({owners[path]})" for path in activation_scripts]
+        scripts = (*activation_scripts, *self._activation.skipped)
+        named = [f"{path} ({owners[path]})" for path in scripts]
         for known in self.contents:
             named += [f"{path} ({known.label})" for path in known.skipped_scripts]
         return tuple(sorted(named))

@@ -1,14 +1,15 @@
 """The scripts here have the habits of scripts on conda-forge: one test for each habit."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from builder.activation import Activation, ActivationPlan, Prefix, activate
+from builder.activation import Activation, ActivationPlan, Prefix, activate, wants_machine
 from builder.errors import SandboxUnavailable
-from builder.install.activation import ActivationScript
+from builder.install.activation import ActivationFile, ActivationScript, parse_exports
 from builder.platforms import PLATFORMS
 from builder.sandbox import Sandbox, find_sandbox
 
@@ -35,9 +36,14 @@ def sandbox(request: pytest.FixtureRequest) -> Sandbox:
     return found
 
 
+def content_of(text: str) -> ActivationFile:
+    exports = parse_exports(text)
+    return text if exports is None else exports
+
+
 def plan(*texts: str, variables: Mapping[str, str] | None = None) -> ActivationPlan:
     scripts = tuple(
-        ActivationScript(f"etc/conda/activate.d/{name}.sh", text)
+        ActivationScript(f"etc/conda/activate.d/{name}.sh", content_of(text))
         for name, text in zip("abcdef", texts, strict=False)
     )
     prefix = Prefix(PATHS, {"lib/link": "plugins", "share/out": "/usr/share"}, ("share/empty",))
@@ -92,6 +98,8 @@ fi
         ('_f() { eval export "\'$1=$2\'"; }\n_f A "x y"\nunset -f _f', {"A"}),
         ('set -u\nexport A="${B:-1}"', {"A"}),
         ('export B="${HOME:-}/.b"; export A=1; unset B', {"A"}),
+        ('[ -n "${BASH_VERSION:-}" ] && export A=1', {"A"}),
+        ("[ -d /opt/conda/etc/profile.d ] && export A=1 2>/dev/null", {"A"}),
         ("export PS1=x SHLVL=7 CONDA_SHLVL=9 A=1", {"A"}),
     ],
 )
@@ -122,6 +130,17 @@ def test_what_needs_no_more_than_a_shell_and_paths_is_set(
         'A=$(cat /proc/cpuinfo | head -1); export A; B="x y"',
         '[ -w "$CONDA_PREFIX/share" ] || export A=1',
         "exec 9>&-; export A=1; true",
+        'mapfile -t a < <(printf "x\\ny\\n"); export A="${a[*]}"',
+        "export A=$(stat -c %s bin/tool)",
+        "[ -d /tmp ] || export A=1",
+        "[ -e /dev/shm ] || export A=1",
+        "printf -v A '%(%Y)T' -1; export A",
+        "export A=$EPOCHSECONDS",
+        "export A=$SECONDS",
+        'export A="${GROUPS[*]}"',
+        "export A=$(ulimit -n)",
+        "export A=$(umask)",
+        "export A=${BASH_VERSINFO[0]}",
     ],
 )
 def test_a_script_that_wants_more_than_is_there_sets_nothing_and_is_named(
@@ -235,3 +254,33 @@ def test_the_key_is_of_all_that_decides() -> None:
 def test_what_is_kept_is_read_again() -> None:
     one = Activation({"A": "1"}, ("x:", ""), ("etc/conda/activate.d/a.sh",))
     assert Activation.parse(one.dump()) == one
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        *(
+            "\n",
+            " ",
+            "\t",
+            " \n",
+            "-cat ",
+            "cat -",
+            "a ",
+            "a in ",
+            "in ",
+            ". ",
+            "-a ",
+            "$( ",
+            "< ",
+            "`",
+        ),
+        *("#", " #", "%", "%0", "cat -x ", "-x\n", "\n. ", "/usr", "<", "stat-", "a"),
+    ],
+)
+@pytest.mark.parametrize("start", ["", "cat ", "x=1"])
+def test_hostile_text_is_searched_in_the_time_of_its_length(start: str, part: str) -> None:
+    text = start + part * (65_000 // len(part))
+    begun = time.process_time()
+    wants_machine(f"{text}y")
+    assert time.process_time() - begun < 0.2
