@@ -266,6 +266,9 @@ def main() -> None:
         drop_privileges()
         restrict_files(options.read, options.write, _DEVICES if options.devices else ())
         refuse_calls()
+        # Python ignores these, and what it becomes would: a write too many would only fail.
+        for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(ignored, signal.SIG_DFL)
         os.execve(options.program[0], options.program, environment)  # noqa: S606 (no shell wanted)
     except OSError as exc:
         sys.exit(f"landlock: {exc.strerror}: {exc.filename or options.program[0]}")

@@ -6,8 +6,11 @@
     landlock   where user namespaces are refused, as in containers: they are there and refused
     none       a plain process with limits, for machines that are a sandbox themselves
 
-Every kind bounds processors, memory and files, gives the same environment, and leads to the same
-bytes. What runs inside can compute, and can write where it is told to; nothing else.
+Every kind bounds the processor time, the memory and the size of files of each process, gives the
+same environment, and leads to the same bytes. How many processes there are is bounded only for a
+user other than root, and their memory together by the machine alone (a container's limit); all have
+ended when the first has, or its time. What runs inside can compute, and can write where it is told
+to; nothing else.
 """
 
 import contextlib
@@ -36,8 +39,10 @@ SandboxChoice = Literal["auto", "bwrap", "landlock", "none"]
 _LIBRARIES: Final = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
 _PROGRAMS: Final = ("/bin", "/usr/bin")
 _NO_VARIABLES: Final[Mapping[str, str]] = MappingProxyType({})
-#: Seconds of a processor; memory, stack and the largest file in KiB. A machine may allow less.
-_LIMITS: Final = {"t": 600, "v": 2 << 20, "s": 8 << 10, "f": (4 << 30) // 512, "c": 0}
+#: Of each process: seconds of a processor, memory and stack in KiB, no dump; and how many processes
+#: a user has, root excepted (the server's own are among them). A machine may allow less.
+_LIMITS: Final = {"t": 600, "v": 2 << 20, "s": 8 << 10, "c": 0, "p": 4096}
+_LARGEST_FILE_BYTES: Final = 4 << 30
 _BOUNDED: Final = "".join(
     f"ulimit -{option} {limit} 2>/dev/null\n" for option, limit in _LIMITS.items()
 )
@@ -70,6 +75,7 @@ class Sandbox:
         environment: Mapping[str, str] = _NO_VARIABLES,
         writable: Path | None = None,
         programs: bool = False,
+        largest_file_bytes: int = _LARGEST_FILE_BYTES,
     ) -> list[str]:
         """Return the command that runs ``argv`` in the sandbox, with the limits of all kinds.
 
@@ -80,6 +86,7 @@ class Sandbox:
             writable: A directory in which files may be made, at the same path inside.
             programs: Whether the system's programs and harmless devices such as ``/dev/null`` are
                 there, too.
+            largest_file_bytes: What writes more to a file, its output included, is killed.
         """
         arguments = (argv, prefix, environment, writable, programs)
         if self.kind == "bwrap":
@@ -89,7 +96,8 @@ class Sandbox:
         else:
             variables = [f"{name}={value}" for name, value in environment.items()]
             inner = ["/usr/bin/env", "-i", *variables, *argv]
-        return ["/bin/sh", "-c", f'{_BOUNDED}exec "$@"', "sh", *inner]
+        bounded = f"{_BOUNDED}ulimit -f {largest_file_bytes // 512} 2>/dev/null\n"
+        return ["/bin/sh", "-c", f'{bounded}exec "$@"', "sh", *inner]
 
     def run(
         self,
@@ -102,6 +110,7 @@ class Sandbox:
         environment: Mapping[str, str] = _NO_VARIABLES,
         writable: Path | None = None,
         programs: bool = False,
+        largest_file_bytes: int = _LARGEST_FILE_BYTES,
     ) -> "Outcome":
         """Run :meth:`command` in ``/``; nothing that it started is left when this returns.
 
@@ -110,7 +119,12 @@ class Sandbox:
             TimeoutExpired: It took longer.
         """
         command = self.command(
-            argv, prefix=prefix, environment=environment, writable=writable, programs=programs
+            argv,
+            prefix=prefix,
+            environment=environment,
+            writable=writable,
+            programs=programs,
+            largest_file_bytes=largest_file_bytes,
         )
         with subprocess.Popen(
             command,
@@ -153,6 +167,9 @@ class Sandbox:
         command += ["--ro-bind", str(prefix), PREFIX]
         if writable is not None:
             command += ["--bind", str(writable), str(writable)]
+        # Else they were file systems in memory that anything could be written to.
+        for directory in (*(("/dev",) if programs else ()), "/"):
+            command += ["--remount-ro", directory]
         return [*command, "--", *argv]
 
 

@@ -223,3 +223,19 @@ def test_where_the_kernel_refuses_user_namespaces_landlock_takes_over() -> None:
     if outcome.returncode:
         pytest.skip(f"no user namespaces, or no landlock: {outcome.stderr[-200:]}")
     assert outcome.stdout == "landlock\n"
+
+
+def test_nothing_can_be_written_beside_the_output_and_that_is_bounded(sandbox: Sandbox) -> None:
+    script = """
+for place in / /dev /dev/shm /tmp /usr/lib /run; do
+    { echo x >"$place/new"; } 2>/dev/null && echo "$place"
+done
+echo x >/dev/null && echo end
+while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done
+"""
+    outcome, printed = run(
+        sandbox, ["/bin/sh", "-c", script], programs=True, largest_file_bytes=64 * 1024
+    )
+    assert outcome.status != 0
+    assert printed.startswith("end\nx")
+    assert len(printed) <= 64 * 1024
