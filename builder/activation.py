@@ -30,6 +30,7 @@ import re
 import shlex
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -48,7 +49,9 @@ ACTIVATION_FORMAT: Final = 2
 _BASH: Final = "/bin/bash"
 #: In namespaces of its own, a shell would have the same number each time.
 _SECOND: Final = (_BASH, "-c", '"$@"; exit $?', "second")
-_SECONDS: Final = 60.0
+#: For one script, and for all of an environment.
+_SECONDS: Final = 10.0
+_ALL_SECONDS: Final = 60.0
 _MAX_ANSWER_BYTES: Final = 1024 * 1024
 #: No file system takes more links to one file than about this many.
 _LINKS_OF_ONE_FILE: Final = 30_000
@@ -193,6 +196,7 @@ class _Shell:
             "CONDA_SHLVL": "1",
             "LC_ALL": "C",
         }
+        self._deadline = time.monotonic() + _ALL_SECONDS
         self._left_bytes = MAX_ENV_BYTES - env_size(self._before)
 
     def run(self) -> Activation:
@@ -220,7 +224,8 @@ class _Shell:
         """Add what a script sets to ``now``, and tell whether that is all it wants to do."""
         if wants_machine(script.text):
             return False
-        first, second = (self._run(script, now, at) for at in ("one", "two"))
+        first = self._run(script, now, "one")
+        second = first and self._run(script, now, "two")
         if first is None or second is None or "program" in (first.notes | second.notes):
             return False
         is_whole = not first.notes and not second.notes
@@ -254,6 +259,9 @@ class _Shell:
     def _run(self, script: ActivationScript, now: Mapping[str, str], at: str) -> "_Answer | None":
         """Run a script once; ``None`` if it does not come to its end."""
         assert self._sandbox is not None, "only scripts of plain exports need none"
+        seconds = min(_SECONDS, self._deadline - time.monotonic())
+        if seconds <= 0:
+            return None
         driver = self._root / _DRIVER_PATH
         driver.write_text(_driver(self._plan.platform, now, at).replace(PREFIX, self._inside))
         with tempfile.TemporaryFile(dir=self._root.parent) as output:
@@ -267,8 +275,9 @@ class _Shell:
                     prefix=self._root,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
-                    timeout_seconds=_SECONDS,
+                    timeout_seconds=seconds,
                     programs=True,
+                    largest_file_bytes=_MAX_ANSWER_BYTES,
                 )
             except subprocess.TimeoutExpired:
                 return None

@@ -9,6 +9,7 @@ from builder.flight import SingleFlight
 from builder.keys import activation_key
 from builder.ports import Store, Workers
 from builder.sandbox import Sandbox
+from builder.turns import Turns
 
 
 class ActivationCache:
@@ -20,6 +21,7 @@ class ActivationCache:
         workers: Workers,
         sandbox: Callable[[], Awaitable[Sandbox]],
         scratch: Path,
+        at_once: int = 1,
     ) -> None:
         """Make the cache.
 
@@ -28,11 +30,13 @@ class ActivationCache:
             workers: Run the scripts.
             sandbox: Gives what they run in.
             scratch: A directory for temporary files.
+            at_once: How many workers run scripts at a time; others go on with other things.
         """
         self._store = store
         self._workers = workers
         self._sandbox = sandbox
         self._scratch = scratch
+        self._turns = Turns(at_once)
         self._flights: SingleFlight[Activation] = SingleFlight()
 
     async def get(self, plan: ActivationPlan) -> Activation:
@@ -57,6 +61,7 @@ class ActivationCache:
             if data is not None:
                 return Activation.parse(data)
         sandbox = await self._sandbox()
-        found = await self._workers.run(activate, plan, sandbox, self._scratch)
+        async with self._turns.turn():
+            found = await self._workers.run(activate, plan, sandbox, self._scratch)
         await self._store.write(key, found.dump())
         return found

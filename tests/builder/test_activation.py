@@ -1,17 +1,22 @@
 """The scripts here have the habits of scripts on conda-forge: one test for each habit."""
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from builder.activation import Activation, ActivationPlan, Prefix, activate, wants_machine
+from builder.activation_cache import ActivationCache
 from builder.errors import SandboxUnavailable
 from builder.install.activation import ActivationFile, ActivationScript, parse_exports
 from builder.platforms import PLATFORMS
+from builder.ports import Workers
 from builder.sandbox import Sandbox, find_sandbox
+from registry.storage.filesystem import FilesystemStore
 
 PATHS = (
     *("bin/tool", "bin/dirname", "share/data/x.db", "share/more/version", "lib/plugins/one.so"),
@@ -213,6 +218,46 @@ def test_a_script_that_never_ends_is_given_up(
     monkeypatch.setattr("builder.activation._SECONDS", 1.0)
     found = run(sandbox, tmp_path, "while :; do :; done", "export B=1")
     assert found == Activation({"B": "1"}, skipped=("etc/conda/activate.d/a.sh",))
+
+
+def test_all_scripts_together_have_one_time_and_none_is_run_again_after_its_own(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("builder.activation._SECONDS", 0.5)
+    monkeypatch.setattr("builder.activation._ALL_SECONDS", 1.0)
+    begun = time.monotonic()
+    found = run(sandbox, tmp_path, *["while :; do :; done"] * 6)
+    assert len(found.skipped) == 6
+    assert time.monotonic() - begun < 3  # twelve runs of half a second would be six
+
+
+@pytest.mark.anyio
+async def test_scripts_do_not_take_every_worker(tmp_path: Path) -> None:
+    running, most = 0, 0
+    two_run, go_on = asyncio.Event(), asyncio.Event()
+
+    class SlowWorkers:
+        async def run(self, *_: object) -> Activation:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            if running == 2:
+                two_run.set()
+            await go_on.wait()
+            running -= 1
+            return Activation({})
+
+    async def sandbox() -> Sandbox:
+        return Sandbox("none")
+
+    store = FilesystemStore(tmp_path / "store")
+    cache = ActivationCache(store, cast("Workers", SlowWorkers()), sandbox, tmp_path, at_once=2)
+    wanted = [asyncio.create_task(cache.get(plan(f"if {number}"))) for number in range(5)]
+    await two_run.wait()
+    go_on.set()
+    assert await asyncio.gather(*wanted) == [Activation({})] * 5
+    assert most == 2
+    await cache.close()
 
 
 def test_the_platform_is_the_images_and_not_the_machines(sandbox: Sandbox, tmp_path: Path) -> None:
