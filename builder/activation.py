@@ -31,13 +31,14 @@ import shlex
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
+from posixpath import dirname
 from typing import Final
 
-from builder.errors import SandboxUnavailable
+from builder.disk import disk_errors
+from builder.errors import SandboxUnavailable, UnsupportedPackage
 from builder.install.activation import MAX_ENV_BYTES, ActivationScript, env_size, is_sound
 from builder.layer import PREFIX
 from builder.platforms import Platform
@@ -163,6 +164,8 @@ def activate(plan: ActivationPlan, sandbox: Sandbox | None, scratch: Path) -> Ac
 
     Raises:
         SandboxUnavailable: There is no bash, or the sandbox does not work any more.
+        StoreUnavailable: The disk is full, read-only or broken.
+        UnsupportedPackage: The likeness cannot be made of the paths.
     """
     if sandbox is None:
         assert not plan.needs_shell, "scripts are run in a sandbox"
@@ -174,7 +177,14 @@ def activate(plan: ActivationPlan, sandbox: Sandbox | None, scratch: Path) -> Ac
         root = Path(f"{Path(directory).resolve()}{PREFIX}")
         root.mkdir(parents=True)
         inside = sandbox.prefix_inside(root)
-        _make_prefix(plan, root, inside)
+        try:
+            with disk_errors():
+                _make_prefix(plan, root, inside)
+        except OSError as exc:
+            raise UnsupportedPackage(
+                f"the scripts of the packages cannot be run to activate the environment: the path"
+                f" '{Path(str(exc.filename)).name}' cannot be made ({exc.strerror})"
+            ) from exc
         return _Shell(plan, sandbox, inside, root).run()
 
 
@@ -188,6 +198,7 @@ class _Shell:
         self._sandbox = sandbox
         self._inside = inside
         self._root = root
+        self._driver_path = _free_name((*plan.prefix.files, *plan.prefix.directories))
         self._before = {
             **{name: value for name, value in plan.variables.items() if name != "PATH"},
             "PATH": f"{PREFIX}/bin:{_BASE_PATH}",
@@ -262,7 +273,7 @@ class _Shell:
         seconds = min(_SECONDS, self._deadline - time.monotonic())
         if seconds <= 0:
             return None
-        driver = self._root / _DRIVER_PATH
+        driver = self._root / self._driver_path
         driver.write_text(_driver(self._plan.platform, now, at).replace(PREFIX, self._inside))
         with tempfile.TemporaryFile(dir=self._root.parent) as output:
             try:
@@ -270,7 +281,7 @@ class _Shell:
                     [
                         *(_SECOND if at == "two" else ()),
                         *(_BASH, "--noprofile", "--norc"),
-                        *(f"{self._inside}/{_DRIVER_PATH}", f"{self._inside}/{script.path}"),
+                        *(f"{self._inside}/{self._driver_path}", f"{self._inside}/{script.path}"),
                     ],
                     prefix=self._root,
                     stdin=subprocess.DEVNULL,
@@ -302,8 +313,6 @@ class _Answer:
     variables: Mapping[str, str]
 
 
-#: A file that no package has.
-_DRIVER_PATH: Final = "conda-meta/.activation"
 _DRIVER: Final = r"""
 exec 9>&1 >/dev/null
 unset LD_ORIGIN_PATH
@@ -369,33 +378,43 @@ def _make_prefix(plan: ActivationPlan, root: Path, inside: str) -> None:
     is, a directory wins.
     """
     texts = {script.path: script.text.replace(PREFIX, inside) for script in plan.scripts}
-    texts[_DRIVER_PATH] = ""
-    for directory in plan.prefix.directories:
+    leaves = {*plan.prefix.files, *plan.prefix.links, *texts}
+    directories = _directories((*leaves, *(f"{own}/." for own in plan.prefix.directories)))
+    for directory in sorted(directories):
         (root / directory).mkdir(parents=True, exist_ok=True)
     stub = root.parent / "stub"
-    known = {root}
-    for count, path in enumerate(sorted({*plan.prefix.files, *texts})):
-        if path in plan.prefix.links and path not in texts:
-            continue
-        target = root / path
-        if target.parent not in known:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            known.add(target.parent)
+    for count, path in enumerate(sorted(leaves - directories)):
         if path in texts:
-            target.write_text(texts[path])
-            continue
-        if count % _LINKS_OF_ONE_FILE == 0 or not stub.exists():
-            stub = root.parent / f"stub-{count}"
-            stub.write_text(_STUB)
-            stub.chmod(0o755)
-        with suppress(FileExistsError):
-            target.hardlink_to(stub)
+            (root / path).write_text(texts[path])
+        elif path not in plan.prefix.links:
+            if count % _LINKS_OF_ONE_FILE == 0 or not stub.exists():
+                stub = root.parent / f"stub-{count}"
+                stub.write_text(_STUB)
+                stub.chmod(0o755)
+            (root / path).hardlink_to(stub)
     for path, link in sorted(plan.prefix.links.items()):
-        if path in texts or not _stays_inside(path, link):
-            continue
-        with suppress(OSError):
-            (root / path).parent.mkdir(parents=True, exist_ok=True)
+        if path not in directories and path not in texts and _stays_inside(path, link):
             (root / path).symlink_to(link.replace(PREFIX, inside))
+
+
+def _directories(paths: Iterable[str]) -> set[str]:
+    """Return every directory above the paths."""
+    found: set[str] = set()
+    for path in paths:
+        directory = dirname(path)
+        while directory and directory not in found:
+            found.add(directory)
+            directory = dirname(directory)
+    return found
+
+
+def _free_name(paths: Iterable[str]) -> str:
+    """Return a name at the top of the prefix that no package has."""
+    taken = {path.partition("/")[0] for path in paths}
+    name = ".activation"
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _stays_inside(path: str, link: str) -> bool:

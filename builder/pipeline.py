@@ -11,7 +11,7 @@
           └─ documents ── config, manifest of each platform, index
 """
 
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -80,8 +80,10 @@ class PlannedEnvironment:
     @property
     def _activation(self) -> EnvironmentActivation:
         files: dict[str, ActivationFile] = {}
-        for known in self.contents:  # what is linked later wins
-            files.update(known.activation)
+        for known, omit in self._with_omitted():  # what is linked later wins
+            files.update(
+                (path, content) for path, content in known.activation.items() if path not in omit
+            )
         return in_order(files)
 
     def activation(self, lock: Lock, base: BaseImage | None) -> ActivationPlan:
@@ -108,11 +110,18 @@ class PlannedEnvironment:
         files: set[str] = set()
         links: dict[str, str] = {}
         directories: set[str] = set()
-        for known in self.contents:
-            directories.update(known.directories)
-            files.update(installed_paths(known, self.installation.python))
-            links.update(installed_links(known, self.installation.python))
+        for known, omit in self._with_omitted():
+            directories.update(set(known.directories) - omit)
+            files.update(set(installed_paths(known, self.installation.python)) - omit)
+            own = installed_links(known, self.installation.python)
+            links.update((path, link) for path, link in own.items() if path not in omit)
         return Prefix(tuple(sorted(files - directories)), links, tuple(sorted(directories)))
+
+    def _with_omitted(self) -> Iterator[tuple[PackageContents, set[str]]]:
+        """Give what each conda package installs, with those of its paths that others have."""
+        # Wheels come after all of them.
+        for known, package in zip(self.contents, self.packages, strict=False):
+            yield known, set(package.omit)
 
     @property
     def packages(self) -> tuple[LayerPackage, ...]:

@@ -11,7 +11,7 @@ import pytest
 
 from builder.activation import Activation, ActivationPlan, Prefix, activate, wants_machine
 from builder.activation_cache import ActivationCache
-from builder.errors import SandboxUnavailable
+from builder.errors import SandboxUnavailable, UnsupportedPackage
 from builder.install.activation import ActivationFile, ActivationScript, parse_exports
 from builder.platforms import PLATFORMS
 from builder.ports import Workers
@@ -258,6 +258,31 @@ async def test_scripts_do_not_take_every_worker(tmp_path: Path) -> None:
     assert await asyncio.gather(*wanted) == [Activation({})] * 5
     assert most == 2
     await cache.close()
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        (".activation",),
+        (".activation/x", ".activation_"),
+        ("conda-meta/.activation/x",),
+        ("share/a", "share/a/b", "share/a/b/c"),
+        ("etc/conda/activate.d/a.sh/inner.txt",),
+        ("share/empty/x", "share/empty", "lib/link", "lib/link/x"),
+    ],
+)
+def test_paths_that_disagree_are_no_fault_of_the_server(
+    sandbox: Sandbox, tmp_path: Path, paths: tuple[str, ...]
+) -> None:
+    wanted = plan("if true; then export A=1; fi", "[ -e $CONDA_PREFIX/x ] || export B=1")
+    disputed = replace(wanted, prefix=replace(wanted.prefix, files=(*PATHS, *paths)))
+    assert activate(disputed, sandbox, tmp_path).variables["B"] == "1"
+
+
+def test_paths_that_cannot_be_made_are_told_in_a_sentence(tmp_path: Path) -> None:
+    wanted = replace(plan("if true"), prefix=Prefix((f"share/{'x' * 300}",), {}, ()))
+    with pytest.raises(UnsupportedPackage, match="cannot be made"):
+        activate(wanted, Sandbox("none"), tmp_path)
 
 
 def test_the_platform_is_the_images_and_not_the_machines(sandbox: Sandbox, tmp_path: Path) -> None:
