@@ -31,32 +31,28 @@ import shlex
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
+from posixpath import dirname
 from typing import Final
 
-from builder.errors import SandboxUnavailable
-from builder.install.activation import ActivationScript, is_value
+from builder.disk import disk_errors
+from builder.errors import SandboxUnavailable, UnsupportedPackage
+from builder.install.activation import MAX_ENV_BYTES, ActivationScript, env_size, is_sound
 from builder.layer import PREFIX
 from builder.platforms import Platform
 from builder.sandbox import Sandbox, ensure_works
 
 #: Raised when the same scripts would set something else.
-ACTIVATION_FORMAT: Final = 1
+ACTIVATION_FORMAT: Final = 2
 
 _BASH: Final = "/bin/bash"
 #: In namespaces of its own, a shell would have the same number each time.
 _SECOND: Final = (_BASH, "-c", '"$@"; exit $?', "second")
-#: For one script, and for all of an environment together.
-_SECONDS: Final = 20.0
-_SECONDS_FOR_ALL: Final = 60.0
-#: How many scripts are looked at, and how much of them: an environment has a handful.
-_MAX_SCRIPTS: Final = 256
-_MAX_SCRIPTS_CHARACTERS: Final = 1024 * 1024
-#: What all variables may take together; systems refuse to start programs with more than some MiB.
-_MAX_ALL_BYTES: Final = 256 * 1024
+#: For one script, and for all of an environment.
+_SECONDS: Final = 10.0
+_ALL_SECONDS: Final = 60.0
 _MAX_ANSWER_BYTES: Final = 1024 * 1024
 #: No file system takes more links to one file than about this many.
 _LINKS_OF_ONE_FILE: Final = 30_000
@@ -64,6 +60,8 @@ _LINKS_OF_ONE_FILE: Final = 30_000
 _BASE_PATH: Final = "/path-of-the-base"
 _MARK: Final = "content-is-not-here"
 _STUB: Final = f"#!/bin/sh\necho {_MARK} >&9; return 127 2>/dev/null; exit 127\n"
+#: Scripts ask for it to know that it is bash; the machine's may be newer.
+_BASH_VERSION: Final = "5.2.15(1)-release"
 _MACHINES: Final = {"amd64": "x86_64", "arm64": "aarch64"}
 
 #: Programs of every Linux, that answer the same on each.
@@ -85,25 +83,19 @@ _KEPT_TO_UNDO: Final = re.compile(
 )
 _DIRECTORIES: Final = (
     r"/(?:usr|lib|lib32|lib64|bin|sbin|opt|etc|proc|sys|var|run|home|root|mnt|media|srv|boot|tmp"
-    r"|dev/(?!null\b))(?:/|\b)"
+    r"|dev(?!/null\b))(?:/|\b)"
 )
-#: What is read or run at a path of the machine, or asks who runs it or whether it may write. All
-#: repetitions are bounded or of what no other part takes: scripts are anybody's.
+#: What is read or run at a path of the machine; asks who runs it, when, in which shell,
+#: within which limits, or whether it may write; or needs a file system that not every sandbox has.
+#: No part can begin within what it or another took, beyond a few options: the time is linear.
 _MACHINE: Final = re.compile(
-    r"(?:-[a-zA-Z][ \t]{1,80}"
-    r"|\b(?:source|cat|ls|head|tail|grep|readlink|realpath|in)[ \t]{1,80}"
-    r"(?:-\S{1,80}[ \t]{1,80}){0,8}"
-    r"|^[ \t]{0,80}(?:\.[ \t]{1,80})?|\$\([ \t]{0,80}|`|<[ \t]{0,80})[\"']?"
-    + _DIRECTORIES
-    + r"|\$\{?E?UID\b|(?<!\S)-w\s",
+    r"(?:-[a-zA-Z]\s++|\b(?:source|cat|ls|head|tail|grep|readlink|realpath|\w++\s++in)\s++"
+    r"(?:-\S++\s++){0,8}+|^[ \t]*+(?:\.\s++)?|\$\(\s*+|`|<\s*+)[\"']?" + _DIRECTORIES + r"|[<>]\("
+    r"|(?<![\w-])(?:stat|ulimit|umask)(?![\w=.-])|%[-+ #0-9.]*+\(|(?<!\S)-w\s"
+    r"|\b(?:E?UID|PPID|GROUPS|SECONDS|EPOCH(?:SECONDS|REALTIME)|BASH_VERSINFO)\b",
     re.MULTILINE,
 )
-#: What gives another answer on another machine or day, or with another kind of sandbox.
-_VARIES: Final = re.compile(
-    r"[<>]\(|\b(?:mapfile|readarray|ulimit|umask|stat|EPOCHSECONDS|EPOCHREALTIME|SECONDS|GROUPS)\b"
-    r"|%\([^)\n]{0,80}\)T"
-)
-_COMMENT: Final = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
+_COMMENT: Final = re.compile(r"^[ \t]*+#.*+", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +164,8 @@ def activate(plan: ActivationPlan, sandbox: Sandbox | None, scratch: Path) -> Ac
 
     Raises:
         SandboxUnavailable: There is no bash, or the sandbox does not work any more.
+        StoreUnavailable: The disk is full, read-only or broken.
+        UnsupportedPackage: The likeness cannot be made of the paths.
     """
     if sandbox is None:
         assert not plan.needs_shell, "scripts are run in a sandbox"
@@ -183,7 +177,14 @@ def activate(plan: ActivationPlan, sandbox: Sandbox | None, scratch: Path) -> Ac
         root = Path(f"{Path(directory).resolve()}{PREFIX}")
         root.mkdir(parents=True)
         inside = sandbox.prefix_inside(root)
-        _make_prefix(plan, root, inside)
+        try:
+            with disk_errors():
+                _make_prefix(plan, root, inside)
+        except OSError as exc:
+            raise UnsupportedPackage(
+                f"the scripts of the packages cannot be run to activate the environment: the path"
+                f" '{Path(str(exc.filename)).name}' cannot be made ({exc.strerror})"
+            ) from exc
         return _Shell(plan, sandbox, inside, root).run()
 
 
@@ -197,9 +198,7 @@ class _Shell:
         self._sandbox = sandbox
         self._inside = inside
         self._root = root
-        self._seconds = _SECONDS_FOR_ALL
-        #: A file that no package has, relative to the prefix.
-        self._driver = _driver_path(plan)
+        self._driver_path = _free_name((*plan.prefix.files, *plan.prefix.directories))
         self._before = {
             **{name: value for name, value in plan.variables.items() if name != "PATH"},
             "PATH": f"{PREFIX}/bin:{_BASE_PATH}",
@@ -208,21 +207,18 @@ class _Shell:
             "CONDA_SHLVL": "1",
             "LC_ALL": "C",
         }
+        self._deadline = time.monotonic() + _ALL_SECONDS
+        self._left_bytes = MAX_ENV_BYTES - env_size(self._before)
 
     def run(self) -> Activation:
         """Return what all of them set."""
         now = dict(self._before)
         skipped = []
-        characters = 0
-        for count, script in enumerate(self._plan.scripts):
-            characters += len(script.text)
-            if count >= _MAX_SCRIPTS or characters > _MAX_SCRIPTS_CHARACTERS:
-                skipped.append(script.path)
-                continue
-            if script.exports is not None:
+        for script in self._plan.scripts:
+            if script.exports is None:
+                is_whole = self._source(script, now)
+            elif is_whole := self._fits(script.exports):
                 now.update(script.exports)
-                continue
-            is_whole = self._source(script, now)
             if not is_whole:
                 skipped.append(script.path)
         before, found, after = now.pop("PATH", "").partition(f"{PREFIX}/bin:{_BASE_PATH}")
@@ -233,20 +229,14 @@ class _Shell:
             and not _SHELL.fullmatch(name)
             and not _KEPT_TO_UNDO.fullmatch(name)
         }
-        if (
-            sum(len(f"{name}={value}".encode()) for name, value in variables.items())
-            > _MAX_ALL_BYTES
-        ):
-            return Activation({}, ("", ""), tuple(script.path for script in self._plan.scripts))
         return Activation(variables, (before, after) if found else ("", ""), tuple(skipped))
 
     def _source(self, script: ActivationScript, now: dict[str, str]) -> bool:
         """Add what a script sets to ``now``, and tell whether that is all it wants to do."""
-        text = _COMMENT.sub("", script.text).replace(PREFIX, "")
-        if _MACHINE.search(text) or _VARIES.search(text):
+        if wants_machine(script.text):
             return False
         first = self._run(script, now, "one")
-        second = self._run(script, now, "two") if first is not None else None
+        second = first and self._run(script, now, "two")
         if first is None or second is None or "program" in (first.notes | second.notes):
             return False
         is_whole = not first.notes and not second.notes
@@ -259,20 +249,31 @@ class _Shell:
             elif value != second.variables.get(name) or not self._is_sound(value):
                 # What it keeps to undo things may well be of this shell.
                 is_whole = is_whole and bool(_KEPT_TO_UNDO.fullmatch(name))
-            else:
-                now[name] = value
+            elif value != now.get(name):
+                if self._fits({name: value}):
+                    now[name] = value
+                else:
+                    is_whole = False
         return is_whole
 
+    def _fits(self, variables: Mapping[str, str]) -> bool:
+        """Tell whether all that is set stays within bounds with these too; if so, count them."""
+        size = env_size(variables)
+        if size > self._left_bytes:
+            return False
+        self._left_bytes -= size
+        return True
+
     def _is_sound(self, value: str) -> bool:
-        return _MARK not in value and is_value(value)
+        return _MARK not in value and is_sound(value)
 
     def _run(self, script: ActivationScript, now: Mapping[str, str], at: str) -> "_Answer | None":
         """Run a script once; ``None`` if it does not come to its end."""
         assert self._sandbox is not None, "only scripts of plain exports need none"
-        if self._seconds <= 0:
+        seconds = min(_SECONDS, self._deadline - time.monotonic())
+        if seconds <= 0:
             return None
-        began = time.monotonic()
-        driver = self._root / self._driver
+        driver = self._root / self._driver_path
         driver.write_text(_driver(self._plan.platform, now, at).replace(PREFIX, self._inside))
         with tempfile.TemporaryFile(dir=self._root.parent) as output:
             try:
@@ -280,24 +281,28 @@ class _Shell:
                     [
                         *(_SECOND if at == "two" else ()),
                         *(_BASH, "--noprofile", "--norc"),
-                        *(f"{self._inside}/{self._driver}", f"{self._inside}/{script.path}"),
+                        *(f"{self._inside}/{self._driver_path}", f"{self._inside}/{script.path}"),
                     ],
                     prefix=self._root,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
-                    timeout_seconds=min(_SECONDS, self._seconds),
-                    largest_file_bytes=_MAX_ANSWER_BYTES,
+                    timeout_seconds=seconds,
                     programs=True,
+                    largest_file_bytes=_MAX_ANSWER_BYTES,
                 )
             except subprocess.TimeoutExpired:
                 return None
-            finally:
-                self._seconds -= time.monotonic() - began
             output.seek(0)
             data = output.read(_MAX_ANSWER_BYTES)
         if not data.startswith(b"begin\n"):
             ensure_works(self._sandbox)
         return _parse_answer(data.decode("utf-8", "replace").replace(self._inside, PREFIX))
+
+
+def wants_machine(text: str) -> bool:
+    """Tell whether a script looks at the machine, as far as its text says so."""
+    text = _COMMENT.sub("", text).replace(PREFIX, "$CONDA_PREFIX")
+    return _MACHINE.search(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,15 +337,6 @@ exec /usr/bin/env -0 >&9
 """
 
 
-def _driver_path(plan: ActivationPlan) -> str:
-    """Return the path of a file below which and at which no package has anything."""
-    path = "conda-meta/.activation"
-    taken = {"/".join(known.split("/")[:2]) for known in (*plan.prefix.files, *plan.prefix.links)}
-    while path in taken:
-        path += "-"
-    return path
-
-
 def _driver(platform: Platform, now: Mapping[str, str], at: str) -> str:
     programs = [f'{name}() {{ /usr/bin/{name} "$@"; }}' for name in _PROGRAMS]
     programs += [f"{name}() {{ echo write >&9; }}" for name in _WRITERS]
@@ -356,7 +352,7 @@ def _driver(platform: Platform, now: Mapping[str, str], at: str) -> str:
         if _VARIABLE.fullmatch(name)
     ]
     lines += [f"HOSTTYPE={machine}", f"MACHTYPE={machine}-pc-linux-gnu", "OSTYPE=linux-gnu"]
-    lines.append("BASH_VERSION='5.2.0(1)-release'")
+    lines += [f"BASH_VERSION={shlex.quote(_BASH_VERSION)}"]
     return (
         _DRIVER.replace("@machine@", machine)
         .replace("@programs@", "\n".join(programs))
@@ -382,32 +378,43 @@ def _make_prefix(plan: ActivationPlan, root: Path, inside: str) -> None:
     is, a directory wins.
     """
     texts = {script.path: script.text.replace(PREFIX, inside) for script in plan.scripts}
-    texts[_driver_path(plan)] = ""
-    directories = set(plan.prefix.directories)
-    for path in {*plan.prefix.files, *texts, *directories}:
-        directories.update(str(parent) for parent in PurePosixPath(path).parents)
+    leaves = {*plan.prefix.files, *plan.prefix.links, *texts}
+    directories = _directories((*leaves, *(f"{own}/." for own in plan.prefix.directories)))
     for directory in sorted(directories):
-        (root / directory).mkdir(exist_ok=True)
+        (root / directory).mkdir(parents=True, exist_ok=True)
     stub = root.parent / "stub"
-    for count, path in enumerate(sorted({*plan.prefix.files, *texts})):
-        if path in directories or (path in plan.prefix.links and path not in texts):
-            continue
-        target = root / path
+    for count, path in enumerate(sorted(leaves - directories)):
         if path in texts:
-            target.write_text(texts[path])
-            continue
-        if count % _LINKS_OF_ONE_FILE == 0 or not stub.exists():
-            stub = root.parent / f"stub-{count}"
-            stub.write_text(_STUB)
-            stub.chmod(0o755)
-        with suppress(FileExistsError):
-            target.hardlink_to(stub)
+            (root / path).write_text(texts[path])
+        elif path not in plan.prefix.links:
+            if count % _LINKS_OF_ONE_FILE == 0 or not stub.exists():
+                stub = root.parent / f"stub-{count}"
+                stub.write_text(_STUB)
+                stub.chmod(0o755)
+            (root / path).hardlink_to(stub)
     for path, link in sorted(plan.prefix.links.items()):
-        if path in texts or path in directories or not _stays_inside(path, link):
-            continue
-        with suppress(OSError):
-            (root / path).parent.mkdir(parents=True, exist_ok=True)
+        if path not in directories and path not in texts and _stays_inside(path, link):
             (root / path).symlink_to(link.replace(PREFIX, inside))
+
+
+def _directories(paths: Iterable[str]) -> set[str]:
+    """Return every directory above the paths."""
+    found: set[str] = set()
+    for path in paths:
+        directory = dirname(path)
+        while directory and directory not in found:
+            found.add(directory)
+            directory = dirname(directory)
+    return found
+
+
+def _free_name(paths: Iterable[str]) -> str:
+    """Return a name at the top of the prefix that no package has."""
+    taken = {path.partition("/")[0] for path in paths}
+    name = ".activation"
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _stays_inside(path: str, link: str) -> bool:

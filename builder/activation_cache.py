@@ -1,6 +1,5 @@
 """What activation sets, remembered: scripts are run once for all images of the same environment."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +9,7 @@ from builder.flight import SingleFlight
 from builder.keys import activation_key
 from builder.ports import Store, Workers
 from builder.sandbox import Sandbox
+from builder.turns import Turns
 
 
 class ActivationCache:
@@ -21,6 +21,7 @@ class ActivationCache:
         workers: Workers,
         sandbox: Callable[[], Awaitable[Sandbox]],
         scratch: Path,
+        at_once: int = 1,
     ) -> None:
         """Make the cache.
 
@@ -29,14 +30,14 @@ class ActivationCache:
             workers: Run the scripts.
             sandbox: Gives what they run in.
             scratch: A directory for temporary files.
+            at_once: How many workers run scripts at a time; others go on with other things.
         """
         self._store = store
         self._workers = workers
         self._sandbox = sandbox
         self._scratch = scratch
+        self._turns = Turns(at_once)
         self._flights: SingleFlight[Activation] = SingleFlight()
-        #: One at a time, so that slow scripts leave workers to everything else.
-        self._turn = asyncio.Semaphore(1)
 
     async def get(self, plan: ActivationPlan) -> Activation:
         """Return what the scripts of ``plan`` set; costs nothing where no shell is needed.
@@ -45,10 +46,9 @@ class ActivationCache:
             SandboxUnavailable: A script has to be run, and there is nothing to run it in.
             WorkerLost: The process that ran them died.
         """
-        # Scripts are read beside the event loop: they are anybody's.
-        if not await asyncio.to_thread(lambda: plan.needs_shell):
-            return await asyncio.to_thread(activate, plan, None, self._scratch)
-        key = await asyncio.to_thread(lambda: plan.key)
+        if not plan.needs_shell:
+            return activate(plan, None, self._scratch)
+        key = plan.key
         return await self._flights.run(key, lambda: self._get(plan, activation_key(key)))
 
     async def close(self) -> None:
@@ -61,7 +61,7 @@ class ActivationCache:
             if data is not None:
                 return Activation.parse(data)
         sandbox = await self._sandbox()
-        async with self._turn:
+        async with self._turns.turn():
             found = await self._workers.run(activate, plan, sandbox, self._scratch)
         await self._store.write(key, found.dump())
         return found

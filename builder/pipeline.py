@@ -11,8 +11,7 @@
           └─ documents ── config, manifest of each platform, index
 """
 
-import asyncio
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -33,7 +32,7 @@ from builder.image import (
     image_manifest,
     variables_of,
 )
-from builder.install.activation import ActivationScript, in_order
+from builder.install.activation import ActivationFile, EnvironmentActivation, in_order
 from builder.install.contents import PackageContents, installed_links, installed_paths
 from builder.install.wheel.contents import WheelContents
 from builder.keys import blob_key, lock_key
@@ -74,22 +73,24 @@ class PlannedEnvironment:
     layers: tuple[LayerPlan, ...]
 
     @property
-    def variables(self) -> dict[str, str]:
+    def variables(self) -> Mapping[str, str]:
         """What packages set without a script."""
-        return self._activation[0]
+        return self._activation.variables
 
     @property
-    def _activation(self) -> tuple[dict[str, str], tuple[ActivationScript, ...]]:
-        files: dict[str, str] = {}
-        for known in self.contents:  # what is linked later wins
-            files.update(known.activation)
+    def _activation(self) -> EnvironmentActivation:
+        files: dict[str, ActivationFile] = {}
+        for known, omit in self._with_omitted():  # what is linked later wins
+            files.update(
+                (path, content) for path, content in known.activation.items() if path not in omit
+            )
         return in_order(files)
 
     def activation(self, lock: Lock, base: BaseImage | None) -> ActivationPlan:
         """Return what is run to know which variables activation sets."""
         below = variables_of(base.config.config) if base else {}
         plan = ActivationPlan(
-            self._activation[1],
+            self._activation.scripts,
             Prefix((), {}, ()),
             {**below, **self.variables, **lock.variables},
             PLATFORMS[self.installation.subdir],
@@ -99,7 +100,8 @@ class PlannedEnvironment:
     def named(self, activation_scripts: Iterable[str]) -> tuple[str, ...]:
         """Return the scripts that nothing runs with the packages they are of, sorted."""
         owners = {path: known.label for known in self.contents for path in known.activation}
-        named = [f"{path} ({owners[path]})" for path in activation_scripts]
+        scripts = (*activation_scripts, *self._activation.skipped)
+        named = [f"{path} ({owners[path]})" for path in scripts]
         for known in self.contents:
             named += [f"{path} ({known.label})" for path in known.skipped_scripts]
         return tuple(sorted(named))
@@ -108,11 +110,18 @@ class PlannedEnvironment:
         files: set[str] = set()
         links: dict[str, str] = {}
         directories: set[str] = set()
-        for known in self.contents:
-            directories.update(known.directories)
-            files.update(installed_paths(known, self.installation.python))
-            links.update(installed_links(known, self.installation.python))
+        for known, omit in self._with_omitted():
+            directories.update(set(known.directories) - omit)
+            files.update(set(installed_paths(known, self.installation.python)) - omit)
+            own = installed_links(known, self.installation.python)
+            links.update((path, link) for path, link in own.items() if path not in omit)
         return Prefix(tuple(sorted(files - directories)), links, tuple(sorted(directories)))
+
+    def _with_omitted(self) -> Iterator[tuple[PackageContents, set[str]]]:
+        """Give what each conda package installs, with those of its paths that others have."""
+        # Wheels come after all of them.
+        for known, package in zip(self.contents, self.packages, strict=False):
+            yield known, set(package.omit)
 
     @property
     def packages(self) -> tuple[LayerPackage, ...]:
@@ -235,8 +244,7 @@ class Pipeline:
             listen,
         )
         blobs = dict(zip(order, made, strict=True))
-        plan = await asyncio.to_thread(planned.activation, lock, base)
-        activation = await self._activations.get(plan)
+        activation = await self._activations.get(planned.activation(lock, base))
         return EnvironmentLayers(
             platform=PLATFORMS[subdir],
             blobs=tuple(blobs[at] for at in range(len(plans))),
@@ -244,11 +252,7 @@ class Pipeline:
                 tuple(f"{p.record.name} {p.record.version}" for p in plan.packages)
                 for plan in plans
             ),
-            variables={
-                **await asyncio.to_thread(lambda: planned.variables),
-                **activation.variables,
-                **lock.variables,
-            },
+            variables={**planned.variables, **activation.variables, **lock.variables},
             path=activation.path,
             user=lock.user,
             skipped_scripts=planned.named(activation.skipped),

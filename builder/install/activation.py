@@ -9,25 +9,35 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from builder.install.package_info import PackageInfo
-from builder.install.paths import has_control_characters
+from builder.install.paths import has_control_characters, is_unicode
 from builder.layer import PREFIX
 
 _ACTIVATE: Final = re.compile(r"etc/conda/activate\.d/[^/]+\.sh")
 _ENV_VARS: Final = re.compile(r"etc/conda/env_vars\.d/[^/]+\.json")
 _LINK_SCRIPT: Final = re.compile(r"bin/\.[^/]+-(?:post-link|pre-link|pre-unlink)\.sh")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_EXPORT: Final = re.compile(r"export\s+([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.ASCII)
+#: One word, quoted as it may be. No two parts begin alike and none gives back what it took, so the
+#: time is that of reading once; within single quotes nothing is expanded.
+_EXPORT: Final = re.compile(
+    r"export[ \t]++([A-Za-z_][A-Za-z0-9_]*+)=((?:'[^'$]*+'|\"[^\"]*+\"|[^\s'\"]++)*+)", re.ASCII
+)
+_QUOTED: Final = re.compile(r"'([^']*+)'|\"([^\"]*+)\"")
 #: Anything that a shell would act upon, apart from quotes.
 _ACTIVE: Final = re.compile(r"[$`\\;&|<>(){}*?\[\]~#!]")
 _PREFIX_VARIABLE: Final = re.compile(r"\$(?:CONDA_PREFIX(?![A-Za-z0-9_])|\{CONDA_PREFIX\})")
-#: What a variable may hold; systems take no more of all of them than some MiB.
-MAX_VALUE_BYTES: Final = 32 * 1024
-#: A longer script is left to the shell: to read it costs time for every image.
-_MAX_EXPORTS_CHARACTERS: Final = 8 * 1024
+_MAX_FILE_BYTES: Final = 64 * 1024
+_MAX_VALUE_BYTES: Final = 32 * 1024
+#: Of one package, and of an environment.
+_MAX_FILES: Final = 256
+_MAX_BYTES: Final = 1024 * 1024
+#: Of all names and values together: a program cannot be started with much more.
+MAX_ENV_BYTES: Final = 256 * 1024
+
+#: What a file of activation sets, or the text of a script where only a shell can tell.
+ActivationFile = str | Mapping[str, str]
 
 
 def is_activation(path: str) -> bool:
@@ -46,17 +56,54 @@ class ActivationScript:
 
     #: Relative to the prefix.
     path: str
-    text: str
+    content: ActivationFile
 
     @property
-    def exports(self) -> dict[str, str] | None:
-        """What it sets, where that can be known without a shell."""
-        return parse_exports(self.text)
+    def exports(self) -> Mapping[str, str] | None:
+        """What it sets, where that is known without a shell."""
+        return None if isinstance(self.content, str) else self.content
+
+    @property
+    def text(self) -> str:
+        """What a shell would read."""
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(
+            f"export {name}={shlex.quote(value)}\n" for name, value in self.content.items()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentActivation:
+    """What the packages of an environment bring for activation, within its bounds."""
+
+    #: What the JSON files set.
+    variables: Mapping[str, str]
+    #: In conda's order.
+    scripts: tuple[ActivationScript, ...]
+    #: Paths of what is beyond the bounds.
+    skipped: tuple[str, ...]
+
+
+class ActivationBounds:
+    """How many files of activation, and how many bytes of them, are taken of one whole."""
+
+    def __init__(self) -> None:
+        self._files = _MAX_FILES
+        self._bytes = _MAX_BYTES
+
+    def take(self, size_bytes: int) -> bool:
+        """Count one more file, or tell that it is too much."""
+        if size_bytes > min(self._bytes, _MAX_FILE_BYTES) or not self._files:
+            return False
+        self._files -= 1
+        self._bytes -= size_bytes
+        return True
 
 
 def read_activation(
     info: PackageInfo, files: Mapping[str, bytes]
-) -> tuple[dict[str, str], list[str]]:
+) -> tuple[dict[str, ActivationFile], list[str]]:
     """Return the files of a package that activation reads, and the scripts that nothing runs.
 
     Args:
@@ -64,33 +111,80 @@ def read_activation(
         files: Content of every path for which :func:`is_activation` holds, with the build prefix
             replaced.
     """
-    texts: dict[str, str] = {}
+    found: dict[str, ActivationFile] = {}
     skipped: list[str] = []
+    bounds = ActivationBounds()
     for path in sorted(files):
         text = files[path].decode("utf-8", "replace")
-        if "\0" in text or (_ENV_VARS.fullmatch(path) and parse_variables(text) is None):
+        content: ActivationFile | None
+        if "\0" in text or not bounds.take(_size_bytes(text)):
+            content = None
+        elif _ENV_VARS.fullmatch(path):
+            content = parse_variables(text)
+        else:
+            exports = parse_exports(text)
+            content = text if exports is None else exports
+        if content is None:
             skipped.append(path)
         else:
-            texts[path] = text
+            found[path] = content
     # Scripts for csh, fish or xonsh say the same again; link scripts are never run.
     skipped += [path for path in info.paths if is_link_script(path)]
-    return texts, sorted(skipped)
+    return found, sorted(skipped)
 
 
-def in_order(files: Mapping[str, str]) -> tuple[dict[str, str], tuple[ActivationScript, ...]]:
+def in_order(files: Mapping[str, ActivationFile]) -> EnvironmentActivation:
     """Return what the JSON files of an environment set, and its scripts in conda's order.
 
     conda reads the JSON first, and goes by the names of files, whichever packages they are of.
 
     Args:
-        files: Path to text, as :func:`read_activation` returns them.
+        files: Path to content, as :func:`read_activation` returns them.
     """
     variables: dict[str, str] = {}
-    for path in sorted(files):
-        if _ENV_VARS.fullmatch(path):
-            variables.update(parse_variables(files[path]) or {})
-    scripts = (path for path in sorted(files) if _ACTIVATE.fullmatch(path))
-    return variables, tuple(ActivationScript(path, files[path]) for path in scripts)
+    scripts: list[ActivationScript] = []
+    skipped: list[str] = []
+    bounds = ActivationBounds()
+    env_bytes = 0
+    for path, content in sorted(files.items(), key=lambda pair: (_is_script(pair[0]), pair[0])):
+        script = ActivationScript(path, content)
+        if not bounds.take(_size_bytes(script.text)):
+            skipped.append(path)
+        elif _is_script(path):
+            scripts.append(script)
+        elif (env_bytes := env_bytes + env_size(script.exports or {})) > MAX_ENV_BYTES:
+            skipped.append(path)
+        else:
+            variables.update(script.exports or {})
+    return EnvironmentActivation(variables, tuple(scripts), tuple(skipped))
+
+
+def _is_script(path: str) -> bool:
+    return _ACTIVATE.fullmatch(path) is not None
+
+
+def _size_bytes(text: str) -> int:
+    return len(text.encode())
+
+
+def env_size(variables: Mapping[str, str]) -> int:
+    """Return how many bytes variables take in an environment.
+
+    >>> env_size({"A": "1"})
+    4
+    """
+    return sum(_size_bytes(name) + _size_bytes(value) + 2 for name, value in variables.items())
+
+
+def is_sound(value: str) -> bool:
+    r"""Tell whether an image can have ``value`` in its ``Env``: one line of Unicode of 32 KiB.
+
+    >>> is_sound("a\nb")
+    False
+    """
+    if not is_unicode(value) or has_control_characters(value):
+        return False
+    return _size_bytes(value) <= _MAX_VALUE_BYTES
 
 
 def parse_variables(text: str) -> dict[str, str] | None:
@@ -108,21 +202,11 @@ def parse_variables(text: str) -> dict[str, str] | None:
     for name, value in found.items():
         if not isinstance(value, str) or not _NAME.fullmatch(name):
             return None
-        if not is_value(value):
+        if not is_sound(value):
             return None
     return found
 
 
-def is_value(value: str) -> bool:
-    """Tell whether a text can be the value of a variable in an image."""
-    try:
-        size_bytes = len(value.encode())
-    except UnicodeEncodeError:  # half of a surrogate pair
-        return False
-    return size_bytes <= MAX_VALUE_BYTES and not has_control_characters(value)
-
-
-@lru_cache(maxsize=1024)
 def parse_exports(text: str) -> dict[str, str] | None:
     """Return the variables of a script of plain exports, or ``None`` if it does anything else.
 
@@ -130,10 +214,8 @@ def parse_exports(text: str) -> dict[str, str] | None:
     {'GDAL_DATA': '/opt/conda/share/gdal'}
     >>> parse_exports('export PATH="$HOME/bin:$PATH"')
     """
-    if len(text) > _MAX_EXPORTS_CHARACTERS:
-        return None
     variables: dict[str, str] = {}
-    for line in map(str.strip, text.splitlines()):
+    for line in (line.strip(" \t\r") for line in text.split("\n")):
         if not line or line.startswith("#"):
             continue
         export = _EXPORT.fullmatch(line)
@@ -146,15 +228,8 @@ def parse_exports(text: str) -> dict[str, str] | None:
 
 def _plain_value(text: str) -> str | None:
     """Return what a shell would assign, or ``None`` where that takes a shell."""
-    if "'" in text and "$" in text:  # within single quotes nothing is expanded
-        return None
     text = _PREFIX_VARIABLE.sub(PREFIX, text)
     if _ACTIVE.search(text):
         return None
-    try:
-        words = shlex.split(text)
-    except ValueError:
-        return None
-    if not words:
-        return ""
-    return words[0] if len(words) == 1 and is_value(words[0]) else None
+    value = _QUOTED.sub(r"\1\2", text)
+    return value if is_sound(value) else None

@@ -6,7 +6,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
-from builder.install.activation import is_activation, read_activation
+from builder.install.activation import (
+    ActivationBounds,
+    ActivationFile,
+    is_activation,
+    read_activation,
+)
 from builder.install.archive import PackageArchive, PackageFile
 from builder.install.distributions import distributions_of
 from builder.install.limits import Limits
@@ -17,9 +22,7 @@ from builder.layer import PythonTarget
 from builder.records import PackageRecord
 
 #: Raised when the meaning of stored contents changes.
-_FORMAT: Final = 3
-#: An activation script that is longer is not run.
-_MAX_ACTIVATION_BYTES: Final = 64 * 1024
+_FORMAT: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +40,10 @@ class PackageContents:
     entry_point_paths: tuple[str, ...] = ()
     #: Those of the paths that are directories, which may be empty.
     directories: tuple[str, ...] = ()
-    #: Scripts and variables that activation reads, path to text; the build prefix is replaced.
-    activation: Mapping[str, str] = field(default_factory=dict)
-    #: Paths of scripts that nothing runs: link scripts, and activation scripts that are too long.
+    #: What activation reads, path to what it sets, or to a script's text where that takes a shell;
+    #: the build prefix is replaced.
+    activation: Mapping[str, ActivationFile] = field(default_factory=dict)
+    #: Paths of scripts that nothing runs: link scripts, and what is too long or too much.
     skipped_scripts: tuple[str, ...] = ()
     #: Of all files together, as the package lists them.
     size_bytes: int = 0
@@ -150,6 +154,7 @@ def _read_payload(
     }
     links: dict[str, str] = {}
     scripts: dict[str, bytes] = {}
+    bounds = ActivationBounds()
     if not wanted:
         return links, scripts
     for file in reader.files():
@@ -159,7 +164,8 @@ def _read_payload(
         if file.kind == "symlink":
             links[file.path] = relocate_target(file.link, info)
         elif file.kind == "file" and is_activation(file.path):
-            scripts[file.path] = _script(file, info)
+            # Else it is one that is skipped.
+            scripts[file.path] = _script(file, info) if bounds.take(file.size_bytes) else b"\0"
         if not wanted:
             break
     return dict(sorted(links.items())), scripts
@@ -167,6 +173,4 @@ def _read_payload(
 
 def _script(file: PackageFile, info: PackageInfo) -> bytes:
     relocation = info.paths[file.path].relocation
-    if file.size_bytes > _MAX_ACTIVATION_BYTES:
-        return b"\0"  # which makes it a script that is skipped
     return b"".join(relocate(file.chunks(), relocation)) if relocation else file.read()

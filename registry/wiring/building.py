@@ -148,7 +148,9 @@ async def open_builder(
         made = layers if tasks is None else tasks.layers(layers)
         traced = TracedLayers(made, traces, "here" if tasks is None else "elsewhere")
         stack.push_async_callback(traced.close)
-        activations = ActivationCache(store, workers, compilers.sandbox, scratch)
+        activations = ActivationCache(
+            store, workers, compilers.sandbox, scratch, max(1, _processors(settings) // 2)
+        )
         stack.push_async_callback(activations.close)
         pipeline = Pipeline(store, bases, contents, traced, compilers, activations)
         wheels = EnvironmentWheels(contents, _pypi(settings, scratch)) if settings.pypi else None
@@ -215,7 +217,11 @@ def virtual_packages(settings: Settings) -> tuple[VirtualPackage, ...]:
 
 def local_processes(settings: Settings) -> LocalProcesses:
     """Return processes of this one that compute."""
-    return LocalProcesses(settings.workers or os.cpu_count() or 1)
+    return LocalProcesses(_processors(settings))
+
+
+def _processors(settings: Settings) -> int:
+    return settings.workers or os.cpu_count() or 1
 
 
 def _pypi(settings: Settings, scratch: Path) -> Pypi:

@@ -1,4 +1,5 @@
 import json
+import time
 
 import pytest
 
@@ -25,6 +26,8 @@ from builder.install.package_info import PackageInfo, PackagePath
         ("export A=$CONDA_PREFIX/share", {"A": "/opt/conda/share"}),
         ('export A="${CONDA_PREFIX}/share"', {"A": "/opt/conda/share"}),
         ("export A=x\nexport A=y", {"A": "y"}),
+        ("export A=a'b c'\"d 'e\"", {"A": "ab cd 'e"}),
+        ("export A='x'\"$CONDA_PREFIX\"", {"A": "x/opt/conda"}),
     ],
 )
 def test_a_script_of_plain_exports_gives_its_variables(
@@ -77,12 +80,17 @@ def test_scripts_come_after_json_and_each_in_the_order_of_names() -> None:
     paths = {path: PackagePath(path, "hardlink") for path in [*files, *scripts]}
     info = PackageInfo({"name": "p"}, paths, None, (), (), has_path_types=True)
     texts, skipped = read_activation(info, files)
-    assert texts == {path: text.decode() for path, text in files.items()}
+    assert texts == {
+        "etc/conda/activate.d/a.sh": {"A": "script-a", "B": "script-a"},
+        "etc/conda/activate.d/b.sh": {"A": "script-b"},
+        "etc/conda/activate.d/c.sh": "eval x\n",
+        "etc/conda/env_vars.d/z.json": {"A": "json", "C": "json"},
+    }
     assert skipped == ["bin/.p-post-link.sh", "bin/.p-pre-unlink.sh"]
-    variables, found = in_order(dict(reversed(texts.items())))
-    assert variables == {"A": "json", "C": "json"}
-    assert [script.path[-5:] for script in found] == ["/a.sh", "/b.sh", "/c.sh"]
-    assert [script.exports for script in found] == [
+    found = in_order(dict(reversed(texts.items())))
+    assert found.variables == {"A": "json", "C": "json"}
+    assert [script.path[-5:] for script in found.scripts] == ["/a.sh", "/b.sh", "/c.sh"]
+    assert [script.exports for script in found.scripts] == [
         {"A": "script-a", "B": "script-a"},
         {"A": "script-b"},
         None,
@@ -110,6 +118,59 @@ def test_link_scripts_are_known_by_their_names() -> None:
     assert not is_link_script("share/.a-post-link.sh")
 
 
-@pytest.mark.parametrize("text", ['{"A": "\\ud800"}', '{"A": "%s"}' % ("x" * 40_000)])
-def test_a_value_that_no_image_can_have_is_refused(text: str) -> None:
+def test_files_that_are_too_many_or_too_much_are_skipped_and_the_rest_is_read() -> None:
+    info = PackageInfo({"name": "p"}, {}, None, (), (), has_path_types=True)
+    names = [f"etc/conda/activate.d/{number:03}.sh" for number in range(300)]
+    many, skipped = read_activation(info, dict.fromkeys(names, b"export A=1\n"))
+    assert (list(many), skipped) == (names[:256], names[256:])
+    large, skipped = read_activation(info, dict.fromkeys(names, b"#" * 60_000))
+    assert (len(large), skipped) == (17, names[17:])
+    assert read_activation(info, {names[0]: b"#" * 65_537}) == ({}, [names[0]])
+    # Each package may bring as much; an environment may not have as much of all.
+    found = in_order(dict.fromkeys(names, "if"))
+    assert [script.path for script in found.scripts] == names[:256]
+    assert found.skipped == tuple(names[256:])
+
+
+def test_variables_are_bounded_each_and_all_together() -> None:
+    assert parse_exports(f"export A={'x' * 32_768}") == {"A": "x" * 32_768}
+    assert parse_exports(f"export A={'x' * 32_769}") is None
+    assert parse_variables(json.dumps({"A": "x" * 32_769})) is None
+    paths = [f"etc/conda/env_vars.d/{number:02}.json" for number in range(10)]
+    found = in_order({path: {f"A{path[-7:-5]}": "x" * 32_000} for path in paths})
+    assert (len(found.variables), found.skipped) == (8, tuple(paths[8:]))
+
+
+@pytest.mark.parametrize("text", ['{"A": "\\ud800"}', '{"A": "x\\udfffy"}'])
+def test_a_variable_that_is_not_unicode_is_refused(text: str) -> None:
     assert parse_variables(text) is None
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        *(
+            "$",
+            "'",
+            '"',
+            "''",
+            '""',
+            "'$'",
+            "\"'",
+            "y",
+            " ",
+            "\t",
+            "\r",
+            "$CONDA_PREFIX",
+            "export A=",
+        ),
+        *("export A='$\n", "export A=\n", "\n", "#", "\\", "'\"", "\u2028", "\xa0"),
+    ],
+)
+@pytest.mark.parametrize("start", ["export A='", 'export A="', "export A=", "export ", ""])
+def test_hostile_text_is_read_in_the_time_of_its_length(start: str, part: str) -> None:
+    text = start + part * (65_000 // len(part))
+    begun = time.process_time()
+    parse_exports(text)
+    parse_exports(f"{text}\n'")
+    assert time.process_time() - begun < 0.4

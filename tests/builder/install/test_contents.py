@@ -48,8 +48,8 @@ def test_contents_tell_what_planning_needs(tmp_path: Path) -> None:
         links={"lib64": "lib", "share/abs": "/opt/conda/lib"},
         directories=("share/empty",),
         activation={
-            "etc/conda/activate.d/demo.sh": script.decode().replace(PLACEHOLDER, "/opt/conda"),
-            "etc/conda/env_vars.d/demo.json": '{"CERTS": "/opt/conda/ssl"}\n',
+            "etc/conda/activate.d/demo.sh": {"DEMO": "/opt/conda/demo"},
+            "etc/conda/env_vars.d/demo.json": {"CERTS": "/opt/conda/ssl"},
         },
         skipped_scripts=("bin/.demo-post-link.sh",),
         size_bytes=len(script + variables) + 9,
