@@ -37,6 +37,7 @@ _BY_PATH: Final = {
     "conformance/workers": "redis and RabbitMQ",
     "tests/builder/install/test_portable_scripts.py": "zsh, fish and other shells",
     "tests/registry/tasks/test_queue.py": "redis and RabbitMQ",
+    "tests/registry/tasks/test_wakes.py": "redis",
 }
 _LEFT_OUT: Final = pytest.StashKey[Counter[str]]()
 

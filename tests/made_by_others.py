@@ -6,6 +6,7 @@ folder, tests that want one are skipped and say so; where the variable is set, t
 """
 
 import os
+import shutil
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,17 @@ def made_by_others(path: str) -> Path:
     if _VARIABLE in os.environ:
         pytest.fail(f"{_VARIABLE} is set, and has no {path}")
     pytest.skip(f"no {path}: {_VARIABLE} says where the inputs of others lie")
+
+
+def copy_of(path: str, to: Path) -> Path:
+    """Copy what is at ``path`` to ``to``, which does not exist, so that it can be changed."""
+    found = made_by_others(path)
+    if found.is_file():
+        return shutil.copyfile(found, to)
+    to.mkdir()
+    for one in sorted(found.iterdir()):
+        copy_of(f"{path}/{one.name}", to / one.name)
+    return to
 
 
 def names(pattern: str) -> list[str]:

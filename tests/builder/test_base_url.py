@@ -1,7 +1,6 @@
 """Packages that lie elsewhere than in their channel: ``base_url`` of CEP 15."""
 
 import json
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -28,7 +27,7 @@ from tests.builder.records_for_tests import record as a_record
 from tests.builder.test_packages import Channel as Answers
 from tests.builder.test_packages import fetch
 from tests.builder.test_solve import TTL_SECONDS, run
-from tests.made_by_others import made_by_others
+from tests.made_by_others import copy_of
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -40,7 +39,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 def served(tmp_path: Path) -> Path:
     """A copy of the channels of a report, whose packages lie beside them."""
     copy = tmp_path / "served"
-    shutil.copytree(made_by_others("cases/report-22/served"), copy)
+    copy_of("cases/report-22/served", copy)
     for compressed in copy.rglob("*.zst"):
         compressed.unlink()
     for subdir in ("linux-64", "noarch"):

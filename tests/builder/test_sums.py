@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,7 +22,7 @@ from registry.settings import Settings
 from registry.telemetry import Metrics
 from registry.wiring import open_builder
 from registry.wiring.building import name_defaults
-from tests.made_by_others import made_by_others
+from tests.made_by_others import copy_of
 
 ZLIB = "zlib-1.2.11-h7b6447c_3.tar.bz2"
 SPECS = b'{"specs": ["zlib"], "platforms": ["linux-64"]}'
@@ -41,7 +40,7 @@ class ServedChannel:
         for subdir in ("linux-64", "noarch"):
             (directory / subdir).mkdir(parents=True)
         self.archive = directory / "linux-64" / ZLIB
-        shutil.copy(made_by_others(f"real/packages/{ZLIB}"), self.archive)
+        copy_of(f"real/packages/{ZLIB}", self.archive)
         self.sums = _sums(self.archive)
         self.index()
 

@@ -134,6 +134,7 @@ async def test_whatever_work_raises_is_told_in_a_sentence(
     assert counted.ended == [("chore", True)]
 
 
+@pytest.mark.engine("redis")
 async def test_a_redis_that_is_away_when_a_message_comes_is_waited_for() -> None:
     with RedisServer() as server:
         # The connection is idle when Redis is killed, and broken when it is used again.
