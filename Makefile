@@ -33,7 +33,8 @@ demo: $(INSTALLED) ## make the local channel, start a server, pull env/numpy.pan
 	$(BIN)/python -m conformance.demo --store=$(STORE)
 
 test: $(INSTALLED) ## run every test that needs no engine (ARGS="-k name" is handed to pytest)
-	$(BIN)/python -m pytest -m "not engine" -n auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m "not engine" -n auto --dist loadfile \
+	  --no-loadscope-reorder $(ARGS)
 
 test-engines: $(INSTALLED) ## install engines and brokers, as root, and run the tests that need them
 	.ci/install
