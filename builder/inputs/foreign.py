@@ -48,6 +48,8 @@ _BY_LINE: Final[Mapping[str, str]] = {
 _WISH = re.compile(
     r"-[a-z-].*|[a-z+]+://\S+|[A-Za-z0-9_][A-Za-z0-9_.-]*(?:\[.*\])?(?:\s*[=<>!~@;#\\].*)?"
 )
+#: So many lines show what a file is.
+_TELLING: Final = 1000
 #: No line of a list is longer.
 _LONG: Final = 2000
 _JINJA = re.compile(r"\{[{%]")
@@ -88,7 +90,7 @@ def _of_lines(text: str) -> str | None:
             "this is what 'conda list --json' writes: send what 'conda list --explicit --md5' does"
         )
     for pattern, words in _BY_LINE.items():
-        if any(re.fullmatch(pattern, entry) for entry in entries):
+        if any(re.fullmatch(pattern, entry) for entry in entries[:_TELLING]):
             return f"this is {words}"
     if entries and all(len(entry) < _LONG and _WISH.fullmatch(entry) for entry in entries):
         return (
