@@ -34,9 +34,9 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from posixpath import dirname
 from typing import Final
 
+from builder.conflicts import directories_above
 from builder.disk import disk_errors
 from builder.errors import SandboxUnavailable, UnsupportedPackage
 from builder.install.activation import MAX_ENV_BYTES, ActivationScript, env_size, is_sound
@@ -379,7 +379,7 @@ def _make_prefix(plan: ActivationPlan, root: Path, inside: str) -> None:
     """
     texts = {script.path: script.text.replace(PREFIX, inside) for script in plan.scripts}
     leaves = {*plan.prefix.files, *plan.prefix.links, *texts}
-    directories = _directories((*leaves, *(f"{own}/." for own in plan.prefix.directories)))
+    directories = directories_above((*leaves, *(f"{own}/." for own in plan.prefix.directories)))
     for directory in sorted(directories):
         (root / directory).mkdir(parents=True, exist_ok=True)
     stub = root.parent / "stub"
@@ -395,17 +395,6 @@ def _make_prefix(plan: ActivationPlan, root: Path, inside: str) -> None:
     for path, link in sorted(plan.prefix.links.items()):
         if path not in directories and path not in texts and _stays_inside(path, link):
             (root / path).symlink_to(link.replace(PREFIX, inside))
-
-
-def _directories(paths: Iterable[str]) -> set[str]:
-    """Return every directory above the paths."""
-    found: set[str] = set()
-    for path in paths:
-        directory = dirname(path)
-        while directory and directory not in found:
-            found.add(directory)
-            directory = dirname(directory)
-    return found
 
 
 def _free_name(paths: Iterable[str]) -> str:

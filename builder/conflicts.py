@@ -56,7 +56,7 @@ def resolve_conflicts(
         pairs = [(path, _move(path, moved)) for path in installed[record.sha256].paths]
         final.append(pairs)
         owners.update((target, position) for _, target in pairs)
-    inner = _directories(owners) - moved.keys()
+    inner = directories_above(owners) - moved.keys()
     return tuple(
         _layer_package(record, position, final[position], owners, inner, moved)
         for position, record in enumerate(records)
@@ -82,14 +82,14 @@ def _moved_directories(paths: Iterable[Iterable[str]], links: Mapping[str, str])
     Where one leads to may lie below another, so the search goes on until nothing new is found.
     """
     moved: dict[str, str] = {}
-    wanted = {directory for some in paths for directory in _directories(some)} & links.keys()
+    wanted = {directory for some in paths for directory in directories_above(some)} & links.keys()
     while wanted:
         found: set[str] = set()
         for path in sorted(wanted):
             destination = _destination(path, links)
             if destination is not None:
                 moved[path] = destination
-                found |= _directories([f"{destination}/."])
+                found |= directories_above([f"{destination}/."])
         wanted = (found & links.keys()) - moved.keys()
     return moved
 
@@ -97,15 +97,15 @@ def _moved_directories(paths: Iterable[Iterable[str]], links: Mapping[str, str])
 def _followed(paths: Iterable[str], moved: Mapping[str, str]) -> dict[str, str]:
     """Return the moved directories above ``paths``, and above where those lead to."""
     followed: dict[str, str] = {}
-    wanted = _directories(paths) & moved.keys()
+    wanted = directories_above(paths) & moved.keys()
     while wanted:
         followed |= {path: moved[path] for path in wanted}
-        above = _directories(f"{moved[path]}/." for path in wanted)
+        above = directories_above(f"{moved[path]}/." for path in wanted)
         wanted = (above & moved.keys()) - followed.keys()
     return followed
 
 
-def _directories(paths: Iterable[str]) -> set[str]:
+def directories_above(paths: Iterable[str]) -> set[str]:
     """Return every directory above the paths."""
     found: set[str] = set()
     for path in paths:

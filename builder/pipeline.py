@@ -13,7 +13,7 @@
 
 from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TypeVar
 
 from builder.activation import ActivationPlan, Prefix
@@ -62,7 +62,7 @@ class BuiltImage:
         return self.index or next(iter(self.manifests.values()))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PlannedEnvironment:
     """One platform of a lock, decided down to which layer has which package."""
 
@@ -77,7 +77,7 @@ class PlannedEnvironment:
         """What packages set without a script."""
         return self._activation.variables
 
-    @property
+    @cached_property
     def _activation(self) -> EnvironmentActivation:
         files: dict[str, ActivationFile] = {}
         for known, omit in self._with_omitted():  # what is linked later wins
