@@ -2,14 +2,16 @@
 #
 #   docker build -t pullforge .
 #
-# docs/deployment.md says how to run it.
+# docs/deployment.md says how to run it, and how a release names its base by digest.
 
 ARG BASE=docker.io/library/debian:bookworm-slim
 
-# What both stages need: the Python that runs the server.
+# What all stages need: the Python that runs the server. What Debian has mended since the base was made
+# is taken too.
 FROM ${BASE} AS python
 RUN export DEBIAN_FRONTEND=noninteractive \
  && apt-get update -qq \
+ && apt-get upgrade -qq --no-install-recommends \
  && apt-get install -qq --no-install-recommends \
       bubblewrap ca-certificates libpython3-stdlib python3-minimal \
  && apt-get clean \
@@ -22,7 +24,7 @@ RUN export DEBIAN_FRONTEND=noninteractive \
  && apt-get install -qq --no-install-recommends binutils python3-venv
 RUN python3 -m venv /pip \
  && python3 -m venv --without-pip /opt/pullforge
-COPY deploy/requirements.txt /source/deploy/
+COPY deploy/requirements.txt deploy/build-requirements.txt /source/deploy/
 RUN /pip/bin/pip --python /opt/pullforge/bin/python install --quiet --no-cache-dir --no-compile \
       --only-binary :all: --require-hashes -r /source/deploy/requirements.txt \
  && cd /opt/pullforge/lib/python3.*/site-packages \
@@ -34,23 +36,37 @@ RUN /pip/bin/pip --python /opt/pullforge/bin/python install --quiet --no-cache-d
 COPY pyproject.toml README.md /source/
 COPY builder /source/builder
 COPY registry /source/registry
+# Built in isolation, the wheel would be made by whatever release of hatchling is the newest.
 # ``pip check`` fails when requirements.txt was not renewed after a change of pyproject.toml. The
 # bytecode is checked against hashes, not times: the directory can be read only, and copied.
-RUN /pip/bin/pip --python /opt/pullforge/bin/python install --quiet --no-cache-dir --no-compile \
-      --no-deps /source \
+RUN /pip/bin/pip install --quiet --no-cache-dir --only-binary :all: --require-hashes \
+      -r /source/deploy/build-requirements.txt \
+ && /pip/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheels /source \
+ && /pip/bin/pip --python /opt/pullforge/bin/python install --quiet --no-cache-dir --no-compile \
+      --no-index --no-deps /wheels/*.whl \
  && /pip/bin/pip --python /opt/pullforge/bin/python check \
  && /opt/pullforge/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash \
       /opt/pullforge/lib
 
+# What is in the last stage: Debian's packages of the first, and those of PyPI.
+FROM python AS sbom
+COPY --from=build /opt/pullforge /opt/pullforge
+COPY deploy/sbom.py /source/deploy/
+RUN /opt/pullforge/bin/python -B /source/deploy/sbom.py > /sbom.cdx.json
+
 FROM python
+ARG BASE
 ARG VERSION=0.1.0
 ARG REVISION=
 LABEL org.opencontainers.image.title="pullforge" \
       org.opencontainers.image.description="An OCI registry whose images are conda environments, built when they are pulled." \
       org.opencontainers.image.documentation="docs/deployment.md" \
+      org.opencontainers.image.base.name="${BASE}" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION}" \
+      io.pullforge.sbom="/opt/pullforge/sbom.cdx.json"
 COPY --from=build /opt/pullforge /opt/pullforge
+COPY --from=sbom /sbom.cdx.json /opt/pullforge/
 RUN echo 'pullforge:x:10001:10001:pullforge:/var/lib/pullforge:/usr/sbin/nologin' >> /etc/passwd \
  && echo 'pullforge:x:10001:' >> /etc/group \
  && install -d -m 0750 -o 10001 -g 10001 /var/lib/pullforge

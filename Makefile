@@ -10,10 +10,12 @@ ARGS ?=
 # Which benchmarks, by their names with commas; and whether only to see that they work.
 ONLY ?=
 SHORT ?=
+# Whether a release is audited, for which each package must be known.
+STRICT ?=
 # Where the demo keeps its store: directory or s3.
 STORE ?= directory
 
-.PHONY: help demo test test-engines check conformance bench serve channel lint types imports format clean
+.PHONY: help demo test test-engines check audit conformance bench serve channel lint types imports format clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -46,6 +48,9 @@ test-engines: $(INSTALLED) ## install engines and brokers, as root, and run the 
 
 check: lint types imports ## lint, types, import contracts, and the unit tests with branch coverage
 	$(BIN)/python -m pytest --cov --cov-report=term -n auto --dist loadfile tests builder registry
+
+audit: $(INSTALLED) ## ask PyPI or OSV whether a package of the image is known to be vulnerable (STRICT=1)
+	$(BIN)/python -m conformance.deploy.audit $(if $(STRICT),--strict)
 
 conformance: $(INSTALLED) ## run the official OCI suite and 10 000 generated requests (results/oci)
 	FUZZ_EXAMPLES=2500 $(BIN)/python -m pytest tests/registry/distribution/test_fuzz.py conformance/oci

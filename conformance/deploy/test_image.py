@@ -6,9 +6,12 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from conformance.channel import ChannelPaths
 from conformance.clients.server import ROOT
+from conformance.deploy.audit import REQUIREMENTS, pinned
 from conformance.deploy.images import (
     BuildingDocker,
     ServerImage,
@@ -20,6 +23,9 @@ from conformance.ports import free_port
 
 #: Without the base, and unpacked: rattler, uv and botocore are half of it.
 MOST_BYTES = 290 * 1024**2
+
+#: Pinned for Windows or macOS.
+ELSEWHERE = {"colorama", "pywin32-ctypes", "tzdata", "xattr"}
 
 #: What the sandbox needs besides Docker's own profile.
 PROFILE = ROOT / "deploy" / "seccomp.json"
@@ -75,6 +81,55 @@ def test_it_says_how_it_is_run(docker: BuildingDocker, image: ServerImage) -> No
     assert list(config["Volumes"]) == ["/var/lib/pullforge"]
     assert config["Labels"]["org.opencontainers.image.title"] == "pullforge"
     assert config["Healthcheck"]["Test"][0] == "CMD"
+
+
+def test_it_says_what_it_is_made_of(docker: BuildingDocker, image: ServerImage) -> None:
+    """Its bill of materials has every package that is in it, of Debian and of PyPI."""
+    labels = json.loads(
+        docker.call("image", "inspect", "--format={{json .Config.Labels}}", image.name)
+    )
+    text = _printed(docker, image, "cat", labels["io.pullforge.sbom"])
+    errors = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
+    assert errors is None
+    named: dict[str, set[str]] = {"deb/debian": set(), "pypi": set()}
+    for part in json.loads(text)["components"]:
+        kind = part["purl"].removeprefix("pkg:").rpartition("/")[0]
+        named[kind].add(f"{part['name']} {part['version']}")
+    show = "--showformat=${Package} ${Version}\n"
+    assert named["deb/debian"] == set(
+        _printed(docker, image, "dpkg-query", "--show", show).splitlines()
+    )
+    installed = {name.split()[0] for name in named["pypi"]}
+    assert {"starlette", "py-rattler", "uv"} <= installed
+    assert installed <= set(pinned(REQUIREMENTS))
+    assert set(pinned(REQUIREMENTS)) - installed == ELSEWHERE
+
+
+def test_nothing_in_it_belongs_to_its_user_but_the_store(
+    docker: BuildingDocker, image: ServerImage
+) -> None:
+    """Who gets into the server changes no program, and nothing in it makes anybody root."""
+    own = _printed(
+        docker, image, "find", "/", "-xdev", "(", "-path", "/proc", "-o", "-path", "/sys", ")",
+        "-prune", "-o", "-user", "10001", "-print",
+    )  # fmt: skip
+    assert own.splitlines() == ["/var/lib/pullforge"]
+    writable = _printed(
+        docker, image, "find", "/opt", "/usr", "/etc", "-perm", "/022", "-not", "-type", "l"
+    )
+    assert not writable
+
+
+def _printed(docker: BuildingDocker, image: ServerImage, program: str, *arguments: str) -> str:
+    return docker.call(
+        "run",
+        "--rm",
+        "--network=none",
+        "--user=0:0",
+        f"--entrypoint={program}",
+        image.name,
+        *arguments,
+    )
 
 
 @pytest.mark.engine("docker")
