@@ -1,13 +1,14 @@
 """Print what the image is made of, as a CycloneDX 1.6 document; ``Dockerfile`` runs it.
 
-Debian's packages as dpkg knows them, and those of PyPI as their own files say it. The same image
-gives the same bytes: there is no time in it.
+Debian's packages as dpkg knows them, and those of PyPI as their own files say it, with what authors
+of wheels say that they have put inside (PEP 770), such as crates of Rust. The same image gives the
+same bytes: there is no time in it.
 """
 
 import json
 import subprocess
 import sys
-from importlib.metadata import PackageMetadata, distributions, version
+from importlib.metadata import Distribution, PackageMetadata, distributions, version
 from typing import Any
 from urllib.parse import quote
 
@@ -45,9 +46,31 @@ def python_components() -> list[dict[str, Any]]:
                 "version": distribution.version,
                 "purl": purl,
                 "licenses": licences(distribution.metadata),
+                "components": inner_components(distribution, purl),
             }
         )
     return components
+
+
+def inner_components(distribution: Distribution, outer: str) -> list[dict[str, Any]]:
+    """Return what the bills of materials of a wheel name; each reference begins with ``outer``."""
+    files = [file for file in distribution.files or () if file.parent.name == "sboms"]
+    documents = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(files)]
+    inner = {
+        part["purl"]: {
+            "type": "library",
+            "bom-ref": f"{outer}#{part['purl']}",
+            "name": part["name"],
+            "version": part["version"],
+            "purl": part["purl"],
+        }
+        for document in documents
+        # Those in SPDX are few, and written otherwise.
+        if document.get("bomFormat") == "CycloneDX"
+        for part in document.get("components", ())
+        if "purl" in part and "version" in part
+    }
+    return [inner[purl] for purl in sorted(inner)]
 
 
 def licences(metadata: PackageMetadata) -> list[dict[str, Any]]:

@@ -35,6 +35,17 @@ def test_it_follows_its_schema(text: str) -> None:
     assert run([sys.executable, ROOT / "deploy" / "sbom.py"]).stdout == text
 
 
+def test_it_has_what_wheels_say_of_their_inside(text: str) -> None:
+    """Advisories of crates concern whoever has them, whatever they are wrapped in."""
+    parts: list[dict[str, Any]] = json.loads(text)["components"]
+    inside = {
+        part["name"]: {inner["purl"] for inner in part.get("components", ())} for part in parts
+    }
+    assert any(purl.startswith("pkg:cargo/rattler_solve@") for purl in inside["py-rattler"])
+    assert len(inside["uv"]) > 100
+    assert inside["starlette"] == set()
+
+
 def test_each_package_of_the_image_has_a_licence_that_lets_it_be_passed_on(text: str) -> None:
     """A new dependency that asks for more than its authors' names is looked at by somebody."""
     names = set(pinned(REQUIREMENTS))
