@@ -13,6 +13,7 @@ from builder.lock import Lock, from_yaml
 from builder.ports import ProgressListener
 from registry.cli.session import split_name, today
 from registry.errors import BuildUnknown
+from registry.pulls import ENVIRONMENTS
 from registry.settings import Settings
 from registry.wiring import Builder, name_defaults
 
@@ -26,13 +27,15 @@ _KEY: Final = re.compile(r"[0-9a-f]{32}")
 def file_of(text: str) -> Path | None:
     """Return the file that ``text`` names, or ``None`` if it is no file's name.
 
+    ``env/ruamel.yaml`` is an image's name, unless there is such a file.
+
     Raises:
         BadParameter: It is the name of a file that is not there.
     """
     path = Path(text)
     if path.is_file():
         return path
-    if path.suffix in _SUFFIXES:
+    if path.suffix in _SUFFIXES and not text.startswith(ENVIRONMENTS):
         raise typer.BadParameter(f"there is no file {text!r}")
     return None
 
