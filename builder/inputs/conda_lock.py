@@ -12,7 +12,13 @@ from urllib.parse import unquote
 
 from builder.errors import ChannelNotAllowed, InputError, LockError
 from builder.inputs.document import Field
-from builder.inputs.listing import chosen_platforms, listed_package, listed_wheel, package_list
+from builder.inputs.listing import (
+    check_count,
+    chosen_platforms,
+    listed_package,
+    listed_wheel,
+    package_list,
+)
 from builder.inputs.offers import Offers
 from builder.inputs.packages import ListedPackage, PackageList
 from builder.inputs.wishes import check_variable
@@ -91,8 +97,9 @@ def _exact(data: bytes, offers: Offers) -> Lock | PackageList:
 
 
 def _check(lock: Lock, offers: Offers) -> None:
-    for subdir in lock.platforms:
+    for subdir, records in lock.platforms.items():
         offers.platform(subdir)
+        check_count(subdir, records, lock.wheels.get(subdir, ()))
     for channel in lock.channels:
         offers.channel(channel.url)
         _check_words([channel.name])

@@ -136,6 +136,10 @@ def texts(lock: bytes) -> Iterator[tuple[str, bytes]]:
         if len(what) % 4 == 0:
             # The same as JSON, which has NaN and huge numbers of its own.
             yield f"json {what}", json.dumps(changed).encode()
+    address = "https://conda.anaconda.org/conda-forge/linux-64/p{}-1-0.conda\n"
+    for count in (2001, 9000, 100_000):
+        lines = "".join(map(address.format, range(count)))
+        yield f"a list of {count}", f"# platform: linux-64\n@EXPLICIT\n{lines}".encode()
     line = b"  platform: linux-64\n"
     yield "key twice", lock.replace(line, line * 2, 1)
     yield "alias", lock.replace(b"package:", b"x: &a [x]\ny: *a\npackage:", 1)
@@ -189,6 +193,16 @@ def valid(lock: Lock) -> Iterator[tuple[str, Lock]]:
         yield f"bytecode {text[:9]!r}", of(bytecode={"linux-64": text})
     for name in ("PATH", "A B", "A\n", "A=B", ""):
         yield f"variable {name!r}", of(variables={name: "/evil"})
+    circle = (
+        replace(
+            tool,
+            name=f"p{number}",
+            url=tool.url.replace("tool-", f"p{number}-"),
+            depends=(f"p{(number + 1) % 2001}",),
+        )
+        for number in range(2001)
+    )
+    yield "many packages in a circle", of(*circle)
     yield "an escape", of(variables={"A": "\x1b[2J"})
     yield "a surrogate", of(variables={"A": "\ud800"})
     yield "a user", of(user="root; reboot")
