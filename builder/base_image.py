@@ -199,7 +199,7 @@ class BaseImages:
     async def _source(self, base: BaseReference, digest: Digest, kind: str) -> AsyncIterator[bytes]:
         """Yield a part of the base from its layout directory or registry, unverified."""
         if base.name.startswith(PUSHED_SCHEME):
-            raise BaseImageUnavailable(
+            raise BaseImageError(
                 f"a part of the base image {base.name}@{digest} is not in this server's store;"
                 f" push that image to '{base.name.removeprefix(PUSHED_SCHEME)}' again"
             )
@@ -211,7 +211,8 @@ class BaseImages:
             return
         path = self._layout.blob(digest) if self._layout else None
         if path is None or not path.is_file():
-            raise BaseImageUnavailable(
+            # A lock that somebody made up may name it: trying again is of no use.
+            raise BaseImageError(
                 f"the base image {digest} is not in this server's store or base layout;"
                 " put the layout it was locked with in place again"
             )

@@ -1,5 +1,6 @@
 """From a name to a lock: what is wanted, and exactly which packages that means today."""
 
+import asyncio
 import datetime
 import time
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import Final
 from builder.base_image import BaseImages
 from builder.compilers import Compilers
 from builder.environment_wheels import ChosenWheels, EnvironmentWheels
-from builder.errors import UnsupportedItem
+from builder.errors import UnknownPackage, UnsupportedItem
 from builder.image_name import NameDefaults, scan
 from builder.inputs import PackageList
 from builder.lock import Lock
@@ -22,6 +23,9 @@ from builder.turns import Turns
 
 #: Solves at once; each may take a few hundred megabytes with a large channel.
 _PARALLEL_SOLVES: Final = 2
+#: Misspelt names that others are looked for at once: it is computation, beside which much else goes
+#: on.
+_PARALLEL_SUGGESTIONS: Final = 1
 
 
 class Resolver:
@@ -44,6 +48,7 @@ class Resolver:
         self._metrics = metrics
         self._wheels = wheels
         self._turns = Turns(_PARALLEL_SOLVES)
+        self._suggestion_turns = Turns(_PARALLEL_SUGGESTIONS)
 
     async def spec(self, repository: str, tag: str, today: datetime.date) -> EnvironmentSpec:
         """Return what a name such as ``env/numpy.pandas`` and a tag mean.
@@ -60,7 +65,11 @@ class Resolver:
         """
         scanned = scan(repository, tag, self._defaults, today=today)
         known = await self._solver.known_names(scanned.channels, self._defaults.platforms)
-        return scanned.resolve(known)
+        try:
+            return scanned.resolve(known, suggests=False)
+        except UnknownPackage:
+            async with self._suggestion_turns.turn():
+                return await asyncio.to_thread(scanned.resolve, known)
 
     async def lock(self, spec: EnvironmentSpec, listen: ProgressListener) -> Lock:
         """Return the exact packages and base that ``spec`` means now.

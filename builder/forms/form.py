@@ -41,7 +41,7 @@ class FormKind:
 
 
 FORMS: Final[dict[FormName, FormKind]] = {
-    "lock": FormKind("application/yaml", "conda-lock.yml", "all"),
+    "lock": FormKind("application/yaml", "conda-lock.yml", "all", format=2),
     "explicit": FormKind("text/plain; charset=utf-8", "explicit-{platform}.txt", "one"),
     "environment.yml": FormKind("application/yaml", "environment.yml", "one"),
     "pixi.lock": FormKind("application/yaml", "pixi.lock", "all"),

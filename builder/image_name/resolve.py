@@ -58,18 +58,20 @@ class ScannedName:
     #: The channels whose package names :meth:`resolve` needs, by priority.
     channels: tuple[Channel, ...]
 
-    def resolve(self, known: KnownNames) -> EnvironmentSpec:
+    def resolve(self, known: KnownNames, *, suggests: bool = True) -> EnvironmentSpec:
         """Return what the name asks for, in canonical form.
 
         Args:
             known: The package names of each of :attr:`channels`; a channel that is missing
                 counts as empty.
+            suggests: Whether the error of an unknown package says what may be meant: to find that
+                takes the longer, the more names are known. All else does not.
 
         Raises:
             MalformedName: An operator without version, a version without package, or too much.
             UnknownPackage: No channel has a package of that name.
         """
-        reader = _Reader(self, known)
+        reader = _Reader(self, known, suggests=suggests)
         wanted = [item for segment in self.segments for item in reader.read(segment)]
         if len(wanted) > MAX_ITEMS:
             raise MalformedName(f"the name has {len(wanted)} items, and {MAX_ITEMS} are allowed")
@@ -123,10 +125,11 @@ def _as_pip(wanted: Requirement) -> str:
 class _Reader:
     """Reads segments with the known names of one request."""
 
-    def __init__(self, name: ScannedName, known: KnownNames) -> None:
+    def __init__(self, name: ScannedName, known: KnownNames, *, suggests: bool) -> None:
         self._subdir = " or ".join(sorted(set(name.defaults.platforms)))
         self._default_channels = [channel.name for channel in name.defaults.needed(frozenset())]
         self._known = known
+        self._suggests = suggests
 
     def require(self, package: str, channel: str = "") -> None:
         """Raise UnknownPackage unless the channels have ``package``."""
@@ -209,6 +212,8 @@ class _Reader:
 
     def _unknown(self, tokens: tuple[str, ...], channel: str) -> UnknownPackage:
         names = self._names(channel)
+        if not self._suggests:
+            return UnknownPackage(tokens[0], names, self._subdir)
         known: frozenset[str] = frozenset().union(*(self._known.get(name, ()) for name in names))
         package, suggestions = suggest_joined(tokens, known)
         for stop in range(1, min(len(tokens), _MOST_DOTS) + 1):

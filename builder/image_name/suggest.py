@@ -1,16 +1,21 @@
 """What someone may have meant by a package name that does not exist.
 
-Near names are those within two edits (insert, delete, replace, swap neighbours). Of 30,000 names
-nearly all are ruled out by their length and by the set of their characters, so that the table of
-edits is filled for a few hundred.
+Near names are those within two edits (insert, delete, replace, swap neighbours). It takes some
+milliseconds for 30,000 names, so it is called beside the event loop.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
 
+from rapidfuzz.distance import OSA
+from rapidfuzz.process import extract_iter
+
 #: How many names are suggested.
 MAX_SUGGESTIONS: Final = 2
+
+#: How many names are compared before another thread may go on.
+_AT_ONCE: Final = 1000
 
 #: Names under which packages are imported, or published elsewhere, and their names in channels.
 _ALIASES: Final[dict[str, tuple[str, ...]]] = {
@@ -63,18 +68,10 @@ def suggest(name: str, known: AbstractSet[str]) -> tuple[str, ...]:
         aliases += [alias for alias in (f"python-{name}", f"py{name}") if alias in known]
     if aliases:
         return tuple(dict.fromkeys(aliases))[:MAX_SUGGESTIONS]
-    limit = _most_edits(name)
-    letters = set(name)
-    near = []
-    for other in known:
-        # Each edit changes the length by at most one, and the characters by at most two.
-        if abs(len(other) - len(name)) > limit or len(letters.symmetric_difference(other)) > 2 * (
-            limit
-        ):
-            continue
-        edits = edit_distance(name, other, limit)
-        if edits <= limit:
-            near.append((edits, other[:1] != name[:1], abs(len(other) - len(name)), other))
+    near = [
+        (edits, other[:1] != name[:1], abs(len(other) - len(name)), other)
+        for other, edits in _near(name, known, _most_edits(name))
+    ]
     return tuple(other for *_, other in sorted(near)[:MAX_SUGGESTIONS])
 
 
@@ -93,27 +90,15 @@ def suggest_joined(tokens: Sequence[str], known: AbstractSet[str]) -> tuple[str,
     return "", ()
 
 
-def edit_distance(left: str, right: str, limit: int) -> int:
-    """Return how many edits lead from one to the other, or ``limit + 1`` if more than ``limit``.
-
-    >>> edit_distance("pandas", "pnadas", 2), edit_distance("abc", "xyz", 2)
-    (1, 3)
-    """
-    width = len(right)
-    before: list[int] = []
-    above = list(range(width + 1))
-    for i, a in enumerate(left, start=1):
-        row = [i] + [limit + 1] * width
-        for j in range(max(1, i - limit), min(width, i + limit) + 1):
-            b = right[j - 1]
-            edits = min(above[j] + 1, row[j - 1] + 1, above[j - 1] + (a != b))
-            if i > 1 and j > 1 and a == right[j - 2] and left[i - 2] == b:
-                edits = min(edits, before[j - 2] + 1)
-            row[j] = edits
-        if min(row) > limit:
-            return limit + 1
-        before, above = above, row
-    return min(above[width], limit + 1)
+def _near(name: str, known: AbstractSet[str], limit: int) -> Iterator[tuple[str, int]]:
+    """Yield the names that are at most ``limit`` edits away, with how many, in any order."""
+    # Each edit changes the length by at most one: most names need not be looked at.
+    shortest, longest = len(name) - limit, len(name) + limit
+    alike = [other for other in known if shortest <= len(other) <= longest]
+    for start in range(0, len(alike) if limit else 0, _AT_ONCE):
+        some = alike[start : start + _AT_ONCE]
+        for other, edits, _ in extract_iter(name, some, scorer=OSA.distance, score_cutoff=limit):
+            yield other, edits
 
 
 def _most_edits(name: str) -> int:

@@ -8,16 +8,23 @@ which the channels know.
 import re
 from collections.abc import Iterable
 from typing import Final
+from urllib.parse import unquote
 
 from builder.errors import ChannelNotAllowed, InputError, LockError
 from builder.inputs.document import Field
-from builder.inputs.listing import chosen_platforms, listed_package, listed_wheel, package_list
+from builder.inputs.listing import (
+    check_count,
+    chosen_platforms,
+    listed_package,
+    listed_wheel,
+    package_list,
+)
 from builder.inputs.offers import Offers
 from builder.inputs.packages import ListedPackage, PackageList
 from builder.inputs.wishes import check_variable
 from builder.lock import Lock, from_yaml
 from builder.platforms import Subdir
-from builder.records import WheelRecord
+from builder.records import PackageRecord, WheelRecord
 
 _KEY: Final = "pullforge.key"
 #: With which pixi wrote files of the same shape, until it had a form of its own.
@@ -90,11 +97,14 @@ def _exact(data: bytes, offers: Offers) -> Lock | PackageList:
 
 
 def _check(lock: Lock, offers: Offers) -> None:
-    for subdir in lock.platforms:
+    for subdir, records in lock.platforms.items():
         offers.platform(subdir)
+        check_count(subdir, records, lock.wheels.get(subdir, ()))
     for channel in lock.channels:
         offers.channel(channel.url)
         _check_words([channel.name])
+    for record in (record for records in lock.platforms.values() for record in records):
+        _check_file_name(record)
     for wheel in (wheel for wheels in lock.wheels.values() for wheel in wheels):
         offers.wheel(wheel.url)
     if lock.base:
@@ -104,6 +114,20 @@ def _check(lock: Lock, offers: Offers) -> None:
     _check_words(lock.bytecode.values())
     for package in lock.virtual_packages:
         _check_words(package.written)
+
+
+def _check_file_name(record: PackageRecord) -> None:
+    """Refuse a package under another name than its file's.
+
+    Its layer may have been made already, for a lock that says what is so: it would not be looked
+    into again.
+    """
+    stem = unquote(record.file_name).removesuffix(".conda").removesuffix(".tar.bz2")
+    if stem != f"{record.name}-{record.version}-{record.build}":
+        raise ValueError(
+            f"'{record.name}' {record.version} {record.build} has the address of another package:"
+            f" {record.url[:200]!r}"
+        )
 
 
 def _check_words(words: Iterable[str]) -> None:

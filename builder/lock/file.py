@@ -10,9 +10,12 @@ What that format has no field for goes into its ``custom_metadata``, a mapping f
     pullforge.bytecode           JSON: {platform: version of the Python that compiles}
     pullforge.variables          JSON: {name: value}, if there are any
     pullforge.user               "1000:1000", if there is one
-    pullforge.left_out           JSON: {platform: why the lock does not have it}, if there are any
     pullforge.package.<platform>.<name>    JSON: a record's fields that conda-lock does not have
     pullforge.wheel.<platform>.<name>      JSON: the same of a wheel, which conda-lock calls pip's
+
+The key covers all of it: whoever sends a lock first writes nothing that others of the same key do
+not say as well. Files of before have ``pullforge.left_out`` too, sentences that anybody could have
+written: they are not read.
 
 ``conda_lock`` takes 0.6 s and 70 MB to import, as its package pulls in its command line and
 poetry; so it is imported where a lock is written or read, and never when the server starts.
@@ -40,7 +43,6 @@ _OURS: Final = "pullforge."
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _VALUE: Final = re.compile(r"[^\0]{0,32768}")
-_SENTENCE: Final = re.compile(r"[^\0-\x1f]{0,2000}")
 
 _HEADER: Final = """\
 # A lock file in the format of conda-lock (https://github.com/conda/conda-lock), made by pullforge.
@@ -146,8 +148,6 @@ def _custom(lock: Lock) -> dict[str, str]:
         custom["variables"] = _json(lock.variables)
     if lock.user:
         custom["user"] = lock.user
-    if lock.left_out:
-        custom["left_out"] = _json(lock.left_out)
     for platform, records in lock.platforms.items():
         for record in records:
             custom[f"package.{platform}.{record.name}"] = _json(extra_of(record))
@@ -190,10 +190,6 @@ def _lock(parsed: "Lockfile", custom: Mapping[str, str]) -> Lock:
             for name, value in _load_object(custom, "variables").items()
         },
         user=parse_user(custom[f"{_OURS}user"]) if f"{_OURS}user" in custom else "",
-        left_out={
-            _subdir(platform): text_field({"reason": why}, "reason", _SENTENCE, platform)
-            for platform, why in _load_object(custom, "left_out").items()
-        },
     )
 
 

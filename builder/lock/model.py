@@ -47,7 +47,8 @@ class Lock:
     #: Who runs in a container, e.g. ``"1000:1000"``; ``""`` for whoever the base says.
     user: str = ""
     #: Platforms that were wanted and for which nothing fits, with the sentence that says why.
-    #: Not part of the key: the image is the same.
+    #: Not part of the key, as the image is the same; so it is told to whoever asked for this solve,
+    #: and neither written into files nor read from them.
     left_out: Mapping[Subdir, str] = field(default_factory=dict, compare=False)
     #: The sha256 of all the above and :data:`LOCK_FORMAT`, cut to 32 hex digits.
     key: BuildKey = field(init=False, compare=False)

@@ -2,8 +2,10 @@
 
 import asyncio
 import datetime
+import operator
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +30,9 @@ _SHOWN_VERSIONS: Final = 3
 #: What rattler's background threads need to come to rest, measured; a process that ends before
 #: dies of a signal in up to one of four runs.
 _SETTLE_SECONDS: Final = 0.1
+
+#: How many channels' names are kept that were joined of several platforms'.
+_RECENT_JOINS: Final = 8
 
 #: How archives end that channels list beside newer ones of the same name.
 _OLD_FORMAT: Final = ".tar.bz2"
@@ -104,6 +109,11 @@ class Solver:
             credentials=credentials or ChannelCredentials(),
             clock=clock,
         )
+        #: Names of several platforms of a channel, and all of them: sets that are compared by what
+        #: they are, as comparing what they hold takes time.
+        self._recent_joins: deque[tuple[Sequence[frozenset[str]], frozenset[str]]] = deque(
+            maxlen=_RECENT_JOINS
+        )
 
     async def known_names(
         self, channels: Sequence[Channel], platforms: Sequence[Subdir]
@@ -118,10 +128,22 @@ class Solver:
         """
         pairs = [(channel, platform) for channel in channels for platform in platforms]
         names = await asyncio.gather(*(self._repodata.names(c, p) for c, p in pairs))
-        known: dict[str, frozenset[str]] = {channel.name: frozenset() for channel in channels}
-        for (channel, _), found in zip(pairs, names, strict=True):
-            known[channel.name] = known[channel.name] | found if known[channel.name] else found
-        return known
+        found = dict(zip(pairs, names, strict=True))
+        return {
+            channel.name: await self._joined([found[channel, platform] for platform in platforms])
+            for channel in channels
+        }
+
+    async def _joined(self, parts: Sequence[frozenset[str]]) -> frozenset[str]:
+        """Return all names in ``parts``, which is known of those that were joined lately."""
+        if len(parts) == 1:
+            return parts[0]
+        for known, joined in self._recent_joins:
+            if len(known) == len(parts) and all(map(operator.is_, known, parts)):
+                return joined
+        joined = await asyncio.to_thread(frozenset().union, *parts)
+        self._recent_joins.appendleft((parts, joined))
+        return joined
 
     async def solve(self, spec: EnvironmentSpec) -> Solution:
         """Return the packages for each platform of ``spec``.
@@ -259,12 +281,12 @@ class Solver:
             offered = [c for c in spec.channels if wanted.channel in {"", c.name}]
             home = next((c for c in offered if wanted.name in known[c.name]), None)
             if home is None:
-                names: frozenset[str] = frozenset().union(*(known[c.name] for c in offered))
+                names = [known[channel.name] for channel in offered]
                 raise UnknownPackage(
                     wanted.name,
                     [c.name for c in offered] or [wanted.channel],
                     platform,
-                    suggest(wanted.name, names),
+                    await asyncio.to_thread(_suggest, wanted.name, names),
                 )
             homes[wanted] = home
         return homes
@@ -289,6 +311,10 @@ class Solver:
         shown = ", ".join(versions[:_SHOWN_VERSIONS])
         more = ", …" if len(versions) > _SHOWN_VERSIONS else ""
         return f"{home.name} has {shown}{more}{until}"
+
+
+def _suggest(name: str, known: Iterable[frozenset[str]]) -> tuple[str, ...]:
+    return suggest(name, frozenset().union(*known))
 
 
 def _name(place: str) -> str:

@@ -28,6 +28,13 @@ FORM_LINKS: Final = (
 )
 
 
+#: Why is not part of a build: two requests may lead to it that want other things.
+_NOT_THERE: Final = (
+    'this build has no packages for {0}: a request with \'"platforms": ["{0}"]\' tells why, or'
+    " makes a build of its own"
+)
+
+
 def request_path(request: str) -> str:
     """Return the address of a request."""
     return f"{PREFIX}/requests/{request}"
@@ -78,7 +85,7 @@ def build_document(description: Description, host: str) -> dict[str, Any]:
         "image": name,
         "images": [_image(image, name) for image in description.images],
         "platforms": platforms,
-        "left_out": dict(lock.left_out),
+        "left_out": {subdir: _NOT_THERE.format(subdir) for subdir in description.left_out},
         "channels": {channel.name: channel.url for channel in lock.channels},
         "base": f"{lock.base.name}@{lock.base.digest}" if lock.base else None,
         "pinned": description.is_pinned,

@@ -7,6 +7,7 @@ from typing import Final
 
 from builder.keys import log_key
 from builder.lock import Lock
+from builder.platforms import Subdir
 from builder.ports import Store
 from registry.builds.images import ImageBuilds
 from registry.builds.made import MadeImage, MadeImages
@@ -23,12 +24,22 @@ class Description:
     lock: Lock
     images: Sequence[MadeImage]
     is_pinned: bool
+    #: The platforms that this server builds for, and this build is not for.
+    left_out: Sequence[Subdir]
 
 
 class LockedBuilds:
     """Finds builds by their keys."""
 
-    def __init__(self, store: Store, builds: ImageBuilds, images: MadeImages, pins: Pins) -> None:
+    def __init__(
+        self,
+        store: Store,
+        builds: ImageBuilds,
+        images: MadeImages,
+        pins: Pins,
+        platforms: Sequence[Subdir],
+    ) -> None:
+        self._platforms = platforms
         self._store = store
         self._builds = builds
         self._images = images
@@ -52,7 +63,10 @@ class LockedBuilds:
             BuildUnknown: There is none.
         """
         lock = await self.lock(key)
-        return Description(lock, await self._images.of(lock), await self._pins.is_pinned(key))
+        left_out = [subdir for subdir in self._platforms if subdir not in lock.platforms]
+        return Description(
+            lock, await self._images.of(lock), await self._pins.is_pinned(key), left_out
+        )
 
     async def log(self, key: str) -> bytes:
         """Return how a build was made, as text; a build of a pull has none.

@@ -1,6 +1,6 @@
 """From what was asked for to a build that can be pulled, with its log."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.filesize import decimal
@@ -54,6 +54,9 @@ class Making:
             lock = asked
         else:
             lock = await self.builds.complete(asked, journal.listen)
+        for subdir, why in lock.left_out.items():
+            journal.note(f"{subdir}: left out: {why}")
+        of_request = len(journal.status.log)
         for line in _locked(lock):
             journal.note(line)
         journal.set(state="building")
@@ -66,7 +69,7 @@ class Making:
             if image.flavour == "oci-zstd":
                 for line in _built(image):
                     journal.note(line)
-        await self._keep_log(lock, journal)
+        await self._keep_log(lock, journal.status.log[of_request:])
         return lock.key
 
     async def _pin(self, lock: Lock, journal: Journal) -> None:
@@ -77,10 +80,13 @@ class Making:
         except (PackageError, BaseImageError) as exc:
             journal.note(f"not pinned: {exc.message}")
 
-    async def _keep_log(self, lock: Lock, journal: Journal) -> None:
-        """Write the log of the build, unless it was made before: then that log is its own."""
+    async def _keep_log(self, lock: Lock, lines: Sequence[str]) -> None:
+        """Write the log of the build, unless it was made before: then that log is its own.
+
+        What was asked for is not in it: others ask for the same build in other words.
+        """
         if await self.store.size(log_key(lock.key)) is None:
-            text = "".join(f"{line}\n" for line in journal.status.log)
+            text = "".join(f"{line}\n" for line in lines)
             await self.store.write(log_key(lock.key), text.encode())
 
 
@@ -99,8 +105,6 @@ def _locked(lock: Lock) -> Iterator[str]:
         wheels = lock.wheels.get(subdir, ())
         more = f" and {len(wheels)} wheels" if wheels else ""
         yield f"{subdir}: {len(records)} packages{more}, {decimal(lock.archive_bytes(subdir))}"
-    for subdir, why in lock.left_out.items():
-        yield f"{subdir}: left out: {why}"
     yield f"lock {lock.key}"
 
 

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
+from rich.text import Text
 
 from builder.forms import LockDiff
 from builder.forms import diff as diff_of
@@ -63,9 +64,14 @@ def _show(found: LockDiff, fetched: Mapping[Subdir, int]) -> None:
             table.add_row(sign, one.name, one.before or "", one.after or "")
         console.print(table if changes else f"{platform}: the same packages", highlight=False)
     for name, (old, new) in found.variables.items():
-        console.print(f"variable {name}: {old or '(none)'} → {new or '(none)'}", highlight=False)
+        console.print(_plain(f"variable {name}: {old or '(none)'} → {new or '(none)'}"))
     if found.base is not None:
         old, new = found.base
-        console.print(f"base: {old or '(none)'} → {new or '(none)'}", highlight=False)
+        console.print(_plain(f"base: {old or '(none)'} → {new or '(none)'}"))
     for platform, size_bytes in fetched.items():
         console.print(f"{platform}: a node fetches {decimal(size_bytes)}", highlight=False)
+
+
+def _plain(text: str) -> Text:
+    """Return what files of others say without what a terminal would take for more than text."""
+    return Text("".join(c if c.isprintable() else "?" for c in text))

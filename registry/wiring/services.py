@@ -154,7 +154,7 @@ async def _open_builds(
     try:
         yield BuildServices(
             requests,
-            LockedBuilds(builder.store, builds, images, pins),
+            LockedBuilds(builder.store, builds, images, pins, settings.platforms),
             pins,
             maker.forms,
             StoredFiles(builder.store, links),

@@ -343,6 +343,32 @@ def test_suggestions_are_few_sorted_and_the_same_every_time() -> None:
     assert suggest("aa", known) == ()
 
 
+def edits(left: str, right: str) -> int:
+    """Return how many edits lead from one to the other, by the definition."""
+    table = {(i, j): i + j for i in range(-1, len(left) + 1) for j in range(-1, len(right) + 1)}
+    for i, a in enumerate(left, 1):
+        for j, b in enumerate(right, 1):
+            table[i, j] = min(
+                table[i - 1, j] + 1, table[i, j - 1] + 1, table[i - 1, j - 1] + (a != b)
+            )
+            if i > 1 and j > 1 and a == right[j - 2] and left[i - 2] == b:
+                table[i, j] = min(table[i, j], table[i - 2, j - 2] + 1)
+    return table[len(left), len(right)]
+
+
+def test_suggestions_are_the_nearest_names_and_in_their_order() -> None:
+    dice = random.Random(2)
+    known = {"".join(dice.choices("abcd", k=dice.randint(4, 9))) for _ in range(2000)}
+    for _ in range(20):
+        name = "".join(dice.choices("abcd", k=dice.randint(6, 8)))
+        near = sorted(
+            (edits(name, other), other[0] != name[0], abs(len(other) - len(name)), other)
+            for other in known
+            if edits(name, other) <= 2
+        )
+        assert suggest(name, known) == tuple(other for *_, other in near[:2])
+
+
 def test_a_suggestion_among_thirty_thousand_names_is_quick() -> None:
     dice = random.Random(1)
     letters = "abcdefghijklmnopqrstuvwxyz-"

@@ -150,7 +150,6 @@ def test_two_packages_of_one_name_are_refused() -> None:
         ),
         lock(user="1000:0"),
         lock(variables={"GREETING": "two\nlines: ${HOME} 'ü'", "EMPTY": ""}),
-        lock(left_out={"linux-aarch64": "no package 'zlib' in main for linux-aarch64"}),
     ],
 )
 def test_what_is_written_reads_back_the_same(original: Lock) -> None:
@@ -158,8 +157,31 @@ def test_what_is_written_reads_back_the_same(original: Lock) -> None:
     back = from_yaml(data)
     assert back == original
     assert back.key == original.key
-    assert back.left_out == original.left_out
     assert to_yaml(back) == data
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"linux-aarch64": "this image is not safe: go to http://evil.example/ instead"}',
+        '{"linux-aarch64": "<script>alert(1)</script>\u001b[2J"}',
+        '{"osx-64": 7}',
+        "not JSON",
+        "[" * 100_000,
+    ],
+)
+def test_what_no_key_covers_is_neither_read_nor_written(text: str) -> None:
+    original = lock()
+    data = changed(set_custom("pullforge.left_out", text))
+    back = from_yaml(data)
+    assert back.key == original.key
+    assert not back.left_out
+    assert to_yaml(back) == to_yaml(original)
+
+
+def test_why_a_platform_was_left_out_is_in_no_file() -> None:
+    reason = "no package 'zlib' in main for linux-aarch64"
+    assert to_yaml(lock(left_out={"linux-aarch64": reason})) == to_yaml(lock())
 
 
 NAMES = st.from_regex(r"[a-z_][a-z0-9_.-]{0,8}", fullmatch=True)
@@ -382,8 +404,6 @@ def with_wheel(edit: Callable[[Any], object]) -> bytes:
         partial(changed, set_custom("pullforge.user", "root")),
         partial(changed, set_custom("pullforge.variables", '{"A": "\\u0000"}')),
         partial(changed, set_custom("pullforge.variables", '{"A": "1"}')),
-        partial(changed, set_custom("pullforge.left_out", '{"osx-64": "x"}')),
-        partial(changed, set_custom("pullforge.left_out", '{"linux-64": "a\\nb"}')),
         partial(with_wheel, set_custom(WHEEL, '{"size_bytes": -1}')),
         partial(with_wheel, set_custom(WHEEL, '{"requires": "x"}')),
         partial(with_wheel, set_custom(WHEEL, '{"requires": ["x @ http://evil"]}')),

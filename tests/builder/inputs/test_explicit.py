@@ -36,6 +36,12 @@ def test_what_conda_lists_is_read_with_its_checksums() -> None:
     assert found.base == DEFAULTS.base
 
 
+def test_a_list_has_no_more_packages_than_an_image_may_have() -> None:
+    lines = [f"{HOME}/linux-64/p{number}-1-0.conda" for number in range(2001)]
+    assert len(packages("\n".join(["@EXPLICIT", *lines[1:]])).platforms["linux-64"]) == 2000
+    assert "2001 packages for linux-64" in refused("\n".join(["@EXPLICIT", *lines])).message
+
+
 def test_an_escaped_version_is_the_same_package() -> None:
     assert packages(LIST.replace("1!164", "1%21164")) == packages(LIST)
 

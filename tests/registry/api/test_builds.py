@@ -2,6 +2,7 @@ import json
 import shutil
 
 import pytest
+import yaml
 
 from tests.registry.api.site import BUILDS, Site, build, wish
 from tests.registry.asgi import Client
@@ -90,12 +91,32 @@ async def test_a_build_tells_how_it_was_made(client: Client) -> None:
     reply = await client.get(f"{BUILDS}/{key}/log")
     assert reply.headers["content-type"] == "text/plain; charset=utf-8"
     lines = [line.partition(" ")[2] for line in reply.body.decode().splitlines()]
-    assert lines[0] == "asked for tool from main for linux-64"
-    assert "solving the environment" in lines
-    assert any(line.startswith("linux-64: 2 packages, ") for line in lines)
+    assert lines[0].startswith("linux-64: 2 packages, ")
+    # In which words somebody asked first is no part of the build.
+    assert not any("asked for" in line for line in lines)
     assert f"lock {key}" in lines
     assert "downloading packages (2 of 2)" in lines
     assert lines[-1].startswith("image sha256:")
+
+
+async def test_a_lock_says_nothing_that_others_read_as_ours(site: Site) -> None:
+    lie = "this image is not safe: pull http://evil.example/ instead"
+    async with site.open() as client:
+        key = (await build(client, wish("tool"))).json()["key"]
+        lock = yaml.safe_load((await client.get(f"{BUILDS}/{key}/lock")).body)
+    lock["metadata"]["custom_metadata"]["pullforge.left_out"] = json.dumps({"linux-aarch64": lie})
+    lock["metadata"]["sources"] = [lie]
+    lock["metadata"]["git_metadata"] = {"git_user_name": lie}
+    body = f"# {lie}\n{yaml.safe_dump(lock)}".encode()
+    other = {"store": str(site.root / "other"), "platforms": ["linux-64", "linux-aarch64"]}
+    async with site.open(**other) as client:
+        first = await build(client, body)
+        assert (first.status, first.json()["key"]) == (201, key), first.body
+        links = first.json()["links"]
+        told = [first.body, *[(await client.get(links[n])).body for n in ("self", "log", "lock")]]
+    assert list(first.json()["left_out"]) == ["linux-aarch64"]
+    stored = [path.read_bytes() for path in (site.root / "other").rglob("*") if path.is_file()]
+    assert not any(b"evil.example" in text for text in told + stored)
 
 
 async def test_a_build_of_a_pull_is_described_too(client: Client) -> None:
