@@ -25,6 +25,7 @@ from builder.environment_wheels import EnvironmentWheels
 from builder.errors import SandboxUnavailable
 from builder.forms import Forms
 from builder.forms.forms import BuildImage, MakeForm
+from builder.hosts import Hosts, guard
 from builder.image_name import NameDefaults
 from builder.image_name.defaults import DEFAULT_VIRTUAL_PACKAGES
 from builder.layer_cache import LayerCache
@@ -110,6 +111,7 @@ async def open_builder(
         http = await stack.enter_async_context(
             httpx.AsyncClient(timeout=timeout, verify=trusted_authorities())
         )
+        guard(http, hosts_of(settings))
         if workers is None:
             workers = stack.enter_context(closing(local_processes(settings)))
         packages = Packages(
@@ -200,6 +202,17 @@ def name_defaults(settings: Settings) -> NameDefaults:
         pypi=settings.pypi,
         wheel_hosts=tuple(settings.pypi_hosts) if settings.pypi else (),
     )
+
+
+def hosts_of(settings: Settings) -> Hosts:
+    """Return where downloads may go: what the settings name, and what is public."""
+    urls = [*settings.channels.values(), *([settings.pypi_index] if settings.pypi else ())]
+    configured = {urlsplit(url).netloc for url in urls}
+    configured.update(settings.pypi_hosts if settings.pypi else ())
+    # A layout, a pushed image or a pattern for many hosts names none.
+    references = [base.partition("/") for base in (settings.base, *settings.bases)]
+    configured.update(host for host, slash, _ in references if slash and "*" not in host)
+    return Hosts(configured - {"", "oci:"}, settings.private_networks)
 
 
 def virtual_packages(settings: Settings) -> tuple[VirtualPackage, ...]:
