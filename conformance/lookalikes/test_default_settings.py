@@ -41,7 +41,9 @@ class Serving:
             ],
             home / "serve.log",
             {
-                **{"HOME": str(home), "XDG_CACHE_HOME": str(_cache()), "PYTHONPATH": str(ROOT)},
+                "HOME": str(home),
+                "XDG_CACHE_HOME": str(_cache()),
+                "PYTHONPATH": str(ROOT),
                 # The one thing that differs: the look-alikes of public stores are on this machine.
                 "PULLFORGE_PRIVATE_NETWORKS": '["127.0.1.0/24"]',
             },
