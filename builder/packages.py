@@ -15,6 +15,7 @@ from builder.channel_credentials import SETTING, ChannelCredentials
 from builder.disk import disk_errors
 from builder.errors import CorruptPackage, PackageUnavailable, UnsafePackage
 from builder.flight import SingleFlight, together
+from builder.hosts import RefusedHost
 from builder.keys import package_key
 from builder.ports import BuildMetrics, Store
 from builder.records import ArchiveRecord, PackageRecord, WheelRecord
@@ -247,6 +248,8 @@ class Packages:
             yield b"".join(pieces)
 
     def _unavailable(self, record: ArchiveRecord, error: httpx.HTTPError) -> PackageUnavailable:
+        if isinstance(error, RefusedHost):
+            return PackageUnavailable(f"{record.file_name} cannot be downloaded: {error}")
         reason = "does not answer"
         if isinstance(error, httpx.HTTPStatusError):
             status = error.response.status_code

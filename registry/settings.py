@@ -6,6 +6,7 @@ is worse than none.
 """
 
 import os
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -76,6 +77,9 @@ class Settings(BaseSettings):
     pypi_index: str = "https://pypi.org/simple"
     #: The hosts that wheels may be downloaded from, with the port where there is one.
     pypi_hosts: Annotated[list[str], Field(min_length=1)] = ["files.pythonhosted.org"]
+    #: Networks that are not public, yet may have hosts that downloads are redirected to, e.g.
+    #: ``["10.2.0.0/16"]``. What the settings name itself needs none.
+    private_networks: list[str] = []
     #: The base of images: a registry's reference, ``registry:NAME:TAG`` for one that was pushed to
     #: this registry, or a layout directory as ``oci:/directory``.
     base: str = "docker.io/library/debian:bookworm-slim"
@@ -230,6 +234,11 @@ class Settings(BaseSettings):
         if without_credentials(f"{url}/") != f"{url}/":
             raise ValueError("the address of the index of PyPI holds a token, which would be shown")
         return url.rstrip("/")
+
+    @field_validator("private_networks")
+    @classmethod
+    def _networks_are_networks(cls, networks: list[str]) -> list[str]:
+        return [str(ip_network(network)) for network in networks]
 
     @field_validator("channel_credentials")
     @classmethod

@@ -9,6 +9,7 @@ from typing import Final
 import httpx
 
 from builder.errors import BaseImageError, BaseImageUnavailable, InvalidDigest
+from builder.hosts import RefusedHost
 from builder.oci.digest import Digest, digest_of, parse_digest
 from builder.oci.models import INDEX_TYPES, MANIFEST_TYPES
 from builder.oci.reference import Reference
@@ -131,6 +132,8 @@ class RemoteRegistry:
 def _mapped(reference: Reference) -> Iterator[None]:
     try:
         yield
+    except RefusedHost as exc:
+        raise BaseImageError(f"the base image cannot be read from {reference.host}: {exc}") from exc
     except httpx.HTTPError as exc:
         raise BaseImageUnavailable(
             f"the base image's registry {reference.host} does not answer; try again later"

@@ -53,6 +53,7 @@ def building(tmp_path: Path) -> OpenBuilder:
                 "channels": {"conda-forge": url},
                 "repodata_ttl_seconds": 0.001,
                 "pypi": False,
+                "private_networks": ["127.0.0.0/8"],
             }
         )
         async with open_builder(settings, Metrics()) as builder:

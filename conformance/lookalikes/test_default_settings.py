@@ -40,7 +40,13 @@ class Serving:
                 *("make", f"--directory={ROOT}", "--old-file=.venv/.installed", "serve"),
             ],
             home / "serve.log",
-            {"HOME": str(home), "XDG_CACHE_HOME": str(_cache()), "PYTHONPATH": str(ROOT)},
+            {
+                "HOME": str(home),
+                "XDG_CACHE_HOME": str(_cache()),
+                "PYTHONPATH": str(ROOT),
+                # The one thing that differs: the look-alikes of public stores are on this machine.
+                "PULLFORGE_PRIVATE_NETWORKS": '["127.0.1.0/24"]',
+            },
         )
 
     def __enter__(self) -> Self:

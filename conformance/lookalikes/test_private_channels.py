@@ -79,7 +79,13 @@ def serving(
             directory / "store",
             channel.url,
             paths.base,
-            {"channel_credentials": file, "pypi": False, "platforms": ["linux-64"], **settings},
+            {
+                "channel_credentials": file,
+                "pypi": False,
+                "platforms": ["linux-64"],
+                "private_networks": ["127.0.0.0/8"],
+                **settings,
+            },
         ) as server,
     ):
         yield server, channel

@@ -47,6 +47,7 @@ def building(tmp_path: Path, paths: ChannelPaths) -> OpenBuilder:
             {
                 "store": str(tmp_path / "store"),
                 "channels": {"conda-forge": paths.channel.as_uri()},
+                "private_networks": ["127.0.0.0/8"],
                 **index.settings,
             }
         )

@@ -2,11 +2,12 @@
 
 import os
 import platform
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import (
     AsyncExitStack,
     asynccontextmanager,
     closing,
+    contextmanager,
 )
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from builder.environment_wheels import EnvironmentWheels
 from builder.errors import SandboxUnavailable
 from builder.forms import Forms
 from builder.forms.forms import BuildImage, MakeForm
+from builder.forwarding import open_forwarding
+from builder.hosts import Hosts, guard
 from builder.image_name import NameDefaults
 from builder.image_name.defaults import DEFAULT_VIRTUAL_PACKAGES
 from builder.layer_cache import LayerCache
@@ -110,6 +113,9 @@ async def open_builder(
         http = await stack.enter_async_context(
             httpx.AsyncClient(timeout=timeout, verify=trusted_authorities())
         )
+        hosts = hosts_of(settings)
+        guard(http, hosts)
+        network = _network(await stack.enter_async_context(open_forwarding(hosts)))
         if workers is None:
             workers = stack.enter_context(closing(local_processes(settings)))
         packages = Packages(
@@ -125,13 +131,14 @@ async def open_builder(
         stack.push_async_callback(packages.close)
         sums = Sums(store, packages)
         stack.push_async_callback(sums.close)
-        solver = Solver(
-            kept / "repodata",
-            timeout_seconds=settings.solve_timeout_seconds,
-            repodata_ttl_seconds=settings.repodata_ttl_seconds,
-            complete=sums.complete,
-            credentials=credentials,
-        )
+        with in_environment(network):
+            solver = Solver(
+                kept / "repodata",
+                timeout_seconds=settings.solve_timeout_seconds,
+                repodata_ttl_seconds=settings.repodata_ttl_seconds,
+                complete=sums.complete,
+                credentials=credentials,
+            )
         stack.push_async_callback(solver.close)
         manifests = Manifests(store)
         repositories = Repositories(store, manifests, sparse=settings.sparse_manifests)
@@ -153,7 +160,11 @@ async def open_builder(
         )
         stack.push_async_callback(activations.close)
         pipeline = Pipeline(store, bases, contents, traced, compilers, activations)
-        wheels = EnvironmentWheels(contents, _pypi(settings, scratch)) if settings.pypi else None
+        wheels = (
+            EnvironmentWheels(contents, _pypi(settings, scratch, network))
+            if settings.pypi
+            else None
+        )
         resolver = Resolver(name_defaults(settings), solver, bases, compilers, metrics, wheels)
 
         def forms(build: BuildImage, make: MakeForm | None) -> Forms:
@@ -202,6 +213,17 @@ def name_defaults(settings: Settings) -> NameDefaults:
     )
 
 
+def hosts_of(settings: Settings) -> Hosts:
+    """Return where downloads may go: what the settings name, and what is public."""
+    urls = [*settings.channels.values(), *([settings.pypi_index] if settings.pypi else ())]
+    configured = {urlsplit(url).netloc for url in urls}
+    configured.update(settings.pypi_hosts if settings.pypi else ())
+    # A layout, a pushed image or a pattern for many hosts names none.
+    references = [base.partition("/") for base in (settings.base, *settings.bases)]
+    configured.update(host for host, slash, _ in references if slash and "*" not in host)
+    return Hosts(configured - {"", "oci:"}, settings.private_networks)
+
+
 def virtual_packages(settings: Settings) -> tuple[VirtualPackage, ...]:
     """Return what every image offers, sorted; what the administrator names comes last and wins."""
     found = {(package.name, package.platform): package for package in DEFAULT_VIRTUAL_PACKAGES}
@@ -224,12 +246,37 @@ def _processors(settings: Settings) -> int:
     return settings.workers or os.cpu_count() or 1
 
 
-def _pypi(settings: Settings, scratch: Path) -> Pypi:
+def _network(forwarding: str) -> dict[str, str]:
+    """Return by which variables uv and rattler get out: the proxy given, unless there is one."""
+    given = {name: os.environ[name] for name in _NETWORK_VARIABLES if os.environ.get(name)}
+    if any(name.lower() in {"http_proxy", "https_proxy", "all_proxy"} for name in given):
+        return given
+    kept = {name: value for name, value in given.items() if name.startswith("SSL_")}
+    names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+    return kept | dict.fromkeys(names, forwarding)
+
+
+@contextmanager
+def in_environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set the network's variables; rattler takes its proxy from them alone, when it is made."""
+    before = {name: os.environ.pop(name, None) for name in _NETWORK_VARIABLES[:8]}
+    proxies = {name: variables[name] for name in before if name in variables}
+    os.environ.update(proxies)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _pypi(settings: Settings, scratch: Path, network: Mapping[str, str]) -> Pypi:
     kept = scratch_of(settings) / "pypi"
     uv = Uv(
         settings.pypi_index,
         kept / "uv",
-        environment={name: os.environ[name] for name in _NETWORK_VARIABLES if name in os.environ},
+        environment=network,
         timeout_seconds=settings.solve_timeout_seconds,
     )
     return Pypi(uv, scratch, kept / "stubs", settings.pypi_hosts)
