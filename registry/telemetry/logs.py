@@ -38,7 +38,7 @@ def configure_logs(
     last: list[Processor] = (
         [structlog.processors.format_exc_info, _render_json]
         if log_format == "json"
-        else [structlog.dev.ConsoleRenderer()]
+        else [_escape_unprintable, structlog.dev.ConsoleRenderer()]
     )
     structlog.configure(
         processors=[*shared, *last],
@@ -56,6 +56,18 @@ def configure_logs(
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(level, logging.WARNING))
+
+
+def _escape_unprintable(_logger: WrappedLogger, _method: str, fields: EventDict) -> EventDict:
+    """Keep what clients sent from being obeyed by the terminal that shows it."""
+    return {
+        name: "".join(
+            character if character.isprintable() else repr(character)[1:-1] for character in value
+        )
+        if isinstance(value, str) and not value.isprintable() and name != "exception"
+        else value
+        for name, value in fields.items()
+    }
 
 
 def _render_json(_logger: WrappedLogger, _method: str, fields: EventDict) -> str:

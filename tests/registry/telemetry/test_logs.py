@@ -61,3 +61,16 @@ def test_people_get_words() -> None:
     structlog.get_logger().info("built image", key="abc")
     assert "built image" in file.getvalue()
     assert not file.getvalue().startswith("{")
+
+
+def test_a_terminal_obeys_nothing_that_a_client_sent() -> None:
+    file = io.StringIO()
+    configure_logs("console", file=file)
+    odd = "a\x1b]0;x\x07b\x9bc\u2028d\u202ee\rf\ng\ud800"
+    structlog.get_logger().warning("failed to answer request", path=odd)
+    logging.getLogger("some.library").warning("odd: %s", odd)
+    first, second, *others = file.getvalue().removesuffix("\n").split("\n")
+    assert others == []
+    for line in (first, second):
+        assert not set(line) & set("\x07\x9b\u2028\u202e\r\ud800")
+        assert "\x1b]" not in line
