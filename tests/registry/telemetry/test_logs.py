@@ -74,3 +74,20 @@ def test_a_terminal_obeys_nothing_that_a_client_sent() -> None:
     for line in (first, second):
         assert not set(line) & set("\x07\x9b\u2028\u202e\r\ud800")
         assert "\x1b]" not in line
+
+
+def test_people_see_where_it_failed_and_no_passwords() -> None:
+    file = io.StringIO()
+    configure_logs("console", file=file)
+
+    def log_in(password: str) -> None:
+        raise ValueError(f"failed {len(password)} \x1b[31m")
+
+    try:
+        log_in("correct horse")
+    except ValueError:
+        structlog.get_logger().exception("failed to answer request")
+    text = file.getvalue()
+    assert "in log_in" in text
+    assert "correct horse" not in text.replace('log_in("correct horse")', "")
+    assert "\x1b[31m" not in text.partition("Traceback")[2]
