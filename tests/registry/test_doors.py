@@ -1,4 +1,4 @@
-"""Strangers at every door, under a policy by which nothing is theirs.
+"""Strangers and neighbours at every door, under a policy by which nothing is theirs.
 
 The doors are read from the routes: a new one is tried too, and fails without a declared right.
 """
@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import jwt
 import pytest
 
 from builder.oci.digest import digest_of
@@ -21,6 +22,8 @@ from tests.registry.pushing import manifest_of
 pytestmark = pytest.mark.anyio
 
 OWNER = basic("ada")
+#: Has all rights, in repositories of their own.
+NEIGHBOUR = basic("bob")
 CONFIG = b"{}"
 LAYER = b"\x1f\x8b what only the team may read"
 SECRET = manifest_of(CONFIG, LAYER)
@@ -48,6 +51,19 @@ STRANGERS: dict[str, HeaderPairs] = {
     "unsigned-token": [
         ("Authorization", "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZGEiLCJhdWQiOiJwdWxsZm9yZ2UifQ.")
     ],
+    # distribution believed a key that came with the token (CVE-2025-24976).
+    "own-key": [
+        (
+            "Authorization",
+            "Bearer "
+            + jwt.encode(
+                {"aud": "pullforge", "sub": "ada", "iat": 0, "exp": 2**40, "needs": []},
+                b"0" * 32,
+                "HS256",
+                headers={"jwk": {"kty": "oct", "k": "MDAw"}, "kid": "pullforge"},
+            ),
+        )
+    ],
     # Proxies and frameworks that believe these have let strangers in.
     "rewritten": [
         ("X-Original-URL", "/healthz"),
@@ -63,8 +79,16 @@ STRANGERS: dict[str, HeaderPairs] = {
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     site = Site.make(tmp_path)
-    lines = ['private = ["**"]', "[users.ada]", f"hash = '{HASH}'", 'rights = ["**:*"]']
-    write_policy(tmp_path / "auth.toml", *lines)
+    write_policy(
+        tmp_path / "auth.toml",
+        'private = ["**"]',
+        "[users.ada]",
+        f"hash = '{HASH}'",
+        'rights = ["**:*"]',
+        "[users.bob]",
+        f"hash = '{HASH}'",
+        'rights = ["other/**:*"]',
+    )
     return site
 
 
@@ -130,24 +154,64 @@ def test_every_route_declares_what_it_needs(house: House) -> None:
     }
 
 
-async def test_a_stranger_is_refused_at_every_door_and_learns_nothing(
-    site: Site, client: Client
+@pytest.mark.parametrize("who", ["stranger", "neighbour"])
+async def test_whoever_has_no_right_is_refused_at_every_door_and_learns_nothing(
+    site: Site, client: Client, who: str
 ) -> None:
+    """Neither that a thing exists (artifact-keeper #1808, #3524, Harbor #12183), nor any of it."""
     there = await fill(client)
     before = kept(site)
+    lines = [("Authorization", NEIGHBOUR)] if who == "neighbour" else []
     for door in CLOSED:
         for names in there:
             body = wish("library") if door.method in {"POST", "PUT", "PATCH"} else b""
-            # Nobody's credentials: any others are looked at in the next test.
-            reply = await client.request(door.method, door.url(**names), (), body)
+            reply = await client.request(door.method, door.url(**names), lines, body)
             assert reply.status in REFUSALS, (door, names, reply)
             family = names["name"].partition("/")[0]
             name = f"build/{NOTHING['key']}" if family == "build" else f"{family}/nothing"
             absent = NOTHING | {"name": name}
-            other = await client.request(door.method, door.url(**absent), (), body)
+            other = await client.request(door.method, door.url(**absent), lines, body)
             assert told(other, absent) == told(reply, names), door
     assert kept(site) == before, "nothing was begun, written or deleted"
     assert client.services.builds.requests._journals == {}
+
+
+async def test_what_is_known_of_others_is_worth_nothing_in_a_repository_of_ones_own(
+    site: Site, client: Client
+) -> None:
+    """Their uploads (Quay, CVE-2026-32589), blobs (Zot, CVE-2024-39897) and builds."""
+    there = await fill(client)
+    before = kept(site)
+    for door in CLOSED:
+        if "{name}" not in door.template:
+            continue
+        for names in there:
+            url = door.url(**names | {"name": "other/own"})
+            if door.template.endswith("uploads/"):
+                url += f"?mount={names['digest']}&from={names['name']}"
+            reply = await client.request(door.method, url, [("Authorization", NEIGHBOUR)], b"{}")
+            is_begun = reply.status == 202 and door.template.endswith("uploads/")
+            is_list = reply.status == 200 and "/referrers/" in door.template
+            assert is_begun or is_list or reply.status in {400, 404}, (door, reply)
+            assert LAYER not in reply.body
+            assert names["digest"].encode() not in reply.body or reply.status >= 400
+    left = {name: data for name, data in kept(site).items() if name in before}
+    assert left == before, "nothing of others was changed or deleted"
+
+
+async def test_a_tag_is_deleted_by_those_alone_who_may_delete(site: Site) -> None:
+    """distribution deleted tags, not digests, without asking (CVE-2026-41888)."""
+    right = 'rights = ["team/**:pull,push"]'
+    user = ["[users.eve]", f"hash = '{HASH}'", right]
+    write_policy(
+        site.root / "auth.toml", "[users.ada]", f"hash = '{HASH}'", 'rights = ["**:*"]', *user
+    )
+    async with site.open() as client:
+        await fill(client)
+        for reference in ("v1", digest_of(SECRET)):
+            url = f"/v2/team/secret/manifests/{reference}"
+            assert (await client.delete(url, authorization=basic("eve"))).status == 403
+            assert (await client.get(url)).status == 200
 
 
 async def test_no_way_of_saying_who_one_is_opens_a_door(site: Site, client: Client) -> None:
