@@ -119,6 +119,8 @@ class Settings(BaseSettings):
     max_builds: Annotated[int, Field(gt=0)] = 32
     #: Whether what is built through the API is pinned: its package archives stay for ever.
     pin_builds: bool = True
+    #: Whether also what those ask for who have no right to pin.
+    pin_builds_of_strangers: bool = False
     #: The broker of the workers, ``redis://…`` or ``amqp://…``; ``None``: each server does its own
     #: work.
     broker: SecretStr | None = None

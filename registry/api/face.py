@@ -37,7 +37,7 @@ Handler = Callable[[handlers.ApiRequest], Awaitable[ASGIApp]]
 
 #: The verb and the handler of each method, by address; HEAD is answered as GET is. What tells of a
 #: build, or is one in another form, is for those who may pull it.
-_ADDRESSES: Final[dict[str, dict[str, tuple[Verb, Handler]]]] = {
+ADDRESSES: Final[dict[str, dict[str, tuple[Verb, Handler]]]] = {
     "/builds": {"POST": ("build", handlers.post_build)},
     "/builds/{key}": {"GET": ("pull", handlers.get_build)},
     "/builds/{key}/log": {"GET": ("pull", handlers.get_build_log)},
@@ -60,7 +60,7 @@ _ADDRESSES: Final[dict[str, dict[str, tuple[Verb, Handler]]]] = {
 
 def api_route() -> Mount:
     """Return the route of everything below ``/api/v1``."""
-    routes = [Route(path, _Address(path, methods)) for path, methods in _ADDRESSES.items()]
+    routes = [Route(path, _Address(path, methods)) for path, methods in ADDRESSES.items()]
     router = Router(routes, redirect_slashes=False, default=_unknown)
     return Mount(PREFIX, ErrorBoundary(router, failure=FAILURE))
 

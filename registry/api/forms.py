@@ -10,7 +10,7 @@ from registry.api.handlers import ApiRequest
 from registry.api.parameters import platform
 from registry.api.patience import in_time
 from registry.errors import ParameterInvalid, StillBuilding
-from registry.web.answer import header
+from registry.web.answer import header, quoted
 from registry.web.download import Download, answer_download
 from registry.web.headers import headers_of
 from registry.web.waiting import wait_answer
@@ -68,7 +68,7 @@ async def _answer(request: ApiRequest, file: FormFile) -> ASGIApp:
         size_bytes=file.size_bytes,
         etag=f'"{file.key}.{file.size_bytes}"',
         media_type=file.media_type,
-        about=[header("content-disposition", f'attachment; filename="{file.file_name}"')],
+        about=[header("content-disposition", f"attachment; filename={quoted(file.file_name)}")],
         caching=_ASK_AGAIN,
         link=partial(files.link, file.key, file.file_name),
         open=partial(files.open, file.key),

@@ -1,12 +1,14 @@
 """What each address of the API answers; errors are raised, and told by the face."""
 
 import re
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
+from builder.errors import BaseImageError, PackageError
 from registry.api.documents import (
     build_document,
     build_path,
@@ -18,10 +20,10 @@ from registry.api.errors import failure_answer
 from registry.api.events import HEADERS, follow
 from registry.api.parameters import flag, read_body, wait_seconds
 from registry.api.patience import in_time
-from registry.auth.rights import Need
+from registry.auth.rights import ALL_BUILDS, Need
 from registry.builds.status import RequestStatus
-from registry.errors import RequestUnknown, StillBuilding
-from registry.web.access import require
+from registry.errors import RequestUnknown, StillBuilding, TooManyLogins
+from registry.web.access import allows, require
 from registry.web.address import host_of
 from registry.web.answer import Answer, HeaderLines, StreamAnswer, header, json_answer
 from registry.web.gone import unless_gone
@@ -44,7 +46,8 @@ async def post_build(request: ApiRequest) -> ASGIApp:
     async def may_pull(repository: str) -> None:
         await require(request.scope, Need("pull", repository))
 
-    status = await builds.requests.ask(data, may_pull=may_pull, renew=flag(request, "renew"))
+    renew, pin = flag(request, "renew"), await _is_pinned_for(request)
+    status = await builds.requests.ask(data, may_pull=may_pull, renew=renew, pin=pin)
     was_there = status.has_ended
     wait = wait_seconds(request.headers)
     if wait and not was_there:
@@ -55,6 +58,10 @@ async def post_build(request: ApiRequest) -> ASGIApp:
     if status.key is None or not status.has_ended:
         lines += [header("location", request_path(status.id)), header("retry-after", "1")]
         return json_answer(202, status_document(status), [*lines, _ASK_AGAIN])
+    if pin and was_there:
+        await _pin(request, status.key)
+    # Who may ask for builds is not thereby told what all of them have.
+    await require(request.scope, Need("pull", f"build/{status.key}"))
     lines.append(header("location", build_path(status.key)))
     return await _build_answer(request, status.key, lines, 200 if was_there else 201)
 
@@ -119,6 +126,26 @@ async def delete_pin(request: ApiRequest) -> ASGIApp:
     lock = await builds.locked.lock(request.path_params["key"])
     await builds.pins.unpin(lock.key)
     return json_answer(200, {"key": lock.key, "pinned": False}, [_ASK_AGAIN])
+
+
+async def _is_pinned_for(request: ApiRequest) -> bool:
+    """Tell whether what is asked for is to be pinned: kept for ever, outside the cache's limit."""
+    pins_of = _builds(request).pins_of
+    if pins_of != "rightful":
+        return pins_of == "everybody"
+    try:
+        return await allows(request.scope, Need("pin", ALL_BUILDS))
+    except TooManyLogins:  # asking for a build needs none
+        return False
+
+
+async def _pin(request: ApiRequest, key: str) -> None:
+    """Pin a build that somebody else had made, if its packages can still be had."""
+    builds = _builds(request)
+    if not await builds.pins.is_pinned(key):
+        lock = await builds.locked.lock(key)
+        with suppress(PackageError, BaseImageError, StillBuilding):
+            await in_time(request, partial(builds.pins.pin, lock), what=f"the archive of {key}")
 
 
 def _builds(request: ApiRequest) -> BuildServices:

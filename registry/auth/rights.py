@@ -4,13 +4,25 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal, cast, get_args
 
-#: What can be done. ``catalog`` lists all repositories; ``build`` and ``pin`` are the API's.
-Verb = Literal["pull", "push", "delete", "catalog", "build", "pin"]
+#: What can be done. ``catalog`` lists all repositories and ``metrics`` tells what is counted;
+#: ``build`` and ``pin`` are the API's.
+Verb = Literal["pull", "push", "delete", "catalog", "metrics", "build", "pin"]
 
 VERBS: Final[tuple[Verb, ...]] = get_args(Verb)
 
 #: What nobody needs a right for, unless a repository is private: building is what pulling does too.
-OPEN_VERBS: Final[frozenset[Verb]] = frozenset({"pull", "build"})
+OPEN_VERBS: Final[frozenset[Verb]] = frozenset({"pull", "build", "metrics"})
+
+#: What is about the registry as a whole.
+_WHOLE_VERBS: Final[frozenset[Verb]] = frozenset({"catalog", "metrics"})
+
+#: Everything that is made here, in the place of a repository: what a request makes has no name yet,
+#: and could have been asked for by either.
+ALL_ENVIRONMENTS: Final = "env/**"
+ALL_BUILDS: Final = "build/**"
+
+#: Verbs that take more than one word.
+_WORDS: Final = {"push": "push to", "delete": "delete from", "build": "ask for builds of"}
 
 #: What a repository's name is made of, and the wildcard.
 _PATTERN: Final = re.compile(r"[a-z0-9._/*-]{1,255}")
@@ -33,9 +45,8 @@ class Need:
     def words(self) -> str:
         """What is done, after "may", e.g. ``push to 'team/forecast'``."""
         if self.repository is None:
-            return "list all repositories" if self.verb == "catalog" else self.verb
-        to = {"pull": "pull", "push": "push to", "delete": "delete from"}.get(self.verb, self.verb)
-        return f"{to} '{self.repository}'"
+            return {"catalog": "list all repositories", "metrics": "read the metrics"}[self.verb]
+        return f"{_WORDS.get(self.verb, self.verb)} '{self.repository}'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +121,10 @@ def parse_right(text: str) -> Right:
             f"{text!r} is no right: write PATTERN:VERBS, for example 'team/*:pull,push';"
             f" the verbs are {', '.join(VERBS)}, or '*' for all"
         )
-    if "catalog" in verbs and words != "*" and pattern != "**":
-        raise ValueError(
-            f"{text!r} gives no right to the catalog, which names all repositories:"
-            " write '**:catalog'"
-        )
+    for verb in sorted(verbs & _WHOLE_VERBS):
+        if words != "*" and pattern != "**":
+            raise ValueError(
+                f"{text!r} gives no right to the {verb}, which is of all repositories:"
+                f" write '**:{verb}'"
+            )
     return Right(parse_pattern(pattern), cast("frozenset[Verb]", verbs))

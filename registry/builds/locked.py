@@ -28,6 +28,16 @@ class Description:
     left_out: Sequence[Subdir]
 
 
+def require_key(text: str) -> None:
+    """Return if ``text`` can be the key of a build.
+
+    Raises:
+        BuildUnknown: It cannot.
+    """
+    if not _KEY.fullmatch(text):
+        raise BuildUnknown(text)
+
+
 class LockedBuilds:
     """Finds builds by their keys."""
 
@@ -51,7 +61,8 @@ class LockedBuilds:
         Raises:
             BuildUnknown: There is none.
         """
-        lock = await self._builds.records.lock(key) if _KEY.fullmatch(key) else None
+        require_key(key)
+        lock = await self._builds.records.lock(key)
         if lock is None:
             raise BuildUnknown(key)
         return lock

@@ -28,8 +28,6 @@ class Making:
     builds: ImageBuilds
     images: MadeImages
     pins: Pins
-    #: Whether what is made is pinned.
-    pin: bool
     #: How old a solve may be that is used for a spec, in seconds.
     max_age_seconds: float
 
@@ -38,7 +36,7 @@ class Making:
 
         Args:
             asked: What is wanted.
-            journal: Is told what happens.
+            journal: Is told what happens, and says whether the build is to be pinned.
             renew: Solve a spec anew however lately it was.
 
         Raises:
@@ -63,7 +61,7 @@ class Making:
         await self.builds.build(lock, "oci-zstd", journal.listen)
         if isinstance(asked, EnvironmentSpec) and solved is not None:
             await self.builds.remember(asked, solved)
-        if self.pin:
+        if journal.status.pin:
             await self._pin(lock, journal)
         for image in await self.images.of(lock):
             if image.flavour == "oci-zstd":

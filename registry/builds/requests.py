@@ -101,7 +101,7 @@ class BuildRequests:
         self._running: SingleFlight[None] = SingleFlight()
 
     async def ask(
-        self, data: bytes, *, may_pull: RequirePull, renew: bool = False
+        self, data: bytes, *, may_pull: RequirePull, renew: bool = False, pin: bool = False
     ) -> RequestStatus:
         """Return how far the request for what ``data`` asks is, begun now if it is a new one.
 
@@ -112,6 +112,7 @@ class BuildRequests:
             data: An environment file, a lock, a list of packages, or a JSON request.
             may_pull: Asked before a base is taken from a repository of this registry.
             renew: Begin anew although there is a build.
+            pin: Have the build pinned when it is made. One that there is already stays as it is.
 
         Raises:
             RegistryError: Whoever asks may not pull the base.
@@ -125,12 +126,13 @@ class BuildRequests:
         request = request_id(asked)
         known = await self.status(request)
         if known is not None and not known.has_ended and not self._is_lost(known):
-            return known
+            return await self._pinned(known) if pin else known
         if known is not None and known.key is not None and not renew:
             return replace(known, state="done", failure=None)
         if known is not None and known.failure is not None and self._is_recent(known):
             return known
-        await self._accept(request, data, asked, known.key if known is not None else None)
+        key = known.key if known is not None else None
+        await self._accept(RequestStatus(request, key=key, pin=pin), data, asked)
         return await self.status(request) or RequestStatus(request)
 
     async def status(self, request: str) -> RequestStatus | None:
@@ -229,20 +231,35 @@ class BuildRequests:
             await self._end(replace(status, state="failed", failure=Failure.of(exc)))
             return
         with suppress(TooManyBuilds):
-            await self._accept(status.id, data, asked, status.key)
+            await self._accept(
+                RequestStatus(status.id, key=status.key, pin=status.pin), data, asked
+            )
 
-    async def _accept(self, request: str, data: bytes, asked: Asked, key: str | None) -> None:
+    async def _pinned(self, status: RequestStatus) -> RequestStatus:
+        """Have the build pinned of a request that runs, which somebody began without that."""
+        journal = self._journals.get(status.id)
+        if journal is not None:
+            journal.set(pin=True)
+        elif not status.pin:  # the server that runs it will see
+            await self._save(replace(status, pin=True))
+        return status
+
+    async def _accept(self, status: RequestStatus, data: bytes, asked: Asked) -> None:
         """Write a request down and begin it, unless it runs; a caller that leaves stops nothing."""
+        request = status.id
         if request not in self._journals or self._accepting.running(request):
-            await self._accepting.run(request, lambda: self._begin(request, data, asked, key))
+            await self._accepting.run(request, lambda: self._begin(status, data, asked))
+        if status.pin and request in self._journals:
+            self._journals[request].set(pin=True)
 
-    async def _begin(self, request: str, data: bytes, asked: Asked, key: str | None) -> None:
+    async def _begin(self, status: RequestStatus, data: bytes, asked: Asked) -> None:
+        request = status.id
         if len(self._journals) >= self._limit:
             raise TooManyBuilds(
                 f"{len(self._journals)} builds are under way, as many as this server makes at"
                 " once; send it again in a moment"
             )
-        journal = Journal(RequestStatus(request, key=key), self._now)
+        journal = Journal(status, self._now)
         self._journals[request] = journal
         try:
             await self._store.write(input_key(request), data)
@@ -302,7 +319,9 @@ class BuildRequests:
                     await ended.wait()
                 return
             with suppress(BuilderError):  # a store that is down will be seen at the end
-                await self._write(journal.status)
+                held = await self._write(journal.status)
+                if held.pin and not journal.status.pin:
+                    journal.set(pin=True)
 
     async def _write(self, status: RequestStatus) -> RequestStatus:
         """Write a status down and return it, unless another server has ended the request: its end.
@@ -314,6 +333,8 @@ class BuildRequests:
         written = parse_status(data) if data is not None else None
         if written is not None and written.state == "done":
             return written
+        if written is not None and written.pin:
+            status = replace(status, pin=True)
         await self._save(status)
         return status
 

@@ -76,6 +76,8 @@ class RequestStatus:
     log: tuple[str, ...] = ()
     #: When this was written, in seconds since 1970.
     at: float = field(default=0, compare=False)
+    #: Whether its build is to be pinned: somebody asked for it who may pin.
+    pin: bool = field(default=False, compare=False)
 
     @property
     def has_ended(self) -> bool:

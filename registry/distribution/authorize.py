@@ -11,8 +11,11 @@ from registry.errors import GeneratedRepository
 from registry.web.access import require, require_login
 from registry.web.services import services_of
 
-#: The verb of every address that needs one, with GET for HEAD.
-_VERBS: Final[dict[tuple[Kind, str], Verb]] = {
+#: What everybody is answered: that this is a registry, and where tokens are given out.
+PUBLIC: Final[frozenset[Kind]] = frozenset({"api", "token"})
+
+#: The verb of every other address, with GET for HEAD.
+VERBS: Final[dict[tuple[Kind, str], Verb]] = {
     ("catalog", "GET"): "catalog",
     ("manifest", "GET"): "pull",
     ("manifest", "PUT"): "push",
@@ -45,13 +48,14 @@ async def authorize(scope: Scope, target: Target) -> None:
     """
     if target.kind == "api":
         await require_login(scope)
-    if target.kind in {"api", "token"}:
+    if target.kind in PUBLIC:
         return
-    verb = _VERBS[target.kind, "GET" if scope["method"] == "HEAD" else scope["method"]]
+    verb = VERBS[target.kind, "GET" if scope["method"] == "HEAD" else scope["method"]]
     if verb == "catalog":
         await require(scope, Need(verb, None))
         return
     repository = parse_repository(target.name)
     if verb != "pull" and services_of(scope).pulls.is_generated(repository):
+        await require(scope, Need("pull", repository))
         raise GeneratedRepository(repository)
     await require(scope, Need(verb, repository))

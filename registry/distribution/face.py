@@ -45,7 +45,7 @@ class Distribution:
             partial(manifests.get_manifest, hop_seconds=hop_seconds), hop_seconds=hop_seconds
         )
         #: By what an address leads to and the method; HEAD is answered as GET is, without a body.
-        self._handlers: Mapping[tuple[Kind, str], Handler] = {
+        self.handlers: Mapping[tuple[Kind, str], Handler] = {
             ("api", "GET"): api.get_api,
             ("token", "GET"): give_token,
             ("token", "POST"): give_token,
@@ -99,12 +99,12 @@ class Distribution:
         Raises:
             Unsupported: Nothing does.
         """
-        handler = self._handlers.get((target.kind, "GET" if method == "HEAD" else method))
+        handler = self.handlers.get((target.kind, "GET" if method == "HEAD" else method))
         if handler is not None:
             return handler
         if services.pulls.is_generated(target.name):
             raise GeneratedRepository(target.name)
-        known = [name for kind, name in self._handlers if kind == target.kind]
+        known = [name for kind, name in self.handlers if kind == target.kind]
         allow = sorted({*known, *(["HEAD"] if "GET" in known else [])})
         raise Unsupported(f"this address knows only {', '.join(allow)}", allow)
 

@@ -38,7 +38,12 @@ def configure_logs(
     last: list[Processor] = (
         [structlog.processors.format_exc_info, _render_json]
         if log_format == "json"
-        else [structlog.dev.ConsoleRenderer()]
+        else [
+            structlog.processors.format_exc_info,
+            _escape_unprintable,
+            # Others show the variables of each function, which may be passwords.
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+        ]
     )
     structlog.configure(
         processors=[*shared, *last],
@@ -56,6 +61,23 @@ def configure_logs(
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(level, logging.WARNING))
+
+
+def _escape_unprintable(_logger: WrappedLogger, _method: str, fields: EventDict) -> EventDict:
+    """Keep what clients sent from being obeyed by the terminal that shows it."""
+    return {
+        name: _printable(value, "\n" if name == "exception" else "")
+        if isinstance(value, str)
+        else value
+        for name, value in fields.items()
+    }
+
+
+def _printable(text: str, kept: str) -> str:
+    """Return ``text`` with escapes in the place of what is not printed, but for ``kept``."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one in kept else repr(one)[1:-1] for one in text)
 
 
 def _render_json(_logger: WrappedLogger, _method: str, fields: EventDict) -> str:

@@ -20,6 +20,7 @@ from registry.auth.tokens import SERVICE, scope_of
 from registry.builds.asker import asker
 from registry.errors import Denied, Unauthorized
 from registry.web.address import base_url
+from registry.web.answer import quoted
 from registry.web.headers import RequestHeaders, headers_of
 from registry.web.observe import USER
 from registry.web.services import services_of
@@ -145,6 +146,6 @@ def _challenging(
             "scope": scope_of(needs),
             "error": error.problem,
         }
-        written = ",".join(f'{name}="{value}"' for name, value in fields.items() if value)
+        written = ",".join(f"{name}={quoted(value)}" for name, value in fields.items() if value)
         challenge = f"Bearer {written}"
         raise Unauthorized(error.message, error.problem, challenge=challenge) from error

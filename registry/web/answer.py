@@ -6,6 +6,7 @@ they send the headers of the GET and no body.
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
@@ -20,14 +21,39 @@ HeaderLines = list[tuple[bytes, bytes]]
 
 _JSON: Final = "application/json"
 
+#: What a value may be: visible ASCII, with blanks inside. Servers write a value as it is, and one
+#: with a line break in it would be two headers, or two answers.
+_VALUE: Final = re.compile("[!-~](?:[ -~]*[!-~])?")
+
 
 def header(name: str, value: str) -> tuple[bytes, bytes]:
-    """Return a header line.
+    """Return a header line: the one way by which text gets into an answer's headers.
+
+    What a request says is checked by whoever reads it, against a grammar that has no character
+    with a meaning here. This is the last look.
 
     >>> header("etag", '"abc"')
     (b'etag', b'"abc"')
+
+    Raises:
+        ValueError: The value is none, and is not sent.
+
+    Source:
+        RFC 9110, 5.5.
     """
-    return name.encode("ascii"), value.encode("latin-1")
+    if not _VALUE.fullmatch(value):
+        raise ValueError(f"{value[:100]!r} cannot be the value of the header {name!r}")
+    return name.encode("ascii"), value.encode("ascii")
+
+
+def quoted(text: str) -> str:
+    r"""Return a parameter's value so that it cannot be anything else (RFC 9110, 5.6.4).
+
+    >>> print(quoted('a",realm="b'))
+    "a\",realm=\"b"
+    """
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 class Body(Protocol):

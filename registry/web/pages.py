@@ -2,6 +2,8 @@
 
 import asyncio
 import html
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 import structlog
@@ -10,7 +12,9 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from builder.errors import BuilderError
-from registry.errors import RegistryError
+from registry.auth.rights import Need, Verb
+from registry.errors import Denied, RegistryError, TooManyLogins, Unauthorized
+from registry.web.access import require
 from registry.web.address import host_of
 from registry.web.services import AppState, ReadinessCheck
 
@@ -93,11 +97,34 @@ async def get_metrics(request: Request[AppState]) -> Response:
     return PlainTextResponse(metrics.render(), headers={"content-type": metrics.content_type})
 
 
+Page = Callable[[Request[AppState]], Awaitable[Response]]
+
+
+async def _authorized(request: Request[AppState], *, verb: Verb, page: Page) -> Response:
+    """Answer a page to those who may read it."""
+    try:
+        await require(request.scope, Need(verb, None))
+    except Unauthorized as error:
+        # Who reads pages knows a password, and no tokens.
+        challenge = {"www-authenticate": 'Basic realm="pullforge"'}
+        return PlainTextResponse(f"{error.message}\n", 401, challenge)
+    except (Denied, TooManyLogins) as error:
+        return PlainTextResponse(f"{error.message}\n", 403 if isinstance(error, Denied) else 429)
+    return await page(request)
+
+
+#: The verb that each page needs, and what answers it; ``None``: it is for everybody, since it tells
+#: nothing of what is here.
+PAGES: Final[dict[str, tuple[Verb | None, Page]]] = {
+    "/": (None, get_home),
+    "/healthz": (None, get_health),
+    "/readyz": (None, get_readiness),
+    "/metrics": ("metrics", get_metrics),
+}
+
 ROUTES: Final = [
-    Route("/", get_home),
-    Route("/healthz", get_health),
-    Route("/readyz", get_readiness),
-    Route("/metrics", get_metrics),
+    Route(path, page if verb is None else partial(_authorized, verb=verb, page=page))
+    for path, (verb, page) in PAGES.items()
 ]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NotRequired, TypedDict, cast
+from typing import Literal, NotRequired, TypedDict, cast
 
 from starlette.types import Scope
 
@@ -23,6 +23,9 @@ from registry.telemetry import NO_TRACES, Metrics, Traces
 from registry.web.connections import Connections
 from registry.web.shortcut import Shortcut
 
+#: Whose builds are pinned without their asking: ``rightful`` are those who may pin.
+PinsOf = Literal["nobody", "rightful", "everybody"]
+
 #: Returns how many tasks wait, and for how many seconds the oldest.
 QueueGauges = Callable[[], Awaitable[tuple[int, float]]]
 
@@ -41,6 +44,7 @@ class BuildServices:
     files: StoredFiles
     #: The largest body that may be sent.
     max_request_bytes: int
+    pins_of: PinsOf
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ from registry.settings import Settings
 from registry.storage.probe import check_store
 from registry.telemetry import Metrics, open_traces
 from registry.upkeep.chores import do_for_ever
-from registry.web.services import BuildServices, QueueGauges, ReadinessCheck, Services
+from registry.web.services import BuildServices, PinsOf, QueueGauges, ReadinessCheck, Services
 from registry.wiring.building import (
     Builder,
     local_processes,
@@ -137,7 +137,6 @@ async def _open_builds(
         builds,
         images,
         pins,
-        pin=settings.pin_builds,
         max_age_seconds=settings.latest_ttl_seconds,
     )
     requests = BuildRequests(
@@ -159,11 +158,18 @@ async def _open_builds(
             maker.forms,
             StoredFiles(builder.store, links),
             settings.max_request_bytes,
+            pins_of=_pins_of(settings),
         )
     finally:
         looking.cancel()
         await requests.close()
         await pins.close()
+
+
+def _pins_of(settings: Settings) -> PinsOf:
+    if not settings.pin_builds:
+        return "nobody"
+    return "everybody" if settings.pin_builds_of_strangers else "rightful"
 
 
 @asynccontextmanager

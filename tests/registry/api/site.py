@@ -88,11 +88,11 @@ def wish(*specs: str, **more: Any) -> bytes:
     return json.dumps({"specs": list(specs), **more}).encode()
 
 
-async def build(client: Client, body: bytes, url: str = BUILDS) -> Reply:
+async def build(client: Client, body: bytes, url: str = BUILDS, **headers: str) -> Reply:
     """Send a request and follow it to its end; return the build document, or the error."""
-    reply = await client.post(url, body, prefer="wait=25")
+    reply = await client.post(url, body, prefer="wait=25", **headers)
     while reply.status == 202:
-        reply = await client.post(BUILDS, body, prefer="wait=25")
+        reply = await client.post(BUILDS, body, prefer="wait=25", **headers)
     return reply
 
 

@@ -4,7 +4,7 @@ import shutil
 import pytest
 import yaml
 
-from tests.registry.api.site import BUILDS, Site, build, wish
+from tests.registry.api.site import ADA, BUILDS, Site, build, wish
 from tests.registry.asgi import Client
 from tests.tiny_channel import IN_2025, publish, tool
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_request_leads_to_a_build_that_can_be_pulled(client: Client) -> None:
-    reply = await build(client, wish("tool"))
+    reply = await build(client, wish("tool"), authorization=ADA)
     assert reply.status == 201, reply.body
     document = reply.json()
     key = document["key"]

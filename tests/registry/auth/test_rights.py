@@ -3,7 +3,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.auth.policy import Policy
-from registry.auth.rights import VERBS, Need, parse_pattern, parse_right
+from registry.auth.rights import (
+    ALL_BUILDS,
+    ALL_ENVIRONMENTS,
+    VERBS,
+    Need,
+    parse_pattern,
+    parse_right,
+)
 from tests.registry.accounts import policy_of, user
 
 
@@ -43,7 +50,8 @@ def test_a_pattern_that_could_stand_for_nothing_is_refused(text: str) -> None:
         ("team/*:", "is no right"),
         ("team/*:read", "the verbs are pull, push"),
         (":pull", "is no pattern"),
-        ("team/*:pull,catalog", "names all repositories"),
+        ("team/*:pull,catalog", "is of all repositories"),
+        ("team/*:metrics", "is of all repositories"),
     ],
 )
 def test_a_right_that_means_nothing_is_refused(text: str, words: str) -> None:
@@ -62,8 +70,8 @@ def test_all_verbs_are_written_with_a_star() -> None:
 def test_pulling_is_open_and_nothing_else() -> None:
     policy = Policy()
     open_verbs = {verb for verb in VERBS if policy.is_open(Need(verb, "team/x"))}
-    assert open_verbs == {"pull", "build"}
-    assert policy.is_open(Need("build", None))
+    assert open_verbs == {"pull", "build", "metrics"}
+    assert policy.is_open(Need("build", ALL_BUILDS))
     assert not policy.takes_logins
 
 
@@ -71,12 +79,23 @@ def test_what_is_private_needs_a_right_to_pull() -> None:
     ada = user("ada", "team/x:pull")
     policy = policy_of(ada, private=("team/**", "env/secret*"))
     assert policy.is_open(Need("pull", "env/numpy"))
-    assert policy.is_open(Need("build", None))
+    assert policy.is_open(Need("build", ALL_ENVIRONMENTS))
+    assert policy.is_open(Need("metrics", None))
     assert not policy.is_open(Need("pull", "env/secret-sauce"))
     assert policy.may(ada, Need("pull", "team/x"))
     assert not policy.may(ada, Need("pull", "team/y"))
     assert not policy.may(None, Need("pull", "team/x"))
-    assert not policy_of(private=("**",)).is_open(Need("build", None))
+    assert not policy_of(private=("**",)).is_open(Need("metrics", None))
+
+
+@pytest.mark.parametrize("pattern", ["**", "build/**", "build/*", "b**", "*/**"])
+def test_where_all_that_is_made_is_private_asking_for_it_needs_a_right(pattern: str) -> None:
+    ci, other = user("ci", f"{pattern}:build"), user("other", "build/0*:build", "team/**:*")
+    policy = policy_of(ci, other, private=(pattern,))
+    need = Need("build", ALL_BUILDS)
+    assert not policy.may(None, need)
+    assert not policy.may(other, need)
+    assert policy.may(ci, need)
 
 
 @given(st.text("ab/*", min_size=1, max_size=12), st.text("ab/", min_size=1, max_size=12))

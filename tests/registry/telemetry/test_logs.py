@@ -61,3 +61,33 @@ def test_people_get_words() -> None:
     structlog.get_logger().info("built image", key="abc")
     assert "built image" in file.getvalue()
     assert not file.getvalue().startswith("{")
+
+
+def test_a_terminal_obeys_nothing_that_a_client_sent() -> None:
+    file = io.StringIO()
+    configure_logs("console", file=file)
+    odd = "a\x1b]0;x\x07b\x9bc\u2028d\u202ee\rf\ng\ud800"
+    structlog.get_logger().warning("failed to answer request", path=odd)
+    logging.getLogger("some.library").warning("odd: %s", odd)
+    first, second, *others = file.getvalue().removesuffix("\n").split("\n")
+    assert others == []
+    for line in (first, second):
+        assert not set(line) & set("\x07\x9b\u2028\u202e\r\ud800")
+        assert "\x1b]" not in line
+
+
+def test_people_see_where_it_failed_and_no_passwords() -> None:
+    file = io.StringIO()
+    configure_logs("console", file=file)
+
+    def log_in(password: str) -> None:
+        raise ValueError(f"failed {len(password)} \x1b[31m")
+
+    try:
+        log_in("correct horse")
+    except ValueError:
+        structlog.get_logger().exception("failed to answer request")
+    text = file.getvalue()
+    assert "in log_in" in text
+    assert "correct horse" not in text.replace('log_in("correct horse")', "")
+    assert "\x1b[31m" not in text.partition("Traceback")[2]

@@ -1,0 +1,78 @@
+"""Every address of the service with every method that it knows, taken from the routes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.routing import Mount, Route
+
+from registry.api.documents import PREFIX
+from registry.api.face import ADDRESSES
+from registry.auth.rights import Verb
+from registry.distribution.authorize import PUBLIC, VERBS
+from registry.distribution.face import Distribution
+from registry.distribution.paths import TEMPLATES
+from registry.web.pages import PAGES
+
+
+@dataclass(frozen=True)
+class Door:
+    """One method at one address."""
+
+    method: str
+    #: With fields in braces.
+    template: str
+    #: What it needs; ``None``: everybody may.
+    verb: Verb | None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.template}"
+
+    def url(self, **fields: str) -> str:
+        """Return the address with its fields filled in."""
+        return self.template.format(**fields)
+
+
+def doors() -> tuple[Door, ...]:
+    """Return all there are.
+
+    Raises:
+        KeyError: A method at an address declares neither a verb nor that it is for everybody.
+    """
+    return tuple(_with_head(_declared()))
+
+
+def undeclared(app: Starlette) -> set[str]:
+    """Return the routes of an application that are in none of the tables."""
+    known = {door.template for door in doors()}
+    found = set()
+    for route in app.routes:
+        if isinstance(route, Mount):
+            inner = getattr(route.app, "_app", None)  # below the boundary for errors
+            found |= {f"{route.path}{one.path}" for one in getattr(inner, "routes", ())}
+        else:
+            assert isinstance(route, Route), route
+            found.add(route.path)
+    return found - known
+
+
+def _declared() -> Iterator[Door]:
+    for path, (verb, _) in PAGES.items():
+        yield Door("GET", path, verb)
+    for path, methods in ADDRESSES.items():
+        for method, (needed, _) in methods.items():
+            yield Door(method, PREFIX + path, needed)
+    for kind, method in Distribution().handlers:
+        yield Door(method, TEMPLATES[kind], None if kind in PUBLIC else VERBS[kind, method])
+
+
+def _with_head(found: Iterator[Door]) -> Iterator[Door]:
+    for door in found:
+        yield door
+        # Of pages, Starlette sends HEAD the body too, and servers leave it out.
+        if door.method == "GET" and door.template not in PAGES:
+            yield Door("HEAD", door.template, door.verb)
+
+
+DOORS: Final = doors()
