@@ -35,7 +35,7 @@ from builder.ports import BuildMetrics, Store, Workers
 from builder.pypi import Pypi, Uv
 from builder.resolver import Resolver
 from builder.sandbox import Sandbox
-from builder.solve import Solver
+from builder.solve import IndexLimits, Solver
 from builder.spec import Channel, VirtualPackage
 from builder.sums import Sums
 from registry.builds.processes import LocalProcesses
@@ -129,6 +129,9 @@ async def open_builder(
             kept / "repodata",
             timeout_seconds=settings.solve_timeout_seconds,
             repodata_ttl_seconds=settings.repodata_ttl_seconds,
+            limits=IndexLimits(
+                settings.max_index_bytes, settings.index_cache_bytes, settings.index_memory_bytes
+            ),
             complete=sums.complete,
             credentials=credentials,
         )
