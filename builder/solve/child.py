@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from builder.channel_credentials import ChannelCredentials
 from builder.errors import BuilderError, ChannelUnavailable, SolveError
-from builder.solve.cache import hold_cache, used_bytes
+from builder.solve.cache import hold_cache, sweep_cache, used_bytes
 from builder.solve.limits import IndexLimits
 from builder.solve.repodata import Repodata
 from builder.spec import Channel, EnvironmentSpec
@@ -154,7 +154,7 @@ async def _serve(setup: Setup, questions: Any, answers: Any) -> None:
 
 
 class _Watch(threading.Thread):
-    """Ends the process when the cache takes more than it may, while something is being done."""
+    """Keeps the cache within its limit: gives up what is being done, or empties it."""
 
     def __init__(self, setup: Setup, under_way: dict[int, asyncio.Task[None]]) -> None:
         super().__init__(daemon=True)
@@ -162,16 +162,20 @@ class _Watch(threading.Thread):
         self._under_way = under_way
 
     def run(self) -> None:
-        """Look every half second, or less often where looking takes long."""
-        pause_seconds = _WATCH_SECONDS
+        """Look every half second while something is done, or less often if looking takes long."""
+        directory, limits = self._setup.cache_dir, self._setup.limits
+        pause_seconds, was_busy = _WATCH_SECONDS, False
         while True:
             time.sleep(pause_seconds)
-            if not self._under_way:
-                continue
-            started = time.monotonic()
-            if used_bytes(self._setup.cache_dir) > self._setup.limits.cache_bytes:
-                os._exit(OUT_OF_CACHE)
-            pause_seconds = max(_WATCH_SECONDS, 10 * (time.monotonic() - started))
+            is_busy = bool(self._under_way)
+            if is_busy or was_busy:
+                started = time.monotonic()
+                if used_bytes(directory) > limits.cache_bytes:
+                    if self._under_way:
+                        os._exit(OUT_OF_CACHE)
+                    sweep_cache(directory, limits)
+                pause_seconds = max(_WATCH_SECONDS, 10 * (time.monotonic() - started))
+            was_busy = is_busy
 
 
 def _too_long(question: Question, setup: Setup) -> SolveError:

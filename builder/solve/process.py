@@ -18,6 +18,7 @@ import pickle
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from builder.errors import ChannelUnavailable
@@ -32,6 +33,7 @@ from builder.solve.child import (
     Setup,
 )
 from builder.solve.limits import CACHE_SETTING, MEMORY_SETTING
+from builder.solve.questions import forget
 from builder.solve.repodata import RETRY_SECONDS, Repodata
 from builder.spec import Channel
 
@@ -137,6 +139,8 @@ class IndexProcesses:
             self._apart_until[tuple(channel.url for channel in channels)] = now + _APART_SECONDS
             self._refused = {k: v for k, v in self._refused.items() if v[0] > now}
             self._refused[asked] = (now + RETRY_SECONDS, said)
+            with suppress(_Lost):
+                await self._apart.ask(forget, (channels,), now, seconds)
             raise ChannelUnavailable(said) from None
         return found
 

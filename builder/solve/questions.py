@@ -86,6 +86,11 @@ async def ask_packages(
     return {**listed, **await _hidden(repodata, channel, hidden, found)}
 
 
+async def forget(repodata: Repodata, channels: Sequence[Channel]) -> None:
+    """Take what there is of channels from memory and disk."""
+    await asyncio.to_thread(repodata.forget, channels)
+
+
 async def _hidden(
     repodata: Repodata,
     channel: Channel,

@@ -212,6 +212,12 @@ class Repodata:
             except ChannelUnavailable:
                 raise unavailable from unavailable.__cause__
 
+    def forget(self, channels: Sequence[Channel]) -> None:
+        """Take what there is of channels from memory and disk; nothing of it is read."""
+        for channel in channels:
+            for gateway in (self._gateway, self._whole):
+                gateway.clear_repodata_cache(rattler.Channel(channel.url), clear_disk=True)
+
     def _offline(self, urls: tuple[str, ...]) -> rattler.Gateway:
         """Return a gateway that has what is on disk now, however old."""
         shards = self._clock() >= self._whole_until.get(urls, 0)
