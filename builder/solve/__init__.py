@@ -6,7 +6,6 @@
     names       the names of all packages, kept in memory
     process     processes that read indexes within limits, from outside
     child       such a process, from inside
-    limits      what it is held to
     cache       the directory that it keeps indexes in
     questions   what it is asked: names, versions, packages, solutions
     match_spec  a match spec as a requirement, and back
@@ -16,8 +15,7 @@
     explain     rattler's trees of conflicts as one sentence
 """
 
-from builder.solve.limits import IndexLimits
 from builder.solve.match_spec import parse_match_spec
 from builder.solve.solver import Solution, Solver
 
-__all__ = ["IndexLimits", "Solution", "Solver", "parse_match_spec"]
+__all__ = ["Solution", "Solver", "parse_match_spec"]

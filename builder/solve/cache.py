@@ -7,11 +7,11 @@ on ``.in-use``, so that whoever gets it alone knows that what is half written be
 import fcntl
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from builder.solve.limits import IndexLimits
+from builder.disk import files_below
+from builder.index_limits import IndexLimits
 
 _IN_USE: Final = ".in-use"
 #: How rattler names what it is writing.
@@ -28,11 +28,6 @@ def hold_cache(directory: Path) -> int:
     return descriptor
 
 
-def used_bytes(directory: Path) -> int:
-    """Return what all files below ``directory`` take on disk."""
-    return sum(found.st_blocks * 512 for _, found in _files(directory))
-
-
 def sweep_cache(directory: Path, limits: IndexLimits) -> None:
     """Take out what dead processes were writing, and what is larger than allowed.
 
@@ -42,7 +37,7 @@ def sweep_cache(directory: Path, limits: IndexLimits) -> None:
     nobody = _is_unused(directory)
     abandoned = time.time() - _ABANDONED_SECONDS
     left = 0
-    for path, found in list(_files(directory)):
+    for path, found in list(files_below(directory)):
         half_written = Path(path).name.startswith(_HALF_WRITTEN)
         dead = half_written and (nobody or found.st_mtime < abandoned)
         if dead or found.st_size > limits.file_bytes:
@@ -50,7 +45,7 @@ def sweep_cache(directory: Path, limits: IndexLimits) -> None:
         else:
             left += found.st_blocks * 512
     if left > limits.cache_bytes:
-        for path, _ in list(_files(directory)):
+        for path, _ in list(files_below(directory)):
             if Path(path).name != _IN_USE:
                 Path(path).unlink(missing_ok=True)
 
@@ -65,14 +60,3 @@ def _is_unused(directory: Path) -> bool:
         return True
     finally:
         os.close(descriptor)
-
-
-def _files(directory: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield files and what they are; those that vanish meanwhile are left out."""
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            path = os.path.join(folder, name)  # noqa: PTH118 - many, and a Path costs more than the stat
-            try:
-                yield path, os.stat(path, follow_symlinks=False)  # noqa: PTH116 - as above
-            except FileNotFoundError:
-                continue

@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from builder.channel_credentials import ChannelCredentials
+from builder.disk import used_bytes
 from builder.errors import BuilderError, ChannelUnavailable, SolveError
-from builder.solve.cache import hold_cache, sweep_cache, used_bytes
-from builder.solve.limits import IndexLimits
+from builder.index_limits import IndexLimits
+from builder.solve.cache import hold_cache, sweep_cache
 from builder.solve.repodata import Repodata
 from builder.spec import Channel, EnvironmentSpec
 

@@ -14,7 +14,7 @@ from rattler import exceptions as rattler_errors
 
 from builder.channel_credentials import SETTING, ChannelCredentials
 from builder.errors import ChannelUnavailable, NoChannel, SolveError, SolveTimeout, Unsatisfiable
-from builder.solve.limits import FILE_SETTING
+from builder.index_limits import FILE_SETTING
 from builder.spec import Channel
 
 #: Makes our error of rattler's message.

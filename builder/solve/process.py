@@ -22,6 +22,7 @@ from contextlib import suppress
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from builder.errors import ChannelUnavailable
+from builder.index_limits import CACHE_SETTING, MEMORY_SETTING
 from builder.solve.cache import sweep_cache
 from builder.solve.child import (
     LENGTH,
@@ -32,7 +33,6 @@ from builder.solve.child import (
     Question,
     Setup,
 )
-from builder.solve.limits import CACHE_SETTING, MEMORY_SETTING
 from builder.solve.questions import forget
 from builder.solve.repodata import RETRY_SECONDS, Repodata
 from builder.spec import Channel

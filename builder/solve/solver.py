@@ -11,12 +11,12 @@ from builder.channel_credentials import ChannelCredentials
 from builder.errors import LockError, SolveError, UnknownPackage, Unsatisfiable
 from builder.flight import together
 from builder.image_name import suggest
+from builder.index_limits import IndexLimits
 from builder.platforms import Subdir
 from builder.records import PackageRecord
 from builder.solve.child import Setup
 from builder.solve.explain import explain, missing_package
 from builder.solve.failures import UnsolvableTree
-from builder.solve.limits import IndexLimits
 from builder.solve.names import ChannelNames
 from builder.solve.process import IndexProcesses
 from builder.solve.questions import ask_names, ask_packages, ask_solution, ask_versions

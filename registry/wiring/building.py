@@ -20,6 +20,7 @@ from builder.activation_cache import ActivationCache
 from builder.base_image import LAYOUT_SCHEME, BaseImages
 from builder.channel_credentials import read_credentials
 from builder.compilers import Compilers
+from builder.content_encoding import refuse_encodings
 from builder.contents_cache import ContentsCache
 from builder.environment_wheels import EnvironmentWheels
 from builder.errors import SandboxUnavailable
@@ -27,6 +28,7 @@ from builder.forms import Forms
 from builder.forms.forms import BuildImage, MakeForm
 from builder.image_name import NameDefaults
 from builder.image_name.defaults import DEFAULT_VIRTUAL_PACKAGES
+from builder.index_limits import IndexLimits
 from builder.layer_cache import LayerCache
 from builder.packages import Packages
 from builder.pipeline import Pipeline
@@ -35,7 +37,7 @@ from builder.ports import BuildMetrics, Store, Workers
 from builder.pypi import Pypi, Uv
 from builder.resolver import Resolver
 from builder.sandbox import Sandbox
-from builder.solve import IndexLimits, Solver
+from builder.solve import Solver
 from builder.spec import Channel, VirtualPackage
 from builder.sums import Sums
 from registry.builds.processes import LocalProcesses
@@ -108,7 +110,11 @@ async def open_builder(
         store = await stack.enter_async_context(open_store(settings, settings.store))
         scratch = stack.enter_context(closing(Scratch(kept))).path
         http = await stack.enter_async_context(
-            httpx.AsyncClient(timeout=timeout, verify=trusted_authorities())
+            httpx.AsyncClient(
+                timeout=timeout,
+                verify=trusted_authorities(),
+                event_hooks={"response": [refuse_encodings]},
+            )
         )
         if workers is None:
             workers = stack.enter_context(closing(local_processes(settings)))
@@ -129,9 +135,7 @@ async def open_builder(
             kept / "repodata",
             timeout_seconds=settings.solve_timeout_seconds,
             repodata_ttl_seconds=settings.repodata_ttl_seconds,
-            limits=IndexLimits(
-                settings.max_index_bytes, settings.index_cache_bytes, settings.index_memory_bytes
-            ),
+            limits=_index_limits(settings),
             complete=sums.complete,
             credentials=credentials,
         )
@@ -139,7 +143,14 @@ async def open_builder(
         manifests = Manifests(store)
         repositories = Repositories(store, manifests, sparse=settings.sparse_manifests)
         pushed = HeldBases(store, repositories)
-        bases = BaseImages(store, http, scratch, _layout(settings.base), pushed)
+        bases = BaseImages(
+            store,
+            http,
+            scratch,
+            _layout(settings.base),
+            pushed,
+            max_layer_bytes=settings.max_blob_bytes,
+        )
         compilers = Compilers(
             solver, packages, workers, kept / "compilers", _host_subdir(), settings.sandbox
         )
@@ -234,8 +245,15 @@ def _pypi(settings: Settings, scratch: Path) -> Pypi:
         kept / "uv",
         environment={name: os.environ[name] for name in _NETWORK_VARIABLES if name in os.environ},
         timeout_seconds=settings.solve_timeout_seconds,
+        limits=_index_limits(settings),
     )
     return Pypi(uv, scratch, kept / "stubs", settings.pypi_hosts)
+
+
+def _index_limits(settings: Settings) -> IndexLimits:
+    return IndexLimits(
+        settings.max_index_bytes, settings.index_cache_bytes, settings.index_memory_bytes
+    )
 
 
 def _layout(base: str) -> Path | None:

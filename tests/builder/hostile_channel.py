@@ -42,6 +42,7 @@ def hostile_channel(files: Files) -> Iterator[str]:
                 return
             self.send_response(200)
             self.send_header("Transfer-Encoding", "chunked")
+            self.send_header("Content-Type", "text/html")  # which only an index of PyPI needs
             self.send_header("ETag", '"always-the-same"')
             self.end_headers()
             if self.command == "HEAD":

@@ -10,9 +10,11 @@ import msgpack  # type: ignore[import-untyped]  # has no types
 import pytest
 import zstandard
 
+from builder.disk import used_bytes
 from builder.errors import ChannelUnavailable
-from builder.solve import IndexLimits, Solution, Solver
-from builder.solve.cache import hold_cache, sweep_cache, used_bytes
+from builder.index_limits import IndexLimits
+from builder.solve import Solution, Solver
+from builder.solve.cache import hold_cache, sweep_cache
 from builder.spec import Channel, EnvironmentSpec, Requirement, VirtualPackage
 from tests.builder.fake_channel import FakeChannels, fake_channels, package
 from tests.builder.hostile_channel import (
