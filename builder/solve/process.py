@@ -274,6 +274,9 @@ async def _read_answers(
                 future.set_result(answer)
     except asyncio.IncompleteReadError:
         pass
+    except asyncio.CancelledError:  # the loop ends without a close
+        process.kill()
+        raise
     finally:
         status = await process.wait()
         for future in waiting.values():

@@ -204,6 +204,14 @@ def test_a_process_that_is_killed_costs_nobody_an_answer(tmp_path: Path, good: C
     assert not _children()
 
 
+def test_a_loop_that_ends_without_a_close_ends_the_process_too(
+    tmp_path: Path, good: Channel
+) -> None:
+    made = solver(tmp_path, LIMITS)
+    assert names(asyncio.run(made.solve(spec("zlib", good)))) == ["zlib"]
+    assert not _children()
+
+
 def test_what_an_earlier_run_left_is_taken_out_before_it_is_read(
     tmp_path: Path, good: Channel
 ) -> None:
