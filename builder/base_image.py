@@ -66,6 +66,8 @@ class BaseImages:
         scratch: Path,
         layout: Path | None = None,
         pushed: PushedBases | None = None,
+        *,
+        max_layer_bytes: int = 64 * 1024**3,
     ) -> None:
         """Make the finder.
 
@@ -75,12 +77,14 @@ class BaseImages:
             scratch: A directory for downloads under way.
             layout: The layout directory that serves bases named ``oci-layout`` in locks.
             pushed: Finds images that were pushed to this registry; ``None`` where there is none.
+            max_layer_bytes: The largest layer to fetch.
         """
         self._store = store
         self._remote = RemoteRegistry(http)
         self._scratch = scratch
         self._layout = OciLayout(layout) if layout else None
         self._pushed = pushed
+        self._max_layer_bytes = max_layer_bytes
         #: What references meant when their registry answered last.
         self._last: dict[str, BaseReference] = {}
 
@@ -153,6 +157,11 @@ class BaseImages:
                     f"the base image {base.name} has a layer of the type {layer.media_type}, which"
                     " is none of a filesystem for everyone: choose another base"
                 )
+            if layer.size > self._max_layer_bytes:
+                raise BaseImageError(
+                    f"the base image {base.name} has a layer of {layer.size} bytes; this server"
+                    f" accepts layers up to {self._max_layer_bytes}"
+                )
         await together(self._ensure_blob(parts, layer) for layer in document.layers)
         return BaseImage(config, tuple(document.layers))
 
@@ -167,7 +176,9 @@ class BaseImages:
             if data is not None:
                 return data
         base = parts.base
-        data = b"".join([chunk async for chunk in self._source(base, digest, kind)])
+        data = b"".join(
+            [chunk async for chunk in self._source(base, digest, kind, MAX_MANIFEST_BYTES)]
+        )
         if digest_of(data, algorithm_of(digest)) != digest:
             raise BaseImageError(f"{base.name} answered other bytes than those of {digest}")
         await self._store.write(blob_key(digest), data)
@@ -183,7 +194,7 @@ class BaseImages:
         seen, digest = 0, hashlib.new(algorithm_of(layer.digest))
         try:
             with disk_errors(), path.open("wb") as file:
-                async for chunk in self._source(base, layer.digest, "blobs"):
+                async for chunk in self._source(base, layer.digest, "blobs", None):
                     seen += len(chunk)
                     if seen > layer.size:
                         break
@@ -196,15 +207,19 @@ class BaseImages:
         finally:
             path.unlink(missing_ok=True)
 
-    async def _source(self, base: BaseReference, digest: Digest, kind: str) -> AsyncIterator[bytes]:
-        """Yield a part of the base from its layout directory or registry, unverified."""
+    async def _source(
+        self, base: BaseReference, digest: Digest, kind: str, limit: int | None
+    ) -> AsyncIterator[bytes]:
+        """Yield a part of the base from its layout directory or registry, unverified.
+
+        ``limit`` is the most bytes to accept of a registry.
+        """
         if base.name.startswith(PUSHED_SCHEME):
             raise BaseImageError(
                 f"a part of the base image {base.name}@{digest} is not in this server's store;"
                 f" push that image to '{base.name.removeprefix(PUSHED_SCHEME)}' again"
             )
         if base.name != LAYOUT_NAME:
-            limit = MAX_MANIFEST_BYTES if kind == "manifests" else None
             reference = parse_reference(f"{base.name}@{digest}")
             async for chunk in self._remote.stream(reference, kind, limit):
                 yield chunk

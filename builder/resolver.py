@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -21,7 +22,7 @@ from builder.solve import Solver
 from builder.spec import Channel, EnvironmentSpec, Requirement
 from builder.turns import Turns
 
-#: Solves at once; each may take a few hundred megabytes with a large channel.
+#: Solves at once with the same channels; one that does not answer keeps nobody else waiting.
 _PARALLEL_SOLVES: Final = 2
 #: Misspelt names that others are looked for at once: it is computation, beside which much else goes
 #: on.
@@ -47,7 +48,9 @@ class Resolver:
         self._compilers = compilers
         self._metrics = metrics
         self._wheels = wheels
-        self._turns = Turns(_PARALLEL_SOLVES)
+        self._turns: defaultdict[tuple[Channel, ...], Turns] = defaultdict(
+            lambda: Turns(_PARALLEL_SOLVES)
+        )
         self._suggestion_turns = Turns(_PARALLEL_SUGGESTIONS)
 
     async def spec(self, repository: str, tag: str, today: datetime.date) -> EnvironmentSpec:
@@ -89,7 +92,7 @@ class Resolver:
                 f"'{spec.pip[0]}' is asked from PyPI, which this server does not offer"
             )
         listen(Progress("solve"))
-        async with self._turns.turn():
+        async with self._turns[spec.channels].turn():
             started = time.monotonic()
             solved = await self._solver.solve(_with_python(spec))
             self._metrics.solved(time.monotonic() - started)

@@ -139,6 +139,12 @@ class Settings(BaseSettings):
     workers: Annotated[int, Field(ge=0)] = 0
     #: The largest package archive to accept, in bytes.
     max_package_bytes: Annotated[int, Field(gt=0)] = 4 * 1024**3
+    #: The largest index of a channel, or part of one, to accept, unpacked, e.g. ``"1GiB"``.
+    max_index_bytes: Annotated[ByteSize, Field(ge=1024**2)] = ByteSize(1024**3)
+    #: What the indexes of all channels may take on disk, with what is being downloaded.
+    index_cache_bytes: Annotated[ByteSize, Field(ge=1024**2)] = ByteSize(8 * 1024**3)
+    #: The most memory that a process may have that reads indexes and solves; there are two at most.
+    index_memory_bytes: Annotated[ByteSize, Field(ge=256 * 1024**2)] = ByteSize(3 * 1024**3)
     #: The largest blob that can be pushed, in bytes, e.g. ``"20GB"``.
     max_blob_bytes: Annotated[ByteSize, Field(gt=0)] = ByteSize(64 * 1024**3)
     #: Whether a manifest can be pushed to a repository that lacks blobs or manifests it names.

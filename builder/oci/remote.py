@@ -18,8 +18,11 @@ from builder.oci.tokens import is_loopback, token_of, token_request
 #: Where docker.io really answers.
 _HOSTS: Final = {"docker.io": "registry-1.docker.io"}
 _ACCEPT: Final = ", ".join(sorted(INDEX_TYPES | MANIFEST_TYPES))
+_PARTS: Final = {"manifests": "manifest", "blobs": "config"}
 _CHUNK: Final = 1024 * 1024
 _MAX_MANIFEST: Final = 4 * 1024 * 1024
+#: What a server of tokens answers; those of large registries have some 4 KiB.
+_MAX_TOKEN_BYTES: Final = 256 * 1024
 _ATTEMPTS: Final = 3
 #: A registry that wants to be left alone for longer is not waited for.
 _LONGEST_WAIT_SECONDS: Final = 10
@@ -78,7 +81,10 @@ class RemoteRegistry:
                 async for chunk in response.aiter_bytes(_CHUNK):
                     seen += len(chunk)
                     if limit is not None and seen > limit:
-                        raise BaseImageError(f"the manifest of {reference.name} is over 4 MiB")
+                        raise BaseImageError(
+                            f"the base image {reference.name} cannot be read: its"
+                            f" {_PARTS[kind]} is larger than the {limit} bytes that are accepted"
+                        )
                     yield chunk
             finally:
                 await response.aclose()
@@ -116,10 +122,16 @@ class RemoteRegistry:
     async def _token(self, challenge: str, reference: Reference) -> str:
         """Return an anonymous token for a ``WWW-Authenticate`` challenge."""
         realm, query = token_request(challenge, reference)
-        response = await self._http.get(realm, params=query)
-        if response.status_code != 200:
-            raise _refusal(response, reference)
-        token = token_of(response)
+        headers = {"Accept-Encoding": "identity"}
+        async with self._http.stream("GET", realm, params=query, headers=headers) as response:
+            if response.status_code != 200:
+                raise _refusal(response, reference)
+            answer = b""
+            async for piece in response.aiter_bytes():
+                answer += piece
+                if len(answer) > _MAX_TOKEN_BYTES:
+                    break
+        token = token_of(answer) if len(answer) <= _MAX_TOKEN_BYTES else None
         if token is None:
             raise BaseImageError(
                 f"the base image {reference} cannot be read: {reference.host} answered something"

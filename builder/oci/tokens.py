@@ -1,5 +1,6 @@
 """Tokens for anonymous pulls (distribution, "Token Authentication Specification")."""
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -55,11 +56,11 @@ def token_request(challenge: str, reference: Reference) -> tuple[str, Mapping[st
     }
 
 
-def token_of(response: httpx.Response) -> str | None:
+def token_of(answer: bytes) -> str | None:
     """Return the token that was answered, by either of its names; ``None``: there is none."""
     try:
-        body: Any = response.json()
-    except ValueError:
+        body: Any = json.loads(answer)
+    except (ValueError, RecursionError):
         return None
     token = (body.get("token") or body.get("access_token")) if isinstance(body, dict) else None
     # What else could be in it would end in a header.

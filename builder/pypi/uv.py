@@ -1,15 +1,23 @@
 """uv, run as a program that knows nothing but what it is told."""
 
 import asyncio
+import resource
+import shutil
+import signal
 import sys
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 from uv import find_uv_bin
 
-from builder.errors import SolveTimeout
+from builder.disk import used_bytes
+from builder.errors import IndexUnavailable, SolveTimeout
+from builder.index_limits import CACHE_SETTING, FILE_SETTING, MEMORY_SETTING, IndexLimits
 from builder.turns import Turns
 
 #: No configuration file, no build of anything, no other Python, nothing for a terminal.
@@ -23,6 +31,17 @@ _COMMAND: Final = (
 _SYSTEM_AUTHORITIES: Final = "--system-certs"
 #: What it says on a machine that has none at all, whatever it is asked.
 _NO_AUTHORITIES: Final = "No CA certificates were loaded from the system"
+
+#: The locks of the largest environments have some 2 MB.
+_MAX_OUTPUT_BYTES: Final = 32 * 1024 * 1024
+_PIECE: Final = 1024 * 1024
+_WATCH_SECONDS: Final = 1.0
+#: The signals by which a limit of the kernel ends uv, and its setting.
+_ENDED_BY_LIMIT: Final = {
+    -signal.SIGXFSZ: FILE_SETTING,
+    -signal.SIGABRT: MEMORY_SETTING,
+    -signal.SIGKILL: MEMORY_SETTING,
+}
 
 
 class UvFailed(Exception):
@@ -50,6 +69,7 @@ class Uv:
         environment: Mapping[str, str] | None = None,
         timeout_seconds: float = 120,
         parallel: int = 2,
+        limits: IndexLimits | None = None,
     ) -> None:
         """Make the runner.
 
@@ -59,8 +79,12 @@ class Uv:
             environment: Variables for the network alone: proxies and certificates.
             timeout_seconds: What one run may take.
             parallel: How many run at once; each may take some hundred megabytes.
+            limits: What a run, and all that is kept, may take.
         """
         self.index_url = index_url
+        self._cache_dir = cache_dir
+        self._limits = limits or IndexLimits()
+        self._running = 0
         self._program = find_uv_bin()
         self._options = ["--default-index", index_url, "--cache-dir", str(cache_dir.absolute())]
         # The Python is asked for what the target does not say, and it runs nothing of a package.
@@ -83,8 +107,10 @@ class Uv:
         Raises:
             UvFailed: It ended with an error.
             SolveTimeout: It took too long.
+            IndexUnavailable: What the index says is more than is allowed.
         """
         async with self._turns.turn():
+            await self._make_room()
             process = await asyncio.create_subprocess_exec(
                 self._program,
                 *_COMMAND,
@@ -97,21 +123,88 @@ class Uv:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
             )
+            self._running += 1
             try:
-                out, err = await asyncio.wait_for(process.communicate(), self._timeout_seconds)
+                self._limit(process.pid)
+                out, err = await asyncio.wait_for(self._output(process), self._timeout_seconds)
             except TimeoutError as exc:
                 raise SolveTimeout(
                     f"the packages of PyPI were not resolved within {self._timeout_seconds:g}"
                     f" seconds; ask for fewer, or for exact versions"
                 ) from exc
             finally:
+                self._running -= 1
                 if process.returncode is None:
                     process.kill()
                     await process.wait()
         said = err.decode(errors="replace")
+        if process.returncode in _ENDED_BY_LIMIT:
+            raise self._too_much(_ENDED_BY_LIMIT[process.returncode])
         if process.returncode != 0:
             if self._authorities and _NO_AUTHORITIES in said:
                 self._authorities = ()
                 return await self.compile(options, directory)
             raise UvFailed(said)
         return Compiled(out.decode(errors="replace"), said)
+
+    def _limit(self, pid: int) -> None:
+        """Hold a process to the limits, if it has not ended already."""
+        with suppress(ProcessLookupError):
+            memory, file = self._limits.memory_bytes, self._limits.file_bytes
+            resource.prlimit(pid, resource.RLIMIT_DATA, (memory, memory))
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (file, file))
+            resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
+
+    async def _output(self, process: asyncio.subprocess.Process) -> tuple[bytes, bytes]:
+        """Return what it says, until it ends or is too much.
+
+        Raises:
+            IndexUnavailable: It says too much, or fills the disk.
+        """
+        assert process.stdout is not None
+        assert process.stderr is not None
+        watch = asyncio.create_task(self._watch())
+        reading = asyncio.gather(self._read(process.stdout), self._read(process.stderr))
+        tasks: list[asyncio.Future[Any]] = [watch, reading]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if watch.done():
+                raise self._too_much(CACHE_SETTING)
+            out, err = await reading
+        finally:
+            watch.cancel()
+            reading.cancel()
+        await process.wait()
+        return out, err
+
+    async def _read(self, stream: asyncio.StreamReader) -> bytes:
+        found = bytearray()
+        while piece := await stream.read(_PIECE):
+            found += piece
+            if len(found) > _MAX_OUTPUT_BYTES:
+                raise self._too_much(None)
+        return bytes(found)
+
+    async def _watch(self) -> None:
+        """Return when the cache takes more than it may."""
+        pause_seconds = _WATCH_SECONDS
+        while True:
+            await asyncio.sleep(pause_seconds)
+            started = time.monotonic()
+            if await asyncio.to_thread(used_bytes, self._cache_dir) > self._limits.cache_bytes:
+                return
+            pause_seconds = max(_WATCH_SECONDS, 10 * (time.monotonic() - started))
+
+    async def _make_room(self) -> None:
+        """Empty the cache if it takes more than it may and nobody uses it."""
+        used = 0 if self._running else await asyncio.to_thread(used_bytes, self._cache_dir)
+        if used > self._limits.cache_bytes and not self._running:
+            shutil.rmtree(self._cache_dir, ignore_errors=True)
+
+    def _too_much(self, setting: str | None) -> IndexUnavailable:
+        host = urlsplit(self.index_url).netloc
+        allowed = f"{setting} allows" if setting else "this server takes at once"
+        return IndexUnavailable(
+            f"the index of PyPI packages at {host} cannot be used: what it says of the packages is"
+            f" more than {allowed}"
+        )

@@ -3,6 +3,11 @@
 ::
 
     solver      solve a spec for each of its platforms
+    names       the names of all packages, kept in memory
+    process     processes that read indexes within limits, from outside
+    child       such a process, from inside
+    cache       the directory that it keeps indexes in
+    questions   what it is asked: names, versions, packages, solutions
     match_spec  a match spec as a requirement, and back
     records     rattler's records as ours
     repodata    what channels offer: kept, renewed, asked again when a channel is down

@@ -14,6 +14,7 @@ from rattler import exceptions as rattler_errors
 
 from builder.channel_credentials import SETTING, ChannelCredentials
 from builder.errors import ChannelUnavailable, NoChannel, SolveError, SolveTimeout, Unsatisfiable
+from builder.index_limits import FILE_SETTING
 from builder.spec import Channel
 
 #: Makes our error of rattler's message.
@@ -25,6 +26,7 @@ _STATUS = re.compile(r"\((\d{3} [A-Za-z' -]+)\)")
 _REFUSED = re.compile(r"\(((?:401|403) [A-Za-z' -]+)\)(?:[^\n]*/(noarch|[a-z]+-[a-z0-9]+)/)?")
 _MISSING = re.compile(r"could not find subdir '([a-z0-9-]+)'")
 _CAUSES: Final = (
+    ("os error 27)", f"an index of it is larger than {FILE_SETTING} allows"),
     ("Connection refused", "connection refused"),
     ("dns error", "its host is not found"),
     ("timed out", "it does not answer in time"),

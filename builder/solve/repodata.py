@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -34,21 +33,16 @@ from builder.spec import Channel
 Answer = TypeVar("Answer")
 
 #: A channel that is down is not asked again before that many seconds.
-_RETRY_SECONDS: Final = 30.0
+RETRY_SECONDS: Final = 30.0
 #: A server that does not give a shard or the list of them; 304 is how Python's ``http.server``
 #: answers for a list that has not changed, without the validators that rattler wants to see.
 _NO_SHARDS: Final = re.compile(r"\((?:304|401|403|404|410) [^)]*\)[^\n]*\.msgpack\.zst\b")
 
 
-@dataclass(frozen=True, slots=True)
-class _Names:
-    names: frozenset[str]
-    #: When they are to be asked for again, by the clock.
-    stale_at: float
-
-
 class Repodata:
     """Answers questions about channels, in one event loop; many may ask at once.
+
+    It reads whatever a channel sends, to its end: it belongs into a process that has limits.
 
     rattler's gateway never forgets what it has in memory, so a channel is taken out of it when it
     is older than the time-to-live: a package published since is then seen. On disk, rattler keeps
@@ -81,32 +75,23 @@ class Repodata:
         self._stale_at: dict[str, float] = {}
         #: Until when channels, by their addresses, are not asked if what is on disk suffices.
         self._down_until: dict[tuple[str, ...], float] = {}
-        self._names: dict[tuple[str, Subdir], _Names] = {}
-        self._locks: dict[tuple[str, Subdir], asyncio.Lock] = {}
 
     async def names(self, channel: Channel, platform: Subdir) -> frozenset[str]:
         """Return the names of all packages that ``channel`` has for ``platform``, with noarch.
 
-        While the channel is down, the last names that were seen are returned.
-
         Raises:
-            ChannelUnavailable: It does not answer, and never has.
+            ChannelUnavailable: It does not answer, and what is on disk does not suffice.
         """
-        key = (channel.url, platform)
-        async with self._locks.setdefault(key, asyncio.Lock()):
-            known = self._names.get(key)
-            if known and self._clock() < known.stale_at:
-                return known.names
-            try:
-                names = await self._fetch_names(channel, platform)
-            except ChannelUnavailable:
-                if known is None:
-                    raise
-                names, ttl_seconds = known.names, min(_RETRY_SECONDS, self._ttl_seconds)
-            else:
-                ttl_seconds = self._ttl_seconds
-            self._names[key] = _Names(names, self._clock() + ttl_seconds)
-            return names
+
+        async def question(gateway: rattler.Gateway) -> frozenset[str]:
+            found = await gateway.names(
+                [rattler.Channel(channel.url)],
+                [platform, NOARCH],
+                channel_relations="disabled",
+            )
+            return await asyncio.to_thread(_normalized, found)
+
+        return await self.ask([channel], question)
 
     async def ask(
         self,
@@ -137,7 +122,7 @@ class Repodata:
         try:
             return await self._ask_online(channels, question, limit)
         except ChannelUnavailable as unavailable:
-            self._down_until[urls] = self._clock() + _RETRY_SECONDS
+            self._down_until[urls] = self._clock() + RETRY_SECONDS
             try:
                 return await self._bounded(question(self._offline(urls)), channels, limit)
             except ChannelUnavailable:
@@ -161,7 +146,7 @@ class Repodata:
             except ChannelUnavailable as exc:
                 if not _NO_SHARDS.search(str(exc.__cause__)):
                     raise
-            self._whole_until[urls] = self._clock() + max(self._ttl_seconds, _RETRY_SECONDS)
+            self._whole_until[urls] = self._clock() + max(self._ttl_seconds, RETRY_SECONDS)
         return await self._bounded(question(self._whole), channels, limit)
 
     async def versions(
@@ -227,6 +212,12 @@ class Repodata:
             except ChannelUnavailable:
                 raise unavailable from unavailable.__cause__
 
+    def forget(self, channels: Sequence[Channel]) -> None:
+        """Take what there is of channels from memory and disk; nothing of it is read."""
+        for channel in channels:
+            for gateway in (self._gateway, self._whole):
+                gateway.clear_repodata_cache(rattler.Channel(channel.url), clear_disk=True)
+
     def _offline(self, urls: tuple[str, ...]) -> rattler.Gateway:
         """Return a gateway that has what is on disk now, however old."""
         shards = self._clock() >= self._whole_until.get(urls, 0)
@@ -243,17 +234,6 @@ class Repodata:
                 for gateway in (self._gateway, self._whole):
                     gateway.clear_repodata_cache(rattler.Channel(channel.url))
             self._stale_at[channel.url] = now + self._ttl_seconds
-
-    async def _fetch_names(self, channel: Channel, platform: Subdir) -> frozenset[str]:
-        async def question(gateway: rattler.Gateway) -> frozenset[str]:
-            found = await gateway.names(
-                [rattler.Channel(channel.url)],
-                [platform, NOARCH],
-                channel_relations="disabled",
-            )
-            return await asyncio.to_thread(_normalized, found)
-
-        return await self.ask([channel], question)
 
     async def _bounded(
         self, answer: Coroutine[None, None, Answer], channels: Sequence[Channel], seconds: float

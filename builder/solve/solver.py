@@ -9,33 +9,32 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator,
 from pathlib import Path
 from typing import Final
 
-import rattler
-
 from builder.channel_credentials import ChannelCredentials
 from builder.errors import LockError, SolveError, UnknownPackage, Unsatisfiable
 from builder.flight import together
 from builder.image_name import suggest
-from builder.platforms import NOARCH, Subdir
+from builder.index_limits import IndexLimits
+from builder.platforms import Subdir
 from builder.records import PackageRecord
+from builder.solve.child import Setup
 from builder.solve.explain import explain, missing_package
-from builder.solve.failures import UnsolvableTree, mapped_failures
-from builder.solve.match_spec import to_match_spec
-from builder.solve.records import by_place, to_records
-from builder.solve.repodata import Repodata
+from builder.solve.failures import UnsolvableTree
+from builder.solve.names import ChannelNames
+from builder.solve.process import IndexProcesses
+from builder.solve.questions import ask_names, ask_packages, ask_solution, ask_versions
+from builder.solve.repodata import RETRY_SECONDS
 from builder.spec import Channel, EnvironmentSpec, Requirement
 
 #: How many versions an error names.
 _SHOWN_VERSIONS: Final = 3
 
-#: What rattler's background threads need to come to rest, measured; a process that ends before
-#: dies of a signal in up to one of four runs.
-_SETTLE_SECONDS: Final = 0.1
-
 #: How many channels' names are kept that were joined of several platforms'.
 _RECENT_JOINS: Final = 8
 
-#: How archives end that channels list beside newer ones of the same name.
-_OLD_FORMAT: Final = ".tar.bz2"
+#: In how many ways channels are asked for one thing: for shards, for whole indexes, and what is on
+#: disk; and what it takes to start a process besides.
+_WAYS: Final = 3
+_START_SECONDS: Final = 30
 
 #: The last millisecond of a day; half of the next one is there because rattler rounds down.
 _END_OF_DAY: Final = datetime.time(23, 59, 59, 999_500, tzinfo=datetime.UTC)
@@ -85,8 +84,10 @@ class Solver:
         complete: Complete | None = None,
         credentials: ChannelCredentials | None = None,
         clock: Callable[[], float] = time.monotonic,
+        limits: IndexLimits | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Make the solver.
+        """Make the solver; its processes start when they are needed first.
 
         Args:
             cache_dir: Where repodata is kept; may be emptied at any time.
@@ -98,15 +99,26 @@ class Solver:
                 package is refused.
             credentials: What private channels ask for; nothing else is ever sent to a channel.
             clock: Tells the seconds that the time-to-live is measured by.
+            limits: What reading indexes may take.
+            environment: How channels are reached, as variables such as ``HTTPS_PROXY``; ``None``:
+                as this process reaches them.
         """
         self._timeout_seconds = timeout_seconds
         self._complete_one = complete or _refuse
-        self._repodata = Repodata(
+        self._network_timeout_seconds = network_timeout_seconds
+        setup = Setup(
             cache_dir,
-            network_timeout_seconds=network_timeout_seconds,
+            limits or IndexLimits(),
+            network_timeout_seconds,
+            repodata_ttl_seconds,
+            max_retries,
+            credentials or ChannelCredentials(),
+        )
+        self._processes = IndexProcesses(setup, clock, environment)
+        self._names = ChannelNames(
+            self._fetch_names,
             ttl_seconds=repodata_ttl_seconds,
-            max_retries=max_retries,
-            credentials=credentials or ChannelCredentials(),
+            retry_seconds=RETRY_SECONDS,
             clock=clock,
         )
         #: Names of several platforms of a channel, and all of them: sets that are compared by what
@@ -127,7 +139,7 @@ class Solver:
             ChannelUnavailable: A channel does not answer, and never has.
         """
         pairs = [(channel, platform) for channel in channels for platform in platforms]
-        names = await asyncio.gather(*(self._repodata.names(c, p) for c, p in pairs))
+        names = await asyncio.gather(*(self._names.of(c, p) for c, p in pairs))
         found = dict(zip(pairs, names, strict=True))
         return {
             channel.name: await self._joined([found[channel, platform] for platform in platforms])
@@ -191,11 +203,9 @@ class Solver:
             LockError: The index does not give both checksums of a package, and nothing else does.
             PackageError: A package whose checksums are not both given cannot be had.
         """
-        names = sorted({_name(place) for place in places})
-        found = await self._repodata.records(channel, platform, names)
-        listed = dict(await asyncio.to_thread(by_place, found, frozenset(places)))
-        hidden = [p for p in places if p not in listed and p.endswith(_OLD_FORMAT)]
-        listed.update(await self._hidden(channel, hidden, found))
+        listed = await self._processes.ask(
+            [channel], self._hang_seconds, ask_packages, channel, platform, sorted(places)
+        )
         records = await self.complete(list(listed.values()))
         return dict(zip(listed, records, strict=True))
 
@@ -212,11 +222,21 @@ class Solver:
         return tuple(complete.get(record.url, record) for record in records)
 
     async def close(self) -> None:
-        """Let rattler's background threads come to rest; call it before the loop ends.
+        """End the processes; call it before the loop ends.
 
         May be called more than once. The solver can still be used afterwards.
         """
-        await asyncio.sleep(_SETTLE_SECONDS)
+        await self._processes.close()
+
+    @property
+    def _hang_seconds(self) -> float:
+        """After how long a process cannot be expected to answer any more."""
+        return _WAYS * (self._network_timeout_seconds + self._timeout_seconds) + _START_SECONDS
+
+    async def _fetch_names(self, channel: Channel, platform: Subdir) -> frozenset[str]:
+        return await self._processes.ask(
+            [channel], self._hang_seconds, ask_names, channel, platform
+        )
 
     async def _solve_or_say(
         self, spec: EnvironmentSpec, platform: Subdir
@@ -230,42 +250,20 @@ class Solver:
         self, spec: EnvironmentSpec, platform: Subdir
     ) -> tuple[PackageRecord, ...]:
         homes = await self._homes(spec, platform)
-        until = _end_of(spec.until)
-
-        async def question(gateway: rattler.Gateway) -> list[rattler.RepoDataRecord]:
-            return await rattler.solve(
-                [rattler.Channel(channel.url) for channel in spec.channels],
-                [to_match_spec(wanted, homes[wanted]) for wanted in spec.requirements],
-                gateway=gateway,
-                platforms=[platform, NOARCH],
-                virtual_packages=_virtual_packages(spec, platform),
-                timeout=datetime.timedelta(seconds=self._timeout_seconds),
-                exclude_newer=until,
-                channel_relations="disabled",
-            )
-
         try:
-            found = await self._repodata.ask(
-                spec.channels, question, extra_seconds=self._timeout_seconds
+            records = await self._processes.ask(
+                spec.channels,
+                self._hang_seconds,
+                ask_solution,
+                spec,
+                platform,
+                homes,
+                _end_of(spec.until),
+                self._timeout_seconds,
             )
         except UnsolvableTree as exc:
             raise Unsatisfiable(await self._explain(str(exc), spec, platform)) from exc
-        with mapped_failures(spec.channels):
-            records = await asyncio.to_thread(to_records, found)
         return await self.complete(records)
-
-    async def _hidden(
-        self, channel: Channel, places: Sequence[str], found: Sequence[rattler.RepoDataRecord]
-    ) -> Mapping[str, PackageRecord]:
-        """Return those of ``places`` that lie beside a ``.conda``, one of ``found``."""
-        beside = {f"{r.subdir}/{r.file_name.removesuffix('.conda')}" for r in found}
-        hidden = [place for place in places if place.removesuffix(_OLD_FORMAT) in beside]
-        if not hidden:
-            return {}
-        names = sorted({_name(place) for place in hidden})
-        subdirs = sorted({place.partition("/")[0] for place in hidden})
-        records = await self._repodata.in_both_formats(channel, subdirs, names)
-        return await asyncio.to_thread(by_place, records, frozenset(hidden))
 
     async def _homes(
         self, spec: EnvironmentSpec, platform: Subdir
@@ -304,7 +302,16 @@ class Solver:
         home = next((c for c in spec.channels if name in known[c.name]), None)
         if home is None:
             return f"no package of that name is in {', '.join(known)} for {platform}"
-        versions = await self._repodata.versions(home, platform, name, _end_of(spec.until))
+        versions = await self._processes.ask(
+            [home],
+            self._hang_seconds,
+            ask_versions,
+            home,
+            platform,
+            name,
+            _end_of(spec.until),
+            _SHOWN_VERSIONS + 1,
+        )
         until = f" until {spec.until}" if spec.until else ""
         if not versions:
             return f"{home.name} has none{until}"
@@ -317,11 +324,6 @@ def _suggest(name: str, known: Iterable[frozenset[str]]) -> tuple[str, ...]:
     return suggest(name, frozenset().union(*known))
 
 
-def _name(place: str) -> str:
-    """Return the name of the package that lies there."""
-    return place.rpartition("/")[2].rsplit("-", 2)[0]
-
-
 async def _refuse(record: PackageRecord) -> PackageRecord:
     missing = "md5" if record.sha256 else "sha256"
     raise LockError(
@@ -331,20 +333,6 @@ async def _refuse(record: PackageRecord) -> PackageRecord:
 
 def _end_of(day: datetime.date | None) -> datetime.datetime | None:
     return datetime.datetime.combine(day, _END_OF_DAY) if day else None
-
-
-def _virtual_packages(
-    spec: EnvironmentSpec, platform: Subdir
-) -> list[rattler.GenericVirtualPackage]:
-    return [
-        rattler.GenericVirtualPackage(
-            rattler.PackageName(package.name),
-            rattler.Version(package.version),
-            rattler.BuildString(package.build),
-        )
-        for package in spec.virtual_packages
-        if package.platform in {None, platform}
-    ]
 
 
 def _for_platform(

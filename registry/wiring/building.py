@@ -2,12 +2,11 @@
 
 import os
 import platform
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import (
     AsyncExitStack,
     asynccontextmanager,
     closing,
-    contextmanager,
 )
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from builder.activation_cache import ActivationCache
 from builder.base_image import LAYOUT_SCHEME, BaseImages
 from builder.channel_credentials import read_credentials
 from builder.compilers import Compilers
+from builder.content_encoding import refuse_encodings
 from builder.contents_cache import ContentsCache
 from builder.environment_wheels import EnvironmentWheels
 from builder.errors import SandboxUnavailable
@@ -30,6 +30,7 @@ from builder.forwarding import open_forwarding
 from builder.hosts import Hosts, guard
 from builder.image_name import NameDefaults
 from builder.image_name.defaults import DEFAULT_VIRTUAL_PACKAGES
+from builder.index_limits import IndexLimits
 from builder.layer_cache import LayerCache
 from builder.packages import Packages
 from builder.pipeline import Pipeline
@@ -111,7 +112,11 @@ async def open_builder(
         store = await stack.enter_async_context(open_store(settings, settings.store))
         scratch = stack.enter_context(closing(Scratch(kept))).path
         http = await stack.enter_async_context(
-            httpx.AsyncClient(timeout=timeout, verify=trusted_authorities())
+            httpx.AsyncClient(
+                timeout=timeout,
+                verify=trusted_authorities(),
+                event_hooks={"response": [refuse_encodings]},
+            )
         )
         hosts = hosts_of(settings)
         guard(http, hosts)
@@ -131,19 +136,27 @@ async def open_builder(
         stack.push_async_callback(packages.close)
         sums = Sums(store, packages)
         stack.push_async_callback(sums.close)
-        with in_environment(network):
-            solver = Solver(
-                kept / "repodata",
-                timeout_seconds=settings.solve_timeout_seconds,
-                repodata_ttl_seconds=settings.repodata_ttl_seconds,
-                complete=sums.complete,
-                credentials=credentials,
-            )
+        solver = Solver(
+            kept / "repodata",
+            timeout_seconds=settings.solve_timeout_seconds,
+            repodata_ttl_seconds=settings.repodata_ttl_seconds,
+            limits=_index_limits(settings),
+            complete=sums.complete,
+            credentials=credentials,
+            environment=_child_environment(network),
+        )
         stack.push_async_callback(solver.close)
         manifests = Manifests(store)
         repositories = Repositories(store, manifests, sparse=settings.sparse_manifests)
         pushed = HeldBases(store, repositories)
-        bases = BaseImages(store, http, scratch, _layout(settings.base), pushed)
+        bases = BaseImages(
+            store,
+            http,
+            scratch,
+            _layout(settings.base),
+            pushed,
+            max_layer_bytes=settings.max_blob_bytes,
+        )
         compilers = Compilers(
             solver, packages, workers, kept / "compilers", _host_subdir(), settings.sandbox
         )
@@ -256,19 +269,11 @@ def _network(forwarding: str) -> dict[str, str]:
     return kept | dict.fromkeys(names, forwarding)
 
 
-@contextmanager
-def in_environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set the network's variables; rattler takes its proxy from them alone, when it is made."""
-    before = {name: os.environ.pop(name, None) for name in _NETWORK_VARIABLES[:8]}
-    proxies = {name: variables[name] for name in before if name in variables}
-    os.environ.update(proxies)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+def _child_environment(network: Mapping[str, str]) -> dict[str, str]:
+    """Return what the processes have that read indexes: this one's, with another way out."""
+    # With a backtrace, one that reaches its limits would print its stack to the log.
+    left_out = {*_NETWORK_VARIABLES, "RUST_BACKTRACE"}
+    return {name: v for name, v in os.environ.items() if name not in left_out} | dict(network)
 
 
 def _pypi(settings: Settings, scratch: Path, network: Mapping[str, str]) -> Pypi:
@@ -278,8 +283,15 @@ def _pypi(settings: Settings, scratch: Path, network: Mapping[str, str]) -> Pypi
         kept / "uv",
         environment=network,
         timeout_seconds=settings.solve_timeout_seconds,
+        limits=_index_limits(settings),
     )
     return Pypi(uv, scratch, kept / "stubs", settings.pypi_hosts)
+
+
+def _index_limits(settings: Settings) -> IndexLimits:
+    return IndexLimits(
+        settings.max_index_bytes, settings.index_cache_bytes, settings.index_memory_bytes
+    )
 
 
 def _layout(base: str) -> Path | None:

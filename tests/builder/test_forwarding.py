@@ -1,19 +1,18 @@
 """uv and rattler follow redirects by themselves: what they reach is checked by a proxy."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import httpx
 import pytest
 
-from builder.channel_credentials import ChannelCredentials
 from builder.errors import ChannelUnavailable
 from builder.forwarding import open_forwarding
 from builder.hosts import Hosts
 from builder.pypi.uv import Uv, UvFailed
-from builder.solve.repodata import Repodata
+from builder.solve import Solver
 from builder.spec import Channel
-from registry.wiring.building import in_environment
 from tests.builder.test_hosts import Site, open_site
 
 _INDEXES = (
@@ -26,15 +25,13 @@ _INDEXES = (
 
 async def names(site: Site, directory: Path, proxy: str) -> None:
     """Ask a channel of the site for names, by rattler."""
-    with in_environment({"HTTP_PROXY": proxy, "HTTPS_PROXY": proxy}):
-        repodata = Repodata(
-            directory / "repodata",
-            network_timeout_seconds=20,
-            ttl_seconds=1,
-            max_retries=0,
-            credentials=ChannelCredentials(),
-        )
-    await repodata.names(Channel("team", f"http://127.0.0.1:{site.port}/team"), "linux-64")
+    variables = {**os.environ, "HTTP_PROXY": proxy, "HTTPS_PROXY": proxy}
+    solver = Solver(directory / "repodata", max_retries=0, environment=variables)
+    try:
+        channel = Channel("team", f"http://127.0.0.1:{site.port}/team")
+        await solver.known_names([channel], ["linux-64"])
+    finally:
+        await solver.close()
 
 
 @pytest.mark.parametrize("is_configured", [False, True])
