@@ -215,13 +215,15 @@ def _member_before(chance: Random) -> bytes:
 def _changed_package_tar(tar: bytes, chance: Random) -> bytes:
     if chance.randrange(2):
         return change_tar(tar, chance)
+    members = []
     try:
         with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
-            members = [
-                (one, (archive.extractfile(one) or io.BytesIO()).read() if one.isreg() else b"")
-                for one in archive
-            ]
-    except (tarfile.TarError, ValueError, KeyError, EOFError):
+            for one in archive:
+                if one.size > len(tar) or one.sparse:  # tarfile would make all of it
+                    return change_tar(tar, chance)
+                body = archive.extractfile(one) if one.isreg() else None
+                members.append((one, body.read() if body else b""))
+    except (tarfile.TarError, OSError, ValueError, KeyError, EOFError, OverflowError):
         return change_tar(tar, chance)
     if not members:
         return change_tar(tar, chance)
@@ -235,7 +237,12 @@ def _changed_package_tar(tar: bytes, chance: Random) -> bytes:
         with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
             for one, data in members:
                 archive.addfile(one, io.BytesIO(data))
-    except (tarfile.TarError, OSError, ValueError):  # one was changed to what cannot be written
+    except (
+        tarfile.TarError,
+        OSError,
+        ValueError,
+        OverflowError,
+    ):  # one was changed to what cannot be written
         return change_tar(tar, chance)
     return out.getvalue()
 
