@@ -12,10 +12,12 @@ ONLY ?=
 SHORT ?=
 # Whether a release is audited, for which each package must be known.
 STRICT ?=
+# How long `make fuzz` tries each reader.
+FUZZ_SECONDS ?= 300
 # Where the demo keeps its store: directory or s3.
 STORE ?= directory
 
-.PHONY: help demo test test-engines check audit conformance bench serve channel lint types imports format clean
+.PHONY: help demo fuzz test test-engines check audit conformance bench serve channel lint types imports format clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -54,6 +56,11 @@ audit: $(INSTALLED) ## ask PyPI or OSV whether a package of the image is known t
 
 conformance: $(INSTALLED) ## run the official OCI suite and 10 000 generated requests (results/oci)
 	FUZZ_EXAMPLES=2500 $(BIN)/python -m pytest tests/registry/distribution/test_fuzz.py conformance/oci
+
+fuzz: $(INSTALLED) ## 10 000 odd requests to every route, then every reader for FUZZ_SECONDS, led by coverage
+	FUZZ_REQUESTS=10000 $(BIN)/python -m pytest -s tests/fuzz/test_routes.py
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group fuzz
+	$(BIN)/python -m tests.fuzz --seconds=$(FUZZ_SECONDS) $(ARGS)
 
 bench: $(INSTALLED) ## measure against docker-registry and others (ONLY=first-pull,herd; SHORT=1)
 	$(BIN)/python -m benchmarks --only="$(ONLY)" $(if $(SHORT),--short)

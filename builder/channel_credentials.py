@@ -100,7 +100,7 @@ def read_credentials(path: Path | None) -> ChannelCredentials:
         raise ValueError(f"the file {path} of {SETTING} is larger than {_MAX_BYTES} bytes")
     try:
         said = json.loads(data)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         # The error has the whole text in a field of it.
         raise ValueError(f"the file {path} of {SETTING} is not JSON{_line(exc)}") from None
     if not isinstance(said, dict):
@@ -144,5 +144,5 @@ def _credential(host: str, entry: object) -> _Credential:
     )
 
 
-def _line(error: ValueError) -> str:
+def _line(error: Exception) -> str:
     return f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""

@@ -43,6 +43,8 @@ from builder.install.tar_reader import Buffer, TarEntry, TarLimitExceeded, TarRe
 
 #: conda-build compresses with up to level 22, whose window is 128 MiB; a frame may ask for 2 GiB.
 _MAX_WINDOW_BYTES: Final = 128 * 1024 * 1024
+#: How much of what a library says of a damaged archive is told.
+_MAX_REASON: Final = 300
 
 
 @contextmanager
@@ -75,7 +77,9 @@ def reading(label: str) -> Iterator[None]:
         ValueError,
         RuntimeError,
     ) as exc:
-        raise CorruptPackage(f"package '{label}' is damaged: {exc}") from exc
+        # zipfile shows the name that it found in full, which may have 64 KiB.
+        reason = str(exc)[:_MAX_REASON]
+        raise CorruptPackage(f"package '{label}' is damaged: {reason}") from exc
 
 
 class PackageFile:

@@ -11,7 +11,8 @@ from builder.errors import BaseImageError
 from builder.oci.reference import Reference
 
 _BEARER: Final = re.compile(r"(?:^|,)\s*bearer\s+(.*)", re.IGNORECASE)
-_FIELD: Final = re.compile(r'(\w+)\s*=\s*(?:"([^"]*)"|([^\s,"]+))')
+#: Begins at the beginning of a word alone, or a long one would be read from each of its letters.
+_FIELD: Final = re.compile(r'(?<!\w)(\w++)\s*+=\s*+(?:"([^"]*)"|([^\s,"]+))')
 #: Hosts that are this machine, by how a reference names them.
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
@@ -42,7 +43,10 @@ def token_request(challenge: str, reference: Reference) -> tuple[str, Mapping[st
     bearer = _BEARER.search(challenge)
     found = _FIELD.findall(bearer[1]) if bearer else ()
     fields = {name.lower(): quoted or plain for name, quoted, plain in found}
-    realm = httpx.URL(fields.get("realm", ""))
+    try:
+        realm = httpx.URL(fields.get("realm", ""))
+    except httpx.InvalidURL:
+        realm = httpx.URL()  # as if there were none
     # A token that is asked for without TLS could be anybody's; on this machine there is no TLS.
     here = is_loopback(reference.host) and is_loopback(realm.netloc.decode())
     if realm.scheme != "https" and not (here and realm.scheme == "http"):

@@ -13,6 +13,7 @@
     GET            /requests/<id>/log         what has happened to it
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, get_args
@@ -62,7 +63,10 @@ def api_route() -> Mount:
     """Return the route of everything below ``/api/v1``."""
     routes = [Route(path, _Address(path, methods)) for path, methods in ADDRESSES.items()]
     router = Router(routes, redirect_slashes=False, default=_unknown)
-    return Mount(PREFIX, ErrorBoundary(router, failure=FAILURE))
+    mount = Mount(PREFIX, ErrorBoundary(router, failure=FAILURE))
+    # Addresses with a line break in them are this face's, too: it tells that there is nothing.
+    mount.path_regex = re.compile(mount.path_regex.pattern, re.DOTALL)
+    return mount
 
 
 class _Address:

@@ -40,6 +40,8 @@ RELOAD_SECONDS: Final = 1.0
 
 #: More than any organisation needs, and little enough to read at once.
 _MAX_BYTES: Final = 16 * 1024 * 1024
+#: How much is told of what is wrong with one: names may be as long as the file.
+_MAX_REASON: Final = 500
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _TOKEN_KEY: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -164,8 +166,10 @@ def read_policy(path: Path) -> Policy:
         raise PolicyInvalid(f"the auth file {path} is larger than {_MAX_BYTES} bytes")
     try:
         return parse_policy(data.decode("utf-8"))
-    except ValueError as exc:
-        raise PolicyInvalid(f"the auth file {path} says nothing that can be used: {exc}") from exc
+    except (ValueError, RecursionError) as exc:
+        raise PolicyInvalid(
+            f"the auth file {path} says nothing that can be used: {str(exc)[:_MAX_REASON]}"
+        ) from exc
 
 
 def parse_policy(text: str) -> Policy:

@@ -26,6 +26,9 @@ _MAX_FIELDS: Final = 256
 #: No cache may keep a token (RFC 6749, 5.1).
 _NO_STORE: Final = (b"cache-control", b"no-store")
 
+#: Every 401 has one (RFC 9110, 15.5.2).
+_CHALLENGE: Final = 'Basic realm="pullforge"'
+
 _Fields = list[tuple[str, str]]
 
 
@@ -43,12 +46,15 @@ async def give_token(call: Call) -> ASGIApp:
     access = call.services.access
     if not access.policy.takes_logins:
         raise EndpointUnknown("nobody has to log in here: there are no users and no tokens")
-    if call.scope["method"] == "POST":
-        fields = _parse(await _read(call.receive))
-        caller = await _caller_of_form(call, dict(fields))
-    else:
-        fields = _parse(call.scope["query_string"])
-        caller = await _caller_of_basic(call)
+    try:
+        if call.scope["method"] == "POST":
+            fields = _parse(await _read(call.receive))
+            caller = await _caller_of_form(call, dict(fields))
+        else:
+            fields = _parse(call.scope["query_string"])
+            caller = await log_in(call.scope, *basic_of(call.headers))
+    except Unauthorized as error:
+        raise Unauthorized(error.message, challenge=_CHALLENGE) from error
     asked = [scope for name, value in fields if name == "scope" for scope in value.split()]
     token = access.issue_token(caller, parse_scopes(asked))
     issued = datetime.datetime.fromtimestamp(int(time.time()), datetime.UTC)
@@ -60,14 +66,6 @@ async def give_token(call: Call) -> ASGIApp:
         "issued_at": issued.isoformat().replace("+00:00", "Z"),
     }
     return json_answer(200, content, [_NO_STORE])
-
-
-async def _caller_of_basic(call: Call) -> Caller:
-    try:
-        return await log_in(call.scope, *basic_of(call.headers))
-    except Unauthorized as error:
-        challenge = 'Basic realm="pullforge"'
-        raise Unauthorized(error.message, challenge=challenge) from error
 
 
 async def _caller_of_form(call: Call, form: dict[str, str]) -> Caller:

@@ -94,6 +94,7 @@ def test_hosts_are_found_as_rattler_finds_them(tmp_path: Path, host: str, key: s
     ("text", "words"),
     [
         ("{", r"is not JSON \(line 1\)"),
+        ("[" * 100_000, "is not JSON"),
         ("[]", "is not a JSON object with hosts as keys"),
         ('{"https://a.test": {"BearerToken": "s3cret"}}', "entry 'https://a.test': write a host"),
         ('{"a.test:80": {"BearerToken": "s3cret"}}', "entry 'a.test:80': .* without scheme, port"),

@@ -150,6 +150,15 @@ async def test_two_builds_are_compared(client: Client) -> None:
     assert document["base"] is None
 
 
+@pytest.mark.parametrize("path", ["/builds/%0Ax/nothing", "/%0D%0A", "/builds/a/%0A"])
+async def test_an_address_with_a_line_break_is_told_that_there_is_nothing_as_any_other(
+    client: Client, path: str
+) -> None:
+    reply = await client.get(f"/api/v1{path}")
+    assert reply.status == 404
+    assert reply.json()["error"]["code"] == "ENDPOINT_UNKNOWN"
+
+
 async def test_a_build_that_there_is_not(client: Client) -> None:
     for key in ("0" * 32, "x", "0" * 33, "..%2f..%2fetc"):
         for rest in ("", "/log", "/lock", "/sbom", f"/diff/{'0' * 32}"):

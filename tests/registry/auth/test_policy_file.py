@@ -55,7 +55,10 @@ async def test_a_link_that_leads_elsewhere_is_a_change(path: Path, tmp_path: Pat
     assert source.policy.identities["ada"].has_right(Need("push", "b"))
 
 
-@pytest.mark.parametrize("text", ["users = 3", "[[[", None])
+DEEP = "a = " + "[" * 100_000
+
+
+@pytest.mark.parametrize("text", ["users = 3", "[[[", DEEP, None], ids=lambda text: str(text)[:9])
 async def test_a_file_that_cannot_be_used_changes_nothing(path: Path, text: str | None) -> None:
     write_policy(path, *ADA)
     source = PolicyFile(path)
@@ -122,3 +125,10 @@ def test_secrets_are_not_printed(path: Path) -> None:
     policy = read_policy(path)
     assert HASH not in repr(policy)
     assert policy.token_key not in repr(policy)
+
+
+def test_a_name_of_any_length_is_told_in_a_short_sentence(path: Path) -> None:
+    write_policy(path, f"[users.{'a' * 100_000}]", "x = 1")
+    with pytest.raises(PolicyInvalid) as caught:
+        read_policy(path)
+    assert len(caught.value.message) < 1000

@@ -249,6 +249,7 @@ async def test_a_token_is_given_for_a_form_as_oauth2_has_it(guarded: Client) -> 
 async def test_a_form_that_is_no_login_is_refused(guarded: Client, body: bytes) -> None:
     reply = await guarded.request("POST", "/v2/token", body=body)
     assert_oci_error(reply, 401, "UNAUTHORIZED")
+    assert reply.headers["www-authenticate"] == 'Basic realm="pullforge"'
 
 
 async def test_a_wrong_password_gets_no_token_and_soon_has_to_wait(guarded: Client) -> None:

@@ -163,3 +163,16 @@ def test_a_damaged_wheel_is_refused_or_read_as_it_was(tmp_path: Path, position: 
     with suppress(PackageError):
         layer = assemble_bytes(tmp_path, [(LayerPackage(record), bytes(data))], limits=SMALL)
         assert layer.text(f"{PYTHON.site_packages}/demo.py") == "x = 1\n" * 9
+
+
+def test_a_name_of_any_length_in_a_damaged_wheel_is_told_in_a_short_sentence(
+    tmp_path: Path,
+) -> None:
+    name = b"a" * 60_000 + b".py"
+    data = _wheel(files={name.decode(): b"x = 1\n"})
+    at = data.index(name)
+    data = data[:at] + name.replace(b"a", b"b") + data[at + len(name) :]
+    record = wheel_record(TinyWheel("demo"), data)
+    with pytest.raises(PackageError) as caught:
+        assemble_bytes(tmp_path, [(LayerPackage(record), data)], limits=Limits(path_bytes=70_000))
+    assert len(caught.value.message) < 1000
