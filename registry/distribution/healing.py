@@ -6,6 +6,7 @@ from builder.oci.digest import is_digest, parse_digest
 from registry.distribution.access import is_readable_blob, is_readable_manifest
 from registry.distribution.call import Call, Handler
 from registry.errors import BlobUnknown, ManifestUnknown, StillBuilding
+from registry.web.access import identify
 from registry.web.gone import unless_gone
 from registry.web.waiting import wait_answer
 
@@ -22,6 +23,7 @@ def healing(handler: Handler, *, hop_seconds: float) -> Handler:
         except (BlobUnknown, ManifestUnknown):
             if not await _is_lost(call):
                 raise
+            await identify(call.scope)
             work = call.services.pulls.restore(
                 parse_digest(call.target.reference), timeout_seconds=hop_seconds
             )

@@ -11,6 +11,7 @@ from registry.distribution.access import is_readable_manifest
 from registry.distribution.call import ASK_AGAIN, FOR_EVER, Call, digest_lines
 from registry.distribution.client import wanted_by
 from registry.errors import ManifestInvalid, ManifestUnknown, StillBuilding, TagInvalid
+from registry.web.access import identify
 from registry.web.answer import Answer, HeaderLines, header
 from registry.web.body import read_body
 from registry.web.gone import unless_gone
@@ -101,6 +102,7 @@ async def _pull(
     call: Call, repository: RepositoryName, tag: TagName, hop_seconds: float
 ) -> Manifest:
     """Return the manifest behind a tag, as the client can take it; stop waiting when it goes."""
+    await identify(call.scope)
     wanted = wanted_by(call.headers)
     work = call.services.pulls.by_tag(
         repository, tag, wanted.flavour, index=wanted.index, timeout_seconds=hop_seconds

@@ -8,7 +8,7 @@ stand in the way there, and nothing is verified.
 import base64
 import binascii
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from starlette.types import Scope
@@ -18,7 +18,8 @@ from registry.auth.policy import Caller
 from registry.auth.rights import Need
 from registry.auth.tokens import SERVICE, scope_of
 from registry.builds.asker import asker
-from registry.errors import Denied, Unauthorized
+from registry.client_address import client_at
+from registry.errors import Denied, TooManyLogins, Unauthorized
 from registry.web.address import base_url
 from registry.web.headers import RequestHeaders, headers_of
 from registry.web.observe import USER
@@ -38,12 +39,24 @@ async def require(scope: Scope, *needs: Need) -> None:
     """
     access = services_of(scope).access
     client = scope.get("client")
-    asker.set(client[0] if client else "")
+    asker.set(client_at(client[0] if client else "") or "unknown")
     if access.is_open(needs):
         return
     headers = headers_of(scope)
     with _challenging(scope, headers, needs):
         access.check(await _caller_of(scope, headers, access), needs)
+
+
+async def identify(scope: Scope) -> None:
+    """Have what is begun for a request count for the account that sent it, if one did.
+
+    That is for what everyone may ask for, for which :func:`require` looks at no credentials: it
+    counts for the address. Credentials that are wrong or old stand in the way no more than there.
+    """
+    headers = headers_of(scope)
+    if USER not in scope and "authorization" in headers:
+        with suppress(Unauthorized, TooManyLogins):
+            await _caller_of(scope, headers, services_of(scope).access)
 
 
 async def allows(scope: Scope, need: Need) -> bool:
@@ -123,7 +136,8 @@ async def _caller_of(scope: Scope, headers: RequestHeaders, access: Access) -> C
 def _noted(scope: Scope, caller: Caller) -> Caller:
     if caller.identity is not None:
         scope[USER] = caller.identity.name
-        asker.set(caller.identity.name)
+        # No address looks like that.
+        asker.set(f"user {caller.identity.name}")
     return caller
 
 

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
 
+from registry.client_address import client_at
+
 
 class Connections:
     """Counts connections by address, so that none takes them all from the others."""
@@ -32,19 +34,20 @@ class Connections:
         address = client[0] if client else ""
         if self._count >= self._most:
             return False
-        if self._open[address] >= self._per_address and not self._is_unbounded(address):
+        counted = client_at(address)
+        if self._open[counted] >= self._per_address and not self._is_unbounded(address):
             return False
-        self._open[address] += 1
+        self._open[counted] += 1
         self._count += 1
         return True
 
     def close(self, client: tuple[str, int] | None) -> None:
         """Count a connection no more for which :meth:`open` returned ``True``."""
-        address = client[0] if client else ""
+        counted = client_at(client[0] if client else "")
         self._count -= 1
-        self._open[address] -= 1
-        if not self._open[address]:
-            del self._open[address]
+        self._open[counted] -= 1
+        if not self._open[counted]:
+            del self._open[counted]
 
     def _is_unbounded(self, address: str) -> bool:
         if self._is_anyone_unbounded or not address:
