@@ -40,8 +40,8 @@ class Settings(BaseSettings):
     trusted_proxies: list[str] = ["127.0.0.1", "::1"]
     #: How many connections an address may have at once; the proxies above, any number.
     address_connections: Annotated[int, Field(gt=0)] = 500
-    #: How many images that were not made before one account, or one address without a login, may
-    #: ask for at once; 0: any number.
+    #: How many images that were not made before one address may ask for at once, and one account
+    #: when those of its address are used up; 0: any number.
     new_images: Annotated[int, Field(ge=0)] = 200
     #: How many more of them each minute.
     new_images_per_minute: Annotated[float, Field(gt=0)] = 60

@@ -21,7 +21,7 @@ from registry.api.patience import in_time
 from registry.auth.rights import Need
 from registry.builds.status import RequestStatus
 from registry.errors import RequestUnknown, StillBuilding
-from registry.web.access import identify, require
+from registry.web.access import for_account, require
 from registry.web.address import host_of
 from registry.web.answer import Answer, HeaderLines, StreamAnswer, header, json_answer
 from registry.web.gone import unless_gone
@@ -39,13 +39,14 @@ _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 async def post_build(request: ApiRequest) -> ASGIApp:
     """Take a request: answer its build, why there is none, or where to see how far it is."""
     builds = _builds(request)
-    await identify(request.scope)
     data = await read_body(request, builds.max_request_bytes)
 
     async def may_pull(repository: str) -> None:
         await require(request.scope, Need("pull", repository))
 
-    status = await builds.requests.ask(data, may_pull=may_pull, renew=flag(request, "renew"))
+    renew = flag(request, "renew")
+    ask = partial(builds.requests.ask, data, may_pull=may_pull, renew=renew)
+    status = await for_account(request.scope, ask)
     was_there = status.has_ended
     wait = wait_seconds(request.headers)
     if wait and not was_there:

@@ -1,8 +1,8 @@
 """How much work each client may ask for that was not done before.
 
-What is there is answered at any rate. What has to be solved or built takes a token of whoever asks:
-of their account if they have logged in, else of their address. Who joins work that is under way
-takes none, nor does the server itself for what it renews.
+What is there is answered at any rate. What has to be solved or built takes a token of the address
+that asks, or of the account, for which the face asks when the address has none left. Who joins work
+that is under way takes none, nor does the server itself for what it renews.
 """
 
 import math

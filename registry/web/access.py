@@ -7,9 +7,9 @@ stand in the way there, and nothing is verified.
 
 import base64
 import binascii
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import Final, TypeVar
 
 from starlette.types import Scope
 
@@ -19,11 +19,13 @@ from registry.auth.rights import Need
 from registry.auth.tokens import SERVICE, scope_of
 from registry.builds.asker import asker
 from registry.client_address import client_at
-from registry.errors import Denied, TooManyLogins, Unauthorized
+from registry.errors import Denied, TooManyLogins, TooManyNewImages, Unauthorized
 from registry.web.address import base_url
 from registry.web.headers import RequestHeaders, headers_of
 from registry.web.observe import USER
 from registry.web.services import services_of
+
+Result = TypeVar("Result")
 
 #: Where tokens are given out.
 TOKEN_PATH: Final = "/v2/token"  # noqa: S105 (an address)
@@ -47,16 +49,27 @@ async def require(scope: Scope, *needs: Need) -> None:
         access.check(await _caller_of(scope, headers, access), needs)
 
 
-async def identify(scope: Scope) -> None:
-    """Have what is begun for a request count for the account that sent it, if one did.
+async def for_account(scope: Scope, work: Callable[[], Awaitable[Result]]) -> Result:
+    """Return what ``work`` returns; if its address may have no more made, try as its account.
 
-    That is for what everyone may ask for, for which :func:`require` looks at no credentials: it
-    counts for the address. Credentials that are wrong or old stand in the way no more than there.
+    So that those who have logged in are not held up by others behind the same address. For what
+    everyone may ask for, :func:`require` looks at no credentials, and nor does this before it has
+    to; those that are wrong or old change nothing.
+
+    Raises:
+        TooManyNewImages: Neither may.
     """
-    headers = headers_of(scope)
-    if USER not in scope and "authorization" in headers:
+    try:
+        return await work()
+    except TooManyNewImages as error:
+        headers = headers_of(scope)
+        if USER in scope or "authorization" not in headers:
+            raise
         with suppress(Unauthorized, TooManyLogins):
             await _caller_of(scope, headers, services_of(scope).access)
+        if USER not in scope:
+            raise error from None
+    return await work()
 
 
 async def allows(scope: Scope, need: Need) -> bool:
