@@ -28,7 +28,9 @@
     ├── StillBuilding
     ├── Unauthorized
     ├── Denied
-    ├── TooManyLogins
+    ├── TooManyRequests
+    │   ├── TooManyLogins
+    │   └── TooManyNewImages
     ├── PolicyInvalid
     └── ApiError            raised for the API alone
         ├── BuildUnknown
@@ -215,8 +217,31 @@ class Denied(RegistryError):
     """Whoever sent the request may not do this."""
 
 
-class TooManyLogins(RegistryError):
+class TooManyRequests(RegistryError):
+    """Whoever sent the request has to wait before the next one."""
+
+    def __init__(self, message: str, seconds: int) -> None:
+        """Make the error.
+
+        Args:
+            message: The sentence for the user.
+            seconds: When it is worth trying again.
+        """
+        self.seconds = seconds
+        super().__init__(message)
+
+
+class TooManyLogins(TooManyRequests):
     """Too many logins failed, or are under way."""
+
+
+class TooManyNewImages(TooManyRequests):
+    """One client has asked for more work than it may."""
+
+    def __init__(self, message: str, seconds: int, client: str) -> None:
+        #: Who has.
+        self.client = client
+        super().__init__(message, seconds)
 
 
 class PolicyInvalid(RegistryError):

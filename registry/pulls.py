@@ -32,12 +32,20 @@ from builder.oci.models import Descriptor
 from builder.ports import Store
 from builder.resolver import Resolver
 from registry.builds.artifacts import Artifacts
+from registry.builds.asker import asker
+from registry.builds.budget import Budget
 from registry.builds.executor import StoredImage
 from registry.builds.images import ImageBuilds
 from registry.builds.progress import ProgressBoard
 from registry.collection.usage import Usage
 from registry.content.manifests import Manifest, Manifests
-from registry.errors import ManifestUnknown, NameUnknown, ReferrersUnavailable, StillBuilding
+from registry.errors import (
+    ManifestUnknown,
+    NameUnknown,
+    ReferrersUnavailable,
+    StillBuilding,
+    TooManyNewImages,
+)
 from registry.recent import Recent
 
 __all__ = ["Flavour", "ImagePulls", "Pulls"]
@@ -57,7 +65,7 @@ class PullMetrics(Protocol):
     """Counts pulls."""
 
     def pulled(self, outcome: str) -> None:
-        """Count one answer: ``hit stored stale built waiting`` or ``failed``."""
+        """Count one answer: ``hit stored stale built waiting refused`` or ``failed``."""
         ...
 
 
@@ -78,6 +86,7 @@ class Pulls(Protocol):
 
         Raises:
             StillBuilding: The build took longer than ``timeout_seconds``; ask again.
+            TooManyNewImages: Whoever asks has asked for too many.
             BuilderError: The name cannot be understood, solved or built.
             NameUnknown: No image is made under this name.
         """
@@ -155,6 +164,7 @@ class ImagePulls:
         artifacts: Artifacts,
         usage: Usage,
         metrics: PullMetrics,
+        budget: Budget,
         *,
         now: Callable[[], float],
         latest_ttl_seconds: float,
@@ -170,6 +180,7 @@ class ImagePulls:
             artifacts: Makes what refers to images.
             usage: Notes which images are used, for eviction.
             metrics: Counts pulls by outcome.
+            budget: Bounds what a client may have made.
             now: The time in seconds since 1970.
             latest_ttl_seconds: How long an answer is served before it is renewed.
             error_ttl_seconds: How long an error is answered again without another try; errors
@@ -182,6 +193,7 @@ class ImagePulls:
         self._artifacts = artifacts
         self._usage = usage
         self._metrics = metrics
+        self._budget = budget
         self._now = now
         self._latest_ttl_seconds = latest_ttl_seconds
         self._error_ttl_seconds = error_ttl_seconds
@@ -252,12 +264,13 @@ class ImagePulls:
         name = f"restore {digest}"
 
         async def work() -> bool:
+            self._budget.spend()
             with self._progress.of(name) as listen:
                 return await self._artifacts.restore(digest, listen) or await self._builds.restore(
                     digest, listen
                 )
 
-        return await self._in_time(self._restores.start(name, work), name, timeout_seconds)
+        return await self._in_time(lambda: self._restores.start(name, work), name, timeout_seconds)
 
     async def referrers(
         self, repository: str, digest: Digest, *, timeout_seconds: float
@@ -272,7 +285,9 @@ class ImagePulls:
                 return await self._artifacts.of(digest, listen)
 
         try:
-            return await self._in_time(self._listings.start(name, work), name, timeout_seconds)
+            return await self._in_time(
+                lambda: self._listings.start(name, work), name, timeout_seconds
+            )
         except BuilderError as exc:
             raise ReferrersUnavailable(exc.message) from exc
 
@@ -310,17 +325,26 @@ class ImagePulls:
     ) -> Answer:
         """Return the answer of the one task for this reference, if it comes in time."""
         name = _flight(repository, tag, flavour)
-        task = self._flights.start(name, lambda: self._find(repository, tag, flavour))
-        return await self._in_time(task, name, timeout_seconds)
+        find = partial(self._find, repository, tag, flavour)
+        return await self._in_time(lambda: self._flights.start(name, find), name, timeout_seconds)
 
     async def _in_time(
-        self, task: asyncio.Task[Result], name: str, timeout_seconds: float
+        self, start: Callable[[], asyncio.Task[Result]], name: str, timeout_seconds: float
     ) -> Result:
-        done, _ = await asyncio.wait({task}, timeout=timeout_seconds)
-        if not done:
-            self._metrics.pulled("waiting")
-            raise StillBuilding(self._progress.latest(name))
-        return task.result()
+        """Return the result of the task that ``start`` begins or joins, if it comes in time."""
+        while True:
+            task = start()
+            done, _ = await asyncio.wait({task}, timeout=timeout_seconds)
+            if not done:
+                self._metrics.pulled("waiting")
+                raise StillBuilding(self._progress.latest(name))
+            try:
+                return task.result()
+            except TooManyNewImages as error:
+                if error.client == asker.get():
+                    self._metrics.pulled("refused")
+                    raise
+                # Somebody else had asked for it first, and may not.
 
     async def _find(self, repository: str, tag: str, flavour: Flavour) -> Answer:
         """Return what the store has for the reference, however old, else build it."""
@@ -332,6 +356,7 @@ class ImagePulls:
             if failure is not None:
                 self._metrics.pulled("failed")
                 raise failure
+            self._budget.spend()
             return await self._make(repository, tag, flavour)
         self._metrics.pulled("stored")
         self._answers.put((repository, tag, flavour), answer)
@@ -346,6 +371,7 @@ class ImagePulls:
             )
         image = await self._builds.records.stored(lock.key, flavour)
         if image is None:
+            self._budget.spend()
             with self._progress.of(_flight(repository, tag, flavour)) as listen:
                 image = await self._builds.build(lock, flavour, listen)
         self._metrics.pulled("stored")
@@ -373,6 +399,7 @@ class ImagePulls:
             lock = await self._builds.records.lock(entry["key"])
             if lock is None:
                 return None
+            self._budget.spend()
             with self._progress.of(_flight(repository, tag, flavour)) as listen:
                 image = await self._builds.build(lock, flavour, listen)
         return await self._answer(entry["key"], image, entry["fresh_until"])

@@ -41,6 +41,11 @@ class Settings(BaseSettings):
     trusted_proxies: list[str] = ["127.0.0.1", "::1"]
     #: How many connections an address may have at once; the proxies above, any number.
     address_connections: Annotated[int, Field(gt=0)] = 500
+    #: How many images that were not made before one address may ask for at once, and one account
+    #: when those of its address are used up; 0: any number.
+    new_images: Annotated[int, Field(ge=0)] = 200
+    #: How many more of them each minute.
+    new_images_per_minute: Annotated[float, Field(gt=0)] = 60
     #: The file with users, robot tokens and rights; ``None``: all may pull, and nobody may write.
     auth_file: Path | None = None
     #: What keeps everything, blobs, locks, package archives: a directory or ``s3://BUCKET/PREFIX``.

@@ -18,7 +18,7 @@ from registry.web.answer import Answer, HeaderLines, header, json_answer
 _RETRY_SECONDS: Final = 10
 
 #: Errors of the registry after which the same request may succeed.
-_PASSING: Final = (errors.TooManyBuilds, errors.TooManyLogins, errors.StillBuilding)
+_PASSING: Final = (errors.TooManyBuilds, errors.StillBuilding)
 
 #: The status of every error.
 STATUSES: Final[dict[type[Exception], int]] = {
@@ -48,7 +48,9 @@ STATUSES: Final[dict[type[Exception], int]] = {
     errors.StillBuilding: 503,
     errors.Unauthorized: 401,
     errors.Denied: 403,
+    errors.TooManyRequests: 429,
     errors.TooManyLogins: 429,
+    errors.TooManyNewImages: 429,
     # Not while requests are answered: a server does not start with it.
     errors.PolicyInvalid: 500,
     errors.ApiError: 400,
@@ -102,6 +104,8 @@ def error_answer(error: BuilderError | errors.RegistryError) -> Answer:
         lines.append(header("www-authenticate", error.challenge))
     if isinstance(error, errors.RangeInvalid):
         lines.append(header("content-range", f"bytes */{error.size_bytes}"))
+    if isinstance(error, errors.TooManyRequests):
+        lines.append(header("retry-after", str(error.seconds)))
     kind = next(base for base in type(error).__mro__ if base in STATUSES)
     is_passing = isinstance(error, _PASSING)
     return failure_answer(Failure(kind.__name__, error.message, transient=is_passing), lines)

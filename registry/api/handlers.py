@@ -23,7 +23,7 @@ from registry.api.patience import in_time
 from registry.auth.rights import ALL_BUILDS, Need
 from registry.builds.status import RequestStatus
 from registry.errors import RequestUnknown, StillBuilding, TooManyLogins
-from registry.web.access import allows, require
+from registry.web.access import allows, for_account, require
 from registry.web.address import host_of
 from registry.web.answer import Answer, HeaderLines, StreamAnswer, header, json_answer
 from registry.web.gone import unless_gone
@@ -47,7 +47,8 @@ async def post_build(request: ApiRequest) -> ASGIApp:
         await require(request.scope, Need("pull", repository))
 
     renew, pin = flag(request, "renew"), await _is_pinned_for(request)
-    status = await builds.requests.ask(data, may_pull=may_pull, renew=renew, pin=pin)
+    ask = partial(builds.requests.ask, data, may_pull=may_pull, renew=renew, pin=pin)
+    status = await for_account(request.scope, ask)
     was_there = status.has_ended
     wait = wait_seconds(request.headers)
     if wait and not was_there:

@@ -1,33 +1,27 @@
 """Names and passwords: verified off the event loop, few at a time, and not again and again."""
 
-import asyncio
 import hashlib
 import secrets
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
 from builder.flight import SingleFlight
+from registry.auth.login_limits import LoginLimits
 from registry.auth.policy import Identity, Policy
 from registry.auth.secret import is_token, verify_secret
+from registry.auth.verification import Verification
+from registry.client_address import client_at
 from registry.errors import TooManyLogins, Unauthorized
 from registry.recent import Recent
 
 #: How long a password that was right is not verified again.
 _REMEMBER_SECONDS: Final = 300
-#: How many passwords are remembered, and how many failures.
+#: How many passwords are remembered.
 _MAX_REMEMBERED: Final = 10_000
-#: How many passwords are verified at once; each takes 64 MiB and up to four threads.
-_PARALLEL: Final = 2
-#: How many may wait for that: more would wait longer than the 15 s that docker does.
-_MAX_WAITING: Final = 50
-#: How often one address may fail with one name before it has to wait.
-_MAX_FAILURES: Final = 10
-_FAILURES_SECONDS: Final = 60
 
 _log = structlog.get_logger("registry.auth")
 
@@ -56,16 +50,15 @@ class Logins:
         """
         self._clock = clock
         self._key = secrets.token_bytes(32)
-        self._threads = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="login")
+        self._verification = Verification()
+        self._limits = LoginLimits(clock)
         self._flight: SingleFlight[bool] = SingleFlight()
-        self._waiting = 0
         self._verified: Recent[bytes, _Verified] = Recent(_MAX_REMEMBERED)
-        self._failures: Recent[tuple[str, str], list[float]] = Recent(_MAX_REMEMBERED)
 
     async def aclose(self) -> None:
         """Wait for what is being verified."""
         await self._flight.settle()
-        self._threads.shutdown()
+        self._verification.close()
 
     async def log_in(self, policy: Policy, name: str, secret: str, address: str) -> Identity:
         """Return who ``name`` is.
@@ -85,9 +78,15 @@ class Logins:
         hashed = identity.hashed if identity else None
         memory = self._digest(name, secret)
         if not self._is_remembered(memory, hashed):
-            self._require_patience(name, address)
-            if not await self._verify(memory, secret, hashed):
-                self._note_failure(name, address, known=identity is not None)
+            attempt = f"{memory.hex()} {hashed}"
+            if self._flight.running(attempt):
+                # A node that starts ten pods logs in ten times; none of them learns more than one.
+                is_right = await self._flight.run(attempt, _is_running)
+            else:
+                is_right = await self._try(attempt, name, secret, hashed, address)
+            if not is_right:
+                # A name that nobody has may be a password in the wrong field.
+                _log.warning("refused login", user=name if identity else None, address=address)
                 raise _refused()
             if hashed:
                 self._verified.put(memory, _Verified(hashed, self._clock() + _REMEMBER_SECONDS))
@@ -95,23 +94,27 @@ class Logins:
             raise _refused()
         return identity
 
-    async def _verify(self, memory: bytes, secret: str, hashed: str | None) -> bool:
-        if is_token(secret):
-            return verify_secret(secret, hashed)
-        loop = asyncio.get_running_loop()
+    async def _try(
+        self, attempt: str, name: str, secret: str, hashed: str | None, address: str
+    ) -> bool:
+        """Count an attempt, then verify it."""
+        tried = self._limits.begin(name, address)
 
         async def work() -> bool:
-            try:
-                return await loop.run_in_executor(self._threads, verify_secret, secret, hashed)
-            finally:
-                self._waiting -= 1
+            if is_token(secret):
+                is_right = verify_secret(secret, hashed)
+            else:
+                try:
+                    is_right = await self._verification.run(
+                        verify_secret, secret, hashed, client_at(address)
+                    )
+                except TooManyLogins:
+                    self._limits.take_back(tried)
+                    raise
+            if is_right:
+                self._limits.succeed(tried)
+            return is_right
 
-        # A node that starts ten pods logs in ten times.
-        attempt = f"{memory.hex()} {hashed}"
-        if not self._flight.running(attempt):
-            if self._waiting >= _MAX_WAITING:
-                raise TooManyLogins("too many log in at this moment: try again in a minute")
-            self._waiting += 1
         return await self._flight.run(attempt, work)
 
     def _digest(self, name: str, secret: str) -> bytes:
@@ -122,21 +125,9 @@ class Logins:
         found = self._verified.get(memory)
         return found is not None and found.hashed == hashed and found.until > self._clock()
 
-    def _require_patience(self, name: str, address: str) -> None:
-        if len(self._recent_failures(name, address)) >= _MAX_FAILURES:
-            raise TooManyLogins(
-                f"{_MAX_FAILURES} logins with this name have failed: try again in a minute"
-            )
 
-    def _note_failure(self, name: str, address: str, *, known: bool) -> None:
-        failures = [*self._recent_failures(name, address), self._clock()]
-        self._failures.put((name, address), failures[-_MAX_FAILURES:])
-        # A name that nobody has may be a password in the wrong field.
-        _log.warning("refused login", user=name if known else None, address=address)
-
-    def _recent_failures(self, name: str, address: str) -> list[float]:
-        since = self._clock() - _FAILURES_SECONDS
-        return [at for at in self._failures.get((name, address)) or [] if at > since]
+async def _is_running() -> bool:
+    raise AssertionError("the attempt is under way")
 
 
 def _refused() -> Unauthorized:

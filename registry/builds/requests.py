@@ -33,6 +33,7 @@ from builder.keys import INPUTS, base_part_key, input_key, request_key
 from builder.lock import Lock
 from builder.ports import Store, Workers
 from builder.spec import EnvironmentSpec
+from registry.builds.budget import Budget
 from registry.builds.journal import Journal
 from registry.builds.making import Asked, Making
 from registry.builds.status import Failure, RequestStatus, dump_status, parse_status
@@ -70,6 +71,7 @@ class BuildRequests:
         making: Making,
         defaults: NameDefaults,
         patience: Patience,
+        budget: Budget,
         *,
         limit: int,
         max_bytes: int,
@@ -83,6 +85,7 @@ class BuildRequests:
             making: Makes the builds.
             defaults: What the administrator offers.
             patience: How long is waited for what.
+            budget: Bounds what a client may have made.
             limit: How many requests this server carries out at once.
             max_bytes: The largest input to read.
             now: The time in seconds since 1970.
@@ -92,6 +95,7 @@ class BuildRequests:
         self._making = making
         self._defaults = defaults
         self._patience = patience
+        self._budget = budget
         self._limit = limit
         self._max_bytes = max_bytes
         self._now = now
@@ -118,6 +122,7 @@ class BuildRequests:
             RegistryError: Whoever asks may not pull the base.
             BuilderError: It cannot be read, or asks for what is not offered; nothing is kept.
             TooManyBuilds: Too many requests are under way.
+            TooManyNewImages: Whoever asks has asked for too many.
         """
         asked = await self._read(data)
         repository = await self._base_repository(asked)
@@ -131,6 +136,7 @@ class BuildRequests:
             return replace(known, state="done", failure=None)
         if known is not None and known.failure is not None and self._is_recent(known):
             return known
+        self._budget.spend()
         key = known.key if known is not None else None
         await self._accept(RequestStatus(request, key=key, pin=pin), data, asked)
         return await self.status(request) or RequestStatus(request)

@@ -32,13 +32,10 @@ _PASSING: Final = (
 )
 
 #: Errors that say: the work goes on, or will once others are done.
-_BUSY: Final = (errors.StillBuilding, WorkersBusy)
+_BUSY: Final = (errors.StillBuilding, errors.TooManyNewImages, WorkersBusy)
 
 #: When a build or a channel is worth asking for again.
 _RETRY_SECONDS: Final = 10
-
-#: When to log in again after too many failures.
-_LOGIN_SECONDS: Final = 60
 
 #: The major version of a containerd, also of the one that docker has inside from 29 on.
 _CONTAINERD: Final = re.compile(r"(?:^|\s)containerd(?:-client)?/v?([0-9]{1,6})\b")
@@ -79,7 +76,9 @@ ERRORS: Final[dict[type[Exception], tuple[int, str]]] = {
     errors.StillBuilding: (429, "TOOMANYREQUESTS"),
     errors.Unauthorized: (401, "UNAUTHORIZED"),
     errors.Denied: (403, "DENIED"),
+    errors.TooManyRequests: (429, "TOOMANYREQUESTS"),
     errors.TooManyLogins: (429, "TOOMANYREQUESTS"),
+    errors.TooManyNewImages: (429, "TOOMANYREQUESTS"),
     # Not while requests are answered: a server does not start with it, and keeps the last good one.
     errors.PolicyInvalid: (500, "UNKNOWN"),
     builder_errors.BuilderError: _UNMADE,
@@ -142,8 +141,8 @@ def error_answer(
         lines.append(header("allow", "GET"))
     if isinstance(error, errors.Unauthorized) and error.challenge:
         lines.append(header("www-authenticate", error.challenge))
-    if isinstance(error, errors.TooManyLogins):
-        lines.append(header("retry-after", str(_LOGIN_SECONDS)))
+    if isinstance(error, errors.TooManyRequests):
+        lines.append(header("retry-after", str(error.seconds)))
     if isinstance(error, _PASSING) or _is_transient(error):
         lines.append(header("retry-after", str(_RETRY_SECONDS)))
     if isinstance(error, errors.RangeInvalid):

@@ -1,11 +1,14 @@
 """What is asked for by digest and gone from the store is made again: the store is a cache."""
 
+from functools import partial
+
 from starlette.types import ASGIApp
 
 from builder.oci.digest import is_digest, parse_digest
 from registry.distribution.access import is_readable_blob, is_readable_manifest
 from registry.distribution.call import Call, Handler
 from registry.errors import BlobUnknown, ManifestUnknown, StillBuilding
+from registry.web.access import for_account
 from registry.web.gone import unless_gone
 from registry.web.waiting import wait_answer
 
@@ -22,11 +25,13 @@ def healing(handler: Handler, *, hop_seconds: float) -> Handler:
         except (BlobUnknown, ManifestUnknown):
             if not await _is_lost(call):
                 raise
-            work = call.services.pulls.restore(
-                parse_digest(call.target.reference), timeout_seconds=hop_seconds
+            restore = partial(
+                call.services.pulls.restore,
+                parse_digest(call.target.reference),
+                timeout_seconds=hop_seconds,
             )
             try:
-                is_back = await unless_gone(call.receive, work)
+                is_back = await unless_gone(call.receive, for_account(call.scope, restore))
             except StillBuilding as error:
                 reference = f"./{call.target.reference}"
                 return wait_answer(reference, call.scope["query_string"], error)

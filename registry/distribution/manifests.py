@@ -1,5 +1,6 @@
 """Manifests: pulling, pushing and deleting them."""
 
+from functools import partial
 from typing import Final
 
 from starlette.types import ASGIApp
@@ -11,6 +12,7 @@ from registry.distribution.access import is_readable_manifest
 from registry.distribution.call import ASK_AGAIN, FOR_EVER, Call, digest_lines
 from registry.distribution.client import wanted_by
 from registry.errors import ManifestInvalid, ManifestUnknown, StillBuilding, TagInvalid
+from registry.web.access import for_account
 from registry.web.answer import Answer, HeaderLines, header
 from registry.web.body import read_body
 from registry.web.gone import unless_gone
@@ -102,10 +104,15 @@ async def _pull(
 ) -> Manifest:
     """Return the manifest behind a tag, as the client can take it; stop waiting when it goes."""
     wanted = wanted_by(call.headers)
-    work = call.services.pulls.by_tag(
-        repository, tag, wanted.flavour, index=wanted.index, timeout_seconds=hop_seconds
+    by_tag = partial(
+        call.services.pulls.by_tag,
+        repository,
+        tag,
+        wanted.flavour,
+        index=wanted.index,
+        timeout_seconds=hop_seconds,
     )
-    return await unless_gone(call.receive, work)
+    return await unless_gone(call.receive, for_account(call.scope, by_tag))
 
 
 def _pushed_tag(text: str) -> TagName:

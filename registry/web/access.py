@@ -7,9 +7,9 @@ stand in the way there, and nothing is verified.
 
 import base64
 import binascii
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Final, TypeVar
 
 from starlette.types import Scope
 
@@ -18,12 +18,15 @@ from registry.auth.policy import Caller
 from registry.auth.rights import Need
 from registry.auth.tokens import SERVICE, scope_of
 from registry.builds.asker import asker
-from registry.errors import Denied, Unauthorized
+from registry.client_address import client_at
+from registry.errors import Denied, TooManyLogins, TooManyNewImages, Unauthorized
 from registry.web.address import base_url
 from registry.web.answer import quoted
 from registry.web.headers import RequestHeaders, headers_of
 from registry.web.observe import USER
 from registry.web.services import services_of
+
+Result = TypeVar("Result")
 
 #: Where tokens are given out.
 TOKEN_PATH: Final = "/v2/token"  # noqa: S105 (an address)
@@ -39,12 +42,35 @@ async def require(scope: Scope, *needs: Need) -> None:
     """
     access = services_of(scope).access
     client = scope.get("client")
-    asker.set(client[0] if client else "")
+    asker.set(client_at(client[0] if client else "") or "unknown")
     if access.is_open(needs):
         return
     headers = headers_of(scope)
     with _challenging(scope, headers, needs):
         access.check(await _caller_of(scope, headers, access), needs)
+
+
+async def for_account(scope: Scope, work: Callable[[], Awaitable[Result]]) -> Result:
+    """Return what ``work`` returns; if its address may have no more made, try as its account.
+
+    So that those who have logged in are not held up by others behind the same address. For what
+    everyone may ask for, :func:`require` looks at no credentials, and nor does this before it has
+    to; those that are wrong or old change nothing.
+
+    Raises:
+        TooManyNewImages: Neither may.
+    """
+    try:
+        return await work()
+    except TooManyNewImages as error:
+        headers = headers_of(scope)
+        if USER in scope or "authorization" not in headers:
+            raise
+        with suppress(Unauthorized, TooManyLogins):
+            await _caller_of(scope, headers, services_of(scope).access)
+        if USER not in scope:
+            raise error from None
+    return await work()
 
 
 async def allows(scope: Scope, need: Need) -> bool:
@@ -124,7 +150,8 @@ async def _caller_of(scope: Scope, headers: RequestHeaders, access: Access) -> C
 def _noted(scope: Scope, caller: Caller) -> Caller:
     if caller.identity is not None:
         scope[USER] = caller.identity.name
-        asker.set(caller.identity.name)
+        # No address looks like that.
+        asker.set(f"user {caller.identity.name}")
     return caller
 
 

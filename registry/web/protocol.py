@@ -89,6 +89,8 @@ class ShortcutProtocol(HttpToolsProtocol):
         """Wait for the client to read; not for ever."""
         super().pause_writing()
         self._unread = self.loop.call_later(READ_SECONDS, self.transport.abort)
+        if self._bound is not None:
+            self._bound.pause(self.client, self.transport)
 
     def resume_writing(self) -> None:
         """Go on writing."""
@@ -155,6 +157,8 @@ class ShortcutProtocol(HttpToolsProtocol):
         if self._unread is not None:
             self._unread.cancel()
             self._unread = None
+            if self._bound is not None:
+                self._bound.resume(self.client, self.transport)
 
     def _give_up(self) -> None:
         """Leave a client whose request does not come."""

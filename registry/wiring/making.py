@@ -17,6 +17,7 @@ from builder.oci.digest import Digest
 from builder.ports import ProgressListener
 from builder.solve import Solver
 from registry.builds.artifacts import Artifacts
+from registry.builds.budget import Budget
 from registry.builds.executor import Executor
 from registry.builds.images import ImageBuilds
 from registry.builds.records import ImageRecords
@@ -48,6 +49,7 @@ async def open_maker(
     metrics: Metrics,
     now: Callable[[], float],
     *,
+    budget: Budget,
     make_form: MakeForm | None = None,
 ) -> AsyncIterator[Maker]:
     """Give what answers references, by what ``executor`` solves and builds.
@@ -74,6 +76,7 @@ async def open_maker(
             artifacts,
             Usage(store, now),
             metrics,
+            budget,
             now=now,
             latest_ttl_seconds=settings.latest_ttl_seconds,
             error_ttl_seconds=settings.error_ttl_seconds,

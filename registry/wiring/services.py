@@ -18,6 +18,7 @@ from registry.auth.access import Access
 from registry.auth.logins import Logins
 from registry.auth.policy import FixedPolicy
 from registry.auth.policy_file import PolicyFile
+from registry.builds.budget import Budget
 from registry.builds.executor import Executor
 from registry.builds.local import LocalExecutor
 from registry.builds.locked import LockedBuilds
@@ -86,8 +87,11 @@ async def open_services(
             tasks = await stack.enter_async_context(open_workers(settings, traces))
             executor = TracedExecutor(tasks.executor, traces, "elsewhere")
             gauges, make_form = tasks.board.waiting, tasks.forms.make
+        budget = Budget(settings.new_images, settings.new_images_per_minute)
         maker = await stack.enter_async_context(
-            open_maker(settings, builder, executor, metrics, now, make_form=make_form)
+            open_maker(
+                settings, builder, executor, metrics, now, budget=budget, make_form=make_form
+            )
         )
         if settings.broker is None:
             keeping = asyncio.create_task(do_for_ever(chores_of(settings, store, maker.pulls, now)))
@@ -111,7 +115,9 @@ async def open_services(
             Referrers(builder.store),
             uploads,
             metrics,
-            await stack.enter_async_context(_open_builds(settings, builder, maker, links, now)),
+            await stack.enter_async_context(
+                _open_builds(settings, builder, maker, budget, links, now)
+            ),
             access,
             checks=checks,
             queue=gauges,
@@ -125,6 +131,7 @@ async def _open_builds(
     settings: Settings,
     builder: Builder,
     maker: Maker,
+    budget: Budget,
     links: StoreLinks | None,
     now: Callable[[], float],
 ) -> AsyncIterator[BuildServices]:
@@ -145,6 +152,7 @@ async def _open_builds(
         making,
         name_defaults(settings),
         Patience(settings.error_ttl_seconds),
+        budget,
         limit=settings.max_builds,
         max_bytes=settings.max_request_bytes,
         now=now,

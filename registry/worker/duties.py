@@ -13,6 +13,7 @@ from builder.lock import Lock
 from builder.ports import ProgressListener
 from builder.records import PackageRecord
 from builder.spec import EnvironmentSpec
+from registry.builds.budget import UNBOUNDED
 from registry.builds.executor import StoredImage
 from registry.builds.local import LocalExecutor
 from registry.builds.records import ImageRecords
@@ -82,7 +83,7 @@ async def open_carrier(
             # By the executor of this process, not by orders: what has a place in this role must not
             # wait for another place in it.
             maker = await stack.enter_async_context(
-                open_maker(settings, builder, executor, metrics, now)
+                open_maker(settings, builder, executor, metrics, now, budget=UNBOUNDED)
             )
             chores = chores_of(settings, builder.store, maker.pulls, now)
             duties = [

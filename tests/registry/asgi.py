@@ -39,6 +39,8 @@ class Client:
     def __init__(self, app: Starlette, state: Mapping[str, object]) -> None:
         self._app = app
         self._state = state
+        #: Where it is.
+        self.address = "192.0.2.1"
 
     @property
     def services(self) -> Services:
@@ -146,7 +148,7 @@ class Client:
             "root_path": "",
             "headers": [(n.lower().encode(), v.encode("latin-1")) for n, v in lines],
             "server": ("registry.test", 80),
-            "client": ("192.0.2.1", 1),
+            "client": (self.address, 1),
             "state": dict(self._state),
         }
 

@@ -1,12 +1,15 @@
 import asyncio
 import datetime
 import threading
-from collections.abc import AsyncIterator
+import tracemalloc
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 import pytest
 from structlog.testing import capture_logs
 
 from registry.auth import logins as module
+from registry.auth.login_limits import MAX_ADDRESS_FAILURES, MAX_NAME_FAILURES
 from registry.auth.logins import Logins
 from registry.auth.secret import verify_secret
 from registry.errors import TooManyLogins, Unauthorized
@@ -54,8 +57,10 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def verifier(monkeypatch: pytest.MonkeyPatch) -> Verifier:
-    return Verifier(monkeypatch)
+def verifier(monkeypatch: pytest.MonkeyPatch) -> Iterator[Verifier]:
+    verifier = Verifier(monkeypatch)
+    yield verifier
+    verifier.gate.set()
 
 
 @pytest.fixture
@@ -119,44 +124,119 @@ async def test_many_logins_at_once_are_verified_once(logins: Logins, verifier: V
     assert verifier.calls == 1
 
 
+async def outcomes(logins: Logins, tries: Iterable[tuple[str, str, str]]) -> Counter[str]:
+    """Send all tries at once, each a name, a secret and an address; count what comes of them."""
+    everybody = {name for name, _, _ in tries}
+    policy = policy_of(*(user(name) for name in everybody))
+    work = [logins.log_in(policy, *one) for one in tries]
+    results = await asyncio.gather(*work, return_exceptions=True)
+    return Counter(type(one).__name__ for one in results)
+
+
 async def test_few_are_verified_at_a_time_and_too_many_are_sent_away(
     logins: Logins, verifier: Verifier
 ) -> None:
-    policy = policy_of(*(user(f"user{i}") for i in range(150)))
-    verifier.gate.clear()
-    waiting = [asyncio.create_task(logins.log_in(policy, f"user{i}", "x", "a")) for i in range(150)]
-    done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    with pytest.raises(TooManyLogins, match="try again in a minute"):
-        done.pop().result()
-    verifier.gate.set()
-    results = await asyncio.gather(*waiting, return_exceptions=True)
-    assert sum(isinstance(one, TooManyLogins) for one in results) == 100
-    assert sum(isinstance(one, Unauthorized) for one in results) == 50
+    tries = [(f"user{i}", "x", f"192.0.2.{i}") for i in range(150)]
+    assert await outcomes(logins, tries) == {"Unauthorized": 50, "TooManyLogins": 100}
     assert verifier.most <= 2
+
+
+async def test_one_address_has_one_password_verified_at_a_time_and_others_come_in_between(
+    logins: Logins, verifier: Verifier
+) -> None:
+    verifier.gate.clear()
+    many = [(f"user{i}", "x", "192.0.2.1") for i in range(MAX_ADDRESS_FAILURES)]
+    flood = asyncio.create_task(outcomes(logins, many))
+    await asyncio.sleep(0.05)
+    assert verifier.running == 1
+    verifier.gate.set()
+    assert (await logins.log_in(POLICY, "ada", PASSWORD, "198.51.100.1")).name == "ada"
+    assert not flood.done()
+    assert verifier.calls < 10
+    assert (await flood)["Unauthorized"] >= 49
+
+
+async def test_of_tries_at_once_exactly_as_many_are_verified_as_may_fail(
+    logins: Logins, verifier: Verifier
+) -> None:
+    tries = [("ada", f"guess {i}", "192.0.2.1") for i in range(40)]
+    assert await outcomes(logins, tries) == {"Unauthorized": 10, "TooManyLogins": 30}
+    assert verifier.calls == 10
+    robots = [("ci", f"pft_{i}", "192.0.2.1") for i in range(40)]
+    assert await outcomes(logins, robots) == {"Unauthorized": 10, "TooManyLogins": 30}
 
 
 async def test_who_fails_too_often_has_to_wait(logins: Logins, clock: Clock) -> None:
     for _ in range(10):
         with pytest.raises(Unauthorized):
             await logins.log_in(POLICY, "ada", "wrong", "a")
-    with pytest.raises(TooManyLogins, match="10 logins with this name have failed"):
+    with pytest.raises(TooManyLogins, match="logins with this name have failed: try again in 6 s"):
         await logins.log_in(POLICY, "ada", PASSWORD, "a")
     await logins.log_in(POLICY, "ci", TOKEN, "a")
-    assert (await logins.log_in(POLICY, "ada", PASSWORD, "b")).name == "ada", "she is elsewhere"
+    assert (await logins.log_in(POLICY, "ada", PASSWORD, "192.0.2.1")).name == "ada", "elsewhere"
     await logins.log_in(POLICY, "ada", PASSWORD, "a")  # known to be right by now
-    clock.seconds += 61
+    clock.seconds += 7
     with pytest.raises(Unauthorized):
+        await logins.log_in(POLICY, "ada", "wrong", "a")
+    with pytest.raises(TooManyLogins):
         await logins.log_in(POLICY, "ada", "wrong", "a")
 
 
-async def test_memory_is_bounded(logins: Logins, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MAX_REMEMBERED", 100)
-    bounded = Logins()
-    for i in range(300):
-        with pytest.raises(Unauthorized):
-            await bounded.log_in(POLICY, f"u{i}", "pft_wrong", "a")
-    assert len(bounded._failures._entries) == 100
-    await bounded.aclose()
+async def test_right_passwords_are_not_counted(logins: Logins, clock: Clock) -> None:
+    for _ in range(3 * MAX_ADDRESS_FAILURES):
+        clock.seconds += 0.001
+        await logins.log_in(policy_of(user("ada", hashed=quick_hash("p"))), "ada", "p", "a")
+
+
+async def test_one_password_is_not_tried_with_many_names(logins: Logins) -> None:
+    tries = [(f"user{i}", "pft_x", "192.0.2.1") for i in range(300)]
+    assert await outcomes(logins, tries) == {
+        "Unauthorized": MAX_ADDRESS_FAILURES,
+        "TooManyLogins": 300 - MAX_ADDRESS_FAILURES,
+    }
+
+
+async def test_who_has_logged_in_from_an_address_is_not_the_attacker_behind_it(
+    logins: Logins, clock: Clock
+) -> None:
+    await logins.log_in(POLICY, "ada", PASSWORD, "192.0.2.1")
+    clock.seconds += 301
+    await outcomes(logins, [(f"user{i}", "pft_x", "192.0.2.1") for i in range(300)])
+    await outcomes(logins, [("ada", "pft_x", f"198.51.100.{i}") for i in range(250)])
+    assert (await logins.log_in(POLICY, "ada", PASSWORD, "192.0.2.1")).name == "ada"
+
+
+async def test_guessing_from_many_addresses_is_slowed_and_locks_nobody_out(
+    logins: Logins,
+) -> None:
+    tries = [
+        ("ada", f"pft_{guess}.{address}", f"10.0.{address}.1")
+        for guess in range(10)
+        for address in range(100)
+    ]
+    found = await outcomes(logins, tries)
+    assert found["Unauthorized"] <= MAX_NAME_FAILURES + 100, "one a minute from each, after that"
+    new = [("ada", f"pft_{guess}", "203.0.113.1") for guess in range(10)]
+    assert await outcomes(logins, new) == {"Unauthorized": 1, "TooManyLogins": 9}
+    assert (await logins.log_in(POLICY, "ada", PASSWORD, "203.0.113.2")).name == "ada"
+
+
+async def test_all_addresses_of_a_network_of_ipv6_are_one(logins: Logins) -> None:
+    tries = [("ada", f"pft_{i}", f"2001:db8::{i:x}") for i in range(40)]
+    assert await outcomes(logins, tries) == {"Unauthorized": 10, "TooManyLogins": 30}
+    others = [("ada", f"pft_{i}", f"2001:db8:0:{i:x}::1") for i in range(1, 40)]
+    assert (await outcomes(logins, others))["Unauthorized"] == 39
+
+
+async def test_memory_does_not_grow_with_the_number_and_length_of_names(logins: Logins) -> None:
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    for i in range(1000):
+        with pytest.raises((Unauthorized, TooManyLogins)):
+            await logins.log_in(POLICY, f"{i}" + "x" * 58_000, "pft_wrong", f"10.0.{i % 250}.1")
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after - before < 1_000_000
 
 
 async def test_no_secret_is_logged_or_kept(logins: Logins) -> None:

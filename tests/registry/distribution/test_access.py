@@ -259,7 +259,7 @@ async def test_a_wrong_password_gets_no_token_and_soon_has_to_wait(guarded: Clie
         assert reply.headers["www-authenticate"] == 'Basic realm="pullforge"'
     reply = await guarded.get("/v2/token", authorization=basic("ada"))
     assert_oci_error(reply, 429, "TOOMANYREQUESTS")
-    assert reply.headers["retry-after"] == "60"
+    assert reply.headers["retry-after"] == "6"
     assert (await guarded.get(OPEN)).status == 200
 
 

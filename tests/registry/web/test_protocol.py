@@ -6,7 +6,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from registry.web import protocol
-from registry.web.connections import Connections
+from registry.web.connections import MAX_UNREAD, Connections
 from registry.web.protocol import MAX_HEAD_BYTES, MAX_HEADERS, MAX_URL_BYTES, ShortcutProtocol
 from tests.registry.connection import Connection, request
 
@@ -214,6 +214,34 @@ def test_proxies_have_as_many_connections_as_there_may_be_in_all() -> None:
     connections = Connections(1, 5, ["10.0.0.0/8"])
     assert [connections.open(("192.0.2.1", 1)) for _ in range(2)] == [True, False]
     assert [connections.open(("10.1.2.3", 1)) for _ in range(5)] == [True] * 4 + [False]
+
+
+async def test_an_address_leaves_so_many_answers_unread_and_then_loses_the_oldest(
+    anyio_backend: str,
+) -> None:
+    app = Starlette()
+    state = {"connections": Connections(1000, 1000)}
+    slow = [Connection(ShortcutProtocol, app, state) for _ in range(MAX_UNREAD + 5)]
+    for connection in slow:
+        connection.protocol.pause_writing()
+    assert [connection.transport.is_closed for connection in slow] == [True] * 5 + [
+        False
+    ] * MAX_UNREAD
+    slow[5].protocol.resume_writing()
+    last = Connection(ShortcutProtocol, app, state)
+    last.protocol.pause_writing()
+    assert not any(connection.transport.is_closed for connection in slow[5:])
+    for connection in [*slow, last]:
+        connection.end()
+
+
+def test_all_addresses_of_a_network_of_ipv6_have_the_connections_of_one() -> None:
+    connections = Connections(2, 100)
+    clients = [(f"2001:db8::{number}", 1) for number in range(3)]
+    assert [connections.open(client) for client in clients] == [True, True, False]
+    for client in clients[:2]:
+        connections.close(client)
+    assert [connections.open(client) for client in clients] == [True, True, False]
 
 
 CHUNKED = b"POST /long HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
