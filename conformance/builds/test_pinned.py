@@ -22,7 +22,7 @@ def test_a_pinned_build_is_pulled_again_when_channel_index_and_blobs_are_gone(
     store = tmp_path / "store"
     with ChannelServer(paths.channel) as channel, ChannelServer(pypi.ensure()) as index:
         # There are no accounts here: everybody is a stranger.
-        settings = pypi.settings(index.url) | {"PULLFORGE_PIN_BUILDS_OF_STRANGERS": "true"}
+        settings = pypi.settings(index.url) | {"pin_builds_of_strangers": True}
         with Server(store, channel.url, paths.base, settings) as server:
             build = push(server, ENVIRONMENT)
             before = digest(server, build["key"])

@@ -43,8 +43,8 @@ class Budget:
         if wait:
             seconds = math.ceil(wait)
             raise TooManyNewImages(
-                "you have asked for many images that were not made before: go on in"
-                f" {seconds} s, and with those that were at any time",
+                "too many images that have to be built were asked for from your address: ask again"
+                f" in {seconds} s; those that exist can be pulled at any time",
                 seconds,
                 client,
             )
