@@ -55,7 +55,7 @@ audit: $(INSTALLED) ## ask PyPI or OSV whether a package of the image is known t
 	$(BIN)/python -m conformance.deploy.audit $(if $(STRICT),--strict)
 
 conformance: $(INSTALLED) ## run the official OCI suite and 10 000 generated requests (results/oci)
-	FUZZ_EXAMPLES=2500 $(BIN)/python -m pytest tests/registry/distribution/test_fuzz.py conformance/oci
+	FUZZ_EXAMPLES=2500 $(BIN)/python -m pytest tests/registry/web/distribution/test_fuzz.py conformance/oci
 
 fuzz: $(INSTALLED) ## 10 000 odd requests to every route, then every reader for FUZZ_SECONDS, led by coverage
 	FUZZ_REQUESTS=10000 $(BIN)/python -m pytest -s tests/fuzz/test_routes.py

@@ -36,8 +36,8 @@ _BY_PATH: Final = {
     "conformance/lookalikes/test_default_settings.py": "unshare",
     "conformance/workers": "redis and RabbitMQ",
     "tests/builder/install/test_portable_scripts.py": "zsh, fish and other shells",
-    "tests/registry/tasks/test_queue.py": "redis and RabbitMQ",
-    "tests/registry/tasks/test_wakes.py": "redis",
+    "tests/registry/jobs/test_queue.py": "redis and RabbitMQ",
+    "tests/registry/jobs/test_events.py": "redis",
 }
 _LEFT_OUT: Final = pytest.StashKey[Counter[str]]()
 

@@ -26,7 +26,7 @@ from typing import Final
 from benchmarks.bench import Bench
 from benchmarks.figure import MB, Figure, Measurement, interleaved, medians
 from benchmarks.images import EVERYDAY, lock
-from builder.grouping import ALONE_BYTES
+from builder.build.grouping import ALONE_BYTES
 from builder.install.assemble import assemble
 from builder.layer import Encoding, LayerPackage, LayerPlan
 from builder.records import PackageRecord

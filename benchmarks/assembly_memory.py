@@ -20,7 +20,7 @@ from builder.install.assemble import assemble
 from builder.layer import LayerBlob, LayerPackage, LayerPlan
 from builder.records import PackageRecord
 from conformance.channel.writer import PLACEHOLDER, file_member, tar_bytes
-from registry.builds.processes import LocalProcesses
+from registry.images.processes import LocalProcesses
 
 _MIB: Final = 1024 * 1024
 _PREFIX: Final = PLACEHOLDER.encode() + b"/lib\0"

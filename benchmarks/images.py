@@ -6,7 +6,7 @@ from typing import Any, Final
 import httpx
 
 from benchmarks.docker_registry import DockerRegistry
-from builder.image import KEY_ANNOTATION
+from builder.build.image import KEY_ANNOTATION
 from builder.lock import Lock
 from builder.ports import Progress
 from conformance.clients.images import ACCEPT

@@ -16,7 +16,7 @@ from unittest.mock import patch
 from benchmarks.bench import Bench
 from benchmarks.figure import MB, Figure
 from benchmarks.images import ignore, lock
-from builder import grouping
+from builder.build import grouping
 
 _ENVIRONMENTS: Final = (
     "env/numpy.2.2/pandas.2",

@@ -16,8 +16,9 @@ from benchmarks.bench import Bench
 from benchmarks.docker_registry import DockerRegistry
 from benchmarks.figure import MB, Figure, interleaved, medians
 from benchmarks.processes import cpu_seconds, halves, on_processors
-from builder.keys import blob_key, origin_key
+from builder.keys import blob_key
 from builder.oci.digest import Digest
+from registry.storage.layout import origin_key
 
 _CONNECTIONS: Final = 4
 _REPOSITORY: Final = "env/python"

@@ -19,7 +19,7 @@ import httpx
 import zstandard
 
 from builder.errors import SandboxUnavailable
-from builder.sandbox import find_sandbox
+from builder.sandbox.sandbox import find_sandbox
 
 _ACCEPT = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*"
 #: Taken for a client that understands zstd.

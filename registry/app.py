@@ -20,12 +20,12 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 
-from registry.api import api_route
-from registry.distribution import HOP_SECONDS, Distribution, DistributionFirst
-from registry.distribution.warm import WarmManifests
 from registry.telemetry import AccessLog, NoAccessLog, StructuredAccessLog
-from registry.web.boundary import ErrorBoundary
-from registry.web.connections import Connections
+from registry.web.api import api_route
+from registry.web.asgi.boundary import ErrorBoundary
+from registry.web.asgi.connections import Connections
+from registry.web.distribution import HOP_SECONDS, Distribution, DistributionFirst
+from registry.web.distribution.memory_cache import WarmManifests
 from registry.web.observe import Observe
 from registry.web.pages import ROUTES
 from registry.web.services import AppState, Services

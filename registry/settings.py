@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 from pydantic import ByteSize, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from builder.channel_credentials import SETTING as _CREDENTIALS
-from builder.channel_credentials import read_credentials
+from builder.fetch.channel_credentials import SETTING as _CREDENTIALS
+from builder.fetch.channel_credentials import read_credentials
 from builder.platforms import Subdir
 from builder.records import without_credentials
 from builder.spec import parse_user
-from registry.locations import parse_location
+from registry.storage.location import parse_location
 
 _PREFIX = "PULLFORGE_"
 

@@ -60,11 +60,11 @@ builder.errors.UnknownPackage: no package 'nunpy' in conda-forge for linux-64; d
 import datetime
 
 from builder.image_name.canonical import canonical_name
-from builder.image_name.defaults import DEFAULT_VIRTUAL_PACKAGES, NameDefaults
 from builder.image_name.resolve import KnownNames, ScannedName
 from builder.image_name.scan import scan
 from builder.image_name.suggest import suggest
 from builder.image_name.tag import TagParts, parse_tag
+from builder.policy import DEFAULT_VIRTUAL_PACKAGES, NameDefaults
 from builder.spec import Channel, EnvironmentSpec
 
 __all__ = [

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from builder.errors import MalformedName, UnknownPackage
-from builder.image_name.defaults import NameDefaults
 from builder.image_name.suggest import suggest, suggest_joined
 from builder.image_name.tag import TagParts
 from builder.image_name.tokens import OPERATORS, PYPI, is_numeric, is_suffix, is_version, quote
-from builder.pypi_requirement import canonical_requirement, canonical_requirements
+from builder.policy import NameDefaults
+from builder.pypi.requirement import canonical_requirement, canonical_requirements
 from builder.spec import (
     Channel,
     Constraint,

@@ -6,10 +6,10 @@ from typing import Final
 from packaging.utils import InvalidName, canonicalize_name
 
 from builder.errors import MalformedName, UnsupportedItem
-from builder.image_name.defaults import NameDefaults
 from builder.image_name.resolve import MAX_ITEMS, ScannedName, Segment
 from builder.image_name.tag import parse_tag
 from builder.image_name.tokens import PYPI, decode, is_component, quote
+from builder.policy import NameDefaults
 
 PREFIX: Final = "env/"
 

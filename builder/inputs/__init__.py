@@ -25,13 +25,13 @@ from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 
 from builder.errors import InputError
 from builder.image_name import NameDefaults
+from builder.inputs.allowed import Offers, Place
 from builder.inputs.conda_lock import read_conda_lock
 from builder.inputs.document import Field, parse_document
 from builder.inputs.environment import read_environment
 from builder.inputs.explicit import is_explicit, read_explicit
 from builder.inputs.exported import is_exported, read_exported
 from builder.inputs.foreign import refusal
-from builder.inputs.offers import Offers, Place
 from builder.inputs.packages import ListedPackage, PackageList
 from builder.inputs.pixi_lock import read_pixi_lock
 from builder.inputs.request import read_wishes

@@ -11,17 +11,17 @@ from typing import Final
 from urllib.parse import unquote
 
 from builder.errors import ChannelNotAllowed, InputError, LockError
+from builder.inputs.allowed import Offers
 from builder.inputs.document import Field
-from builder.inputs.listing import (
+from builder.inputs.locked_packages import (
     check_count,
     chosen_platforms,
     listed_package,
     listed_wheel,
     package_list,
 )
-from builder.inputs.offers import Offers
 from builder.inputs.packages import ListedPackage, PackageList
-from builder.inputs.wishes import check_variable
+from builder.inputs.requirements import check_variable
 from builder.lock import Lock, from_yaml
 from builder.platforms import Subdir
 from builder.records import PackageRecord, WheelRecord

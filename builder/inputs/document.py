@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from builder.errors import InputError
-from builder.safe_yaml import MalformedYaml, compose, most_values
+from builder.lock.safe_yaml import MalformedYaml, compose, most_values
 
 #: How deep JSON may nest; YAML has a bound of its own.
 _MAX_DEPTH: Final = 20

@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from builder.inputs.allowed import Offers
 from builder.inputs.document import Field
-from builder.inputs.offers import Offers
-from builder.inputs.wishes import (
+from builder.inputs.requirements import (
     MAX_WISHES,
     Wishes,
     read_channels,

@@ -18,9 +18,14 @@ import re
 from typing import Final
 
 from builder.errors import InputError
+from builder.inputs.allowed import Offers
 from builder.inputs.document import Field
-from builder.inputs.listing import chosen_platforms, listed_package, listed_wheel, package_list
-from builder.inputs.offers import Offers
+from builder.inputs.locked_packages import (
+    chosen_platforms,
+    listed_package,
+    listed_wheel,
+    package_list,
+)
 from builder.inputs.packages import PackageList
 from builder.platforms import NOARCH, PLATFORMS
 from builder.records import WheelRecord

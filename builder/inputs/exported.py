@@ -15,9 +15,9 @@ import re
 from typing import Final
 
 from builder.errors import InputError
+from builder.inputs.allowed import Offers
 from builder.inputs.document import Field
-from builder.inputs.offers import Offers
-from builder.inputs.wishes import MAX_WISHES, Wishes, read_pip, read_requirements
+from builder.inputs.requirements import MAX_WISHES, Wishes, read_pip, read_requirements
 from builder.spec import EnvironmentSpec
 
 _ENTRY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*=[^=<>!~\s]+=(?:[^=<>!~\s]+|<pip>)")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from builder.errors import InputError
-from builder.inputs.offers import Place
+from builder.inputs.allowed import Place
 from builder.lock import Lock
 from builder.platforms import Subdir
 from builder.records import PackageRecord, WheelRecord

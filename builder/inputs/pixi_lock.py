@@ -9,9 +9,14 @@ from source stand under ``conda_source``. The environment ``default`` is taken, 
 from collections.abc import Mapping
 from typing import Any, Final
 
+from builder.inputs.allowed import Offers
 from builder.inputs.document import Field
-from builder.inputs.listing import chosen_platforms, listed_package, listed_wheel, package_list
-from builder.inputs.offers import Offers
+from builder.inputs.locked_packages import (
+    chosen_platforms,
+    listed_package,
+    listed_wheel,
+    package_list,
+)
 from builder.inputs.packages import ListedPackage, PackageList
 from builder.platforms import Subdir
 from builder.records import WheelRecord

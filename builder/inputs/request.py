@@ -19,9 +19,9 @@ import datetime
 import re
 from typing import Final
 
+from builder.inputs.allowed import Offers
 from builder.inputs.document import Field
-from builder.inputs.offers import Offers
-from builder.inputs.wishes import (
+from builder.inputs.requirements import (
     MAX_WISHES,
     Wishes,
     read_channels,

@@ -1,7 +1,7 @@
 """The files of a package that conda reads when an environment is activated.
 
 Most scripts do no more than set variables: what they set is known without running a shell. For
-others see :mod:`builder.activation`.
+others see :mod:`builder.build.activation`.
 """
 
 import json

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from builder.bytecode import Compiler
+from builder.bytecode.compiler import Compiler
 from builder.errors import UnsafePackage
 from builder.install.archive import PackageArchive
 from builder.install.layer_sink import LayerSink

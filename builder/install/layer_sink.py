@@ -30,7 +30,7 @@ def compress_piece(piece: Buffer, encoding: Encoding) -> bytes:
     """Return ``piece`` as a zstd frame or gzip member; a pure function on any CPU we run on.
 
     ISA-L writes the same bytes with SSE 4.2, AVX2 and AVX-512 (measured with qemu), but others on
-    x86 before 2009: see :mod:`builder.install.canary`.
+    x86 before 2009: see :mod:`builder.install.encoder_check`.
     """
     if encoding == "zstd":
         return zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=False).compress(piece)

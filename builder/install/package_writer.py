@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, TypeVar
 
-from builder.bytecode import MAX_MODULE_BYTES, Compilation, Compiler
+from builder.bytecode.compiler import MAX_MODULE_BYTES, Compilation, Compiler
 from builder.errors import CorruptPackage
 from builder.install.archive import PackageArchive, PackageFile
 from builder.install.conda_meta import InstalledPath, prefix_record, record_path

@@ -24,7 +24,7 @@ from typing import Final
 
 from conda_pack.core import Packer
 
-from builder.bytecode import Compilation, Compiler
+from builder.bytecode.compiler import Compilation, Compiler
 from builder.install.activation import parse_variables
 from builder.install.archive import PackageFile
 from builder.install.assemble import HISTORY, write_package

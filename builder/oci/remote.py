@@ -9,7 +9,7 @@ from typing import Final
 import httpx
 
 from builder.errors import BaseImageError, BaseImageUnavailable, InvalidDigest
-from builder.hosts import RefusedHost
+from builder.network.hosts import RefusedHost
 from builder.oci.digest import Digest, digest_of, parse_digest
 from builder.oci.models import INDEX_TYPES, MANIFEST_TYPES
 from builder.oci.reference import Reference

@@ -13,8 +13,8 @@ from packaging.version import Version
 
 from builder.errors import NoWheel, UnsafePackage
 from builder.pypi.target import Target
+from builder.pypi.wheel_tags import supported_tags
 from builder.records import WheelRecord, wheel_address, without_credentials
-from builder.wheel_tags import supported_tags
 
 _URL: Final = re.compile(r"https?://[!-~]+/[A-Za-z0-9_.!+%~-]+\.whl")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")

@@ -8,9 +8,9 @@ from typing import Final
 from builder.errors import NoWheel
 from builder.layer import PythonTarget
 from builder.platforms import Subdir
+from builder.pypi.wheel_tags import MACHINES, glibc_minor
 from builder.records import PackageRecord
 from builder.spec import VirtualPackage
-from builder.wheel_tags import MACHINES, glibc_minor
 
 #: The minor versions of glibc that uv has platforms for, newest first.
 _UV_GLIBCS: Final = (*range(40, 30, -1), 28, 17)

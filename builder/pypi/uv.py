@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 
 from uv import find_uv_bin
 
-from builder.disk import used_bytes
+from builder.concurrency.priority import Turns
 from builder.errors import IndexUnavailable, SolveTimeout
-from builder.index_limits import CACHE_SETTING, FILE_SETTING, MEMORY_SETTING, IndexLimits
-from builder.turns import Turns
+from builder.fetch.disk_errors import used_bytes
+from builder.network.index_limits import CACHE_SETTING, FILE_SETTING, MEMORY_SETTING, IndexLimits
 
 #: No configuration file, no build of anything, no other Python, nothing for a terminal.
 _COMMAND: Final = (

@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from builder.channel_credentials import ChannelCredentials
-from builder.disk import used_bytes
 from builder.errors import BuilderError, ChannelUnavailable, SolveError
-from builder.index_limits import IndexLimits
+from builder.fetch.channel_credentials import ChannelCredentials
+from builder.fetch.disk_errors import used_bytes
+from builder.network.index_limits import IndexLimits
 from builder.solve.cache import hold_cache, sweep_cache
 from builder.solve.repodata import Repodata
 from builder.spec import Channel, EnvironmentSpec

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from rattler import exceptions as rattler_errors
 
-from builder.channel_credentials import SETTING, ChannelCredentials
 from builder.errors import ChannelUnavailable, NoChannel, SolveError, SolveTimeout, Unsatisfiable
-from builder.index_limits import FILE_SETTING
+from builder.fetch.channel_credentials import SETTING, ChannelCredentials
+from builder.network.index_limits import FILE_SETTING
 from builder.spec import Channel
 
 #: Makes our error of rattler's message.

@@ -22,7 +22,7 @@ from contextlib import suppress
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from builder.errors import ChannelUnavailable
-from builder.index_limits import CACHE_SETTING, MEMORY_SETTING
+from builder.network.index_limits import CACHE_SETTING, MEMORY_SETTING
 from builder.solve.cache import sweep_cache
 from builder.solve.child import (
     LENGTH,

@@ -24,8 +24,8 @@ from rattler.networking.middleware import RetryMiddleware
 from rattler.repo_data.gateway import SourceConfig
 from rattler.repo_data.sparse import PackageFormatSelection, SparseRepoData
 
-from builder.channel_credentials import ChannelCredentials
 from builder.errors import ChannelUnavailable
+from builder.fetch.channel_credentials import ChannelCredentials
 from builder.platforms import NOARCH, Subdir
 from builder.solve.failures import channel_unavailable, mapped_failures
 from builder.spec import Channel

@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator,
 from pathlib import Path
 from typing import Final
 
-from builder.channel_credentials import ChannelCredentials
+from builder.concurrency.single_flight import together
 from builder.errors import LockError, SolveError, UnknownPackage, Unsatisfiable
-from builder.flight import together
+from builder.fetch.channel_credentials import ChannelCredentials
 from builder.image_name import suggest
-from builder.index_limits import IndexLimits
+from builder.network.index_limits import IndexLimits
 from builder.platforms import Subdir
 from builder.records import PackageRecord
 from builder.solve.child import Setup

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from builder.forms import FORMS, FormName
-from builder.image import Flavour
+from builder.build.image import Flavour
+from builder.exports import FORMS, FormName
 from builder.lock import Lock
 from builder.oci.digest import Digest
 from builder.ports import Progress, ProgressListener

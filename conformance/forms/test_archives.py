@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from builder.forms import FormName
+from builder.exports import FormName
 from conformance.clients.engines.program import Outcome, run
 from conformance.forms.made import Made
 

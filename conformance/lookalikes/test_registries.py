@@ -9,9 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from builder.base_image import BaseImages
+from builder.build.image import FLAVOURS, EnvironmentLayers, image_config, image_manifest
 from builder.errors import BaseImageError, BaseImageUnavailable
-from builder.image import FLAVOURS, EnvironmentLayers, image_config, image_manifest
+from builder.fetch.base_image import BaseImages
 from builder.platforms import PLATFORMS
 from conformance.channel import ChannelPaths
 from conformance.lookalikes import DockerHub, Ghcr

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import httpx
 
-from builder.keys import tag_key
 from builder.oci.models import OCI_INDEX, OCI_MANIFEST
 from conformance.channel import ChannelPaths
 from conformance.clients.server import Server
 from conformance.workers.beat import Beat
 from conformance.workers.brokers import RedisServer
 from conformance.workers.worker import Worker
+from registry.storage.layout import tag_key
 from tests.tiny_channel import IN_2025, publish, tool, write_tiny_channel
 
 #: Long enough for any machine.

@@ -18,10 +18,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from registry.client_address import client_at
+from registry.clients.address import client_at
+from registry.clients.token_buckets import TokenBuckets
 from registry.errors import TooManyLogins
-from registry.recent import Recent
-from registry.token_buckets import TokenBuckets
+from registry.lru import Recent
 
 #: Failures of one address with one name: at once, and each minute after that.
 MAX_FAILURES: Final = 10

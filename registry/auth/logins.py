@@ -9,14 +9,14 @@ from typing import Final
 
 import structlog
 
-from builder.flight import SingleFlight
+from builder.concurrency.single_flight import SingleFlight
 from registry.auth.login_limits import LoginLimits
 from registry.auth.policy import Identity, Policy
 from registry.auth.secret import is_token, verify_secret
 from registry.auth.verification import Verification
-from registry.client_address import client_at
+from registry.clients.address import client_at
 from registry.errors import TooManyLogins, Unauthorized
-from registry.recent import Recent
+from registry.lru import Recent
 
 #: How long a password that was right is not verified again.
 _REMEMBER_SECONDS: Final = 300

@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from builder.export import export_layout
-from builder.image import Flavour
+from builder.build.image import Flavour
+from builder.build.layout_export import export_layout
 from builder.ports import ProgressListener
-from registry.cli.asked import ASKED, lock_of
+from registry.cli.arguments import ASKED, lock_of
 from registry.cli.session import run, split_name
 from registry.cli.timings import Timings
 from registry.wiring import Builder

@@ -11,14 +11,14 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from builder.forms import LockDiff
-from builder.forms import diff as diff_of
-from builder.image import Flavour
+from builder.build.image import Flavour
+from builder.exports import LockDiff
+from builder.exports import diff as diff_of
 from builder.lock import Lock
 from builder.oci.digest import Digest
 from builder.platforms import Subdir
 from builder.ports import ProgressListener
-from registry.cli.asked import ASKED, lock_of
+from registry.cli.arguments import ASKED, lock_of
 from registry.cli.session import run
 from registry.wiring import Builder
 

@@ -13,10 +13,10 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from registry.cli.session import exit_on_error
-from registry.collection.collector import Eviction, evict
-from registry.collection.eviction import KINDS, Amount, Budget, EvictionPlan, Kind, plan_eviction
-from registry.collection.inventory import take_inventory
-from registry.collection.pushed import PushedGarbage, collect_pushed
+from registry.maintenance.collect import Eviction, evict
+from registry.maintenance.collect_pushed import PushedGarbage, collect_pushed
+from registry.maintenance.eviction import KINDS, Amount, Budget, EvictionPlan, Kind, plan_eviction
+from registry.maintenance.inventory import take_inventory
 from registry.settings import Settings
 from registry.wiring import open_store
 

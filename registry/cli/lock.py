@@ -6,7 +6,7 @@ import typer
 
 from builder.lock import to_yaml
 from builder.ports import ProgressListener
-from registry.cli.asked import ASKED, lock_of
+from registry.cli.arguments import ASKED, lock_of
 from registry.cli.session import run
 from registry.wiring import Builder
 

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from builder.ports import ProgressListener
-from registry.builds.pins import Pins
-from registry.cli.asked import kept_lock
+from registry.cli.arguments import kept_lock
 from registry.cli.session import run
+from registry.images.pins import Pins
 from registry.wiring import Builder
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="32 hex digits, e.g. of build/KEY")]

@@ -13,8 +13,8 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from registry.cli.session import exit_on_error
-from registry.collection.findings import ScrubReport
-from registry.collection.scrub import Scrub, find_leftovers, hashed_bytes
+from registry.maintenance.findings import ScrubReport
+from registry.maintenance.scrub import Scrub, find_leftovers, hashed_bytes
 from registry.settings import Settings
 from registry.wiring import open_store, scratch_of
 

@@ -13,8 +13,8 @@ from registry.app import create_app
 from registry.cli.session import exit_on_error
 from registry.settings import Settings
 from registry.telemetry import AccessLog, JsonAccessLog, configure_logs
-from registry.web.connections import Connections
-from registry.web.protocol import ShortcutProtocol
+from registry.web.asgi.connections import Connections
+from registry.web.asgi.protocol import ShortcutProtocol
 from registry.wiring import open_access, open_services, open_store
 
 #: Files that the store, the channels, logs and worker processes may need at once.

@@ -21,9 +21,9 @@ from rich.progress import (
 
 from builder.errors import StoreUnavailable
 from registry.cli.session import exit_on_error
-from registry.locations import parse_location
 from registry.settings import Settings
 from registry.storage.copying import Copied, plan_copy, run_copy
+from registry.storage.location import parse_location
 from registry.wiring import open_store
 
 store = typer.Typer(help="Move the store.", no_args_is_help=True)

@@ -21,7 +21,7 @@ def worker(
 ) -> None:
     """Carry out what servers with the same PULLFORGE_BROKER order; docs/scaling.md."""
     # Celery takes a while to import, which other commands need not wait for.
-    from registry.tasks.kinds import ROLES  # noqa: PLC0415
+    from registry.jobs.types import ROLES  # noqa: PLC0415
     from registry.worker.role import run_role  # noqa: PLC0415
     from registry.worker.supervise import supervise  # noqa: PLC0415
 

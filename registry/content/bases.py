@@ -1,9 +1,9 @@
 """Base images of environments that were pushed to this registry."""
 
-from builder.base_image import PUSHED_SCHEME
+from builder.concurrency.single_flight import together
 from builder.errors import BaseImageError, InvalidDigest
-from builder.flight import together
-from builder.keys import BASES, base_part_key, blob_key, part_holder_key, pushed_key
+from builder.fetch.base_image import PUSHED_SCHEME
+from builder.keys import base_part_key, blob_key
 from builder.oci.digest import Digest, is_digest, parse_digest
 from builder.ports import Store
 from registry.content.documents import read_document
@@ -11,6 +11,7 @@ from registry.content.names import RepositoryName, parse_repository, parse_tag
 from registry.content.repositories import Repositories
 from registry.content.sweeping import wait_until_swept
 from registry.errors import RegistryError
+from registry.storage.layout import BASES, part_holder_key, pushed_key
 
 
 class HeldBases:

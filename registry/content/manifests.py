@@ -5,8 +5,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
 
+from builder.build.image import KEY_ANNOTATION
 from builder.errors import BaseImageError
-from builder.image import KEY_ANNOTATION
 from builder.keys import blob_key
 from builder.oci.digest import Algorithm, Digest, digest_of
 from builder.oci.models import media_type_of

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from builder.keys import blob_key, holders_prefix, loose_key, pushed_key, repository_in
+from builder.keys import blob_key
 from builder.oci.digest import Digest
 from builder.ports import Store
 from registry.content.names import RepositoryName
 from registry.content.sweeping import wait_until_swept
 from registry.errors import BlobInUse, BlobUnknown
+from registry.storage.layout import holders_prefix, loose_key, pushed_key, repository_in
 
 
 class PushedBlobs:

@@ -3,11 +3,11 @@
 import json
 from typing import Any, Final
 
-from builder.flight import together
-from builder.keys import referrers_prefix
+from builder.concurrency.single_flight import together
 from builder.oci.digest import Digest
 from builder.ports import Store
 from registry.content.names import RepositoryName
+from registry.storage.layout import referrers_prefix
 
 #: How many referrers one page has at most, and how many bytes of them (but always one).
 PAGE: Final = 500

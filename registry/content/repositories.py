@@ -21,19 +21,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from builder.flight import together
-from builder.keys import (
-    CATALOG,
-    blob_key,
-    catalog_key,
-    loose_key,
-    manifest_holder_key,
-    manifest_record_key,
-    part_holder_key,
-    pushed_key,
-    referrer_key,
-    repository_in,
-)
+from builder.concurrency.single_flight import together
+from builder.keys import blob_key
 from builder.oci.digest import Digest, algorithm_of, digest_of
 from builder.ports import Store
 from registry.content.documents import Part, PushedDocument, read_document
@@ -48,7 +37,18 @@ from registry.errors import (
     PartsUnknown,
     TooLarge,
 )
-from registry.recent import Recent
+from registry.lru import Recent
+from registry.storage.layout import (
+    CATALOG,
+    catalog_key,
+    loose_key,
+    manifest_holder_key,
+    manifest_record_key,
+    part_holder_key,
+    pushed_key,
+    referrer_key,
+    repository_in,
+)
 
 #: So many repositories are remembered to be in the catalog.
 _REMEMBERED = 10_000

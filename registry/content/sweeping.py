@@ -14,9 +14,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from builder.keys import blob_key, holders_prefix, sweeping_key
+from builder.keys import blob_key
 from builder.oci.digest import Digest
 from builder.ports import Store
+from registry.storage.layout import holders_prefix, sweeping_key
 
 #: How long a collector can be at one blob: longer than a store tries.
 _PATIENCE_SECONDS: Final = 120.0

@@ -12,10 +12,10 @@ import json
 from collections.abc import AsyncIterator
 from weakref import WeakValueDictionary
 
-from builder.keys import tag_key, tagged_prefix, tags_prefix
 from builder.oci.digest import Digest, parse_digest
 from builder.ports import Store
 from registry.content.names import RepositoryName, TagName
+from registry.storage.layout import tag_key, tagged_prefix, tags_prefix
 
 
 class Tags:

@@ -19,8 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from builder.disk import disk_errors
-from builder.keys import upload_prefix
+from builder.fetch.disk_errors import disk_errors
 from builder.oci.digest import Digest, algorithm_of
 from builder.ports import Store, StoreEntry
 from registry.content.names import RepositoryName
@@ -32,6 +31,7 @@ from registry.errors import (
     UploadInvalid,
     UploadUnknown,
 )
+from registry.storage.layout import upload_prefix
 from registry.storage.saving import save
 
 _ID: Final = re.compile(r"[0-9a-f]{32}")

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
 
-from builder.disk import disk_errors
+from builder.fetch.disk_errors import disk_errors
 from builder.ports import StoreEntry
 from registry.storage.keys import checked_key, checked_prefix
 from registry.storage.reading import open_reader

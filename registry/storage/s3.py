@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from botocore.exceptions import ClientError
 
-from builder.disk import disk_errors
+from builder.concurrency.single_flight import SingleFlight
 from builder.errors import StoreUnavailable
-from builder.flight import SingleFlight
+from builder.fetch.disk_errors import disk_errors
 from builder.oci.digest import Digest, algorithm_of, hex_of
 from builder.ports import StoreEntry
-from registry.locations import S3Location
 from registry.storage.content_addressed import digest_of_key
 from registry.storage.keys import checked_key, checked_prefix, is_key
 from registry.storage.local_copies import LocalCopies
+from registry.storage.location import S3Location
 from registry.storage.s3_errors import PATIENCE_SECONDS, code_of, is_missing, s3_errors
 from registry.storage.s3_reading import read_object
 from registry.storage.s3_upload import Uploads, sweep_leftovers

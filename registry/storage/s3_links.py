@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from registry.locations import S3Location
-from registry.recent import Recent
+from registry.lru import Recent
 from registry.storage.keys import checked_key
+from registry.storage.location import S3Location
 from registry.storage.s3_errors import s3_errors
 
 if TYPE_CHECKING:

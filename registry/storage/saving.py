@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from builder.disk import disk_errors
+from builder.fetch.disk_errors import disk_errors
 from builder.oci.digest import Algorithm, Digest
 
 

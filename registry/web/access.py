@@ -17,12 +17,12 @@ from registry.auth.access import Access
 from registry.auth.policy import Caller
 from registry.auth.rights import Need
 from registry.auth.tokens import SERVICE, scope_of
-from registry.builds.asker import asker
-from registry.client_address import client_at
+from registry.clients.address import client_at
 from registry.errors import Denied, TooManyLogins, TooManyNewImages, Unauthorized
+from registry.images.fairness import asker
 from registry.web.address import base_url
-from registry.web.answer import quoted
-from registry.web.headers import RequestHeaders, headers_of
+from registry.web.asgi.headers import RequestHeaders, headers_of
+from registry.web.asgi.responses import quoted
 from registry.web.observe import USER
 from registry.web.services import services_of
 

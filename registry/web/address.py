@@ -5,7 +5,7 @@ from typing import Final
 
 from starlette.types import Scope
 
-from registry.web.headers import RequestHeaders
+from registry.web.asgi.headers import RequestHeaders
 from registry.web.services import services_of
 
 _HOST: Final = re.compile(

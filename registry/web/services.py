@@ -6,11 +6,8 @@ from typing import Literal, NotRequired, TypedDict, cast
 
 from starlette.types import Scope
 
-from builder.forms import Forms
+from builder.exports import Forms
 from registry.auth.access import Access
-from registry.builds.locked import LockedBuilds
-from registry.builds.pins import Pins
-from registry.builds.requests import BuildRequests
 from registry.content.blobs import Blobs
 from registry.content.files import StoredFiles
 from registry.content.manifests import Manifests
@@ -18,10 +15,13 @@ from registry.content.pushed_blobs import PushedBlobs
 from registry.content.referrers import Referrers
 from registry.content.repositories import Repositories
 from registry.content.uploads import Uploads
-from registry.pulls import Pulls
+from registry.images.catalog import LockedBuilds
+from registry.images.pins import Pins
+from registry.requests.requests import BuildRequests
+from registry.sources.built import Pulls
 from registry.telemetry import NO_TRACES, Metrics, Traces
-from registry.web.connections import Connections
-from registry.web.shortcut import Shortcut
+from registry.web.asgi.connections import Connections
+from registry.web.asgi.shortcut import Shortcut
 
 #: Whose builds are pinned without their asking: ``rightful`` are those who may pin.
 PinsOf = Literal["nobody", "rightful", "everybody"]

@@ -17,9 +17,9 @@ from registry.wiring.building import (
     open_builder,
     tell_of_sandbox,
 )
-from registry.wiring.chores import chore_seconds, chores_of
-from registry.wiring.making import Maker, open_maker
+from registry.wiring.schedule import chore_seconds, chores_of
 from registry.wiring.services import open_access, open_services
+from registry.wiring.sources import Maker, open_maker
 from registry.wiring.stores import open_links, open_store, scratch_of
 from registry.wiring.workers import open_workers
 

@@ -16,44 +16,44 @@ from urllib.parse import urlsplit
 import httpx
 import structlog
 
-from builder.activation_cache import ActivationCache
-from builder.base_image import LAYOUT_SCHEME, BaseImages
-from builder.channel_credentials import read_credentials
-from builder.compilers import Compilers
-from builder.content_encoding import refuse_encodings
-from builder.contents_cache import ContentsCache
-from builder.environment_wheels import EnvironmentWheels
+from builder.build.activation_cache import ActivationCache
+from builder.build.contents_cache import ContentsCache
+from builder.build.interpreters import Compilers
+from builder.build.layer_cache import LayerCache
+from builder.build.pipeline import Pipeline
 from builder.errors import SandboxUnavailable
-from builder.forms import Forms
-from builder.forms.forms import BuildImage, MakeForm
-from builder.forwarding import open_forwarding
-from builder.hosts import Hosts, guard
+from builder.exports import Forms
+from builder.exports.exports import BuildImage, MakeForm
+from builder.fetch.base_image import LAYOUT_SCHEME, BaseImages
+from builder.fetch.channel_credentials import read_credentials
+from builder.fetch.packages import Packages
 from builder.image_name import NameDefaults
-from builder.image_name.defaults import DEFAULT_VIRTUAL_PACKAGES
-from builder.index_limits import IndexLimits
-from builder.layer_cache import LayerCache
-from builder.packages import Packages
-from builder.pipeline import Pipeline
+from builder.network.content_encoding import refuse_encodings
+from builder.network.forwarding import open_forwarding
+from builder.network.hosts import Hosts, guard
+from builder.network.index_limits import IndexLimits
 from builder.platforms import Subdir
+from builder.policy import DEFAULT_VIRTUAL_PACKAGES
 from builder.ports import BuildMetrics, Store, Workers
 from builder.pypi import Pypi, Uv
-from builder.resolver import Resolver
-from builder.sandbox import Sandbox
+from builder.resolve.checksums import Sums
+from builder.resolve.resolver import Resolver
+from builder.resolve.wheels import EnvironmentWheels
+from builder.sandbox.sandbox import Sandbox
 from builder.solve import Solver
 from builder.spec import Channel, VirtualPackage
-from builder.sums import Sums
-from registry.builds.processes import LocalProcesses
-from registry.builds.traced import TracedLayers
 from registry.content.bases import HeldBases
 from registry.content.manifests import Manifests
 from registry.content.repositories import Repositories
+from registry.images.processes import LocalProcesses
+from registry.images.traced import TracedLayers
 from registry.settings import Settings
 from registry.storage.scratch import Scratch
 from registry.telemetry import NO_TRACES, Traces
 from registry.wiring.authorities import trusted_authorities
 
 if TYPE_CHECKING:
-    from registry.tasks.connection import Tasks
+    from registry.jobs.connection import Tasks
 from registry.wiring.stores import open_store, scratch_of
 
 #: How uv finds its way out, where others find it by themselves.

@@ -12,32 +12,32 @@ from contextlib import (
 
 import structlog
 
-from builder.forms.forms import MakeForm
-from builder.install.canary import differing_encoders
+from builder.exports.exports import MakeForm
+from builder.install.encoder_check import differing_encoders
 from registry.auth.access import Access
 from registry.auth.logins import Logins
 from registry.auth.policy import FixedPolicy
 from registry.auth.policy_file import PolicyFile
-from registry.builds.budget import Budget
-from registry.builds.executor import Executor
-from registry.builds.local import LocalExecutor
-from registry.builds.locked import LockedBuilds
-from registry.builds.made import MadeImages
-from registry.builds.making import Making
-from registry.builds.pins import Pins
-from registry.builds.records import ImageRecords
-from registry.builds.requests import BuildRequests, Patience
-from registry.builds.stages import Stages
-from registry.builds.traced import TracedExecutor
 from registry.content.blobs import Blobs
 from registry.content.files import StoredFiles, StoreLinks
 from registry.content.pushed_blobs import PushedBlobs
 from registry.content.referrers import Referrers
 from registry.content.uploads import Uploads
+from registry.images.budget import Budget
+from registry.images.catalog import LockedBuilds
+from registry.images.executor import Executor
+from registry.images.inventory import MadeImages
+from registry.images.local import LocalExecutor
+from registry.images.pins import Pins
+from registry.images.records import ImageRecords
+from registry.images.stages import Stages
+from registry.images.traced import TracedExecutor
+from registry.maintenance.periodic import do_for_ever
+from registry.requests.requests import BuildRequests, Patience
+from registry.requests.runner import Making
 from registry.settings import Settings
 from registry.storage.probe import check_store
 from registry.telemetry import Metrics, open_traces
-from registry.upkeep.chores import do_for_ever
 from registry.web.services import BuildServices, PinsOf, QueueGauges, ReadinessCheck, Services
 from registry.wiring.building import (
     Builder,
@@ -46,8 +46,8 @@ from registry.wiring.building import (
     open_builder,
     tell_of_sandbox,
 )
-from registry.wiring.chores import chores_of
-from registry.wiring.making import Maker, open_maker
+from registry.wiring.schedule import chores_of
+from registry.wiring.sources import Maker, open_maker
 from registry.wiring.stores import open_links
 from registry.wiring.workers import open_workers
 

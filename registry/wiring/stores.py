@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from builder.ports import Store
 from registry.content.files import StoreLinks
-from registry.locations import parse_location
 from registry.settings import Settings
 from registry.storage.filesystem import FilesystemStore
 from registry.storage.local_copies import LocalCopies
+from registry.storage.location import parse_location
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client

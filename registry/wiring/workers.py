@@ -10,16 +10,16 @@ from registry.settings import Settings
 from registry.telemetry import Traces
 
 if TYPE_CHECKING:
-    from registry.tasks.connection import Tasks
+    from registry.jobs.connection import Tasks
 
 
 @asynccontextmanager
 async def open_workers(settings: Settings, traces: Traces) -> AsyncIterator["Tasks"]:
     """Give what has work done by workers; for settings with a broker."""
     # Celery takes a while to import, which a server without workers need not wait for.
-    from registry.tasks.connection import open_tasks  # noqa: PLC0415
-    from registry.tasks.orders import OrderPatience  # noqa: PLC0415
-    from registry.tasks.queue import make_app  # noqa: PLC0415
+    from registry.jobs.client import OrderPatience  # noqa: PLC0415
+    from registry.jobs.connection import open_tasks  # noqa: PLC0415
+    from registry.jobs.queue import make_app  # noqa: PLC0415
 
     broker = settings.broker_url
     async with open_tasks(

@@ -1,7 +1,7 @@
 """Celery's beat: has chores done in their time."""
 
+from registry.jobs.queue import make_app, schedule
 from registry.settings import Settings
-from registry.tasks.queue import make_app, schedule
 from registry.wiring import chore_seconds
 
 

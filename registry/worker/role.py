@@ -8,11 +8,11 @@ from typing import Any, Final
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 
+from registry.jobs.queue import CHORE_TASK, TASK, Message, make_app, queue_of
+from registry.jobs.types import Role
 from registry.settings import Settings
-from registry.tasks.kinds import Role
-from registry.tasks.queue import CHORE_TASK, TASK, Message, make_app, queue_of
-from registry.worker.bench import Bench
-from registry.worker.duties import open_carrier
+from registry.worker.handlers import open_carrier
+from registry.worker.loop_thread import Bench
 
 #: How many builds one worker has under way: they wait for channels and layers most of the time.
 _BUILDS: Final = 32

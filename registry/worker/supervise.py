@@ -13,8 +13,8 @@ from typing import Final
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from registry.jobs.types import Role
 from registry.settings import Settings
-from registry.tasks.kinds import Role
 
 #: Where prometheus_client's processes leave their counts for one that answers for all.
 _COUNTS: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -25,7 +25,7 @@ _END_SECONDS: Final = 20
 def supervise(settings: Settings, roles: Sequence[Role]) -> int:
     """Run roles until one ends or this process is told to; return the exit code.
 
-    They are in the order of :data:`registry.tasks.kinds.ROLES`. When told to end, builds that are
+    They are in the order of :data:`registry.jobs.types.ROLES`. When told to end, builds that are
     under way end first, and for that layers are still made. A role that ends by itself ends the
     other too, before long: whoever runs this process starts it again.
     """

@@ -18,7 +18,7 @@ from builder.errors import (
 )
 from builder.image_name import NameDefaults, canonical_name, parse, parse_tag, scan, suggest
 from builder.image_name.tokens import OPERATORS, is_version
-from builder.pypi_requirement import canonical_requirement, canonical_requirements
+from builder.pypi.requirement import canonical_requirement, canonical_requirements
 from builder.spec import Channel, Constraint, EnvironmentSpec, Requirement, VirtualPackage
 
 FORGE = Channel("conda-forge", "https://conda.test/conda-forge")

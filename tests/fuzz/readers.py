@@ -17,8 +17,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from builder.activation import wants_machine
-from builder.channel_credentials import read_credentials
+from builder.build.activation import wants_machine
 from builder.errors import (
     BaseImageError,
     BuilderError,
@@ -29,6 +28,7 @@ from builder.errors import (
     PackageError,
     UnknownPackage,
 )
+from builder.fetch.channel_credentials import read_credentials
 from builder.image_name import canonical_name, parse
 from builder.inputs import read_request
 from builder.install.activation import in_order, parse_exports, parse_variables
@@ -45,7 +45,7 @@ from builder.oci.models import ImageConfig, media_type_of, parse_manifest
 from builder.oci.models import parse as parse_document
 from builder.oci.reference import Reference, parse_reference
 from builder.oci.tokens import token_request
-from builder.pypi_requirement import canonical_requirement
+from builder.pypi.requirement import canonical_requirement
 from builder.records import PackageRecord, WheelRecord
 from builder.solve.match_spec import parse_match_spec
 from conformance.channel.hostile import HOSTILE
@@ -54,7 +54,6 @@ from registry.auth.policy_file import read_policy
 from registry.auth.rights import parse_pattern, parse_right
 from registry.content.documents import read_document
 from registry.content.names import parse_repository, parse_tag
-from registry.distribution.paths import belongs_here, parse_path
 from registry.errors import (
     EndpointUnknown,
     ManifestInvalid,
@@ -63,21 +62,22 @@ from registry.errors import (
     RegistryError,
     TagInvalid,
 )
-from registry.tasks.kinds import BUILD, COMPLETE, LAYER, SOLVE, BuildOrder, LayerOrder
+from registry.jobs.types import BUILD, COMPLETE, LAYER, SOLVE, BuildOrder, LayerOrder
+from registry.web.distribution.paths import belongs_here, parse_path
 from tests.builder.inputs.reading import DEFAULTS, MAX_BYTES
 from tests.builder.inputs.test_environment import EXPORTED
 from tests.builder.inputs.test_explicit import LIST
 from tests.builder.inputs.test_exported import EXPORTED as EXPORTED_LIST
 from tests.builder.inputs.test_pixi_lock import V5, V6, V7
-from tests.builder.test_lock import foreign, lock
+from tests.builder.lock.test_lock import foreign, lock
 from tests.builder.test_spec import SPEC
 from tests.fuzz.archives import change_package, change_tar, change_wheel
 from tests.fuzz.mutation import Mutate, change_json, change_text
 from tests.made_by_others import directory, names
 from tests.registry.accounts import HASH
+from tests.registry.jobs.test_types import LIST as PACKAGE_LIST
+from tests.registry.jobs.test_types import LOCK, PLAN, WHEELS
 from tests.registry.pushing import descriptor, index_of, manifest_of
-from tests.registry.tasks.test_kinds import LIST as PACKAGE_LIST
-from tests.registry.tasks.test_kinds import LOCK, PLAN, WHEELS
 from tests.tiny_wheels import EVERYTHING, TinyWheel, wheel_bytes, wheel_record
 
 #: What packages may unpack to here: bombs are refused after a moment instead of 64 GiB.

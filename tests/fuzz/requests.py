@@ -16,14 +16,14 @@ from urllib.parse import quote
 from builder.lock import to_yaml
 from builder.oci.digest import EMPTY, digest_of
 from builder.oci.models import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
-from registry.api.documents import PREFIX
-from registry.api.face import api_route
 from registry.app import create_app
-from registry.distribution.paths import TEMPLATES, Kind
+from registry.web.api.documents import PREFIX
+from registry.web.api.routes import api_route
+from registry.web.distribution.paths import TEMPLATES, Kind
 from tests.builder.inputs.test_environment import EXPORTED
 from tests.builder.inputs.test_explicit import LIST
 from tests.builder.inputs.test_pixi_lock import V6
-from tests.builder.test_lock import lock
+from tests.builder.lock.test_lock import lock
 from tests.fuzz.mutation import NUMBERS, TEXTS, change_bytes, change_json, change_text
 from tests.registry.accounts import TOKEN, basic
 from tests.registry.pushing import index_of, manifest_of

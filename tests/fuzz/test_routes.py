@@ -17,7 +17,7 @@ import pytest
 from builder.oci.digest import digest_of
 from conformance.clients.server import Server
 from registry.auth.secret import hash_secret
-from tests.builder.test_base_image import write_layout
+from tests.builder.fetch.test_base_image import write_layout
 from tests.fuzz.client import Connection, Cut, check
 from tests.fuzz.requests import BLOB, WISH, Known, Sent, draw, routes, valid_authorizations
 from tests.registry.accounts import HASH, TOKEN, basic, write_policy

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.image import SCRIPTS_ANNOTATION
+from builder.build.image import SCRIPTS_ANNOTATION
 from builder.keys import blob_key
 from builder.oci.digest import Digest
 from builder.ports import Progress

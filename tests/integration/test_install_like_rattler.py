@@ -13,13 +13,13 @@ from typing import get_args
 import pytest
 import rattler
 
-from builder.bytecode import Compiler
+from builder.bytecode.compiler import Compiler
 from builder.install.assemble import assemble
 from builder.install.contents import installed_paths, read_contents
 from builder.install.python_prefix import unpack_python
 from builder.layer import LayerBlob, LayerPackage, LayerPlan, PythonTarget
 from builder.records import PackageRecord
-from builder.sandbox import SandboxKind, find_sandbox
+from builder.sandbox.sandbox import SandboxKind, find_sandbox
 from conformance.channel import ensure
 
 NAMES = [

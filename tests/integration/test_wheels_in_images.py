@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from builder.build.pipeline import BuiltImage
 from builder.errors import UnsupportedPackage
 from builder.keys import blob_key, package_key
 from builder.lock import Lock
 from builder.oci.digest import Digest
 from builder.oci.models import ImageManifest, parse
-from builder.pipeline import BuiltImage
 from builder.ports import Progress
 from builder.records import WheelRecord
 from conformance.channel import ChannelPaths, ensure

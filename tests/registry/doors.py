@@ -7,12 +7,12 @@ from typing import Final
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 
-from registry.api.documents import PREFIX
-from registry.api.face import ADDRESSES
 from registry.auth.rights import Verb
-from registry.distribution.authorize import PUBLIC, VERBS
-from registry.distribution.face import Distribution
-from registry.distribution.paths import TEMPLATES
+from registry.web.api.documents import PREFIX
+from registry.web.api.routes import ADDRESSES
+from registry.web.distribution.app import Distribution
+from registry.web.distribution.authorize import PUBLIC, VERBS
+from registry.web.distribution.paths import TEMPLATES
 from registry.web.pages import PAGES
 
 

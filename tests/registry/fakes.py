@@ -9,7 +9,7 @@ from typing import cast
 
 from starlette.applications import Starlette
 
-from builder.image import Flavour
+from builder.build.image import Flavour
 from builder.keys import blob_key
 from builder.oci.digest import Digest, digest_of
 from builder.oci.models import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Descriptor
@@ -36,7 +36,7 @@ MAX_BLOB_BYTES = 8 * 1024 * 1024
 
 
 class FakePulls:
-    """Knows the repositories below ``env/``; implements :class:`registry.pulls.Pulls`."""
+    """Knows the repositories below ``env/``; implements :class:`registry.sources.built.Pulls`."""
 
     def __init__(self, manifests: Manifests) -> None:
         self._manifests = manifests

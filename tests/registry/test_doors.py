@@ -13,11 +13,11 @@ import pytest
 from builder.oci.digest import digest_of
 from registry.app import create_app
 from tests.registry.accounts import HASH, basic, write_policy
-from tests.registry.api.site import BUILDS, Site, build, wish
 from tests.registry.asgi import Client, HeaderPairs, Reply
 from tests.registry.doors import DOORS, undeclared
 from tests.registry.fakes import House
 from tests.registry.pushing import manifest_of
+from tests.registry.web.api.site import BUILDS, Site, build, wish
 
 pytestmark = pytest.mark.anyio
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from builder.errors import BuilderError
-from registry.builds.status import Failure
-from registry.tasks.kinds import BUILD, CHORE, COMPLETE, FORM, LAYER, SOLVE, Kind
+from registry.jobs.types import BUILD, CHORE, COMPLETE, FORM, LAYER, SOLVE, Kind
+from registry.requests.status import Failure
 
 MESSAGES = json.loads((Path(__file__).parent / "earlier" / "messages.json").read_bytes())
 KINDS: tuple[Kind[Any, Any], ...] = (SOLVE, COMPLETE, BUILD, FORM, CHORE, LAYER)

@@ -18,8 +18,8 @@ import zstandard
 
 from builder.keys import blob_key
 from builder.oci.digest import digest_of
-from tests.registry.api.site import ADA, BUILDS, Site
 from tests.registry.asgi import Client
+from tests.registry.web.api.site import ADA, BUILDS, Site
 
 pytestmark = pytest.mark.anyio
 

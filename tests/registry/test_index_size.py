@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.registry.api.site import BUILDS, Site, wish
 from tests.registry.asgi import Client
+from tests.registry.web.api.site import BUILDS, Site, wish
 
 pytestmark = pytest.mark.anyio
 

@@ -7,9 +7,9 @@ import structlog
 import trustme
 from pydantic import SecretStr
 
-from builder import compilers
+from builder.build import interpreters as compilers
 from builder.errors import SandboxUnavailable
-from builder.sandbox import Sandbox, SandboxChoice
+from builder.sandbox.sandbox import Sandbox, SandboxChoice
 from registry.auth import policy_file
 from registry.settings import Settings
 from registry.wiring import open_access, open_links, open_services, open_store

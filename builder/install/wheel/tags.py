@@ -15,7 +15,7 @@ def check_fits(record: WheelRecord, tags: Collection[Tag], target: str) -> None:
 
     Args:
         record: The wheel.
-        tags: Of :func:`builder.wheel_tags.supported_tags`.
+        tags: Of :func:`builder.pypi.wheel_tags.supported_tags`.
         target: Names what these stand for, e.g. ``"linux-64 with Python 3.11"``.
 
     Raises:

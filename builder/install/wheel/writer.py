@@ -17,7 +17,7 @@ from pathlib import Path
 from posixpath import relpath
 from typing import Final
 
-from builder.bytecode import MAX_MODULE_BYTES, Compilation, Compiler
+from builder.bytecode.compiler import MAX_MODULE_BYTES, Compilation, Compiler
 from builder.install.layout import ROOT, Destinations
 from builder.install.noarch import bytecode_path, entry_point_script
 from builder.install.tar_writer import GENERATED_MTIME, TarWriter

@@ -11,7 +11,7 @@ from pathlib import Path
 import zstandard
 from isal import isal_zlib
 
-from builder.bytecode import Compiler
+from builder.bytecode.compiler import Compiler
 from builder.install.assemble import assemble
 from builder.install.limits import Limits
 from builder.layer import Encoding, LayerBlob, LayerPackage, LayerPlan, PythonTarget

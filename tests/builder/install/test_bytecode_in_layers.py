@@ -1,9 +1,9 @@
 import json
 from pathlib import Path
 
-from builder.bytecode import Compiler
+from builder.bytecode.compiler import Compiler
 from builder.layer import PythonTarget
-from builder.sandbox import Sandbox
+from builder.sandbox.sandbox import Sandbox
 from conformance.channel.writer import Entry, Package
 from tests.builder.install.layers import WRITTEN, Changed, Layer, assemble_packages
 

@@ -8,8 +8,8 @@ from builder.layer import PythonTarget
 _PROGRAM = """
 import os, sys
 from pathlib import Path
-from builder.bytecode import Compiler
-from builder.sandbox import Sandbox
+from builder.bytecode.compiler import Compiler
+from builder.sandbox.sandbox import Sandbox
 from builder.layer import PythonTarget
 from tests.builder.install.layers import assemble_packages, assemble_wheels
 from tests.builder.install.test_assemble import DEMO, MODULES

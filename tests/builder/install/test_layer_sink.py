@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from builder.install.canary import differing_encoders
+from builder.install.encoder_check import differing_encoders
 from builder.install.layer_sink import LayerSink
 from builder.layer import Encoding
 from tests.builder.install.layers import decompress

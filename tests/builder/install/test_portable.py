@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from builder.bytecode import Compiler
+from builder.bytecode.compiler import Compiler
 from builder.errors import CorruptPackage
 from builder.install.portable import assemble_portable
 from builder.layer import Encoding, LayerPackage, PythonTarget
-from builder.sandbox import Sandbox
+from builder.sandbox.sandbox import Sandbox
 from conformance.channel.writer import PLACEHOLDER, Entry, Package, package_bytes
 from tests.builder.install.layers import PYTHON, WRITTEN, decompress, record_of, store
 from tests.made_by_others import made_by_others

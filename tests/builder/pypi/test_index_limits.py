@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.disk import used_bytes
 from builder.errors import IndexUnavailable
-from builder.index_limits import IndexLimits
+from builder.fetch.disk_errors import used_bytes
+from builder.network.index_limits import IndexLimits
 from builder.pypi import Uv
 from tests.builder.hostile_channel import MIB, hostile_channel
 

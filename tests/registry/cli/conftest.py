@@ -6,7 +6,7 @@ from typer.testing import CliRunner, Result
 
 from registry.cli import app
 from registry.storage.filesystem import FilesystemStore
-from tests.registry.collection.shelf import Shelf
+from tests.registry.maintenance.store_builder import Shelf
 
 #: Runs ``pullforge`` with arguments on the store of the test.
 Run = Callable[..., Result]

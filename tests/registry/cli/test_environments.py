@@ -12,7 +12,7 @@ from registry.app import create_app
 from registry.cli import app
 from registry.settings import Settings
 from registry.wiring import open_services
-from tests.registry.api.site import Site
+from tests.registry.web.api.site import Site
 
 OLD = "name: old\nchannels: [main]\ndependencies: [tool=1.0]\n"
 

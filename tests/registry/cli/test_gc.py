@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from builder.keys import loose_key
+from registry.storage.layout import loose_key
 from tests.registry.cli.conftest import Run
-from tests.registry.collection.shelf import Shelf
+from tests.registry.maintenance.store_builder import Shelf
 
 DAY = 86_400
 A = "a" * 32

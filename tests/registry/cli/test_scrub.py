@@ -6,7 +6,7 @@ import time
 from builder.keys import blob_key
 from builder.oci.digest import Digest
 from tests.registry.cli.conftest import Run
-from tests.registry.collection.shelf import Shelf
+from tests.registry.maintenance.store_builder import Shelf
 
 
 def put_corrupt_layer(shelf: Shelf) -> Digest:

@@ -5,17 +5,17 @@ from pathlib import Path
 import httpx
 import pytest
 
-from builder.base_image import BaseImages
 from builder.errors import BaseImageError
+from builder.fetch.base_image import BaseImages
 from builder.keys import blob_key
 from builder.oci.digest import Digest, digest_of, parse_digest
 from builder.oci.models import OCI_MANIFEST
 from builder.platforms import PLATFORMS
 from builder.records import BaseReference
-from registry.collection.collector import collect
-from registry.collection.eviction import Budget
-from registry.collection.pushed import collect_pushed
 from registry.content.bases import HeldBases
+from registry.maintenance.collect import collect
+from registry.maintenance.collect_pushed import collect_pushed
+from registry.maintenance.eviction import Budget
 from tests.registry.asgi import Client
 from tests.registry.fakes import House
 from tests.registry.pushing import descriptor, index_of, manifest_of, push_blob, put_manifest

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from conformance.s3 import BUCKET, S3Server
 from conformance.s3.server import ACCESS_KEY, REGION, SECRET_KEY
-from registry.locations import S3Location
 from registry.storage.local_copies import LocalCopies
+from registry.storage.location import S3Location
 from registry.storage.s3 import S3Store, open_s3_store
 from registry.storage.s3_client import S3Access, open_client
 

@@ -16,8 +16,8 @@ from conformance.s3 import S3Server
 from conformance.s3.network import Network
 from conformance.s3.server import ACCESS_KEY, REGION
 from registry.content.manifests import Manifests
-from registry.locations import S3Location
 from registry.storage.local_copies import LocalCopies
+from registry.storage.location import S3Location
 from registry.storage.s3 import S3Store, open_s3_store
 from registry.storage.s3_client import S3Access, open_client
 from registry.storage.s3_upload import PART_BYTES, abort_leftovers, sweep_leftovers

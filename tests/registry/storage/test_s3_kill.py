@@ -19,7 +19,7 @@ SIZE = 3 * PART_BYTES
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from registry.locations import S3Location
+from registry.storage.location import S3Location
 from tests.registry.storage.s3_stores import access_to
 from registry.storage.local_copies import LocalCopies
 from registry.storage.s3 import open_s3_store

@@ -9,9 +9,9 @@ from pydantic import SecretStr
 
 from conformance.s3 import BUCKET, S3Server
 from conformance.s3.server import ACCESS_KEY, REGION, SECRET_KEY
-from registry.collection.collector import collect
-from registry.collection.eviction import Budget
 from registry.content.manifests import Manifest
+from registry.maintenance.collect import collect
+from registry.maintenance.eviction import Budget
 from registry.settings import Settings
 from registry.web.services import Services
 from registry.wiring import open_services, open_store

@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 
 from conformance.collector import Collector, RecordedSpan
 from registry.telemetry import open_traces
-from tests.registry.api.site import Site
 from tests.registry.asgi import Client
+from tests.registry.web.api.site import Site
 
 pytestmark = pytest.mark.anyio
 

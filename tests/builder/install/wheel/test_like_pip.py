@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.bytecode import Compiler
+from builder.bytecode.compiler import Compiler
 from builder.layer import PythonTarget
-from builder.sandbox import Sandbox
+from builder.sandbox.sandbox import Sandbox
 from tests.builder.install.layers import Layer, assemble_wheels
 from tests.tiny_wheels import EVERYTHING, TinyWheel, wheel_bytes
 

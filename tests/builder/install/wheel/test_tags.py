@@ -6,7 +6,7 @@ from builder.errors import CorruptPackage, UnsupportedPackage
 from builder.install.wheel.tags import check_fits
 from builder.layer import PythonTarget
 from builder.platforms import Subdir
-from builder.wheel_tags import supported_tags
+from builder.pypi.wheel_tags import supported_tags
 from tests.tiny_wheels import TinyWheel, wheel_record
 
 PYTHON = PythonTarget("3.11.7", "lib/python3.11/site-packages")

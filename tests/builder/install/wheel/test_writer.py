@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from builder.bytecode import Compiler
+from builder.bytecode.compiler import Compiler
 from builder.errors import UnsupportedPackage
 from builder.install.tar_writer import GENERATED_MTIME
 from builder.install.wheel.contents import read_wheel_contents, wheel_paths
 from builder.layer import LayerPackage, PythonTarget
-from builder.sandbox import Sandbox
+from builder.sandbox.sandbox import Sandbox
 from tests.builder.install.layers import (
     PYTHON,
     WRITTEN,

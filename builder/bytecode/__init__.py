@@ -1,0 +1,1 @@
+"""Bytecode of modules, compiled by the Python they are for."""

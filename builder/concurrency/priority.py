@@ -1,0 +1,87 @@
+"""Whose turn it is when more is wanted than can be done at once.
+
+Work is as urgent as the most urgent of those who want it: what one wants with much else of its own
+rises when another joins it (:class:`builder.concurrency.single_flight.SingleFlight`), wherever it waits.
+"""
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from typing import Final
+
+
+class Urgency:
+    """How urgent something is, 0 first; it can only rise."""
+
+    def __init__(self, level: int = 0) -> None:
+        self.level = level
+        self._followers: set[Callable[[int], None]] = set()
+
+    def rise(self, level: int) -> None:
+        """Be at least as urgent as ``level``, as is everything that follows."""
+        if level < self.level:
+            self.level = level
+            for follow in tuple(self._followers):
+                follow(level)
+
+    @contextmanager
+    def followed(self, follow: Callable[[int], None]) -> Iterator[None]:
+        """Call ``follow`` with the level, now and at each rise while the context lasts."""
+        self._followers.add(follow)
+        try:
+            follow(self.level)
+            yield
+        finally:
+            self._followers.discard(follow)
+
+
+_UTMOST: Final = Urgency()
+
+#: How urgent what is done now is; inherited by every task that is begun for it.
+urgency: ContextVar[Urgency] = ContextVar("urgency", default=_UTMOST)
+
+
+class Turns:
+    """Lets so many work at once; of those who wait, the most urgent first, then who came first."""
+
+    def __init__(self, count: int) -> None:
+        """Make the turns; ``count`` have theirs at once."""
+        self._free = count
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._numbers = itertools.count()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for a turn, and have it while the context lasts."""
+        if self._free:
+            self._free -= 1
+        else:
+            await self._wait()
+        try:
+            yield
+        finally:
+            self._give_on()
+
+    async def _wait(self) -> None:
+        number, comes = next(self._numbers), asyncio.get_running_loop().create_future()
+        with urgency.get().followed(
+            # Who rises waits twice; the second time counts for nothing.
+            lambda level: heapq.heappush(self._waiting, (level, number, comes))
+        ):
+            try:
+                await comes
+            except asyncio.CancelledError:
+                if not comes.cancelled():  # it came just before
+                    self._give_on()
+                raise
+
+    def _give_on(self) -> None:
+        while self._waiting:
+            _, _, comes = heapq.heappop(self._waiting)
+            if not comes.done():
+                comes.set_result(None)
+                return
+        self._free += 1

@@ -1,0 +1,293 @@
+"""Makes forms of locks and keeps them in the store."""
+
+import secrets
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from builder.build.contents_cache import ContentsCache
+from builder.build.image import Flavour
+from builder.build.pipeline import Pipeline
+from builder.concurrency.single_flight import SingleFlight, together
+from builder.errors import StoreUnavailable
+from builder.exports.cyclonedx import to_cyclonedx
+from builder.exports.diff import fetched_bytes
+from builder.exports.environment_yml import to_environment_yml
+from builder.exports.formats import FORMS, FormFile, FormName, platform_of
+from builder.exports.image_tar import tar_documents, write_image_tar
+from builder.exports.image_tree import ImageTree, read_manifest, read_tree
+from builder.exports.pixi_lock import to_pixi_lock
+from builder.exports.provenance import to_provenance
+from builder.exports.spdx import to_spdx
+from builder.fetch.disk_errors import disk_errors
+from builder.fetch.packages import Packages
+from builder.install.portable import assemble_portable
+from builder.keys import blob_key, form_key
+from builder.layer import Encoding
+from builder.lock import Lock, to_explicit, to_yaml
+from builder.oci.digest import Digest
+from builder.platforms import PLATFORMS, Subdir
+from builder.ports import Progress, ProgressListener, Store, Workers
+
+#: Makes the image of a lock and returns the digest of its index or only manifest; every blob of it
+#: is in the store then.
+BuildImage = Callable[[Lock, Flavour, ProgressListener], Awaitable[Digest]]
+
+#: How often files are gathered again of which one was evicted meanwhile.
+_ATTEMPTS: Final = 3
+_LOST: Final = "the store lost a file right after it was made: ask again"
+#: The flavour that most engines pull.
+_USUAL_FLAVOUR: Final[Flavour] = "oci-zstd"
+
+
+def _explicit(lock: Lock, platform: Subdir) -> bytes:
+    return to_explicit(lock, platform).encode()
+
+
+_OF_LOCK: Final[dict[FormName, Callable[[Lock], bytes]]] = {
+    "lock": to_yaml,
+    "pixi.lock": to_pixi_lock,
+}
+_OF_PLATFORM: Final[dict[FormName, Callable[[Lock, Subdir], bytes]]] = {
+    "explicit": _explicit,
+    "environment.yml": to_environment_yml,
+}
+_BILLS: Final[dict[FormName, Callable[[Lock, Sequence[Subdir], Mapping[str, str]], bytes]]] = {
+    "sbom.spdx.json": to_spdx,
+    "sbom.cdx.json": to_cyclonedx,
+}
+_ENCODINGS: Final[dict[FormName, Encoding]] = {"archive.tar.gz": "gzip", "archive.tar.zst": "zstd"}
+
+
+#: Has a form put into the store under its key; raises as :meth:`Forms.get`.
+MakeForm = Callable[[Lock, FormName, Subdir | None, ProgressListener], Coroutine[Any, Any, None]]
+
+
+class Forms:
+    """Gives every form of a lock; a pure function of the lock, made on the first request.
+
+    However many ask at once, a form is made once; that work belongs to this object and goes on when
+    who asked leaves.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        pipeline: Pipeline,
+        contents: ContentsCache,
+        packages: Packages,
+        workers: Workers,
+        scratch: Path,
+        build: BuildImage,
+        make: MakeForm | None = None,
+    ) -> None:
+        """Make the maker.
+
+        Args:
+            store: Where forms are kept.
+            pipeline: Plans environments.
+            contents: Knows licences.
+            packages: Gives archives.
+            workers: Write files.
+            scratch: A directory for files under way.
+            build: Makes images.
+            make: Makes forms elsewhere; ``None``: they are made here.
+        """
+        self._make = make or self._make_here
+        self._store = store
+        self._pipeline = pipeline
+        self._contents = contents
+        self._packages = packages
+        self._workers = workers
+        self._scratch = scratch
+        self._build = build
+        self._flights: SingleFlight[None] = SingleFlight()
+
+    async def get(
+        self, lock: Lock, form: FormName, platform: Subdir | None, listen: ProgressListener
+    ) -> FormFile:
+        """Return a form of ``lock``, made if it is not in the store.
+
+        Args:
+            lock: The lock.
+            form: Which form.
+            platform: Of which platform; ``None`` for the whole lock, or for its first platform
+                where a form has only one.
+            listen: Is told how far it is, if this call is the one that makes it.
+
+        Raises:
+            LockError: The lock has no such platform.
+            PackageError: A package cannot be had, is damaged or is refused.
+            BytecodeError: A package cannot be compiled.
+            BaseImageError: The base cannot be had.
+            WorkerLost: The process that made it died.
+            StoreUnavailable: The store cannot be used, or has no room.
+        """
+        subdir = platform_of(lock, form, platform)
+        kind, scope = FORMS[form], subdir or "all"
+        key = form_key(lock.key, scope, kind.format, form)
+        size = await self._store.size(key)
+        if size is None:
+            await self._flights.run(key, partial(self._make, lock, form, subdir, listen))
+            size = await self._store.size(key)
+        if size is None:
+            raise StoreUnavailable(_LOST)
+        file_name = kind.file_name.format(key=lock.key, platform=scope)
+        return FormFile(key, size, kind.media_type, file_name)
+
+    async def read(
+        self, lock: Lock, form: FormName, platform: Subdir | None, listen: ProgressListener
+    ) -> bytes:
+        """Return the bytes of a small form: no archive, no image; else as :meth:`get`."""
+        file = await self.get(lock, form, platform, listen)
+        data = await self._store.read(file.key)
+        if data is None:
+            raise StoreUnavailable(_LOST)
+        return data
+
+    async def tree(self, lock: Lock, flavour: Flavour, listen: ProgressListener) -> ImageTree:
+        """Return the documents of the lock's image, built if it is not; raises as :meth:`get`."""
+        return await read_tree(self._store, lock, await self._build(lock, flavour, listen))
+
+    async def fetched_bytes(
+        self, a: Lock, b: Lock, listen: ProgressListener
+    ) -> Mapping[Subdir, int]:
+        """Return what a node fetches that has the image of ``a`` and pulls that of ``b``.
+
+        Both are built if they are not in the store, in the usual flavour; raises as :meth:`get`.
+
+        Returns:
+            For each platform of ``b``, the bytes of the config and layers that ``a`` does not have.
+        """
+        old = (await self.tree(a, _USUAL_FLAVOUR, listen)).manifests
+        new = (await self.tree(b, _USUAL_FLAVOUR, listen)).manifests
+        found: dict[Subdir, int] = {}
+        for subdir, described in new.items():
+            before = old.get(subdir)
+            manifest = await read_manifest(self._store, before.digest) if before else None
+            found[subdir] = fetched_bytes(
+                manifest, await read_manifest(self._store, described.digest)
+            )
+        return found
+
+    async def close(self) -> None:
+        """Stop what is under way."""
+        await self._flights.close()
+
+    async def _make_here(
+        self, lock: Lock, form: FormName, subdir: Subdir | None, listen: ProgressListener
+    ) -> None:
+        key = form_key(lock.key, subdir or "all", FORMS[form].format, form)
+        if subdir is not None and form in _ENCODINGS:
+            await self._make_archive(lock, subdir, _ENCODINGS[form], key, listen)
+        elif subdir is not None and form == "image.tar":
+            await self._make_image_tar(lock, subdir, key, listen)
+        else:
+            await self._store.write(key, await self._text(lock, form, subdir, listen))
+
+    async def _text(
+        self, lock: Lock, form: FormName, subdir: Subdir | None, listen: ProgressListener
+    ) -> bytes:
+        """Return a form that is small enough to be held in memory."""
+        platforms = [subdir] if subdir else list(lock.platforms)
+        if form in _OF_LOCK:
+            return await self._workers.run(_OF_LOCK[form], lock)
+        if form in _OF_PLATFORM:
+            return await self._workers.run(_OF_PLATFORM[form], lock, platforms[0])
+        if form in _BILLS:
+            licenses = await self._licenses(lock, platforms)
+            return await self._workers.run(_BILLS[form], lock, platforms, licenses)
+        assert form == "provenance", form
+        tree = await self.tree(lock, _USUAL_FLAVOUR, listen)
+        return await self._workers.run(to_provenance, lock, _USUAL_FLAVOUR, tree.descriptors)
+
+    async def _licenses(self, lock: Lock, platforms: Sequence[Subdir]) -> dict[str, str]:
+        """Return what each archive says its licence is, by sha256."""
+        records = {r.sha256: r for platform in platforms for r in lock.platforms[platform]}
+        wheels = {w.sha256: w for platform in platforms for w in lock.wheels.get(platform, ())}
+        conda = await together(self._contents.get(record) for record in records.values())
+        pypi = await together(self._contents.get_wheel(wheel) for wheel in wheels.values())
+        licenses = [*(known.license for known in conda), *(known.license for known in pypi)]
+        return dict(zip([*records, *wheels], licenses, strict=True))
+
+    async def _make_archive(
+        self, lock: Lock, subdir: Subdir, encoding: Encoding, key: str, listen: ProgressListener
+    ) -> None:
+        planned = await self._pipeline.plan(lock, subdir, listen)
+        python = planned.installation.python
+        is_compiled = any(layer.python for layer in planned.layers)
+        compiler = await self._pipeline.compiler(lock, python if is_compiled else None)
+        records = [package.record for package in planned.packages]
+        listen(Progress("finish"))
+
+        async def work(paths: list[Path]) -> None:
+            archives = {r.sha256: path for r, path in zip(records, paths, strict=True)}
+            await self._adopt(
+                key,
+                lambda out: self._workers.run(
+                    assemble_portable,
+                    planned.packages,
+                    python,
+                    lock.variables,
+                    archives,
+                    encoding,
+                    out,
+                    self._scratch,
+                    compiler,
+                ),
+            )
+
+        await self._packages.use(records, work)
+
+    async def _make_image_tar(
+        self, lock: Lock, subdir: Subdir, key: str, listen: ProgressListener
+    ) -> None:
+        for _ in range(_ATTEMPTS - 1):
+            with suppress(FileNotFoundError):  # a blob was evicted: the next try builds it again
+                await self._try_image_tar(lock, subdir, key, listen)
+                return
+        await self._try_image_tar(lock, subdir, key, listen)
+
+    async def _try_image_tar(
+        self, lock: Lock, subdir: Subdir, key: str, listen: ProgressListener
+    ) -> None:
+        """Write the tar once.
+
+        Raises:
+            FileNotFoundError: A blob is gone.
+        """
+        tree = await self.tree(lock, "oci-gzip", listen)
+        top = tree.manifests[subdir]
+        manifest = await read_manifest(self._store, top.digest)
+        documents = tar_documents(top, manifest, PLATFORMS[subdir], lock.key)
+        parts = [manifest.config, *manifest.layers]
+        blobs = await self._local_blobs([top.digest, *(part.digest for part in parts)])
+        await self._adopt(
+            key, lambda out: self._workers.run(write_image_tar, blobs, documents, out)
+        )
+
+    async def _local_blobs(self, digests: Sequence[Digest]) -> dict[Digest, Path]:
+        """Return files with the bytes of blobs.
+
+        Raises:
+            FileNotFoundError: One is gone.
+        """
+        found: dict[Digest, Path] = {}
+        for digest in digests:
+            path = await self._store.local_path(blob_key(digest), self._scratch)
+            if path is None:
+                raise FileNotFoundError(digest)
+            found[digest] = path
+        return found
+
+    async def _adopt(self, key: str, write: Callable[[Path], Awaitable[None]]) -> None:
+        """Put under ``key`` what ``write`` writes to a file."""
+        out = self._scratch / f"form-{secrets.token_hex(8)}"
+        try:
+            with disk_errors():
+                await write(out)
+            await self._store.adopt(key, out)
+        finally:
+            out.unlink(missing_ok=True)

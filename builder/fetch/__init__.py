@@ -1,0 +1,1 @@
+"""What is downloaded: package archives, wheels and base images, each verified."""

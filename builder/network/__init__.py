@@ -1,0 +1,1 @@
+"""Where downloads may lead, and how much of them is taken."""

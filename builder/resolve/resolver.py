@@ -1,0 +1,198 @@
+"""From a name to a lock: what is wanted, and exactly which packages that means today."""
+
+import asyncio
+import datetime
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from builder.build.interpreters import Compilers
+from builder.concurrency.priority import Turns
+from builder.errors import UnknownPackage, UnsupportedItem
+from builder.fetch.base_image import BaseImages
+from builder.image_name import NameDefaults, scan
+from builder.inputs import PackageList
+from builder.lock import Lock
+from builder.platforms import Subdir
+from builder.ports import BuildMetrics, Progress, ProgressListener
+from builder.records import PackageRecord, without_credentials
+from builder.resolve.wheels import ChosenWheels, EnvironmentWheels
+from builder.solve import Solver
+from builder.spec import Channel, EnvironmentSpec, Requirement
+
+#: Solves at once with the same channels; one that does not answer keeps nobody else waiting.
+_PARALLEL_SOLVES: Final = 2
+#: Misspelt names that others are looked for at once: it is computation, beside which much else goes
+#: on.
+_PARALLEL_SUGGESTIONS: Final = 1
+
+
+class Resolver:
+    """Reads names and locks environments."""
+
+    def __init__(
+        self,
+        defaults: NameDefaults,
+        solver: Solver,
+        bases: BaseImages,
+        compilers: Compilers,
+        metrics: BuildMetrics,
+        wheels: EnvironmentWheels | None = None,
+    ) -> None:
+        """Make the resolver; without ``wheels`` what asks for projects of PyPI is refused."""
+        self._defaults = defaults
+        self._solver = solver
+        self._bases = bases
+        self._compilers = compilers
+        self._metrics = metrics
+        self._wheels = wheels
+        self._turns: defaultdict[tuple[Channel, ...], Turns] = defaultdict(
+            lambda: Turns(_PARALLEL_SOLVES)
+        )
+        self._suggestion_turns = Turns(_PARALLEL_SUGGESTIONS)
+
+    async def spec(self, repository: str, tag: str, today: datetime.date) -> EnvironmentSpec:
+        """Return what a name such as ``env/numpy.pandas`` and a tag mean.
+
+        Args:
+            repository: The name, with ``env/``.
+            tag: For example ``"latest"``; a date after ``today`` is refused.
+            today: UTC.
+
+        Raises:
+            ImageNameError: They cannot be understood; no channel has been asked then.
+            UnknownPackage: No channel has such a package.
+            ChannelUnavailable: A channel does not answer.
+        """
+        scanned = scan(repository, tag, self._defaults, today=today)
+        known = await self._solver.known_names(scanned.channels, self._defaults.platforms)
+        try:
+            return scanned.resolve(known, suggests=False)
+        except UnknownPackage:
+            async with self._suggestion_turns.turn():
+                return await asyncio.to_thread(scanned.resolve, known)
+
+    async def lock(self, spec: EnvironmentSpec, listen: ProgressListener) -> Lock:
+        """Return the exact packages and base that ``spec`` means now.
+
+        What asks for projects of PyPI gets a Python whether it says so or not.
+
+        Raises:
+            UnsupportedItem: It asks for projects of PyPI, which are not offered.
+            SolveError: No packages fit, or a channel or index does not answer.
+            PackageError: A package of conda cannot be had whose index does not give both
+                checksums, or beside which projects of PyPI are to be installed.
+            BaseImageError: The base image cannot be found.
+            LockError: A package lacks what a lock must say of it.
+        """
+        if spec.pip and self._wheels is None:
+            raise UnsupportedItem(
+                f"'{spec.pip[0]}' is asked from PyPI, which this server does not offer"
+            )
+        listen(Progress("solve"))
+        async with self._turns[spec.channels].turn():
+            started = time.monotonic()
+            solved = await self._solver.solve(_with_python(spec))
+            self._metrics.solved(time.monotonic() - started)
+        chosen = ChosenWheels(dict.fromkeys(solved, ()), {})
+        if spec.pip and self._wheels is not None:
+            chosen = await self._wheels.choose(spec, solved, listen)
+        base = await self._bases.resolve(spec.base) if spec.base else None
+        lock = Lock(
+            platforms={platform: solved[platform] for platform in chosen.wheels},
+            channels=spec.channels,
+            virtual_packages=spec.virtual_packages,
+            base=base,
+            wheels=chosen.wheels,
+            variables=dict(spec.variables),
+            user=spec.user,
+            left_out={**solved.left_out, **chosen.left_out},
+        )
+        return await self._compilers.choose(lock)
+
+    async def complete(self, packages: PackageList, listen: ProgressListener) -> Lock:
+        """Return the lock of packages that another tool has chosen.
+
+        What their channels list of them counts, so that equal packages give equal locks in
+        whatever format they were sent; nothing is solved.
+
+        Raises:
+            InputError: A channel has another package than the file says, or has it no more and
+                the file does not say enough.
+            ChannelUnavailable: A channel does not answer.
+            BaseImageError: The base image cannot be found.
+            LockError: A package lacks what a lock must say of it.
+            PackageError: One whose checksums are not both given cannot be had.
+        """
+        listen(Progress("solve"))
+        completed = {
+            platform: await self._complete(packages, platform) for platform in packages.platforms
+        }
+        if packages.exact is not None:
+            return packages.exact
+        base = await self._bases.resolve(packages.base) if packages.base else None
+        lock = Lock(
+            platforms=completed,
+            channels=self._channels(packages, completed),
+            virtual_packages=packages.virtual_packages,
+            base=base,
+            wheels=packages.wheels,
+            user=self._defaults.user,
+        )
+        return await self._compilers.choose(lock)
+
+    async def settle(
+        self, wanted: EnvironmentSpec | Lock | PackageList, listen: ProgressListener
+    ) -> Lock:
+        """Return the lock of whatever :func:`builder.inputs.read_request` has read.
+
+        Raises:
+            BuilderError: As :meth:`lock` and :meth:`complete`.
+        """
+        match wanted:
+            case Lock():
+                return wanted
+            case PackageList():
+                return await self.complete(wanted, listen)
+            case EnvironmentSpec():
+                return await self.lock(wanted, listen)
+
+    async def _complete(self, packages: PackageList, platform: Subdir) -> tuple[PackageRecord, ...]:
+        known: dict[tuple[str, str], PackageRecord] = {}
+        for channel in self._defaults.channels:
+            places = packages.places(platform, channel)
+            if places:
+                found = await self._solver.find(channel, platform, places)
+                known.update({(channel.url, place): found[place] for place in found})
+                # The first channel that lists it counts where the file does not say which.
+                known = {**{("", place): found[place] for place in found}, **known}
+        return await self._solver.complete(
+            [
+                listed.complete(known.get((_address(listed.place.channel), listed.place.listed)))
+                for listed in packages.platforms[platform]
+            ]
+        )
+
+    def _channels(
+        self, packages: PackageList, completed: Mapping[Subdir, Sequence[PackageRecord]]
+    ) -> tuple[Channel, ...]:
+        """Return the channels that the packages come from, in the administrator's order."""
+        said = {record.channel for records in completed.values() for record in records}
+        return tuple(
+            channel
+            for channel in self._defaults.channels
+            if channel in packages.channels or without_credentials(channel.url) in said
+        )
+
+
+def _address(channel: Channel | None) -> str:
+    return channel.url if channel else ""
+
+
+def _with_python(spec: EnvironmentSpec) -> EnvironmentSpec:
+    """Return ``spec`` with a Python where it has wheels to install and asks for none."""
+    if not spec.pip or any(wanted.name == "python" for wanted in spec.requirements):
+        return spec
+    return replace(spec, requirements=tuple(sorted([*spec.requirements, Requirement("python")])))

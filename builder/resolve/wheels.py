@@ -1,0 +1,86 @@
+"""What an environment gets from PyPI: wheels for each platform, beside what conda installs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from builder.build.contents_cache import ContentsCache
+from builder.concurrency.single_flight import together
+from builder.errors import NoWheel, SolveError, UnknownPackage, Unsatisfiable
+from builder.platforms import Subdir
+from builder.ports import Progress, ProgressListener
+from builder.pypi import Provided, Pypi, Target
+from builder.records import PackageRecord, WheelRecord
+from builder.spec import EnvironmentSpec
+
+#: What leaves a platform out rather than fails: trying again would change nothing.
+_NOTHING_FITS: Final[tuple[type[SolveError], ...]] = (UnknownPackage, NoWheel, Unsatisfiable)
+
+#: A package that needs none of these does not know where Python looks for modules.
+_NEEDED_BY_MODULES: Final = frozenset({"python", "python_abi"})
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenWheels:
+    """What was found."""
+
+    #: Has each platform for which everything that is wanted exists, if only as conda's packages.
+    wheels: Mapping[Subdir, tuple[WheelRecord, ...]]
+    #: The others, with the sentence that says why.
+    left_out: Mapping[Subdir, str]
+
+
+class EnvironmentWheels:
+    """Chooses the wheels of environments."""
+
+    def __init__(self, contents: ContentsCache, pypi: Pypi) -> None:
+        self._contents = contents
+        self._pypi = pypi
+
+    async def choose(
+        self,
+        spec: EnvironmentSpec,
+        solved: Mapping[Subdir, tuple[PackageRecord, ...]],
+        listen: ProgressListener,
+    ) -> ChosenWheels:
+        """Return the wheels that ``spec.pip`` means beside conda's packages.
+
+        As with those, only the first platform is mandatory, unless the spec says otherwise.
+
+        Raises:
+            SolveError: Nothing fits on a mandatory platform, or the index does not answer.
+            PackageError: A package of conda cannot be had.
+        """
+        wheels: dict[Subdir, tuple[WheelRecord, ...]] = {}
+        left_out: dict[Subdir, str] = {}
+        for platform, records in solved.items():
+            try:
+                target = Target.of(platform, records, spec.virtual_packages)
+                provided = await self._provided(records, listen)
+                listen(Progress("pypi"))
+                wheels[platform] = await self._pypi.resolve(
+                    spec.pip, provided, target, spec.until, dict(spec.hashes)
+                )
+            except _NOTHING_FITS as exc:
+                if platform == spec.platforms[0] or spec.every_platform:
+                    raise
+                left_out[platform] = exc.message
+        return ChosenWheels(wheels, left_out)
+
+    async def _provided(
+        self, records: tuple[PackageRecord, ...], listen: ProgressListener
+    ) -> Provided:
+        """Return what conda's packages install for Python."""
+        listen(Progress("download"))
+        suspects = [r for r in records if not _NEEDED_BY_MODULES.isdisjoint(r.depends_names)]
+        contents = await together(self._contents.get(record) for record in suspects)
+        homes = {
+            name: (record, version)
+            for record, known in zip(suspects, contents, strict=True)
+            for name, version in known.distributions
+        }
+
+        async def extras(name: str) -> tuple[str, ...]:
+            return await self._contents.extras(homes[name][0], name)
+
+        return Provided({name: homes[name][1] for name in sorted(homes)}, extras)

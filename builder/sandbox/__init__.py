@@ -1,0 +1,1 @@
+"""Where code that comes in packages is run."""

@@ -1,0 +1,1 @@
+"""Who sends requests, and how much each may ask for."""

@@ -1,0 +1,210 @@
+"""What the server says about images it made: artifacts that refer to them.
+
+::
+
+    index or manifest ←─ subject ── artifact manifest ─┬─ config   {}
+                                                       └─ layer    lock, SBOM or provenance
+
+Each flavour of an image has artifacts of its own, since each has digests of its own. They are pure
+functions of the lock, like the image, and made when somebody asks for them first. What is evicted
+of them is made again: ``origins/`` has the subject of each blob.
+
+Source:
+    image-spec, manifest.md, "Guidelines for Artifact Usage"; distribution-spec, "Listing
+    Referrers".
+"""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from builder.build.image import KEY_ANNOTATION, Flavour
+from builder.concurrency.single_flight import SingleFlight
+from builder.exports import FORMS, FormName, Forms
+from builder.exports.image_tree import ImageTree, read_tree
+from builder.exports.provenance import PREDICATE_TYPE, to_provenance
+from builder.keys import blob_key
+from builder.lock import Lock
+from builder.oci.digest import Digest, digest_of, parse_digest
+from builder.oci.models import OCI_EMPTY, OCI_MANIFEST, Descriptor, ImageManifest, dump
+from builder.platforms import Subdir
+from builder.ports import ProgressListener, Store, Workers
+from registry.images.images import ImageBuilds
+from registry.lru import Recent
+from registry.storage.layout import origin_key
+
+_EMPTY: Final = b"{}"
+_TITLE: Final = "org.opencontainers.image.title"
+#: By which in-toto's attestations are told apart without being read; BuildKit writes it too.
+_PREDICATE: Final = "in-toto.io/predicate-type"
+
+#: The artifacts of an image, with their types.
+ARTIFACTS: Final[dict[FormName, str]] = {
+    "lock": "application/vnd.conda-lock.v1+yaml",
+    "sbom.spdx.json": FORMS["sbom.spdx.json"].media_type,
+    "sbom.cdx.json": FORMS["sbom.cdx.json"].media_type,
+    "provenance": FORMS["provenance"].media_type,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """An index or manifest of an image made here."""
+
+    lock: Lock
+    flavour: Flavour
+    tree: ImageTree
+    descriptor: Descriptor
+
+    @property
+    def platform(self) -> Subdir | None:
+        """The platform of a manifest; ``None`` for what stands for the whole image."""
+        if self.descriptor.digest == self.tree.top.digest:
+            return None
+        found = self.tree.manifests.items()
+        return next(subdir for subdir, one in found if one.digest == self.descriptor.digest)
+
+
+class Artifacts:
+    """Makes the artifacts of images."""
+
+    def __init__(self, store: Store, builds: ImageBuilds, forms: Forms, workers: Workers) -> None:
+        """Make the maker.
+
+        Args:
+            store: Where blobs and their origins are.
+            builds: Knows images.
+            forms: Makes locks and SBOMs.
+            workers: Compute.
+        """
+        self._store = store
+        self._builds = builds
+        self._forms = forms
+        self._workers = workers
+        self._flights: SingleFlight[tuple[Descriptor, ...]] = SingleFlight()
+        self._recent: Recent[Digest, tuple[Descriptor, ...]] = Recent(1000)
+
+    async def of(self, digest: Digest, listen: ProgressListener) -> tuple[Descriptor, ...]:
+        """Return the artifacts of an index or manifest made here, each in the store; else none.
+
+        Raises:
+            BuilderError: They cannot be made now.
+        """
+        known = self._recent.get(digest)
+        if known is None:
+            known = await self._make(digest, listen)
+            self._recent.put(digest, known)
+        return known
+
+    async def restore(self, digest: Digest, listen: ProgressListener) -> bool:
+        """Make a blob or manifest of an artifact again that is gone from the store.
+
+        Returns:
+            ``False`` when it was never part of an artifact made here.
+
+        Raises:
+            BuilderError: It cannot be made now.
+        """
+        origin = await self._origin(digest)
+        if "subject" not in origin:
+            return False
+        await self._make(parse_digest(origin["subject"]), listen)
+        return await self._store.size(blob_key(digest)) is not None
+
+    async def close(self) -> None:
+        """Stop what is under way."""
+        await self._flights.close()
+
+    async def _make(self, digest: Digest, listen: ProgressListener) -> tuple[Descriptor, ...]:
+        return await self._flights.run(digest, lambda: self._artifacts(digest, listen))
+
+    async def _artifacts(self, digest: Digest, listen: ProgressListener) -> tuple[Descriptor, ...]:
+        subject = await self._subject(digest, listen)
+        if subject is None:
+            return ()
+        contents = self._contents(subject, listen)
+        return tuple([await self._keep(subject, form, data) async for form, data in contents])
+
+    async def _subject(self, digest: Digest, listen: ProgressListener) -> _Subject | None:
+        origin = await self._origin(digest)
+        lock = await self._builds.records.lock(origin["key"]) if "key" in origin else None
+        if lock is None or "subject" in origin:
+            return None
+        flavour: Flavour = origin["flavour"]
+        image = await self._builds.records.recorded(lock.key, flavour)
+        image = image or await self._builds.build(lock, flavour, listen)
+        try:
+            tree = await read_tree(self._store, lock, image.top)
+        except KeyError:  # a document was taken out since it was damaged
+            image = await self._builds.build(lock, flavour, listen)
+            tree = await read_tree(self._store, lock, image.top)
+        for descriptor in tree.descriptors:
+            if descriptor.digest == digest:
+                return _Subject(lock, flavour, tree, descriptor)
+        return None  # a layer or config
+
+    async def _contents(
+        self, subject: _Subject, listen: ProgressListener
+    ) -> AsyncIterator[tuple[FormName, bytes]]:
+        for form in ARTIFACTS:
+            if form == "provenance":
+                # The form of that name is about one flavour, and this may be another.
+                yield (
+                    form,
+                    await self._workers.run(
+                        to_provenance, subject.lock, subject.flavour, subject.tree.descriptors
+                    ),
+                )
+            else:
+                yield form, await self._forms.read(subject.lock, form, subject.platform, listen)
+
+    async def _keep(self, subject: _Subject, form: FormName, data: bytes) -> Descriptor:
+        """Put an artifact into the store and return what points at it."""
+        file_name = FORMS[form].file_name.format(
+            key=subject.lock.key, platform=subject.platform or "all"
+        )
+        annotations: dict[str, str] = {KEY_ANNOTATION: subject.lock.key}
+        if form == "provenance":
+            annotations[_PREDICATE] = PREDICATE_TYPE
+        manifest = ImageManifest(
+            artifact_type=ARTIFACTS[form],
+            config=Descriptor(media_type=OCI_EMPTY, digest=digest_of(_EMPTY), size=len(_EMPTY)),
+            layers=[
+                Descriptor(
+                    media_type=ARTIFACTS[form],
+                    digest=digest_of(data),
+                    size=len(data),
+                    annotations={_TITLE: file_name},
+                )
+            ],
+            subject=subject.descriptor,
+            annotations=annotations,
+        )
+        document = dump(manifest)
+        for blob in (_EMPTY, data, document):
+            await self._put(blob, subject)
+        return Descriptor(
+            media_type=OCI_MANIFEST,
+            digest=digest_of(document),
+            size=len(document),
+            artifact_type=ARTIFACTS[form],
+            annotations=annotations,
+        )
+
+    async def _put(self, data: bytes, subject: _Subject) -> None:
+        """Write a blob, and before it how to make it again; the first way that is known stays."""
+        digest = digest_of(data)
+        if await self._store.size(origin_key(digest)) is None:
+            origin = {
+                "key": subject.lock.key,
+                "flavour": subject.flavour,
+                "subject": subject.descriptor.digest,
+            }
+            await self._store.write(origin_key(digest), json.dumps(origin).encode())
+        if await self._store.size(blob_key(digest)) is None:
+            await self._store.write(blob_key(digest), data)
+
+    async def _origin(self, digest: Digest) -> dict[str, Any]:
+        data = await self._store.read(origin_key(digest))
+        return {} if data is None else dict(json.loads(data))

@@ -1,0 +1,166 @@
+"""Images by spec: one solve and one build of each, however many ask; results in the store."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from builder.build.image import Flavour
+from builder.concurrency.single_flight import SingleFlight
+from builder.inputs import PackageList
+from builder.keys import blob_key
+from builder.lock import Lock
+from builder.oci.digest import Digest
+from builder.ports import ProgressListener, Store
+from builder.spec import EnvironmentSpec, SpecDigest
+from registry.images.executor import Executor, StoredImage
+from registry.images.records import ImageRecords
+from registry.storage.layout import origin_key, solve_key
+
+#: How often a blob is made again that was evicted while its image was built.
+_RESTORES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """What a spec was solved to."""
+
+    #: The key of the lock, 32 hex digits.
+    key: str
+    #: In seconds since 1970.
+    solved_at: float
+
+
+class ImageBuilds:
+    """Solves specs and builds images."""
+
+    def __init__(
+        self,
+        store: Store,
+        records: ImageRecords,
+        executor: Executor,
+        now: Callable[[], float],
+    ) -> None:
+        """Make the builder.
+
+        Args:
+            store: Where solves are kept.
+            records: Where locks and images are written down.
+            executor: Solves and builds.
+            now: The time in seconds since 1970.
+        """
+        self._store = store
+        #: What is written down of locks and images.
+        self.records = records
+        self._executor = executor
+        self._now = now
+        self._solves: SingleFlight[tuple[Solved, Lock]] = SingleFlight()
+        self._builds: SingleFlight[StoredImage] = SingleFlight()
+
+    async def make(
+        self, spec: EnvironmentSpec, flavour: Flavour, listen: ProgressListener, *, max_age: float
+    ) -> tuple[Solved, StoredImage]:
+        """Return what the spec means, solved anew unless that was done lately, and its image.
+
+        A solve is remembered only when its image could be built: nothing stays of one that fails.
+
+        Args:
+            spec: What is wanted.
+            flavour: Of the image.
+            listen: Is told how far it is.
+            max_age: In seconds; an older solve is not used.
+
+        Raises:
+            BuilderError: It cannot be solved or built.
+        """
+        solved, lock = await self.solve(spec, listen, max_age=max_age)
+        image = await self.build(lock, flavour, listen)
+        await self.remember(spec, solved)
+        return solved, image
+
+    async def solve(
+        self, spec: EnvironmentSpec, listen: ProgressListener, *, max_age: float
+    ) -> tuple[Solved, Lock]:
+        """Return what the spec means, solved anew unless that was done lately.
+
+        Args:
+            spec: What is wanted.
+            listen: Is told how far it is.
+            max_age: In seconds; an older solve is not used.
+
+        Raises:
+            BuilderError: It cannot be solved.
+        """
+        known = await self._solved(spec.digest, max_age)
+        if known is not None:
+            return known
+        return await self._solves.run(spec.digest, lambda: self._solve(spec, listen, max_age))
+
+    async def complete(self, packages: PackageList, listen: ProgressListener) -> Lock:
+        """Return the lock of packages that another tool has chosen.
+
+        Raises:
+            BuilderError: As :meth:`builder.resolve.resolver.Resolver.complete`.
+        """
+        return await self._executor.complete(packages, listen)
+
+    async def remember(self, spec: EnvironmentSpec, solved: Solved) -> None:
+        """Keep what a spec was solved to; for solves whose image could be built. Idempotent."""
+        data = json.dumps({"key": solved.key, "solved_at": solved.solved_at}).encode()
+        await self._store.write(solve_key(spec.digest), data)
+
+    async def restore(self, digest: Digest, listen: ProgressListener) -> bool:
+        """Make a blob or manifest again that is gone from the store, with all of its image.
+
+        Returns:
+            ``False`` when it was never part of an image made here.
+
+        Raises:
+            BuilderError: It cannot be built.
+        """
+        data = await self._store.read(origin_key(digest))
+        if data is None:
+            return False
+        origin = json.loads(data)
+        lock = await self.records.lock(origin["key"])
+        if lock is None:
+            return False
+        for _ in range(_RESTORES):
+            await self.build(lock, origin["flavour"], listen)
+            # The build may have begun before, and seen the blob when it was still there.
+            if await self._store.size(blob_key(digest)) is not None:
+                return True
+        return False
+
+    async def build(self, lock: Lock, flavour: Flavour, listen: ProgressListener) -> StoredImage:
+        """Return the image of a lock, with every blob of it in the store.
+
+        Raises:
+            BuilderError: It cannot be built.
+        """
+        return await self._builds.run(
+            f"{lock.key}.{flavour}", lambda: self._executor.build(lock, flavour, listen)
+        )
+
+    async def close(self) -> None:
+        """Stop every solve and build that is carried out here."""
+        await self._solves.close()
+        await self._builds.close()
+
+    async def _solved(self, digest: SpecDigest, max_age: float) -> tuple[Solved, Lock] | None:
+        data = await self._store.read(solve_key(digest))
+        if data is None:
+            return None
+        solved = Solved(**json.loads(data))
+        lock = (
+            await self.records.lock(solved.key)
+            if self._now() < solved.solved_at + max_age
+            else None
+        )
+        return (solved, lock) if lock is not None else None
+
+    async def _solve(
+        self, spec: EnvironmentSpec, listen: ProgressListener, max_age: float
+    ) -> tuple[Solved, Lock]:
+        found = await self._executor.solve(spec, listen, max_age=max_age)
+        return Solved(found.lock.key, found.solved_at), found.lock

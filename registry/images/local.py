@@ -1,0 +1,91 @@
+"""Solves and builds in this process and its own worker processes."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from builder.build.image import Flavour
+from builder.build.pipeline import Pipeline
+from builder.concurrency.priority import Urgency, urgency
+from builder.inputs import PackageList
+from builder.lock import Lock
+from builder.ports import ProgressListener
+from builder.resolve.resolver import Resolver
+from builder.spec import EnvironmentSpec
+from registry.images.executor import Solution, StoredImage
+from registry.images.fairness import asker, level_of
+from registry.images.records import ImageRecords
+from registry.images.stages import Stages
+
+
+class LocalExecutor:
+    """Carries everything out here; implements :class:`registry.images.executor.Executor`."""
+
+    def __init__(
+        self,
+        resolver: Resolver,
+        pipeline: Pipeline,
+        records: ImageRecords,
+        now: Callable[[], float],
+        stages: Stages,
+    ) -> None:
+        """Make the executor.
+
+        Args:
+            resolver: Solves.
+            pipeline: Builds.
+            records: Where images are written down.
+            now: The time in seconds since 1970.
+            stages: Watches the stages of what is done.
+        """
+        self._resolver = resolver
+        self._pipeline = pipeline
+        self._records = records
+        self._now = now
+        self._stages = stages
+        #: How much of each client is under way.
+        self._under_way: Counter[str] = Counter()
+
+    async def solve(
+        self, spec: EnvironmentSpec, listen: ProgressListener, *, max_age: float
+    ) -> Solution:
+        """Return what ``spec`` means, solved now: nothing is remembered here."""
+        del max_age
+        started = self._now()
+        with self._turn(), self._stages.of(listen) as told:
+            lock = await self._resolver.lock(spec, told)
+        seconds = round(self._now() - started, 3)
+        structlog.get_logger().info("solved", spec=spec.digest, key=lock.key, seconds=seconds)
+        return Solution(lock, self._now())
+
+    async def complete(self, packages: PackageList, listen: ProgressListener) -> Lock:
+        """Return the lock of packages that another tool has chosen."""
+        with self._turn(), self._stages.of(listen) as told:
+            return await self._resolver.complete(packages, told)
+
+    async def build(self, lock: Lock, flavour: Flavour, listen: ProgressListener) -> StoredImage:
+        """Return the image of ``lock``, stored with all that belongs to it."""
+        started = self._now()
+        with self._turn(), self._stages.of(listen) as told:
+            image = await self._pipeline.build(lock, flavour, told)
+            seconds = round(self._now() - started, 3)
+            structlog.get_logger().info("built", key=lock.key, flavour=flavour, seconds=seconds)
+            return await self._records.keep(lock, flavour, image)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Make what is done here less urgent the more the same client has under way."""
+        client = asker.get()
+        if not client:
+            yield
+            return
+        self._under_way[client] += 1
+        before = urgency.set(Urgency(level_of(self._under_way[client])))
+        try:
+            yield
+        finally:
+            urgency.reset(before)
+            self._under_way[client] -= 1
+            self._under_way += Counter()  # forgets who has nothing under way

@@ -1,0 +1,92 @@
+"""Worker processes of this server: where layers are assembled and archives read."""
+
+import asyncio
+import importlib
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import ParamSpec, TypeVar
+
+from builder.concurrency.priority import Turns
+from builder.errors import WorkerLost
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+
+class LocalProcesses:
+    """A pool of processes on this machine; implements :class:`builder.ports.Workers`.
+
+    When a process dies, for example killed for its memory, what was running fails with
+    :class:`WorkerLost` and the next call starts a new pool.
+    """
+
+    def __init__(self, count: int) -> None:
+        """Make the pool; processes start with the first call.
+
+        Args:
+            count: How many processes compute at once.
+        """
+        self._count = count
+        self._pool: ProcessPoolExecutor | None = None
+        # One more than compute, so that no process waits for what comes next.
+        self._turns = Turns(count + 1)
+
+    async def start(self) -> None:
+        """Start the processes now rather than with the first call, which would wait for them."""
+        await asyncio.gather(*(self.run(_load) for _ in range(self._count)))
+
+    async def run(self, function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
+        """Return what the function returns; see :meth:`builder.ports.Workers.run`."""
+        assert not kwargs, "arguments are positional, as the pool takes them"
+        async with self._turns.turn():
+            pool = self._pool = self._pool or self._new_pool()
+            try:
+                return await asyncio.get_running_loop().run_in_executor(pool, function, *args)
+            except BrokenProcessPool as exc:
+                if self._pool is pool:
+                    self._pool = None
+                raise WorkerLost(
+                    "a process that was assembling the image died, perhaps for lack of memory;"
+                    " pull again"
+                ) from exc
+
+    def close(self) -> None:
+        """Stop the processes; what they are computing is lost."""
+        if self._pool is not None:
+            processes = list((self._pool._processes or {}).values())  # noqa: SLF001 - no public way to stop them
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            for process in processes:
+                process.terminate()
+            self._pool = None
+
+    def _new_pool(self) -> ProcessPoolExecutor:
+        # "spawn": a fork of a process with threads (rattler's, the store's) may deadlock.
+        return ProcessPoolExecutor(
+            self._count, mp_context=multiprocessing.get_context("spawn"), initializer=_settle_in
+        )
+
+
+def _load() -> None:
+    """Import what the first layer needs."""
+    importlib.import_module("builder.install.assemble")
+    importlib.import_module("conda_lock.lockfile.v1.models")
+
+
+def _settle_in() -> None:
+    """Leave Ctrl-C to the server, which stops its workers itself, and end when it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent is gone: nobody else would, after a ``kill -9``."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)

@@ -1,0 +1,80 @@
+"""What is written down of images: their documents, their locks, and how to make each blob again."""
+
+import json
+
+from builder.build.image import Flavour
+from builder.build.pipeline import BuiltImage
+from builder.concurrency.single_flight import together
+from builder.keys import blob_key, lock_key
+from builder.lock import Lock, from_yaml, to_yaml
+from builder.oci.digest import Digest
+from builder.oci.models import ImageIndex, ImageManifest, media_type_of, parse, parse_manifest
+from builder.ports import Store, Workers
+from registry.images.executor import StoredImage
+from registry.storage.layout import image_key, origin_key
+
+
+class ImageRecords:
+    """Reads and writes what the store knows of locks and their images."""
+
+    def __init__(self, store: Store, workers: Workers) -> None:
+        """Make the reader; ``workers`` write and read lock files."""
+        self._store = store
+        self._workers = workers
+
+    async def lock(self, key: str) -> Lock | None:
+        """Return a kept lock."""
+        data = await self._store.read(lock_key(key))
+        return await self._workers.run(from_yaml, data) if data is not None else None
+
+    async def recorded(self, key: str, flavour: Flavour) -> StoredImage | None:
+        """Return where the image of a lock was put when it was built; parts may be gone since."""
+        data = await self._store.read(image_key(key, flavour))
+        return StoredImage(**json.loads(data)) if data is not None else None
+
+    async def stored(self, key: str, flavour: Flavour) -> StoredImage | None:
+        """Return where the image of a lock is, if all of it is in the store in that flavour."""
+        image = await self.recorded(key, flavour)
+        return image if image is not None and await self._is_whole(image.top) else None
+
+    async def keep(self, lock: Lock, flavour: Flavour, image: BuiltImage) -> StoredImage:
+        """Write down an image that was built: its lock first, what says that it is there last."""
+        if await self._store.size(lock_key(lock.key)) is None:
+            data = await self._workers.run(to_yaml, lock)
+            await self._store.write(lock_key(lock.key), data)
+        first = next(iter(image.manifests.values()))
+        stored = StoredImage(image.top.digest, first.digest)
+        await together(self._note_origin(one, lock, flavour) for one in _digests(image))
+        await self._store.write(
+            image_key(lock.key, flavour),
+            json.dumps({"top": stored.top, "first": stored.first}).encode(),
+        )
+        return stored
+
+    async def _note_origin(self, digest: Digest, lock: Lock, flavour: Flavour) -> None:
+        """Write down how to make a blob again; one way is enough, so the first one stays."""
+        if await self._store.size(origin_key(digest)) is None:
+            origin = json.dumps({"key": lock.key, "flavour": flavour}).encode()
+            await self._store.write(origin_key(digest), origin)
+
+    async def _is_whole(self, digest: Digest) -> bool:
+        """Tell whether a manifest and all that hangs on it is in the store, which is a cache."""
+        data = await self._store.read(blob_key(digest))
+        if data is None:
+            return False
+        document = parse_manifest(data, media_type_of(data))
+        if isinstance(document, ImageIndex):
+            return all([await self._is_whole(child.digest) for child in document.manifests])
+        parts = [document.config, *document.layers]
+        sizes = await together(self._store.size(blob_key(part.digest)) for part in parts)
+        return sizes == [part.size for part in parts]
+
+
+def _digests(image: BuiltImage) -> list[Digest]:
+    """Return the digest of everything an image consists of, each once, sorted."""
+    found = {image.top.digest}
+    for document in image.manifests.values():
+        manifest = parse(ImageManifest, document.data)
+        found.update(part.digest for part in [manifest.config, *manifest.layers])
+        found.add(document.digest)
+    return sorted(found)

@@ -1,0 +1,63 @@
+"""Which images are used: noted in the store, since neither S3 nor most disks say when one reads.
+
+``used/<key>.json`` holds ``{"at": seconds}`` for each build. A note is up to :data:`NOTE_SECONDS`
+older than the last use, so that an image in constant use costs one small write an hour.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from builder.errors import StoreUnavailable
+from builder.ports import Store
+from registry.lru import Recent
+from registry.storage.layout import used_key
+
+#: How long a use is not noted again, in seconds.
+NOTE_SECONDS: Final = 3600
+#: How long after a store that failed to take a note the next one is tried, in seconds.
+_RETRY_SECONDS: Final = 60
+#: How many images are remembered; one that is forgotten is merely noted again.
+_REMEMBERED: Final = 10_000
+
+
+class Usage:
+    """Notes which images are used; eviction takes those used longest ago first."""
+
+    def __init__(self, store: Store, now: Callable[[], float]) -> None:
+        """Make the writer.
+
+        Args:
+            store: Where uses are noted.
+            now: The time in seconds since 1970.
+        """
+        self._store = store
+        self._now = now
+        #: Build key → when its next use is to be noted.
+        self._due: Recent[str, float] = Recent(_REMEMBERED)
+
+    def is_noted(self, key: str) -> bool:
+        """Tell whether :meth:`note` has nothing to write now."""
+        due = self._due.get(key)
+        return due is not None and self._now() < due
+
+    async def note(self, key: str) -> None:
+        """Note that the image of build ``key`` is used now.
+
+        At most one write an hour for each image and process; all other calls return at once, and
+        cost as much as a look into a dictionary. Once the call that writes has returned, no
+        collector takes the image's layers for unused. A store that fails is logged and nothing is
+        raised: a pull never fails by it.
+        """
+        if self.is_noted(key):
+            return
+        now = self._now()
+        # Before the write: of many pulls at once only one writes.
+        self._due.put(key, now + NOTE_SECONDS)
+        try:
+            await self._store.write(used_key(key), json.dumps({"at": now}).encode())
+        except (StoreUnavailable, OSError) as exc:
+            self._due.put(key, now + _RETRY_SECONDS)
+            structlog.get_logger().warning("failed to note a use", key=key, error=str(exc))

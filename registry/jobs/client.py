@@ -1,0 +1,208 @@
+"""Orders to workers: a task is sent unless somebody is at it, and waited for."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from builder.concurrency.priority import Urgency, urgency
+from builder.errors import WorkerLost, WorkersBusy, WorkersUnavailable
+from builder.ports import Progress, ProgressListener
+from registry.images.fairness import asker, level_of
+from registry.jobs.cancellation import Cancellation
+from registry.jobs.queue import Message
+from registry.jobs.state import Board, Outcome, Sight, Wakes
+from registry.jobs.types import Asked, Kind, Made, Role
+from registry.telemetry import NO_TRACES, Traces
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPatience:
+    """How long is waited for what, in seconds."""
+
+    #: How long a task may be under way in all.
+    task_seconds: float
+    #: How long a failure is answered again without another try; one that may pass, a tenth of it.
+    error_ttl_seconds: float
+    #: How often a task is looked at although nothing was heard of it.
+    look_seconds: float = 2
+    #: How long Redis or the broker may be away.
+    away_seconds: float = 30
+
+
+class Sender(Protocol):
+    """Sends messages to workers."""
+
+    async def send(self, message: Message, role: Role) -> None:
+        """Hand a message to the broker; it may be sent twice.
+
+        Raises:
+            kombu.exceptions.OperationalError: The broker cannot be reached; it may have got it.
+        """
+        ...
+
+
+class Orders:
+    """Gives work to workers, and waits for what they make."""
+
+    def __init__(
+        self,
+        board: Board,
+        wakes: Wakes,
+        queue: Sender,
+        patience: OrderPatience,
+        *,
+        limit: int,
+        traces: Traces = NO_TRACES,
+    ) -> None:
+        """Make the office.
+
+        Args:
+            board: Knows how tasks are.
+            wakes: Wakes when something happens.
+            queue: Sends.
+            patience: How long is waited for what.
+            limit: How many tasks may wait for a worker until further orders are refused.
+            traces: Knows to which trace an order belongs.
+        """
+        self._board = board
+        self._wakes = wakes
+        self._queue = queue
+        self._patience = patience
+        self._limit = limit
+        self._traces = traces
+
+    async def order(
+        self,
+        kind: Kind[Asked, Made],
+        name: str,
+        asked: Asked,
+        listen: ProgressListener,
+        *,
+        max_age: float = 0,
+    ) -> tuple[Made, float]:
+        """Return what a worker has made of ``asked``, and when, in seconds since 1970.
+
+        However many order the same at once, on however many machines, one worker does it. It goes
+        on when the caller is cancelled.
+
+        Args:
+            kind: What is to be done.
+            name: Stands for ``asked``: equal names, equal work.
+            asked: What the kind takes.
+            listen: Is told how far it is.
+            max_age: In seconds; what was made of the same before is taken if it is not older.
+
+        Raises:
+            BuilderError: What the work raised.
+            WorkerLost: It did not end in time.
+            WorkersBusy: Too much waits already.
+            WorkersUnavailable: Redis or the broker does not answer.
+        """
+        task = f"{kind.name}-{name}"
+        cancellation = Cancellation()
+        async with AsyncExitStack() as stack:
+            wake = await stack.enter_async_context(self._wakes.of(task))
+            its = await stack.enter_async_context(self._urgency())
+            stack.enter_context(its.followed(lambda _: wake.set()))
+            try:
+                async with asyncio.timeout(2 * self._patience.task_seconds):
+                    outcome = await self._wait(
+                        kind, task, asked, its, wake, listen, max_age, cancellation
+                    )
+            except TimeoutError as exc:
+                raise WorkerLost("the work did not end in time; pull again") from exc
+        for note in outcome.notes:
+            listen(Progress("finish", note=note))
+        if outcome.failure is not None:
+            raise outcome.failure.error()
+        return kind.made.validate_json(outcome.made or ""), outcome.at
+
+    @asynccontextmanager
+    async def _urgency(self) -> AsyncIterator[Urgency]:
+        """Give how urgent it is: what a client asks beside much else of its own is less so."""
+        client = asker.get()
+        if not client:
+            yield urgency.get()
+            return
+        async with AsyncExitStack() as stack:
+            count = 0
+            with suppress(RedisError):  # the wait that follows is patient, and tells
+                count = await stack.enter_async_context(self._board.under_way(client))
+            yield Urgency(level_of(count))
+
+    async def _wait(
+        self,
+        kind: Kind[Asked, Any],
+        task: str,
+        asked: Asked,
+        its: Urgency,
+        wake: asyncio.Event,
+        listen: ProgressListener,
+        max_age: float,
+        cancellation: Cancellation,
+    ) -> Outcome:
+        clock = asyncio.get_running_loop().time
+        heard_at = clock()
+        began: float | None = None
+        is_accepted = not kind.is_refusable
+        while True:
+            cancellation.check()
+            wake.clear()
+            try:
+                sight = await self._board.look(task)
+                began = sight.now if began is None else began
+                if self._counts(sight, began, max_age) and sight.outcome is not None:
+                    return sight.outcome
+                if sight.progress is not None:
+                    listen(sight.progress)
+                level = its.level
+                if not sight.is_running and (sight.asked is None or sight.asked > level):
+                    if not is_accepted:
+                        await self._refuse_if_busy()
+                    await self._send(kind, task, asked, level, sight.now)
+                # What was let wait once is not refused when it has to be sent again.
+                is_accepted = True
+                heard_at = clock()
+            except (RedisError, OperationalError) as exc:
+                if clock() > heard_at + self._patience.away_seconds:
+                    raise WorkersUnavailable(
+                        "the queue of the workers does not answer; pull again in a moment"
+                    ) from exc
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._patience.look_seconds):
+                    await wake.wait()
+
+    def _counts(self, sight: Sight, began: float, max_age: float) -> bool:
+        """Tell whether the outcome that is seen is new enough to be the answer."""
+        if sight.outcome is None:
+            return False
+        failure = sight.outcome.failure
+        if failure is not None:
+            max_age = self._patience.error_ttl_seconds / (10 if failure.transient else 1)
+        return sight.outcome.at >= began - max_age
+
+    async def _refuse_if_busy(self) -> None:
+        waiting, _ = await self._board.waiting()
+        if waiting >= self._limit:
+            raise WorkersBusy(
+                f"{waiting} tasks wait for a worker already, as many as this server lets wait;"
+                " pull again in a moment"
+            )
+
+    async def _send(
+        self, kind: Kind[Asked, Any], task: str, asked: Asked, level: int, now: float
+    ) -> None:
+        data, trace = kind.asked.dump_json(asked).decode(), self._traces.headers()
+        message = Message(kind.name, task, data, level, now, trace)
+        try:
+            if await self._board.ask(task, level):
+                await self._queue.send(message, kind.role)
+        except BaseException:
+            with suppress(RedisError):
+                await self._board.unask(task)
+            raise

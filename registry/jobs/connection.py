@@ -1,0 +1,76 @@
+"""What connects a process with Redis and the broker."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+
+from celery import Celery
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+
+from builder.build.layer_cache import LayerCache
+from registry.jobs.client import OrderPatience, Orders
+from registry.jobs.executor import TaskExecutor, TaskForms, TaskLayers
+from registry.jobs.queue import ANSWER_SECONDS, TaskQueue
+from registry.jobs.state import Board, Wakes
+from registry.telemetry import NO_TRACES, Traces
+
+#: How long connecting to Redis may take, in seconds.
+_CONNECT_SECONDS = 5
+#: How often a command is sent again when its connection has broken.
+_RETRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """Gives work to workers, and knows how it stands."""
+
+    board: Board
+    orders: Orders
+
+    @property
+    def executor(self) -> TaskExecutor:
+        """What has solves and builds carried out by workers."""
+        return TaskExecutor(self.orders)
+
+    @property
+    def forms(self) -> TaskForms:
+        """What has forms of locks made by workers."""
+        return TaskForms(self.orders)
+
+    def layers(self, cache: LayerCache) -> TaskLayers:
+        """Return what has layers assembled by workers that ``cache`` does not have."""
+        return TaskLayers(self.orders, cache)
+
+
+@asynccontextmanager
+async def open_tasks(
+    app: Celery,
+    redis_url: str,
+    patience: OrderPatience,
+    *,
+    max_waiting: int,
+    traces: Traces = NO_TRACES,
+) -> AsyncIterator[Tasks]:
+    """Give what orders work, until the exit; nothing need be reachable yet.
+
+    Args:
+        app: Celery's application, connected with the broker.
+        redis_url: Where the state of tasks is.
+        patience: How long is waited for what.
+        max_waiting: How many tasks may wait for a worker until further orders are refused.
+        traces: Knows to which trace an order belongs.
+    """
+    redis = Redis.from_url(
+        redis_url,
+        socket_timeout=ANSWER_SECONDS,
+        socket_connect_timeout=_CONNECT_SECONDS,
+        # A connection that was idle while Redis was replaced tells so at its next use.
+        retry=Retry(ExponentialBackoff(cap=1, base=0.1), _RETRIES),
+    )
+    async with redis, Wakes(redis).listening() as wakes:
+        with closing(TaskQueue(app)) as queue:
+            board = Board(redis)
+            orders = Orders(board, wakes, queue, patience, limit=max_waiting, traces=traces)
+            yield Tasks(board, orders)

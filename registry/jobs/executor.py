@@ -1,0 +1,91 @@
+"""Solves, builds and layers as orders to workers."""
+
+import hashlib
+
+from builder.build.image import Flavour
+from builder.build.layer_cache import FindPython, LayerCache
+from builder.exports import FormName
+from builder.inputs import PackageList
+from builder.layer import Encoding, LayerBlob, LayerPlan
+from builder.lock import Lock
+from builder.platforms import Subdir
+from builder.ports import Progress, ProgressListener
+from builder.spec import EnvironmentSpec
+from registry.images.executor import Solution, StoredImage
+from registry.jobs.client import Orders
+from registry.jobs.types import (
+    BUILD,
+    COMPLETE,
+    FORM,
+    LAYER,
+    SOLVE,
+    BuildOrder,
+    FormOrder,
+    LayerOrder,
+)
+
+
+class TaskExecutor:
+    """Has everything carried out by workers; implements :class:`builds.executor.Executor`."""
+
+    def __init__(self, orders: Orders) -> None:
+        self._orders = orders
+
+    async def solve(
+        self, spec: EnvironmentSpec, listen: ProgressListener, *, max_age: float
+    ) -> Solution:
+        """Return what ``spec`` means; see :meth:`Executor.solve`."""
+        lock, at = await self._orders.order(SOLVE, spec.digest, spec, listen, max_age=max_age)
+        return Solution(lock, at)
+
+    async def complete(self, packages: PackageList, listen: ProgressListener) -> Lock:
+        """Return the lock of packages; see :meth:`Executor.complete`."""
+        name = hashlib.sha256(COMPLETE.asked.dump_json(packages)).hexdigest()
+        lock, _ = await self._orders.order(COMPLETE, name, packages, listen)
+        return lock
+
+    async def build(self, lock: Lock, flavour: Flavour, listen: ProgressListener) -> StoredImage:
+        """Return the image of ``lock``; see :meth:`Executor.build`."""
+        name = f"{lock.key}-{flavour}"
+        image, _ = await self._orders.order(BUILD, name, BuildOrder(lock, flavour), listen)
+        return image
+
+
+class TaskForms:
+    """Has forms of locks made by workers."""
+
+    def __init__(self, orders: Orders) -> None:
+        self._orders = orders
+
+    async def make(
+        self, lock: Lock, form: FormName, platform: Subdir | None, listen: ProgressListener
+    ) -> None:
+        """Put a form into the store; a :data:`builder.exports.MakeForm`."""
+        name = f"{lock.key}-{platform or 'all'}-{form}"
+        await self._orders.order(FORM, name, FormOrder(lock, form, platform), listen)
+
+
+class TaskLayers:
+    """Has layers assembled by workers; implements :class:`builder.build.layer_cache.Layers`."""
+
+    def __init__(self, orders: Orders, cache: LayerCache) -> None:
+        """Make the orderer; ``cache`` knows what is there already."""
+        self._orders = orders
+        self._cache = cache
+
+    def begin(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> None:
+        """Do nothing: a worker would fetch packages that are being fetched for their contents."""
+
+    async def ensure(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> LayerBlob:
+        """Return the layer; see :meth:`Layers.ensure`."""
+        known = await self._cache.known(plan, encoding)
+        if known is not None:
+            return known
+        found = tuple(await python()) if plan.python is not None else ()
+        order = LayerOrder(plan, encoding, found)
+        blob, _ = await self._orders.order(LAYER, f"{plan.key}-{encoding}", order, _ignore)
+        return blob
+
+
+def _ignore(_: Progress) -> None:
+    """Leave unsaid how far one layer is: the build says how many there are."""

@@ -1,0 +1,228 @@
+"""What a worker does with a message: the task once, whatever was sent how often.
+
+::
+
+    message ─→ somebody else is at it? ───────────────→ nothing: who waits sends again if need be
+            ─→ has an outcome from after it was sent? ─→ nothing
+            ─→ was begun too often without an end? ───→ that is the outcome: it kills workers
+            ─→ carried out ─→ outcome
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Any, Final, Generic, Protocol, Self, TypeVar
+
+import structlog
+from redis.exceptions import RedisError
+
+from builder.concurrency.priority import Urgency, urgency
+from builder.errors import BuilderError, WorkerLost
+from builder.ports import Progress, ProgressListener
+from registry.images.fairness import SCHEDULED
+from registry.jobs.cancellation import end
+from registry.jobs.queue import Message
+from registry.jobs.state import Board
+from registry.jobs.types import CHORE, Asked, Kind, KindName, Made
+from registry.requests.status import Failure
+from registry.telemetry import NO_TRACES, Attributes, Traces
+
+#: How often, at most, progress is shown, in seconds.
+_TELL_SECONDS: Final = 0.2
+#: How often it is tried to read or write how a task is while Redis is away, a second apart. Who
+#: waits sends the message again only after longer.
+_TRIES: Final = 30
+
+Result = TypeVar("Result")
+
+
+class TaskMetrics(Protocol):
+    """Counts tasks."""
+
+    def task_ended(self, kind: str, wait_seconds: float, seconds: float, *, failed: bool) -> None:
+        """Count one that was carried out here, with how long it waited and took."""
+        ...
+
+
+class Duty(Generic[Asked, Made]):
+    """A kind of work with what carries it out."""
+
+    def __init__(
+        self,
+        kind: Kind[Asked, Made],
+        work: Callable[[Asked, ProgressListener], Awaitable[Made]],
+    ) -> None:
+        self._kind = kind
+        self._work = work
+
+    @property
+    def name(self) -> KindName:
+        """Of the kind."""
+        return self._kind.name
+
+    @property
+    def attempts(self) -> int:
+        """How often it is begun that never ends."""
+        return self._kind.attempts
+
+    async def carry_out(self, asked: str, listen: ProgressListener) -> str:
+        """Return what was made, as JSON, of what is asked, as JSON.
+
+        Raises:
+            BuilderError: What the work raised.
+        """
+        made = await self._work(self._kind.asked.validate_json(asked), listen)
+        return self._kind.made.dump_json(made).decode()
+
+
+class Carrier:
+    """Carries out messages."""
+
+    def __init__(
+        self,
+        board: Board,
+        duties: Mapping[KindName, Duty[Any, Any]],
+        metrics: TaskMetrics,
+        *,
+        task_seconds: float,
+        traces: Traces = NO_TRACES,
+    ) -> None:
+        """Make the carrier.
+
+        Args:
+            board: Knows how tasks are.
+            duties: What can be carried out, by kind.
+            metrics: Counts.
+            task_seconds: The most time a task may take.
+            traces: Records what is done.
+        """
+        self._board = board
+        self._duties = duties
+        self._metrics = metrics
+        self._task_seconds = task_seconds
+        self._traces = traces
+
+    async def take(self, message: Message) -> None:
+        """Carry a message out; whatever comes of it is its task's outcome, and nothing is raised.
+
+        Raises:
+            RedisError: Redis has been away for too long; who waits for the task sends it again.
+        """
+        board, task = self._board, message.task
+        async with AsyncExitStack() as stack:
+            is_mine = await _patiently(lambda: stack.enter_async_context(board.claim(task)))
+            # Only now: another may have ended it just before.
+            sight = await _patiently(lambda: board.look(task))
+            is_void = sight.outcome is not None and sight.outcome.at >= message.sent_at
+            if is_void or not is_mine:
+                await _patiently(lambda: board.unask(task))
+                return
+            attempts = await _patiently(lambda: board.begin(task))
+            started = time.monotonic()
+            telling = Telling(board, task)
+            known: Attributes = {"pullforge.task": task, "pullforge.attempt": attempts}
+            name = f"carry out {message.kind}"
+            with self._traces.span(name, "consumer", message.trace, known) as span:
+                made, failure = await self._outcome(message, attempts, telling)
+                if failure is not None:
+                    span.fail(failure.message)
+            notes = tuple(telling.notes)
+            await _patiently(lambda: board.end(task, made, failure, notes))
+            self._metrics.task_ended(
+                message.kind,
+                max(0.0, sight.now - message.sent_at),
+                time.monotonic() - started,
+                failed=failure is not None,
+            )
+
+    async def do_chore(self, name: str, every_seconds: float) -> None:
+        """Do a chore, unless somebody is at it or that was done within half of its time.
+
+        Several that order chores therefore do no harm.
+
+        Raises:
+            RedisError: Redis has been away for too long.
+        """
+        lately = await self._board.now() - every_seconds / 2
+        asked = CHORE.asked.dump_json(name).decode()
+        await self.take(Message(CHORE.name, f"chore-{name}", asked, SCHEDULED, lately))
+
+    async def _outcome(
+        self, message: Message, attempts: int, telling: "Telling"
+    ) -> tuple[str | None, Failure | None]:
+        urgency.set(Urgency(message.level))
+        async with telling:
+            try:
+                duty = self._duties[message.kind]
+                if attempts > duty.attempts:
+                    raise WorkerLost(  # noqa: TRY301 (it is one of many ways to fail)
+                        f"{duty.attempts} workers in turn ended while they were at this, perhaps"
+                        " for lack of memory; the workers' logs say more"
+                    )
+                async with asyncio.timeout(self._task_seconds) as limit:
+                    return await duty.carry_out(message.asked, telling.listen), None
+            except BuilderError as exc:
+                return None, Failure.of(exc)
+            except MemoryError:
+                sentence = "it needs more memory than a task may have (PULLFORGE_TASK_MEMORY_BYTES)"
+                return None, Failure.of(WorkerLost(sentence))
+            except Exception as exc:  # noqa: BLE001 (logged; who waits is told that it failed)
+                if isinstance(exc, TimeoutError) and limit.expired():
+                    seconds = self._task_seconds
+                    return None, Failure.of(WorkerLost(f"it took longer than {seconds:g} seconds"))
+                structlog.get_logger().exception("failed to carry out", task=message.task)
+                sentence = "a worker failed at this; its log says why"
+                return None, Failure(BuilderError.__name__, sentence, transient=True)
+
+
+class Telling:
+    """Shows the progress of a task as it comes, but not more often than anybody can read."""
+
+    def __init__(self, board: Board, task: str) -> None:
+        self._board = board
+        self._task = task
+        #: What was noted so far; of progress, only the latest is shown.
+        self.notes: list[str] = []
+        self._latest: Progress | None = None
+        self._news = asyncio.Event()
+        self._loop: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Begin."""
+        self._loop = asyncio.create_task(self._tell())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End; the last news may stay unsaid, since the outcome follows."""
+        assert self._loop is not None
+        await end(self._loop)
+
+    def listen(self, progress: Progress) -> None:
+        """Take note; a :class:`builder.ports.ProgressListener`."""
+        if progress.note:
+            self.notes.append(progress.note)
+        self._latest = replace(progress, note="")
+        self._news.set()
+
+    async def _tell(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            if self._latest is not None:
+                try:
+                    await self._board.tell(self._task, self._latest)
+                except RedisError:
+                    self._news.set()
+            await asyncio.sleep(_TELL_SECONDS)
+
+
+async def _patiently(call: Callable[[], Awaitable[Result]]) -> Result:
+    """Return what a call to the board does; it is made again while Redis is away."""
+    for _ in range(_TRIES - 1):
+        try:
+            return await call()
+        except RedisError:
+            await asyncio.sleep(1)
+    return await call()

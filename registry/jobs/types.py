@@ -1,0 +1,86 @@
+"""What there is to do, with what each kind of work takes and gives.
+
+Everything travels as JSON: whoever can write to the broker can make workers build, but not run code
+of theirs. What a worker gets is checked against its types again.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Generic, Literal, TypeVar
+
+from pydantic import TypeAdapter
+
+from builder.build.image import Flavour
+from builder.exports import FormName
+from builder.inputs import PackageList
+from builder.layer import Encoding, LayerBlob, LayerPlan
+from builder.lock import Lock
+from builder.platforms import Subdir
+from builder.records import PackageRecord
+from builder.spec import EnvironmentSpec
+from registry.images.executor import StoredImage
+
+Asked = TypeVar("Asked")
+Made = TypeVar("Made")
+
+KindName = Literal["solve", "complete", "build", "form", "layer", "chore"]
+#: Who carries it out: ``builds`` mostly waits, ``layers`` computes.
+Role = Literal["builds", "layers"]
+ROLES: Final[tuple[Role, ...]] = ("builds", "layers")
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOrder:
+    """An image that is to be built."""
+
+    lock: Lock
+    flavour: Flavour
+
+
+@dataclass(frozen=True, slots=True)
+class FormOrder:
+    """A form of a lock that is to be put into the store."""
+
+    lock: Lock
+    form: FormName
+    platform: Subdir | None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerOrder:
+    """A layer that is to be assembled."""
+
+    plan: LayerPlan
+    encoding: Encoding
+    #: The Python that compiles its modules, with all it needs; empty where nothing is compiled.
+    python: tuple[PackageRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[Asked, Made]):
+    """One kind of work."""
+
+    name: KindName
+    role: Role
+    asked: TypeAdapter[Asked]
+    made: TypeAdapter[Made]
+    #: Whether it is refused when too much waits already; what is part of other work is not.
+    is_refusable: bool = True
+    #: How often a task is begun that never ends. Its worker may have been killed for other reasons,
+    #: above all where one process has many tasks under way.
+    attempts: int = 8
+
+
+SOLVE: Final = Kind("solve", "builds", TypeAdapter(EnvironmentSpec), TypeAdapter(Lock))
+COMPLETE: Final = Kind("complete", "builds", TypeAdapter(PackageList), TypeAdapter(Lock))
+BUILD: Final = Kind("build", "builds", TypeAdapter(BuildOrder), TypeAdapter(StoredImage))
+FORM: Final = Kind("form", "builds", TypeAdapter(FormOrder), TypeAdapter(None))
+#: A chore of :mod:`registry.maintenance.schedule`, by its name.
+CHORE: Final = Kind("chore", "builds", TypeAdapter(str), TypeAdapter(None))
+LAYER: Final = Kind(
+    "layer",
+    "layers",
+    TypeAdapter(LayerOrder),
+    TypeAdapter(LayerBlob),
+    is_refusable=False,
+    attempts=3,
+)

@@ -1,0 +1,49 @@
+"""Chores: each has a name and a time, and is done once or for ever."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+import structlog
+
+from builder.concurrency.priority import Urgency, urgency
+from registry.images.fairness import SCHEDULED
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Something that is done again and again. It is idempotent, and may be cancelled."""
+
+    name: str
+    every_seconds: float
+    work: Callable[[], Awaitable[None]]
+
+    async def do(self) -> None:
+        """Do it once; a failure is logged, since the next time may succeed."""
+        urgency.set(Urgency(SCHEDULED))
+        try:
+            await self.work()
+        except Exception as exc:  # noqa: BLE001 (whatever it is, the next time may succeed)
+            structlog.get_logger().warning(
+                "failed to do a chore", chore=self.name, error=str(exc), kind=type(exc).__name__
+            )
+
+
+async def do_for_ever(
+    chores: Iterable[Chore], pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> None:
+    """Do each chore now and again after its time, until cancelled; they run beside each other.
+
+    Args:
+        chores: What is to be done.
+        pause: Waits for a number of seconds.
+    """
+
+    async def repeat(chore: Chore) -> None:
+        while True:
+            await chore.do()
+            await pause(chore.every_seconds)
+
+    async with asyncio.TaskGroup() as group:
+        for chore in chores:
+            group.create_task(repeat(chore), name=chore.name)

@@ -1,0 +1,1 @@
+"""What was sent to ``/api/v1/builds``: carried out in the background, followed by its clients."""

@@ -1,0 +1,91 @@
+"""What a running request tells those who follow it."""
+
+import asyncio
+import datetime
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+from builder.ports import Progress, Stage
+from registry.requests.status import RequestStatus
+
+#: Where each stage begins and ends on the way from 0 to 100, by the time it takes as a rule.
+_SHARES: Final[dict[Stage, tuple[int, int]]] = {
+    "solve": (0, 15),
+    "pypi": (15, 20),
+    "base": (20, 25),
+    "download": (25, 55),
+    "plan": (55, 60),
+    "assemble": (60, 95),
+    "finish": (95, 99),
+}
+
+
+def percent_of(progress: Progress) -> int:
+    """Return how far a build is, 0 to 99.
+
+    >>> percent_of(Progress("solve")), percent_of(Progress("download", 1, 2))
+    (0, 40)
+    """
+    start, stop = _SHARES[progress.stage]
+    return start + (stop - start) * progress.done // max(progress.total, 1)
+
+
+class Journal:
+    """The latest status of one running request; wakes who waits for the next."""
+
+    def __init__(self, status: RequestStatus, now: Callable[[], float]) -> None:
+        """Begin.
+
+        Args:
+            status: What is known so far.
+            now: The time in seconds since 1970.
+        """
+        self._status = status
+        self._now = now
+        self._changed = asyncio.Event()
+        self._stage: Stage | None = None
+
+    @property
+    def status(self) -> RequestStatus:
+        """How far the request is, as of now."""
+        return replace(self._status, at=self._now())
+
+    def set(self, **changes: Any) -> None:
+        """Change fields of the status."""
+        self.end(replace(self._status, **changes))
+
+    def end(self, status: RequestStatus) -> None:
+        """Take over a whole status."""
+        self._status = status
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def note(self, line: str) -> None:
+        """Add a line to the log."""
+        when = datetime.datetime.fromtimestamp(self._now(), datetime.UTC)
+        self.set(log=(*self._status.log, f"{when:%Y-%m-%dT%H:%M:%SZ} {line}"))
+
+    def listen(self, progress: Progress) -> None:
+        """Take note of how far it is; a :class:`builder.ports.ProgressListener`.
+
+        The log gets a line when a stage begins, when a counted one ends, and with each note.
+        """
+        begins = progress.stage != self._stage and not progress.total
+        ends = bool(progress.total) and progress.done == progress.total
+        self._stage = progress.stage
+        if progress.note or begins or ends:
+            self.note(progress.note or str(progress))
+        percent = max(self._status.percent, percent_of(progress))
+        self.set(progress=str(progress), percent=percent)
+
+    async def next(self, seen: RequestStatus, timeout_seconds: float) -> RequestStatus:
+        """Return the status as soon as it is another than ``seen``, or when the time is over."""
+        changed = self._changed
+        if self._status == seen:
+            try:
+                async with asyncio.timeout(timeout_seconds):
+                    await changed.wait()
+            except TimeoutError:
+                pass
+        return self.status

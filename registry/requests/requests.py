@@ -1,0 +1,369 @@
+"""Requests to build what a file asks for, carried out in the background.
+
+::
+
+    bytes ─→ what they mean ─→ id, its digest
+      requests/<id>.json has a build?  ──→ that build, for ever
+      failed lately?                   ──→ the same error
+      else ONE task: inputs/<id> ─→ lock ─→ image ─→ pin ─→ logs/<key>.txt, requests/<id>.json
+
+The task belongs to the server that took the request; every other one sees in the store how far it
+is. A server that ends hands its open requests back. Of one that was killed, the status is not
+written any more, and whoever looks at it next takes the request up.
+"""
+
+import asyncio
+import datetime
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any, Final
+
+import structlog
+
+from builder.concurrency.single_flight import SingleFlight
+from builder.errors import BuilderError
+from builder.fetch.base_image import PUSHED_SCHEME, split_pushed
+from builder.image_name import NameDefaults
+from builder.inputs import read_request
+from builder.keys import base_part_key
+from builder.lock import Lock
+from builder.ports import Store, Workers
+from builder.spec import EnvironmentSpec
+from registry.errors import TooManyBuilds
+from registry.images.budget import Budget
+from registry.requests.progress import Journal
+from registry.requests.runner import Asked, Making
+from registry.requests.status import Failure, RequestStatus, dump_status, parse_status
+from registry.storage.layout import INPUTS, input_key, request_key
+
+#: Raises an error if whoever asks may not pull from a repository.
+RequirePull = Callable[[str], Awaitable[None]]
+
+#: After how long without a sign of life nobody carries a request out, in seconds.
+_LOST_SECONDS: Final = 30
+#: How long a failure can be read, in seconds.
+_FORGET_SECONDS: Final = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long is waited for what."""
+
+    #: How long an error is answered again without another try, in seconds; errors that may pass,
+    #: a tenth of it.
+    error_ttl_seconds: float
+    #: How often a running request is written to the store.
+    beat_seconds: float = 5
+    #: How often a request that another server runs is looked at.
+    look_seconds: float = 1
+
+
+class BuildRequests:
+    """Takes requests, carries them out, and tells how far they are."""
+
+    def __init__(
+        self,
+        store: Store,
+        workers: Workers,
+        making: Making,
+        defaults: NameDefaults,
+        patience: Patience,
+        budget: Budget,
+        *,
+        limit: int,
+        max_bytes: int,
+        now: Callable[[], float],
+    ) -> None:
+        """Make the office.
+
+        Args:
+            store: Where requests are kept.
+            workers: Read what is sent.
+            making: Makes the builds.
+            defaults: What the administrator offers.
+            patience: How long is waited for what.
+            budget: Bounds what a client may have made.
+            limit: How many requests this server carries out at once.
+            max_bytes: The largest input to read.
+            now: The time in seconds since 1970.
+        """
+        self._store = store
+        self._workers = workers
+        self._making = making
+        self._defaults = defaults
+        self._patience = patience
+        self._budget = budget
+        self._limit = limit
+        self._max_bytes = max_bytes
+        self._now = now
+        #: Of the requests that this server carries out.
+        self._journals: dict[str, Journal] = {}
+        self._accepting: SingleFlight[None] = SingleFlight()
+        self._running: SingleFlight[None] = SingleFlight()
+
+    async def ask(
+        self, data: bytes, *, may_pull: RequirePull, renew: bool = False, pin: bool = False
+    ) -> RequestStatus:
+        """Return how far the request for what ``data`` asks is, begun now if it is a new one.
+
+        The same content, in whatever order it is written, is the same request, and has the same
+        build for ever. Once this returned, the request survives the end of this server.
+
+        Args:
+            data: An environment file, a lock, a list of packages, or a JSON request.
+            may_pull: Asked before a base is taken from a repository of this registry.
+            renew: Begin anew although there is a build.
+            pin: Have the build pinned when it is made. One that there is already stays as it is.
+
+        Raises:
+            RegistryError: Whoever asks may not pull the base.
+            BuilderError: It cannot be read, or asks for what is not offered; nothing is kept.
+            TooManyBuilds: Too many requests are under way.
+            TooManyNewImages: Whoever asks has asked for too many.
+        """
+        asked = await self._read(data)
+        repository = await self._base_repository(asked)
+        if repository is not None:
+            await may_pull(repository)
+        request = request_id(asked)
+        known = await self.status(request)
+        if known is not None and not known.has_ended and not self._is_lost(known):
+            return await self._pinned(known) if pin else known
+        if known is not None and known.key is not None and not renew:
+            return replace(known, state="done", failure=None)
+        if known is not None and known.failure is not None and self._is_recent(known):
+            return known
+        self._budget.spend()
+        key = known.key if known is not None else None
+        await self._accept(RequestStatus(request, key=key, pin=pin), data, asked)
+        return await self.status(request) or RequestStatus(request)
+
+    async def status(self, request: str) -> RequestStatus | None:
+        """Return how far a request is; one that nobody carries out any more is taken up again."""
+        if request in self._journals:
+            return self._journals[request].status
+        data = await self._store.read(request_key(request))
+        if data is None:
+            return None
+        status = parse_status(data)
+        if self._is_lost(status):
+            await self._take_up(status)
+        return status
+
+    async def next(self, seen: RequestStatus, timeout_seconds: float) -> RequestStatus:
+        """Return the status of a request as soon as it is another than ``seen``, or in time.
+
+        Nothing of the request depends on who waits: callers may be cancelled.
+        """
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout_seconds
+        while True:
+            left = deadline - clock()
+            if seen.id in self._journals:
+                return await self._journals[seen.id].next(seen, left)
+            status = await self.status(seen.id) or seen
+            if status != seen or left <= 0:
+                return status
+            await asyncio.sleep(min(self._patience.look_seconds, left))
+
+    async def ended(self, status: RequestStatus, timeout_seconds: float) -> RequestStatus:
+        """Return the status of a request once it has ended, or the latest when time is over."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout_seconds
+        while not status.has_ended and clock() < deadline:
+            status = await self.next(status, deadline - clock())
+        return status
+
+    async def look_after(self, pause: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """Take up what nobody carries out, and forget old failures, again and again.
+
+        Args:
+            pause: Waits for a number of seconds.
+        """
+        while True:
+            try:
+                await self._tidy()
+            except Exception as exc:  # noqa: BLE001 (whatever it is, the next look may succeed)
+                structlog.get_logger().warning("failed to look for open requests", error=str(exc))
+            await pause(_LOST_SECONDS)
+
+    async def close(self) -> None:
+        """Stop what is under way; it is handed back, for whoever looks at it next."""
+        await self._accepting.close()
+        await self._running.close()
+
+    async def _tidy(self) -> None:
+        keys = [entry.key async for entry in self._store.entries(INPUTS)]
+        for request in [key.removeprefix(INPUTS) for key in keys]:
+            status = await self.status(request)
+            if status is None or (status.has_ended and self._now() >= status.at + _FORGET_SECONDS):
+                await self._store.delete(input_key(request))
+                if status is not None and status.key is None:
+                    await self._store.delete(request_key(request))
+
+    async def _read(self, data: bytes) -> Asked:
+        today = datetime.datetime.fromtimestamp(self._now(), datetime.UTC).date()
+        read = partial(read_request, max_bytes=self._max_bytes, today=today)
+        return await self._workers.run(read, data, self._defaults)
+
+    async def _base_repository(self, asked: Asked) -> str | None:
+        """Return the repository of this registry whose image is to be the base.
+
+        ``None`` if there is none, and for what everybody may have: the default, and what a lock
+        was made with here before.
+        """
+        if isinstance(asked, Lock) and asked.base is not None:
+            reference = asked.base.name
+            key = base_part_key(asked.base.name, asked.base.digest)
+            is_open = await self._store.size(key) is not None
+        else:
+            reference = (None if isinstance(asked, Lock) else asked.base) or ""
+            is_open = reference == self._defaults.base
+        if is_open or not reference.startswith(PUSHED_SCHEME):
+            return None
+        return split_pushed(reference)[0]
+
+    async def _take_up(self, status: RequestStatus) -> None:
+        """Carry out a request that another server left, if there is room."""
+        data = await self._store.read(input_key(status.id))
+        if data is None or len(self._journals) >= self._limit:
+            return
+        try:
+            asked = await self._read(data)
+        except BuilderError as exc:  # the settings are others now
+            await self._end(replace(status, state="failed", failure=Failure.of(exc)))
+            return
+        with suppress(TooManyBuilds):
+            await self._accept(
+                RequestStatus(status.id, key=status.key, pin=status.pin), data, asked
+            )
+
+    async def _pinned(self, status: RequestStatus) -> RequestStatus:
+        """Have the build pinned of a request that runs, which somebody began without that."""
+        journal = self._journals.get(status.id)
+        if journal is not None:
+            journal.set(pin=True)
+        elif not status.pin:  # the server that runs it will see
+            await self._save(replace(status, pin=True))
+        return status
+
+    async def _accept(self, status: RequestStatus, data: bytes, asked: Asked) -> None:
+        """Write a request down and begin it, unless it runs; a caller that leaves stops nothing."""
+        request = status.id
+        if request not in self._journals or self._accepting.running(request):
+            await self._accepting.run(request, lambda: self._begin(status, data, asked))
+        if status.pin and request in self._journals:
+            self._journals[request].set(pin=True)
+
+    async def _begin(self, status: RequestStatus, data: bytes, asked: Asked) -> None:
+        request = status.id
+        if len(self._journals) >= self._limit:
+            raise TooManyBuilds(
+                f"{len(self._journals)} builds are under way, as many as this server makes at"
+                " once; send it again in a moment"
+            )
+        journal = Journal(status, self._now)
+        self._journals[request] = journal
+        try:
+            await self._store.write(input_key(request), data)
+            await self._save(journal.status)
+        except BaseException:
+            del self._journals[request]
+            raise
+        self._running.start(request, lambda: self._run(journal, asked))
+
+    async def _run(self, journal: Journal, asked: Asked) -> None:
+        """Carry a request out; whatever comes of it is its status, and nothing is raised."""
+        ended = asyncio.Event()
+        beating = asyncio.create_task(self._beat(journal, ended))
+        try:
+            try:
+                changes = await self._outcome(journal, asked)
+            finally:
+                # Not cancelled but waited for: a write under way would come after the last one.
+                ended.set()
+                await beating
+            journal.end(await self._end(replace(journal.status, **changes)))
+        except asyncio.CancelledError:
+            await self._save(replace(journal.status, at=0))
+            raise
+        except BuilderError as exc:  # the store; whoever looks next finds a request nobody runs
+            structlog.get_logger().warning("failed to end request", error=exc.message)
+        finally:
+            del self._journals[journal.status.id]
+
+    async def _outcome(self, journal: Journal, asked: Asked) -> dict[str, Any]:
+        """Return what changes in the status at the end."""
+        try:
+            key = await self._making.make(asked, journal, renew=journal.status.key is not None)
+        except BuilderError as exc:
+            journal.note(f"failed: {exc.message}")
+            return {"state": "failed", "failure": Failure.of(exc)}
+        except Exception:  # noqa: BLE001 (logged; whoever asks is told that it failed)
+            structlog.get_logger().exception("failed to carry out a request")
+            sentence = "the server failed to make this build; its log says why"
+            return {"state": "failed", "failure": Failure("", sentence, transient=True)}
+        return {"state": "done", "progress": "", "percent": 100, "key": key}
+
+    async def _end(self, status: RequestStatus) -> RequestStatus:
+        """Write down how a request ended, and return what holds."""
+        held = await self._write(status)
+        if held.state == "done":
+            await self._store.delete(input_key(status.id))
+        else:  # what was sent is not kept, but the entry: by it, the failure is forgotten one day
+            await self._store.write(input_key(status.id), b"")
+        return held
+
+    async def _beat(self, journal: Journal, ended: asyncio.Event) -> None:
+        """Show the other servers, until the end, that the request is carried out, and how far."""
+        while not ended.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._patience.beat_seconds):
+                    await ended.wait()
+                return
+            with suppress(BuilderError):  # a store that is down will be seen at the end
+                held = await self._write(journal.status)
+                if held.pin and not journal.status.pin:
+                    journal.set(pin=True)
+
+    async def _write(self, status: RequestStatus) -> RequestStatus:
+        """Write a status down and return it, unless another server has ended the request: its end.
+
+        Two may carry out the same request, if it reached both at once; the first has the say, so
+        that one input has one key.
+        """
+        data = await self._store.read(request_key(status.id))
+        written = parse_status(data) if data is not None else None
+        if written is not None and written.state == "done":
+            return written
+        if written is not None and written.pin:
+            status = replace(status, pin=True)
+        await self._save(status)
+        return status
+
+    async def _save(self, status: RequestStatus) -> None:
+        await self._store.write(request_key(status.id), dump_status(status))
+
+    def _is_lost(self, status: RequestStatus) -> bool:
+        return not status.has_ended and self._now() >= status.at + _LOST_SECONDS
+
+    def _is_recent(self, status: RequestStatus) -> bool:
+        """Tell whether it is too early to try again what failed."""
+        is_transient = status.failure is not None and status.failure.transient
+        ttl = self._patience.error_ttl_seconds / (10 if is_transient else 1)
+        return self._now() < status.at + ttl
+
+
+def request_id(asked: Asked) -> str:
+    """Return the 32 hex digits that stand for what is asked for."""
+    if isinstance(asked, EnvironmentSpec):
+        content: str = asked.digest
+    elif isinstance(asked, Lock):
+        content = asked.key
+    else:
+        content = json.dumps(asdict(asked), sort_keys=True, default=str)
+    return hashlib.sha256(f"{type(asked).__name__} {content}".encode()).hexdigest()[:32]

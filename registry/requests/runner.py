@@ -1,0 +1,114 @@
+"""From what was asked for to a build that can be pulled, with its log."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rich.filesize import decimal
+
+from builder.errors import BaseImageError, PackageError
+from builder.inputs import PackageList
+from builder.lock import Lock
+from builder.ports import Store
+from builder.spec import EnvironmentSpec
+from registry.images.images import ImageBuilds
+from registry.images.inventory import MadeImage, MadeImages
+from registry.images.pins import Pins
+from registry.requests.progress import Journal
+from registry.storage.layout import log_key
+
+#: What can be asked for.
+Asked = EnvironmentSpec | Lock | PackageList
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """Makes builds."""
+
+    store: Store
+    builds: ImageBuilds
+    images: MadeImages
+    pins: Pins
+    #: How old a solve may be that is used for a spec, in seconds.
+    max_age_seconds: float
+
+    async def make(self, asked: Asked, journal: Journal, *, renew: bool) -> str:
+        """Return the key of a build whose lock, image, archives and log are in the store.
+
+        Args:
+            asked: What is wanted.
+            journal: Is told what happens, and says whether the build is to be pinned.
+            renew: Solve a spec anew however lately it was.
+
+        Raises:
+            BuilderError: It cannot be solved or built; no lock of it is in the store.
+        """
+        journal.note(f"asked for {_words(asked)}")
+        journal.set(state="solving")
+        solved = None
+        if isinstance(asked, EnvironmentSpec):
+            max_age = 0 if renew else self.max_age_seconds
+            solved, lock = await self.builds.solve(asked, journal.listen, max_age=max_age)
+        elif isinstance(asked, Lock):
+            lock = asked
+        else:
+            lock = await self.builds.complete(asked, journal.listen)
+        for subdir, why in lock.left_out.items():
+            journal.note(f"{subdir}: left out: {why}")
+        of_request = len(journal.status.log)
+        for line in _locked(lock):
+            journal.note(line)
+        journal.set(state="building")
+        await self.builds.build(lock, "oci-zstd", journal.listen)
+        if isinstance(asked, EnvironmentSpec) and solved is not None:
+            await self.builds.remember(asked, solved)
+        if journal.status.pin:
+            await self._pin(lock, journal)
+        for image in await self.images.of(lock):
+            if image.flavour == "oci-zstd":
+                for line in _built(image):
+                    journal.note(line)
+        await self._keep_log(lock, journal.status.log[of_request:])
+        return lock.key
+
+    async def _pin(self, lock: Lock, journal: Journal) -> None:
+        """Pin the build if its packages can (still) be had: its image is there in any case."""
+        try:
+            await self.pins.pin(lock, journal.listen)
+            journal.note("pinned: its packages and base stay in the store")
+        except (PackageError, BaseImageError) as exc:
+            journal.note(f"not pinned: {exc.message}")
+
+    async def _keep_log(self, lock: Lock, lines: Sequence[str]) -> None:
+        """Write the log of the build, unless it was made before: then that log is its own.
+
+        What was asked for is not in it: others ask for the same build in other words.
+        """
+        if await self.store.size(log_key(lock.key)) is None:
+            text = "".join(f"{line}\n" for line in lines)
+            await self.store.write(log_key(lock.key), text.encode())
+
+
+def _words(asked: Asked) -> str:
+    if isinstance(asked, Lock):
+        return f"the packages of lock {asked.key}"
+    if isinstance(asked, PackageList):
+        return "a list of packages"
+    wanted = [str(requirement) for requirement in asked.requirements] + list(asked.pip)
+    channels = ", ".join(channel.name for channel in asked.channels)
+    return f"{', '.join(wanted)} from {channels} for {', '.join(asked.platforms)}"
+
+
+def _locked(lock: Lock) -> Iterator[str]:
+    for subdir, records in lock.platforms.items():
+        wheels = lock.wheels.get(subdir, ())
+        more = f" and {len(wheels)} wheels" if wheels else ""
+        yield f"{subdir}: {len(records)} packages{more}, {decimal(lock.archive_bytes(subdir))}"
+    yield f"lock {lock.key}"
+
+
+def _built(image: MadeImage) -> Iterator[str]:
+    for one in image.platforms:
+        yield f"{one.platform}: {one.layers} layers, {decimal(one.size_bytes)}, {one.digest}"
+        if one.skipped_scripts:
+            yield f"{one.platform}: scripts that were not run: {one.skipped_scripts}"
+    yield f"image {image.digest}"

@@ -1,0 +1,1 @@
+"""Who answers for a repository name: what was pushed, what is built here."""

@@ -1,0 +1,61 @@
+"""What happens to a request, while it happens, as server-sent events.
+
+::
+
+    event: log         id: number of the line    data: the line
+    event: progress                              data: the status document
+    event: end                                   data: the same, and the stream is over
+
+Lines have ids, so that a client that comes again (``Last-Event-ID``) gets those that it missed.
+
+Source:
+    HTML standard, "Server-sent events".
+"""
+
+import json
+from collections.abc import AsyncGenerator
+from typing import Final
+
+from registry.requests.requests import BuildRequests
+from registry.requests.status import RequestStatus
+from registry.web.api.documents import status_document
+
+#: Proxies close a connection on which nothing is sent for some time; 30 s is the least of those.
+_KEEP_ALIVE_SECONDS: Final = 15
+#: nginx keeps answers back until it has a few kilobytes, unless it is told not to.
+HEADERS: Final = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+async def follow(
+    requests: BuildRequests, status: RequestStatus, last_line: int
+) -> AsyncGenerator[bytes, None]:
+    """Yield the events of a request from now on until its end.
+
+    Args:
+        requests: Carries it out.
+        status: How far it is.
+        last_line: The number of the last line that the client has; -1 for none.
+    """
+    sent = last_line + 1
+    while True:
+        lines, sent = status.log[sent:], max(sent, len(status.log))
+        text = "".join(
+            _event("log", line, number)
+            for number, line in enumerate(lines, start=sent - len(lines))
+        )
+        name = "end" if status.has_ended else "progress"
+        yield (text + _event(name, json.dumps(status_document(status)))).encode()
+        if status.has_ended:
+            return
+        seen = status
+        while (status := await requests.next(seen, _KEEP_ALIVE_SECONDS)) == seen:
+            yield b": still there\n\n"
+
+
+def _event(name: str, data: str, number: int | None = None) -> str:
+    identity = f"id: {number}\n" if number is not None else ""
+    return f"{identity}event: {name}\ndata: {data}\n\n"

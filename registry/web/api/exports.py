@@ -1,0 +1,76 @@
+"""The same environment in every form, as files."""
+
+from functools import partial
+from typing import Final
+
+from starlette.types import ASGIApp
+
+from builder.exports import FormFile, FormName
+from registry.errors import ParameterInvalid, StillBuilding
+from registry.web.api.handlers import ApiRequest
+from registry.web.api.parameters import platform
+from registry.web.api.timeouts import in_time
+from registry.web.asgi.download import Download, answer_download
+from registry.web.asgi.headers import headers_of
+from registry.web.asgi.responses import header, quoted
+from registry.web.asgi.waiting import wait_answer
+
+_SBOMS: Final[dict[str, FormName]] = {
+    "spdx": "sbom.spdx.json",
+    "cyclonedx": "sbom.cdx.json",
+}
+#: A newer server may write a form in another way.
+_ASK_AGAIN: Final = header("cache-control", "no-cache")
+#: How often a file is made again that was evicted before it could be opened.
+_ATTEMPTS: Final = 3
+
+
+async def get_sbom(request: ApiRequest) -> ASGIApp:
+    """Answer what a build is made of, in the format that is asked for."""
+    name = request.query_params.get("format", "spdx")
+    if name not in _SBOMS:
+        raise ParameterInvalid(f"the parameter 'format' is one of {', '.join(_SBOMS)}")
+    return await get_form(request, form=_SBOMS[name])
+
+
+async def get_form(request: ApiRequest, *, form: FormName) -> ASGIApp:
+    """Answer a build in a form, which is made when it is asked for the first time.
+
+    A client waits for that as pulls do: it is sent to the same address again until the file is
+    there, at most nine times.
+    """
+    builds = request.state["services"].builds
+    subdir = platform(request)
+    lock = await builds.locked.lock(request.path_params["key"])
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            file = await in_time(
+                request, partial(builds.forms.get, lock, form, subdir), what=f"the {form}"
+            )
+            return await _answer(request, file)
+        except StillBuilding as error:
+            last_segment = request.url.path.rpartition("/")[2]
+            return wait_answer(last_segment, request.scope["query_string"], error)
+        except KeyError:
+            if attempt == _ATTEMPTS:
+                raise
+    raise AssertionError("the loop returns or raises")
+
+
+async def _answer(request: ApiRequest, file: FormFile) -> ASGIApp:
+    """Answer a file of the store.
+
+    Raises:
+        KeyError: It is gone since a moment ago.
+    """
+    files = request.state["services"].builds.files
+    download = Download(
+        size_bytes=file.size_bytes,
+        etag=f'"{file.key}.{file.size_bytes}"',
+        media_type=file.media_type,
+        about=[header("content-disposition", f"attachment; filename={quoted(file.file_name)}")],
+        caching=_ASK_AGAIN,
+        link=partial(files.link, file.key, file.file_name),
+        open=partial(files.open, file.key),
+    )
+    return await answer_download(request.method, headers_of(request.scope), download)

@@ -1,0 +1,51 @@
+"""Waiting for work that may take longer than a client waits for its answer."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from starlette.requests import Request
+
+from builder.ports import Progress, ProgressListener
+from registry.errors import StillBuilding
+from registry.web.asgi.disconnect import unless_gone
+from registry.web.asgi.waiting import HOP_SECONDS
+from registry.web.services import AppState
+
+Result = TypeVar("Result")
+
+
+async def in_time(
+    request: Request[AppState],
+    work: Callable[[ProgressListener], Coroutine[Any, Any, Result]],
+    *,
+    what: str,
+) -> Result:
+    """Return what ``work`` returns if that is before the client loses patience.
+
+    Args:
+        request: Whose client waits.
+        work: Goes on when this call of it is cancelled, and may be called again.
+        what: Is made, for the sentence.
+
+    Raises:
+        StillBuilding: It takes longer; ask again.
+        ClientGone: The client went away.
+        Exception: Whatever ``work`` raised.
+    """
+    latest = Progress("plan")
+
+    def listen(progress: Progress) -> None:
+        nonlocal latest
+        latest = progress
+
+    async def wait() -> Result:
+        try:
+            async with asyncio.timeout(HOP_SECONDS) as limit:
+                return await work(listen)
+        except TimeoutError as exc:
+            if not limit.expired():
+                raise
+            raise StillBuilding(latest, what=what) from exc
+
+    return await unless_gone(request.receive, wait())

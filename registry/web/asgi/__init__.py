@@ -1,0 +1,1 @@
+"""HTTP under every face: bounds, bodies, ranges, responses, what is observed."""

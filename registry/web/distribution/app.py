@@ -1,0 +1,125 @@
+"""The ASGI application at ``/v2``.
+
+It routes by itself: Starlette's path patterns match names that the protocol does not know, and its
+404 and 405 are no OCI errors.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from builder.errors import BuilderError
+from registry.errors import (
+    BlobUnavailable,
+    ContentUnavailable,
+    GeneratedRepository,
+    RegistryError,
+    Unsupported,
+)
+from registry.web.asgi.boundary import ErrorBoundary
+from registry.web.asgi.disconnect import ClientGone
+from registry.web.asgi.headers import RequestHeaders, headers_of
+from registry.web.asgi.waiting import HOP_SECONDS
+from registry.web.distribution import api, blobs, listing, manifests, uploads
+from registry.web.distribution.authorize import authorize
+from registry.web.distribution.errors import FAILURE, error_answer
+from registry.web.distribution.paths import TEMPLATES, Kind, Target, belongs_here, parse_path
+from registry.web.distribution.request import Call, Handler
+from registry.web.distribution.restoring import healing
+from registry.web.distribution.token import give_token
+from registry.web.observe import ROUTE
+from registry.web.services import Services, services_of
+
+
+class Distribution:
+    """Answers everything below ``/v2``; each error is an OCI error, whatever the address."""
+
+    def __init__(self, *, hop_seconds: float = HOP_SECONDS) -> None:
+        """Make the face.
+
+        Args:
+            hop_seconds: How long a pull waits for its image before it is sent round again.
+        """
+        get_manifest = healing(
+            partial(manifests.get_manifest, hop_seconds=hop_seconds), hop_seconds=hop_seconds
+        )
+        #: By what an address leads to and the method; HEAD is answered as GET is, without a body.
+        self.handlers: Mapping[tuple[Kind, str], Handler] = {
+            ("api", "GET"): api.get_api,
+            ("token", "GET"): give_token,
+            ("token", "POST"): give_token,
+            ("catalog", "GET"): listing.list_repositories,
+            ("tags", "GET"): listing.list_tags,
+            ("referrers", "GET"): listing.list_referrers,
+            ("manifest", "GET"): get_manifest,
+            ("manifest", "PUT"): manifests.put_manifest,
+            ("manifest", "DELETE"): manifests.delete_manifest,
+            ("blob", "GET"): healing(blobs.get_blob, hop_seconds=hop_seconds),
+            ("blob", "DELETE"): blobs.delete_blob,
+            ("uploads", "POST"): uploads.post_upload,
+            ("upload", "GET"): uploads.get_upload,
+            ("upload", "PATCH"): uploads.patch_upload,
+            ("upload", "PUT"): uploads.put_upload,
+            ("upload", "DELETE"): uploads.delete_upload,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        headers = headers_of(scope)
+        try:
+            answer = await self._answer(scope, receive, headers)
+        except (BuilderError, RegistryError) as error:
+            answer = error_answer(error, method=scope["method"], headers=headers)
+        except ClientGone:
+            return
+        await answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, headers: RequestHeaders) -> ASGIApp:
+        target = parse_path(scope["path"])
+        scope[ROUTE] = TEMPLATES[target.kind]
+        services = services_of(scope)
+        handler = self._handler(target, scope["method"], services)
+        await authorize(scope, target)
+        try:
+            return await handler(Call(scope, receive, target, headers, services))
+        except BuilderError as exc:
+            if not exc.transient:
+                raise
+            if not services.pulls.is_generated(target.name):
+                raise ContentUnavailable(exc.message) from exc
+            # The client has the manifest already: it is to come again for the rest.
+            if target.kind == "blob":
+                raise BlobUnavailable(exc.message) from exc
+            raise
+
+    def _handler(self, target: Target, method: str, services: Services) -> Handler:
+        """Return what answers a method at an address.
+
+        Raises:
+            Unsupported: Nothing does.
+        """
+        handler = self.handlers.get((target.kind, "GET" if method == "HEAD" else method))
+        if handler is not None:
+            return handler
+        if services.pulls.is_generated(target.name):
+            raise GeneratedRepository(target.name)
+        known = [name for kind, name in self.handlers if kind == target.kind]
+        allow = sorted({*known, *(["HEAD"] if "GET" in known else [])})
+        raise Unsupported(f"this address knows only {', '.join(allow)}", allow)
+
+
+class DistributionFirst:
+    """Middleware that takes what is addressed to ``/v2`` out of the way of the other routes.
+
+    A ``Mount`` would not match ``/v2`` itself, nor names with a line break in them.
+    """
+
+    def __init__(self, app: ASGIApp, *, face: ASGIApp) -> None:
+        self._app = app
+        self._face = ErrorBoundary(face, failure=FAILURE)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        is_ours = scope["type"] == "http" and belongs_here(scope["path"])
+        await (self._face if is_ours else self._app)(scope, receive, send)

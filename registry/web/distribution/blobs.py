@@ -1,0 +1,48 @@
+"""Blobs: pulling and deleting them."""
+
+from functools import partial
+
+from starlette.types import ASGIApp
+
+from builder.oci.digest import parse_digest
+from registry.errors import BlobUnknown
+from registry.web.asgi.download import Download, answer_download
+from registry.web.asgi.responses import Answer, header
+from registry.web.distribution.access import is_readable_blob
+from registry.web.distribution.request import FOR_EVER, Call
+
+
+async def get_blob(call: Call) -> ASGIApp:
+    """Answer a blob, or the part of it that is asked for, or where the client can get it.
+
+    Source:
+        distribution-spec, "Pulling blobs".
+    """
+    services, repository = call.services, call.repository()
+    digest = parse_digest(call.target.reference)
+    if not await is_readable_blob(services, repository, digest):
+        raise BlobUnknown(f"'{repository}' has no blob {digest}")
+    if call.method == "HEAD" and not services.pulls.is_generated(repository):
+        await services.pushed_blobs.want(repository, digest)
+    size = await services.blobs.size(digest)
+    file = Download(
+        size_bytes=size,
+        etag=f'"{digest}"',
+        media_type="application/octet-stream",
+        about=[header("docker-content-digest", digest)],
+        caching=FOR_EVER,
+        link=partial(services.blobs.link, digest, size),
+        open=partial(services.blobs.open, digest),
+    )
+    return await answer_download(call.method, call.headers, file)
+
+
+async def delete_blob(call: Call) -> ASGIApp:
+    """Take a blob out of a repository.
+
+    Source:
+        distribution-spec, "Deleting Blobs".
+    """
+    repository = call.repository()
+    await call.services.pushed_blobs.delete(repository, parse_digest(call.target.reference))
+    return Answer(202, [])

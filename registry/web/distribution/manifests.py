@@ -1,0 +1,151 @@
+"""Manifests: pulling, pushing and deleting them."""
+
+from functools import partial
+from typing import Final
+
+from starlette.types import ASGIApp
+
+from builder.oci.digest import is_digest, parse_digest
+from registry.content.manifests import MAX_MANIFEST_BYTES, Manifest
+from registry.content.names import RepositoryName, TagName, parse_tag
+from registry.errors import ManifestInvalid, ManifestUnknown, StillBuilding, TagInvalid
+from registry.web.access import for_account
+from registry.web.asgi.body import read_body
+from registry.web.asgi.disconnect import unless_gone
+from registry.web.asgi.ranges import is_not_modified
+from registry.web.asgi.responses import Answer, HeaderLines, header
+from registry.web.asgi.waiting import wait_answer
+from registry.web.distribution.access import is_readable_manifest
+from registry.web.distribution.client import wanted_by
+from registry.web.distribution.request import ASK_AGAIN, FOR_EVER, Call, digest_lines
+
+#: What a tag of an image made here stands for may change, and depends on who asks.
+MADE_BY_TAG: Final = [ASK_AGAIN, (b"vary", b"Accept, User-Agent")]
+#: How many tags one push may set.
+_MAX_TAGS: Final = 100
+
+
+async def get_manifest(call: Call, *, hop_seconds: float) -> ASGIApp:
+    """Answer a manifest or index, as it is stored.
+
+    By a tag of an image made here, it is one that the client can take.
+
+    Source:
+        distribution-spec, "Pulling manifests".
+    """
+    repository, reference = call.repository(), call.target.reference
+    services = call.services
+    is_generated = services.pulls.is_generated(repository)
+    if is_digest(reference):
+        digest = parse_digest(reference)
+        if not is_generated:
+            return _answer(call, await services.repositories.manifest(repository, digest))
+        if not await is_readable_manifest(services, repository, digest):
+            raise ManifestUnknown(f"there is no manifest {digest} of an image made here")
+        return _answer(call, await services.manifests.get(digest))
+    tag = parse_tag(reference)
+    if not is_generated:
+        digest = await services.repositories.resolve(repository, tag)
+        manifest = await services.repositories.manifest(repository, digest)
+        return _answer(call, manifest, [ASK_AGAIN])
+    try:
+        manifest = await _pull(call, repository, tag, hop_seconds)
+    except StillBuilding as error:
+        return wait_answer(tag, call.scope["query_string"], error)
+    return _answer(call, manifest, MADE_BY_TAG)
+
+
+async def put_manifest(call: Call) -> ASGIApp:
+    """Take a manifest or index, under a tag or a digest, and under the tags of ``?tag=``.
+
+    Source:
+        distribution-spec, "Pushing Manifests".
+    """
+    repository, reference = call.repository(), call.target.reference
+    digest, tags = None, [_pushed_tag(text) for name, text in call.query() if name == "tag"]
+    if is_digest(reference):
+        digest = parse_digest(reference)
+    else:
+        tags.insert(0, _pushed_tag(reference))
+    if len(tags) > _MAX_TAGS:
+        raise ManifestInvalid(f"a manifest gets at most {_MAX_TAGS} tags at once")
+    media_type = call.headers.get("content-type", "").partition(";")[0].strip().lower()
+    data = await read_body(call.receive, "a manifest", MAX_MANIFEST_BYTES)
+    manifest, document = await call.services.repositories.push(
+        repository, data, media_type, digest=digest, tags=tags
+    )
+    lines = [
+        header("location", f"/v2/{repository}/manifests/{manifest.digest}"),
+        header("docker-content-digest", manifest.digest),
+    ]
+    if document.subject is not None:
+        lines.append(header("oci-subject", document.subject))
+    if digest is not None and tags:
+        lines.append(header("oci-tag", ", ".join(tags)))
+    return Answer(201, lines)
+
+
+async def delete_manifest(call: Call) -> ASGIApp:
+    """Remove a tag, or a manifest with all its tags.
+
+    Source:
+        distribution-spec, "Deleting tags", "Deleting Manifests".
+    """
+    repository, reference = call.repository(), call.target.reference
+    if is_digest(reference):
+        await call.services.repositories.delete(repository, parse_digest(reference))
+    else:
+        await call.services.repositories.untag(repository, parse_tag(reference))
+    return Answer(202, [])
+
+
+async def _pull(
+    call: Call, repository: RepositoryName, tag: TagName, hop_seconds: float
+) -> Manifest:
+    """Return the manifest behind a tag, as the client can take it; stop waiting when it goes."""
+    wanted = wanted_by(call.headers)
+    by_tag = partial(
+        call.services.pulls.by_tag,
+        repository,
+        tag,
+        wanted.flavour,
+        index=wanted.index,
+        timeout_seconds=hop_seconds,
+    )
+    return await unless_gone(call.receive, for_account(call.scope, by_tag))
+
+
+def _pushed_tag(text: str) -> TagName:
+    """Return a tag that is to be set; that it cannot be one is the push's fault, not a 404."""
+    try:
+        return parse_tag(text)
+    except TagInvalid as exc:
+        raise ManifestInvalid(exc.message) from exc
+
+
+def whole_manifest(manifest: Manifest, caching: HeaderLines, *, is_generated: bool) -> Answer:
+    """Return the answer with a manifest, to those who have not got it.
+
+    Args:
+        manifest: Is answered byte for byte.
+        caching: What caches may do with it.
+        is_generated: Whether it is of an image made here.
+    """
+    lines = _about(manifest, caching, is_generated=is_generated)
+    lines.append(header("content-type", manifest.media_type))
+    return Answer(200, lines, manifest.data)
+
+
+def _answer(call: Call, manifest: Manifest, caching: HeaderLines | None = None) -> Answer:
+    caching = caching or [FOR_EVER]
+    is_generated = call.services.pulls.is_generated(call.target.name)
+    if is_not_modified(call.headers, f'"{manifest.digest}"'):
+        return Answer(304, _about(manifest, caching, is_generated=is_generated))
+    return whole_manifest(manifest, caching, is_generated=is_generated)
+
+
+def _about(manifest: Manifest, caching: HeaderLines, *, is_generated: bool) -> HeaderLines:
+    lines = [*digest_lines(manifest.digest), *caching]
+    if manifest.build is not None and is_generated:
+        lines.append(header("pullforge-build", manifest.build))
+    return lines

@@ -1,0 +1,50 @@
+"""What is asked for by digest and gone from the store is made again: the store is a cache."""
+
+from functools import partial
+
+from starlette.types import ASGIApp
+
+from builder.oci.digest import is_digest, parse_digest
+from registry.errors import BlobUnknown, ManifestUnknown, StillBuilding
+from registry.web.access import for_account
+from registry.web.asgi.disconnect import unless_gone
+from registry.web.asgi.waiting import wait_answer
+from registry.web.distribution.access import is_readable_blob, is_readable_manifest
+from registry.web.distribution.request import Call, Handler
+
+
+def healing(handler: Handler, *, hop_seconds: float) -> Handler:
+    """Return ``handler`` with a second try after what it did not find has been made again.
+
+    A client waits for that as for any build.
+    """
+
+    async def answer(call: Call) -> ASGIApp:
+        try:
+            return await handler(call)
+        except (BlobUnknown, ManifestUnknown):
+            if not await _is_lost(call):
+                raise
+            restore = partial(
+                call.services.pulls.restore,
+                parse_digest(call.target.reference),
+                timeout_seconds=hop_seconds,
+            )
+            try:
+                is_back = await unless_gone(call.receive, for_account(call.scope, restore))
+            except StillBuilding as error:
+                reference = f"./{call.target.reference}"
+                return wait_answer(reference, call.scope["query_string"], error)
+            if not is_back:
+                raise
+        return await handler(call)
+
+    return answer
+
+
+async def _is_lost(call: Call) -> bool:
+    """Tell whether what was not found belongs to the repository: else it costs no build."""
+    if not is_digest(call.target.reference):
+        return False
+    look = is_readable_blob if call.target.kind == "blob" else is_readable_manifest
+    return await look(call.services, call.repository(), parse_digest(call.target.reference))

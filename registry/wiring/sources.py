@@ -1,0 +1,98 @@
+"""What answers references to images made here."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import (
+    AsyncExitStack,
+    asynccontextmanager,
+)
+from dataclasses import dataclass
+from typing import Final
+
+from builder.build.image import Flavour
+from builder.exports import Forms
+from builder.exports.exports import MakeForm
+from builder.lock import Lock
+from builder.oci.digest import Digest
+from builder.ports import ProgressListener
+from builder.solve import Solver
+from registry.images.artifacts import Artifacts
+from registry.images.budget import Budget
+from registry.images.executor import Executor
+from registry.images.images import ImageBuilds
+from registry.images.records import ImageRecords
+from registry.images.usage import Usage
+from registry.maintenance.periodic import Chore, do_for_ever
+from registry.settings import Settings
+from registry.sources.built import ImagePulls
+from registry.telemetry import Metrics
+from registry.wiring.building import Builder, name_defaults
+
+#: How often, at most, indexes are fetched that nobody has asked for.
+_REFRESH_SECONDS: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """What answers references to images made here."""
+
+    pulls: ImagePulls
+    builds: ImageBuilds
+    forms: Forms
+
+
+@asynccontextmanager
+async def open_maker(
+    settings: Settings,
+    builder: Builder,
+    executor: Executor,
+    metrics: Metrics,
+    now: Callable[[], float],
+    *,
+    budget: Budget,
+    make_form: MakeForm | None = None,
+) -> AsyncIterator[Maker]:
+    """Give what answers references, by what ``executor`` solves and builds.
+
+    Forms are made here, unless there is a ``make_form`` that has them made elsewhere.
+    """
+    store = builder.store
+    async with AsyncExitStack() as stack:
+        builds = ImageBuilds(store, ImageRecords(store, builder.workers), executor, now)
+        stack.push_async_callback(builds.close)
+
+        async def build(lock: Lock, flavour: Flavour, listen: ProgressListener) -> Digest:
+            return (await builds.build(lock, flavour, listen)).top
+
+        forms = builder.forms(build, make_form)
+        stack.push_async_callback(forms.close)
+        artifacts = Artifacts(store, builds, forms, builder.workers)
+        stack.push_async_callback(artifacts.close)
+        pulls = ImagePulls(
+            store,
+            builder.manifests,
+            builder.resolver,
+            builds,
+            artifacts,
+            Usage(store, now),
+            metrics,
+            budget,
+            now=now,
+            latest_ttl_seconds=settings.latest_ttl_seconds,
+            error_ttl_seconds=settings.error_ttl_seconds,
+        )
+        stack.push_async_callback(pulls.close)
+        refreshing = asyncio.create_task(do_for_ever([_refresh(settings, builder.solver)]))
+        stack.callback(refreshing.cancel)
+        yield Maker(pulls, builds, forms)
+
+
+def _refresh(settings: Settings, solver: Solver) -> Chore:
+    """Return what has the channels' indexes at hand when they are needed, in this process."""
+    defaults = name_defaults(settings)
+    channels = [one for one in defaults.channels if one.name in defaults.default_channels]
+
+    async def fetch() -> None:
+        await solver.known_names(channels, defaults.platforms)
+
+    return Chore("refresh", max(settings.repodata_ttl_seconds, _REFRESH_SECONDS), fetch)

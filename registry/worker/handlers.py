@@ -1,0 +1,135 @@
+"""What each role can do, put together from the settings."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from typing import Any
+
+from builder.build.layer_cache import Layers
+from builder.exports import Forms
+from builder.layer import LayerBlob
+from builder.lock import Lock
+from builder.ports import ProgressListener
+from builder.records import PackageRecord
+from builder.spec import EnvironmentSpec
+from registry.images.budget import UNBOUNDED
+from registry.images.executor import StoredImage
+from registry.images.local import LocalExecutor
+from registry.images.records import ImageRecords
+from registry.images.stages import Stages
+from registry.images.traced import TracedLayers
+from registry.jobs.runner import Carrier, Duty
+from registry.jobs.types import (
+    BUILD,
+    CHORE,
+    COMPLETE,
+    FORM,
+    LAYER,
+    SOLVE,
+    BuildOrder,
+    FormOrder,
+    KindName,
+    LayerOrder,
+    Role,
+)
+from registry.maintenance.periodic import Chore
+from registry.settings import Settings
+from registry.telemetry import Metrics, open_traces
+from registry.wiring import (
+    chores_of,
+    local_processes,
+    open_builder,
+    open_maker,
+    open_workers,
+    tell_of_sandbox,
+)
+from registry.worker.threads import OwnThreads
+
+
+@asynccontextmanager
+async def open_carrier(
+    settings: Settings, role: Role, *, now: Callable[[], float] = time.time
+) -> AsyncIterator[Carrier]:
+    """Give what carries out the messages of one role; all of it has ended on exit."""
+    metrics = Metrics()
+    async with AsyncExitStack() as stack:
+        # Here, since it starts a thread: this process is not forked any more.
+        traces = stack.enter_context(
+            open_traces(settings.traces, settings.traces_ratio, "pullforge-worker")
+        )
+        tasks = await stack.enter_async_context(open_workers(settings, traces))
+        duties: list[Duty[Any, Any]]
+        if role == "layers":
+            threads = stack.enter_context(closing(OwnThreads()))
+            builder = await stack.enter_async_context(
+                open_builder(settings, metrics, workers=threads)
+            )
+            await tell_of_sandbox(builder)
+            layers = TracedLayers(builder.layers, traces, "here")
+            stack.push_async_callback(layers.close)
+            duties = [Duty(LAYER, _layers(layers))]
+        else:
+            processes = stack.enter_context(closing(local_processes(settings)))
+            loading = asyncio.create_task(processes.start())
+            stack.callback(loading.cancel)
+            builder = await stack.enter_async_context(
+                open_builder(settings, metrics, workers=processes, tasks=tasks, traces=traces)
+            )
+            await tell_of_sandbox(builder)
+            records = ImageRecords(builder.store, builder.workers)
+            stages = Stages(metrics, traces)
+            executor = LocalExecutor(builder.resolver, builder.pipeline, records, now, stages)
+            # By the executor of this process, not by orders: what has a place in this role must not
+            # wait for another place in it.
+            maker = await stack.enter_async_context(
+                open_maker(settings, builder, executor, metrics, now, budget=UNBOUNDED)
+            )
+            chores = chores_of(settings, builder.store, maker.pulls, now)
+            duties = [
+                *_builds(executor, records),
+                Duty(FORM, _forms(maker.forms)),
+                Duty(CHORE, _chores(chores)),
+            ]
+        by_name: dict[KindName, Duty[Any, Any]] = {duty.name: duty for duty in duties}
+        yield Carrier(
+            tasks.board, by_name, metrics, task_seconds=settings.task_seconds, traces=traces
+        )
+
+
+def _builds(executor: LocalExecutor, records: ImageRecords) -> list[Duty[Any, Any]]:
+    async def solve(spec: EnvironmentSpec, listen: ProgressListener) -> Lock:
+        return (await executor.solve(spec, listen, max_age=0)).lock
+
+    async def build(order: BuildOrder, listen: ProgressListener) -> StoredImage:
+        stored = await records.stored(order.lock.key, order.flavour)
+        return stored or await executor.build(order.lock, order.flavour, listen)
+
+    return [Duty(SOLVE, solve), Duty(COMPLETE, executor.complete), Duty(BUILD, build)]
+
+
+def _forms(forms: Forms) -> Callable[[FormOrder, ProgressListener], Awaitable[None]]:
+    async def make(order: FormOrder, listen: ProgressListener) -> None:
+        await forms.get(order.lock, order.form, order.platform, listen)
+
+    return make
+
+
+def _chores(chores: Sequence[Chore]) -> Callable[[str, ProgressListener], Awaitable[None]]:
+    by_name = {chore.name: chore for chore in chores}
+
+    async def do(name: str, _listen: ProgressListener) -> None:
+        if name in by_name:  # else the settings of whoever ordered it are others
+            await by_name[name].do()
+
+    return do
+
+
+def _layers(layers: Layers) -> Any:
+    async def layer(order: LayerOrder, _listen: ProgressListener) -> LayerBlob:
+        async def python() -> tuple[PackageRecord, ...]:
+            return order.python
+
+        return await layers.ensure(order.plan, order.encoding, python)
+
+    return layer

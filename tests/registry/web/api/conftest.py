@@ -1,0 +1,44 @@
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from registry.requests.progress import Journal
+from registry.requests.runner import Asked, Making
+from tests.registry.asgi import Client
+from tests.registry.web.api.site import Site
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site.make(tmp_path)
+
+
+@pytest.fixture
+async def client(site: Site, anyio_backend: str) -> AsyncIterator[Client]:
+    async with site.open() as client:
+        yield client
+
+
+class Gate:
+    """Holds every build at its door until it is opened."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.arrived = asyncio.Event()
+        self.passed = 0
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
+    gate, make = Gate(), Making.make
+
+    async def held(self: Making, asked: Asked, journal: Journal, *, renew: bool) -> str:
+        gate.arrived.set()
+        await gate.open.wait()
+        gate.passed += 1
+        return await make(self, asked, journal, renew=renew)
+
+    monkeypatch.setattr(Making, "make", held)
+    return gate

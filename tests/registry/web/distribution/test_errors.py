@@ -1,0 +1,142 @@
+from collections.abc import Iterator
+
+import pytest
+
+from builder.errors import BuilderError, ChannelUnavailable, Unsatisfiable, WorkersBusy
+from builder.oci.models import INDEX_TYPES, MANIFEST_TYPES, OCI_MANIFEST
+from builder.ports import Progress
+from registry.errors import (
+    ApiError,
+    BlobUnavailable,
+    ContentUnavailable,
+    Denied,
+    ManifestUnknown,
+    NameUnknown,
+    PolicyInvalid,
+    RangeInvalid,
+    ReferrersUnavailable,
+    RegistryError,
+    StillBuilding,
+    TagInvalid,
+    Unauthorized,
+    Unsupported,
+)
+from registry.web.distribution.errors import ERRORS, error_answer, status_and_code
+
+CONTAINERD = "containerd/1.6.20"
+
+
+def family(root: type[Exception]) -> Iterator[type[Exception]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from family(child)
+
+
+OF_THE_API = frozenset(family(ApiError))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [*family(BuilderError), *(kind for kind in family(RegistryError) if kind not in OF_THE_API)],
+    ids=lambda kind: kind.__name__,
+)
+def test_every_error_is_in_the_table(kind: type[Exception]) -> None:
+    """Errors that a module keeps to itself, as the solver does, count as their base."""
+    is_public = kind.__module__ in {"builder.errors", "registry.errors"}
+    assert kind in ERRORS or not is_public
+    # A server with an invalid policy does not start.
+    assert status_and_code(kind)[0] < 500 or kind in {
+        RegistryError,
+        BlobUnavailable,
+        ContentUnavailable,
+        PolicyInvalid,
+        ReferrersUnavailable,
+    }
+
+
+def test_nothing_else_is_in_the_table() -> None:
+    assert set(ERRORS) <= {*family(BuilderError), *family(RegistryError)}
+
+
+def test_an_error_of_a_pull_is_shown_by_docker() -> None:
+    for kind in family(BuilderError):
+        if kind is WorkersBusy:  # the one that is worth another try at once, by the client itself
+            assert status_and_code(kind) == (429, "TOOMANYREQUESTS")
+        elif kind.__name__ != "InvalidDigest":
+            assert status_and_code(kind) == (404, "MANIFEST_UNKNOWN")
+
+
+def lines_of(error: BuilderError | RegistryError, method: str, agent: str) -> dict[str, str]:
+    answer = error_answer(error, method=method, headers={"user-agent": agent})
+    lines = {name.decode(): value.decode() for name, value in answer.headers}
+    return {"status": str(answer.status), **lines}
+
+
+@pytest.mark.parametrize(
+    ("error", "method", "agent", "expected"),
+    [
+        (Unsatisfiable("x"), "GET", "docker/20.10", {"status": "404"}),
+        (Unsatisfiable("x"), "HEAD", "docker/20.10", {"status": "404"}),
+        (Unsatisfiable("x"), "GET", CONTAINERD, {"status": "400"}),
+        (Unsatisfiable("x"), "HEAD", CONTAINERD, {"status": "405", "allow": "GET"}),
+        (Unsatisfiable("x"), "GET", "containerd/v2.4.2", {"status": "403"}),
+        (Unsatisfiable("x"), "HEAD", "containerd/v2.4.2", {"status": "403"}),
+        (Unsatisfiable("x"), "GET", "docker/29.0.0 containerd-client/2.1", {"status": "403"}),
+        (NameUnknown("x"), "GET", "containerd/v2.4.2", {"status": "404"}),
+        (ChannelUnavailable("x"), "GET", "", {"status": "404", "retry-after": "10"}),
+        (ChannelUnavailable("x"), "GET", CONTAINERD, {"status": "400", "retry-after": "10"}),
+        (
+            ChannelUnavailable("x"),
+            "HEAD",
+            CONTAINERD,
+            {"status": "405", "retry-after": "10", "allow": "GET"},
+        ),
+        (NameUnknown("x"), "HEAD", CONTAINERD, {"status": "404"}),
+        (BlobUnavailable("x"), "GET", "docker/29.0", {"status": "503", "retry-after": "10"}),
+        (BlobUnavailable("x"), "GET", CONTAINERD, {"status": "503", "retry-after": "10"}),
+        (Unsupported("x", ["PUT"]), "POST", CONTAINERD, {"status": "405", "allow": "PUT"}),
+        (RangeInvalid(10), "GET", "", {"status": "416", "content-range": "bytes */10"}),
+        (StillBuilding(Progress("solve")), "GET", "", {"status": "429", "retry-after": "10"}),
+        (
+            StillBuilding(Progress("solve")),
+            "HEAD",
+            "",
+            {"status": "405", "retry-after": "10", "allow": "GET"},
+        ),
+    ],
+)
+def test_each_engine_is_told_so_that_it_shows_it(
+    error: BuilderError | RegistryError, method: str, agent: str, expected: dict[str, str]
+) -> None:
+    always = {"content-type": "application/json", "cache-control": "no-store"}
+    assert lines_of(error, method, agent) == {**always, **expected}
+
+
+RESOLVES = ", ".join([*sorted(MANIFEST_TYPES | INDEX_TYPES), "*/*"])
+ABOUT_TO_PUSH = f"{OCI_MANIFEST}, */*"
+
+
+@pytest.mark.parametrize(
+    ("error", "accept", "status"),
+    [
+        (NameUnknown("x"), RESOLVES, 403),
+        (ManifestUnknown("x"), RESOLVES, 403),
+        (TagInvalid("x"), RESOLVES, 403),
+        (ContentUnavailable("x"), RESOLVES, 403),
+        (NameUnknown("x"), ABOUT_TO_PUSH, 404),
+        (ManifestUnknown("x"), ABOUT_TO_PUSH, 404),
+        (StillBuilding(Progress("solve")), RESOLVES, 429),
+        (Denied("x"), RESOLVES, 403),
+        (Unauthorized("x"), RESOLVES, 401),
+    ],
+    ids=str,
+)
+def test_containerd_is_told_why_a_reference_is_refused_and_may_push_what_is_not_there(
+    error: RegistryError, accept: str, status: int
+) -> None:
+    headers = {"user-agent": "containerd/v2.4.2", "accept": accept}
+    assert error_answer(error, method="GET", headers=headers).status == status
+    older = {**headers, "user-agent": CONTAINERD}
+    assert error_answer(error, method="GET", headers=older).status != 403 or (
+        status_and_code(type(error))[0] == 403
+    )
