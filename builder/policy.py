@@ -19,7 +19,7 @@ DEFAULT_VIRTUAL_PACKAGES: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class NameDefaults:
+class EnvironmentPolicy:
     """The part of a spec that the name does not say.
 
     A channel can be named in an image name only if its own name is made of lower-case letters,

@@ -38,7 +38,7 @@ OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
 def create_app(
     open_services: OpenServices,
     *,
-    hop_seconds: float = HOP_SECONDS,
+    redirect_after_seconds: float = HOP_SECONDS,
     access_log: AccessLog | bool = True,
     is_traced: bool = False,
     connections: Connections | None = None,
@@ -47,7 +47,7 @@ def create_app(
 
     Args:
         open_services: Called once for each life of the application.
-        hop_seconds: How long a pull waits for its image before it is sent round again.
+        redirect_after_seconds: How long a pull waits for its image before it is sent round again.
         access_log: Writes a line for each request; ``True``: to the other lines, ``False``: none.
         is_traced: Whether each request is recorded by :attr:`Services.traces`. Then all pass the
             application: what is answered before it is in no trace.
@@ -71,7 +71,9 @@ def create_app(
         middleware=[
             *([Middleware(Traced)] if is_traced else []),
             Middleware(Observe, access_log=access_log),
-            Middleware(DistributionFirst, face=Distribution(hop_seconds=hop_seconds)),
+            Middleware(
+                DistributionFirst, face=Distribution(redirect_after_seconds=redirect_after_seconds)
+            ),
             Middleware(
                 ErrorBoundary, failure=PlainTextResponse("the server failed to answer\n", 500)
             ),

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from builder.build.activation import Activation, ActivationPlan, activate
-from builder.concurrency.priority import Turns
+from builder.concurrency.priority import PrioritySemaphore
 from builder.concurrency.single_flight import SingleFlight
 from builder.keys import activation_key
 from builder.ports import Store, Workers
@@ -36,7 +36,7 @@ class ActivationCache:
         self._workers = workers
         self._sandbox = sandbox
         self._scratch = scratch
-        self._turns = Turns(at_once)
+        self._turns = PrioritySemaphore(at_once)
         self._flights: SingleFlight[Activation] = SingleFlight()
 
     async def get(self, plan: ActivationPlan) -> Activation:
@@ -61,7 +61,7 @@ class ActivationCache:
             if data is not None:
                 return Activation.parse(data)
         sandbox = await self._sandbox()
-        async with self._turns.turn():
+        async with self._turns.slot():
             found = await self._workers.run(activate, plan, sandbox, self._scratch)
         await self._store.write(key, found.dump())
         return found

@@ -24,7 +24,7 @@ from builder.spec import Constraint, EnvironmentSpec, Requirement
 _FORMAT: Final = 1
 
 
-class Compilers:
+class CompilingPythons:
     """Finds, for a lock, the Python that compiles, and makes it ready to run on this machine."""
 
     def __init__(

@@ -28,7 +28,7 @@ from builder.build.image import (
     image_manifest,
     variables_of,
 )
-from builder.build.interpreters import Compilers
+from builder.build.interpreters import CompilingPythons
 from builder.build.layer_cache import Layers
 from builder.build.plan import Installation
 from builder.bytecode.compiler import Compiler
@@ -140,7 +140,7 @@ class Pipeline:
         bases: BaseImages,
         contents: ContentsCache,
         layers: Layers,
-        compilers: Compilers,
+        compilers: CompilingPythons,
         activations: ActivationCache,
     ) -> None:
         self._store = store
@@ -150,7 +150,9 @@ class Pipeline:
         self._compilers = compilers
         self._activations = activations
 
-    async def build(self, lock: Lock, flavour: Flavour, listen: ProgressListener) -> BuiltImage:
+    async def build(
+        self, lock: Lock, flavour: Flavour, on_progress: ProgressListener
+    ) -> BuiltImage:
         """Return the image of ``lock``; a pure function of the lock and the flavour.
 
         What exists already is not made again.
@@ -163,7 +165,7 @@ class Pipeline:
         """
         manifests: dict[Subdir, Document] = {}
         for subdir in lock.platforms:
-            manifests[subdir] = await self._build_platform(lock, subdir, flavour, listen)
+            manifests[subdir] = await self._build_platform(lock, subdir, flavour, on_progress)
         index = None
         if len(manifests) > 1:
             pairs = [(PLATFORMS[subdir], document) for subdir, document in manifests.items()]
@@ -172,16 +174,16 @@ class Pipeline:
         return BuiltImage(manifests, index)
 
     async def _build_platform(
-        self, lock: Lock, subdir: Subdir, flavour: Flavour, listen: ProgressListener
+        self, lock: Lock, subdir: Subdir, flavour: Flavour, on_progress: ProgressListener
     ) -> Document:
-        listen(Progress("base"))
+        on_progress(Progress("base"))
         platform = PLATFORMS[subdir]
         base = None
         if lock.base is not None:
             is_locked = await self._store.size(lock_key(lock.key)) is not None
             base = await self._bases.fetch(lock.base, platform, is_locked=is_locked)
-        layers = await self._layers_of(lock, subdir, flavour, base, listen)
-        listen(Progress("finish"))
+        layers = await self._layers_of(lock, subdir, flavour, base, on_progress)
+        on_progress(Progress("finish"))
         config = image_config(layers, base)
         manifest = image_manifest(layers, base, config, lock.key, flavour)
         await self._keep(config)
@@ -189,7 +191,7 @@ class Pipeline:
         return manifest
 
     async def plan(
-        self, lock: Lock, subdir: Subdir, listen: ProgressListener
+        self, lock: Lock, subdir: Subdir, on_progress: ProgressListener
     ) -> PlannedEnvironment:
         """Return what is to be installed for one platform, and how.
 
@@ -198,10 +200,10 @@ class Pipeline:
         """
         installation = Installation.of(lock, subdir)
         installation.check_wheels()
-        contents, wheel_contents = await self._contents_of(installation, listen)
-        listen(Progress("plan"))
+        contents, wheel_contents = await self._contents_of(installation, on_progress)
+        on_progress(Progress("plan"))
         layers = installation.plan(contents, wheel_contents)
-        listen(Progress("plan", note=_conflicts(subdir, layers)))
+        on_progress(Progress("plan", note=_conflicts(subdir, layers)))
         return PlannedEnvironment(installation, tuple(contents), layers)
 
     async def compiler(self, lock: Lock, python: PythonTarget | None) -> Compiler | None:
@@ -222,13 +224,13 @@ class Pipeline:
         subdir: Subdir,
         flavour: Flavour,
         base: BaseImage | None,
-        listen: ProgressListener,
+        on_progress: ProgressListener,
     ) -> EnvironmentLayers:
         encoding: Encoding = "zstd" if flavour == "oci-zstd" else "gzip"
         # Told first: what is begun with belongs to this stage.
-        listen(Progress("download"))
+        on_progress(Progress("download"))
         await self._begin(lock, subdir, encoding)
-        planned = await self.plan(lock, subdir, listen)
+        planned = await self.plan(lock, subdir, on_progress)
         plans = planned.layers
         records = planned.installation.records
         # What takes longest starts first, so that no worker waits for one late large layer.
@@ -241,7 +243,7 @@ class Pipeline:
                 for at in order
             ],
             "assemble",
-            listen,
+            on_progress,
         )
         blobs = dict(zip(order, made, strict=True))
         activation = await self._activations.get(planned.activation(lock, base))
@@ -276,13 +278,13 @@ class Pipeline:
             self._layers.begin(plan, encoding, partial(self._python, lock, plan.python))
 
     async def _contents_of(
-        self, installation: Installation, listen: ProgressListener
+        self, installation: Installation, on_progress: ProgressListener
     ) -> tuple[list[PackageContents], list[WheelContents]]:
         work: list[Awaitable[PackageContents | WheelContents]] = [
             *(self._contents.get(record) for record in installation.records),
             *(self._contents.get_wheel(wheel) for wheel in installation.wheels),
         ]
-        known = await _all(work, "download", listen)
+        known = await _all(work, "download", on_progress)
         return (
             [one for one in known if isinstance(one, PackageContents)],
             [one for one in known if isinstance(one, WheelContents)],
@@ -307,7 +309,7 @@ def _effort(plan: LayerPlan) -> tuple[bool, int]:
 
 
 async def _all(
-    work: Sequence[Awaitable[Result]], stage: Stage, listen: ProgressListener
+    work: Sequence[Awaitable[Result]], stage: Stage, on_progress: ProgressListener
 ) -> list[Result]:
     """Wait for all of ``work`` and tell how far it is."""
     done = 0
@@ -316,8 +318,8 @@ async def _all(
         nonlocal done
         result = await one
         done += 1
-        listen(Progress(stage, done, len(work)))
+        on_progress(Progress(stage, done, len(work)))
         return result
 
-    listen(Progress(stage, 0, len(work)))
+    on_progress(Progress(stage, 0, len(work)))
     return await together(counted(one) for one in work)

@@ -21,7 +21,7 @@ _HASH_BYTES: Final = 32
 _CHUNK: Final = 1024 * 1024
 
 
-class KeptAnswers:
+class DiskCache:
     """One place of a directory of answers."""
 
     def __init__(self, directory: Path, key: bytes) -> None:

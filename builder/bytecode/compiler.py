@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from builder.bytecode.cache import KeptAnswers
+from builder.bytecode.cache import DiskCache
 from builder.errors import BytecodeError
 from builder.layer import PythonTarget
 from builder.sandbox.sandbox import Sandbox, ensure_works
@@ -172,7 +172,7 @@ class Compilation:
             self._compile()
             yield from self._read_all(self._answers)
             return
-        known = KeptAnswers(kept, self._key.digest())
+        known = DiskCache(kept, self._key.digest())
         with known.open() as before:
             if before is not None:
                 yield from self._read_all(before)

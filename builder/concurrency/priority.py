@@ -13,14 +13,14 @@ from contextvars import ContextVar
 from typing import Final
 
 
-class Urgency:
+class Priority:
     """How urgent something is, 0 first; it can only rise."""
 
     def __init__(self, level: int = 0) -> None:
         self.level = level
         self._followers: set[Callable[[int], None]] = set()
 
-    def rise(self, level: int) -> None:
+    def raise_to(self, level: int) -> None:
         """Be at least as urgent as ``level``, as is everything that follows."""
         if level < self.level:
             self.level = level
@@ -38,13 +38,13 @@ class Urgency:
             self._followers.discard(follow)
 
 
-_UTMOST: Final = Urgency()
+_UTMOST: Final = Priority()
 
 #: How urgent what is done now is; inherited by every task that is begun for it.
-urgency: ContextVar[Urgency] = ContextVar("urgency", default=_UTMOST)
+current_priority: ContextVar[Priority] = ContextVar("urgency", default=_UTMOST)
 
 
-class Turns:
+class PrioritySemaphore:
     """Lets so many work at once; of those who wait, the most urgent first, then who came first."""
 
     def __init__(self, count: int) -> None:
@@ -54,7 +54,7 @@ class Turns:
         self._numbers = itertools.count()
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def slot(self) -> AsyncIterator[None]:
         """Wait for a turn, and have it while the context lasts."""
         if self._free:
             self._free -= 1
@@ -67,7 +67,7 @@ class Turns:
 
     async def _wait(self) -> None:
         number, comes = next(self._numbers), asyncio.get_running_loop().create_future()
-        with urgency.get().followed(
+        with current_priority.get().followed(
             # Who rises waits twice; the second time counts for nothing.
             lambda level: heapq.heappush(self._waiting, (level, number, comes))
         ):

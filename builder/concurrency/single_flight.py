@@ -7,7 +7,7 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from builder.concurrency.priority import Urgency, urgency
+from builder.concurrency.priority import Priority, current_priority
 
 Result = TypeVar("Result")
 
@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 @dataclass(frozen=True, slots=True)
 class _Flight(Generic[Result]):
     task: asyncio.Task[Result]
-    urgency: Urgency
+    current_priority: Priority
     #: Ends when the flight does.
     joins: ExitStack = field(default_factory=ExitStack)
 
@@ -38,16 +38,16 @@ class SingleFlight(Generic[Result]):
 
         The task's exception may go unread: whoever needs it asks again.
         """
-        asked = urgency.get()
+        asked = current_priority.get()
         flight = self._flights.get(key)
         if flight is None:
-            its = Urgency(asked.level)
+            its = Priority(asked.level)
             context = copy_context()
-            context.run(urgency.set, its)
+            context.run(current_priority.set, its)
             flight = _Flight(asyncio.create_task(work(), name=key, context=context), its)
             self._flights[key] = flight
             flight.task.add_done_callback(lambda _: self._forget(key))
-        flight.joins.enter_context(asked.followed(flight.urgency.rise))
+        flight.joins.enter_context(asked.followed(flight.current_priority.raise_to))
         return flight.task
 
     async def run(self, key: str, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:

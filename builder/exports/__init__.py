@@ -12,15 +12,15 @@
 """
 
 from builder.exports.diff import LockDiff, PackageChange, diff
-from builder.exports.exports import Forms
-from builder.exports.formats import FORMS, FormFile, FormKind, FormName
+from builder.exports.exports import Exports
+from builder.exports.formats import EXPORTS, ExportedFile, ExportFormat, FormatSpec
 
 __all__ = [
-    "FORMS",
-    "FormFile",
-    "FormKind",
-    "FormName",
-    "Forms",
+    "EXPORTS",
+    "ExportFormat",
+    "ExportedFile",
+    "Exports",
+    "FormatSpec",
     "LockDiff",
     "PackageChange",
     "diff",

@@ -15,7 +15,7 @@ from builder.errors import StoreUnavailable
 from builder.exports.cyclonedx import to_cyclonedx
 from builder.exports.diff import fetched_bytes
 from builder.exports.environment_yml import to_environment_yml
-from builder.exports.formats import FORMS, FormFile, FormName, platform_of
+from builder.exports.formats import EXPORTS, ExportedFile, ExportFormat, platform_of
 from builder.exports.image_tar import tar_documents, write_image_tar
 from builder.exports.image_tree import ImageTree, read_manifest, read_tree
 from builder.exports.pixi_lock import to_pixi_lock
@@ -46,26 +46,31 @@ def _explicit(lock: Lock, platform: Subdir) -> bytes:
     return to_explicit(lock, platform).encode()
 
 
-_OF_LOCK: Final[dict[FormName, Callable[[Lock], bytes]]] = {
+_OF_LOCK: Final[dict[ExportFormat, Callable[[Lock], bytes]]] = {
     "lock": to_yaml,
     "pixi.lock": to_pixi_lock,
 }
-_OF_PLATFORM: Final[dict[FormName, Callable[[Lock, Subdir], bytes]]] = {
+_OF_PLATFORM: Final[dict[ExportFormat, Callable[[Lock, Subdir], bytes]]] = {
     "explicit": _explicit,
     "environment.yml": to_environment_yml,
 }
-_BILLS: Final[dict[FormName, Callable[[Lock, Sequence[Subdir], Mapping[str, str]], bytes]]] = {
+_BILLS: Final[dict[ExportFormat, Callable[[Lock, Sequence[Subdir], Mapping[str, str]], bytes]]] = {
     "sbom.spdx.json": to_spdx,
     "sbom.cdx.json": to_cyclonedx,
 }
-_ENCODINGS: Final[dict[FormName, Encoding]] = {"archive.tar.gz": "gzip", "archive.tar.zst": "zstd"}
+_ENCODINGS: Final[dict[ExportFormat, Encoding]] = {
+    "archive.tar.gz": "gzip",
+    "archive.tar.zst": "zstd",
+}
 
 
-#: Has a form put into the store under its key; raises as :meth:`Forms.get`.
-MakeForm = Callable[[Lock, FormName, Subdir | None, ProgressListener], Coroutine[Any, Any, None]]
+#: Has a form put into the store under its key; raises as :meth:`Exports.get`.
+MakeForm = Callable[
+    [Lock, ExportFormat, Subdir | None, ProgressListener], Coroutine[Any, Any, None]
+]
 
 
-class Forms:
+class Exports:
     """Gives every form of a lock; a pure function of the lock, made on the first request.
 
     However many ask at once, a form is made once; that work belongs to this object and goes on when
@@ -106,8 +111,8 @@ class Forms:
         self._flights: SingleFlight[None] = SingleFlight()
 
     async def get(
-        self, lock: Lock, form: FormName, platform: Subdir | None, listen: ProgressListener
-    ) -> FormFile:
+        self, lock: Lock, form: ExportFormat, platform: Subdir | None, on_progress: ProgressListener
+    ) -> ExportedFile:
         """Return a form of ``lock``, made if it is not in the store.
 
         Args:
@@ -115,7 +120,7 @@ class Forms:
             form: Which form.
             platform: Of which platform; ``None`` for the whole lock, or for its first platform
                 where a form has only one.
-            listen: Is told how far it is, if this call is the one that makes it.
+            on_progress: Is told how far it is, if this call is the one that makes it.
 
         Raises:
             LockError: The lock has no such platform.
@@ -126,33 +131,33 @@ class Forms:
             StoreUnavailable: The store cannot be used, or has no room.
         """
         subdir = platform_of(lock, form, platform)
-        kind, scope = FORMS[form], subdir or "all"
+        kind, scope = EXPORTS[form], subdir or "all"
         key = form_key(lock.key, scope, kind.format, form)
         size = await self._store.size(key)
         if size is None:
-            await self._flights.run(key, partial(self._make, lock, form, subdir, listen))
+            await self._flights.run(key, partial(self._make, lock, form, subdir, on_progress))
             size = await self._store.size(key)
         if size is None:
             raise StoreUnavailable(_LOST)
         file_name = kind.file_name.format(key=lock.key, platform=scope)
-        return FormFile(key, size, kind.media_type, file_name)
+        return ExportedFile(key, size, kind.media_type, file_name)
 
     async def read(
-        self, lock: Lock, form: FormName, platform: Subdir | None, listen: ProgressListener
+        self, lock: Lock, form: ExportFormat, platform: Subdir | None, on_progress: ProgressListener
     ) -> bytes:
         """Return the bytes of a small form: no archive, no image; else as :meth:`get`."""
-        file = await self.get(lock, form, platform, listen)
+        file = await self.get(lock, form, platform, on_progress)
         data = await self._store.read(file.key)
         if data is None:
             raise StoreUnavailable(_LOST)
         return data
 
-    async def tree(self, lock: Lock, flavour: Flavour, listen: ProgressListener) -> ImageTree:
+    async def tree(self, lock: Lock, flavour: Flavour, on_progress: ProgressListener) -> ImageTree:
         """Return the documents of the lock's image, built if it is not; raises as :meth:`get`."""
-        return await read_tree(self._store, lock, await self._build(lock, flavour, listen))
+        return await read_tree(self._store, lock, await self._build(lock, flavour, on_progress))
 
     async def fetched_bytes(
-        self, a: Lock, b: Lock, listen: ProgressListener
+        self, a: Lock, b: Lock, on_progress: ProgressListener
     ) -> Mapping[Subdir, int]:
         """Return what a node fetches that has the image of ``a`` and pulls that of ``b``.
 
@@ -161,8 +166,8 @@ class Forms:
         Returns:
             For each platform of ``b``, the bytes of the config and layers that ``a`` does not have.
         """
-        old = (await self.tree(a, _USUAL_FLAVOUR, listen)).manifests
-        new = (await self.tree(b, _USUAL_FLAVOUR, listen)).manifests
+        old = (await self.tree(a, _USUAL_FLAVOUR, on_progress)).manifests
+        new = (await self.tree(b, _USUAL_FLAVOUR, on_progress)).manifests
         found: dict[Subdir, int] = {}
         for subdir, described in new.items():
             before = old.get(subdir)
@@ -177,18 +182,18 @@ class Forms:
         await self._flights.close()
 
     async def _make_here(
-        self, lock: Lock, form: FormName, subdir: Subdir | None, listen: ProgressListener
+        self, lock: Lock, form: ExportFormat, subdir: Subdir | None, on_progress: ProgressListener
     ) -> None:
-        key = form_key(lock.key, subdir or "all", FORMS[form].format, form)
+        key = form_key(lock.key, subdir or "all", EXPORTS[form].format, form)
         if subdir is not None and form in _ENCODINGS:
-            await self._make_archive(lock, subdir, _ENCODINGS[form], key, listen)
+            await self._make_archive(lock, subdir, _ENCODINGS[form], key, on_progress)
         elif subdir is not None and form == "image.tar":
-            await self._make_image_tar(lock, subdir, key, listen)
+            await self._make_image_tar(lock, subdir, key, on_progress)
         else:
-            await self._store.write(key, await self._text(lock, form, subdir, listen))
+            await self._store.write(key, await self._text(lock, form, subdir, on_progress))
 
     async def _text(
-        self, lock: Lock, form: FormName, subdir: Subdir | None, listen: ProgressListener
+        self, lock: Lock, form: ExportFormat, subdir: Subdir | None, on_progress: ProgressListener
     ) -> bytes:
         """Return a form that is small enough to be held in memory."""
         platforms = [subdir] if subdir else list(lock.platforms)
@@ -200,7 +205,7 @@ class Forms:
             licenses = await self._licenses(lock, platforms)
             return await self._workers.run(_BILLS[form], lock, platforms, licenses)
         assert form == "provenance", form
-        tree = await self.tree(lock, _USUAL_FLAVOUR, listen)
+        tree = await self.tree(lock, _USUAL_FLAVOUR, on_progress)
         return await self._workers.run(to_provenance, lock, _USUAL_FLAVOUR, tree.descriptors)
 
     async def _licenses(self, lock: Lock, platforms: Sequence[Subdir]) -> dict[str, str]:
@@ -213,14 +218,19 @@ class Forms:
         return dict(zip([*records, *wheels], licenses, strict=True))
 
     async def _make_archive(
-        self, lock: Lock, subdir: Subdir, encoding: Encoding, key: str, listen: ProgressListener
+        self,
+        lock: Lock,
+        subdir: Subdir,
+        encoding: Encoding,
+        key: str,
+        on_progress: ProgressListener,
     ) -> None:
-        planned = await self._pipeline.plan(lock, subdir, listen)
+        planned = await self._pipeline.plan(lock, subdir, on_progress)
         python = planned.installation.python
         is_compiled = any(layer.python for layer in planned.layers)
         compiler = await self._pipeline.compiler(lock, python if is_compiled else None)
         records = [package.record for package in planned.packages]
-        listen(Progress("finish"))
+        on_progress(Progress("finish"))
 
         async def work(paths: list[Path]) -> None:
             archives = {r.sha256: path for r, path in zip(records, paths, strict=True)}
@@ -242,23 +252,23 @@ class Forms:
         await self._packages.use(records, work)
 
     async def _make_image_tar(
-        self, lock: Lock, subdir: Subdir, key: str, listen: ProgressListener
+        self, lock: Lock, subdir: Subdir, key: str, on_progress: ProgressListener
     ) -> None:
         for _ in range(_ATTEMPTS - 1):
             with suppress(FileNotFoundError):  # a blob was evicted: the next try builds it again
-                await self._try_image_tar(lock, subdir, key, listen)
+                await self._try_image_tar(lock, subdir, key, on_progress)
                 return
-        await self._try_image_tar(lock, subdir, key, listen)
+        await self._try_image_tar(lock, subdir, key, on_progress)
 
     async def _try_image_tar(
-        self, lock: Lock, subdir: Subdir, key: str, listen: ProgressListener
+        self, lock: Lock, subdir: Subdir, key: str, on_progress: ProgressListener
     ) -> None:
         """Write the tar once.
 
         Raises:
             FileNotFoundError: A blob is gone.
         """
-        tree = await self.tree(lock, "oci-gzip", listen)
+        tree = await self.tree(lock, "oci-gzip", on_progress)
         top = tree.manifests[subdir]
         manifest = await read_manifest(self._store, top.digest)
         documents = tar_documents(top, manifest, PLATFORMS[subdir], lock.key)

@@ -7,7 +7,7 @@ from builder.errors import LockError
 from builder.lock import Lock
 from builder.platforms import Subdir
 
-FormName = Literal[
+ExportFormat = Literal[
     "lock",
     "explicit",
     "environment.yml",
@@ -29,7 +29,7 @@ IN_TOTO_TYPE: Final = "application/vnd.in-toto+json"
 
 
 @dataclass(frozen=True, slots=True)
-class FormKind:
+class FormatSpec:
     """What all files of one form have in common."""
 
     media_type: str
@@ -40,22 +40,22 @@ class FormKind:
     format: int = 1
 
 
-FORMS: Final[dict[FormName, FormKind]] = {
-    "lock": FormKind("application/yaml", "conda-lock.yml", "all", format=2),
-    "explicit": FormKind("text/plain; charset=utf-8", "explicit-{platform}.txt", "one"),
-    "environment.yml": FormKind("application/yaml", "environment.yml", "one"),
-    "pixi.lock": FormKind("application/yaml", "pixi.lock", "all"),
-    "archive.tar.gz": FormKind("application/gzip", "{key}-{platform}.tar.gz", "one", format=2),
-    "archive.tar.zst": FormKind("application/zstd", "{key}-{platform}.tar.zst", "one", format=2),
-    "image.tar": FormKind("application/x-tar", "{key}-{platform}.image.tar", "one"),
-    "sbom.spdx.json": FormKind(SPDX_TYPE, "{key}-{platform}.spdx.json", "either"),
-    "sbom.cdx.json": FormKind(CYCLONEDX_TYPE, "{key}-{platform}.cdx.json", "either"),
-    "provenance": FormKind(IN_TOTO_TYPE, "{key}.intoto.json", "all"),
+EXPORTS: Final[dict[ExportFormat, FormatSpec]] = {
+    "lock": FormatSpec("application/yaml", "conda-lock.yml", "all", format=2),
+    "explicit": FormatSpec("text/plain; charset=utf-8", "explicit-{platform}.txt", "one"),
+    "environment.yml": FormatSpec("application/yaml", "environment.yml", "one"),
+    "pixi.lock": FormatSpec("application/yaml", "pixi.lock", "all"),
+    "archive.tar.gz": FormatSpec("application/gzip", "{key}-{platform}.tar.gz", "one", format=2),
+    "archive.tar.zst": FormatSpec("application/zstd", "{key}-{platform}.tar.zst", "one", format=2),
+    "image.tar": FormatSpec("application/x-tar", "{key}-{platform}.image.tar", "one"),
+    "sbom.spdx.json": FormatSpec(SPDX_TYPE, "{key}-{platform}.spdx.json", "either"),
+    "sbom.cdx.json": FormatSpec(CYCLONEDX_TYPE, "{key}-{platform}.cdx.json", "either"),
+    "provenance": FormatSpec(IN_TOTO_TYPE, "{key}.intoto.json", "all"),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class FormFile:
+class ExportedFile:
     """A form of a lock, in the store."""
 
     #: Where it is in the store.
@@ -66,7 +66,7 @@ class FormFile:
     file_name: str
 
 
-def platform_of(lock: Lock, form: FormName, platform: Subdir | None) -> Subdir | None:
+def platform_of(lock: Lock, form: ExportFormat, platform: Subdir | None) -> Subdir | None:
     """Return the platform that a form is made for; ``None`` for the whole lock.
 
     A form of one platform is that of the lock's first where none is asked for.
@@ -74,7 +74,7 @@ def platform_of(lock: Lock, form: FormName, platform: Subdir | None) -> Subdir |
     Raises:
         LockError: The lock has no such platform.
     """
-    scope = FORMS[form].scope
+    scope = EXPORTS[form].scope
     if platform is not None and platform not in lock.platforms:
         raise LockError(f"the lock has {', '.join(lock.platforms)}, and not {platform}")
     if scope == "all":

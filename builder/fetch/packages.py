@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from builder.concurrency.priority import Turns
+from builder.concurrency.priority import PrioritySemaphore
 from builder.concurrency.single_flight import SingleFlight, together
 from builder.errors import CorruptPackage, PackageUnavailable, UnsafePackage
 from builder.fetch.channel_credentials import SETTING, ChannelCredentials
@@ -72,7 +72,7 @@ class Packages:
         self._max_size_bytes = max_size_bytes
         self._credentials = credentials or ChannelCredentials()
         self._retry_seconds = retry_seconds
-        self._turns = Turns(parallel)
+        self._turns = PrioritySemaphore(parallel)
         self._flights: SingleFlight[Path] = SingleFlight()
 
     async def archive(self, record: ArchiveRecord) -> Path:
@@ -125,7 +125,7 @@ class Packages:
             md5 = await self.use([record], lambda paths: asyncio.to_thread(_md5_of, paths[0]))
             return record.sha256, md5
         self._check(record)
-        async with self._turns.turn():
+        async with self._turns.slot():
             return await self._download(record)
 
     async def close(self) -> None:
@@ -138,7 +138,7 @@ class Packages:
         if kept is not None:
             return kept
         self._check(record)
-        async with self._turns.turn():
+        async with self._turns.slot():
             await self._download(record)
         kept = await self._store.local_path(key, self._scratch)
         if kept is None:

@@ -64,14 +64,14 @@ from builder.image_name.resolve import KnownNames, ScannedName
 from builder.image_name.scan import scan
 from builder.image_name.suggest import suggest
 from builder.image_name.tag import TagParts, parse_tag
-from builder.policy import DEFAULT_VIRTUAL_PACKAGES, NameDefaults
+from builder.policy import DEFAULT_VIRTUAL_PACKAGES, EnvironmentPolicy
 from builder.spec import Channel, EnvironmentSpec
 
 __all__ = [
     "DEFAULT_VIRTUAL_PACKAGES",
     "Channel",
+    "EnvironmentPolicy",
     "KnownNames",
-    "NameDefaults",
     "ScannedName",
     "TagParts",
     "canonical_name",
@@ -86,7 +86,7 @@ def parse(
     repository: str,
     tag: str,
     known: KnownNames,
-    defaults: NameDefaults,
+    defaults: EnvironmentPolicy,
     *,
     today: datetime.date | None = None,
 ) -> EnvironmentSpec:

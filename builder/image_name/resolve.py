@@ -15,7 +15,7 @@ from builder.errors import MalformedName, UnknownPackage
 from builder.image_name.suggest import suggest, suggest_joined
 from builder.image_name.tag import TagParts
 from builder.image_name.tokens import OPERATORS, PYPI, is_numeric, is_suffix, is_version, quote
-from builder.policy import NameDefaults
+from builder.policy import EnvironmentPolicy
 from builder.pypi.requirement import canonical_requirement, canonical_requirements
 from builder.spec import (
     Channel,
@@ -54,7 +54,7 @@ class ScannedName:
 
     segments: tuple[Segment, ...]
     tag: TagParts
-    defaults: NameDefaults
+    defaults: EnvironmentPolicy
     #: The channels whose package names :meth:`resolve` needs, by priority.
     channels: tuple[Channel, ...]
 

@@ -9,7 +9,7 @@ from builder.errors import MalformedName, UnsupportedItem
 from builder.image_name.resolve import MAX_ITEMS, ScannedName, Segment
 from builder.image_name.tag import parse_tag
 from builder.image_name.tokens import PYPI, decode, is_component, quote
-from builder.policy import NameDefaults
+from builder.policy import EnvironmentPolicy
 
 PREFIX: Final = "env/"
 
@@ -18,7 +18,7 @@ MAX_LENGTH: Final = 255
 
 
 def scan(
-    repository: str, tag: str, defaults: NameDefaults, *, today: datetime.date | None = None
+    repository: str, tag: str, defaults: EnvironmentPolicy, *, today: datetime.date | None = None
 ) -> ScannedName:
     """Return the parts of a name, with the channels that are needed to read it.
 
@@ -88,7 +88,7 @@ def _check_pinned(channel: str, package: str, run: str) -> None:
         )
 
 
-def _check_project(name: str, defaults: NameDefaults) -> None:
+def _check_project(name: str, defaults: EnvironmentPolicy) -> None:
     if not defaults.pypi:
         raise UnsupportedItem(
             f"{quote(name)} is asked from PyPI, which this server does not offer: ask for a conda "

@@ -24,8 +24,8 @@ import datetime
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 
 from builder.errors import InputError
-from builder.image_name import NameDefaults
-from builder.inputs.allowed import Offers, Place
+from builder.image_name import EnvironmentPolicy
+from builder.inputs.allowed import AllowedSources, PackageLocation
 from builder.inputs.conda_lock import read_conda_lock
 from builder.inputs.document import Field, parse_document
 from builder.inputs.environment import read_environment
@@ -34,16 +34,16 @@ from builder.inputs.exported import is_exported, read_exported
 from builder.inputs.foreign import refusal
 from builder.inputs.packages import ListedPackage, PackageList
 from builder.inputs.pixi_lock import read_pixi_lock
-from builder.inputs.request import read_wishes
+from builder.inputs.request import read_json_request
 from builder.lock import Lock
 from builder.spec import EnvironmentSpec
 
-__all__ = ["ListedPackage", "PackageList", "Place", "read_request"]
+__all__ = ["ListedPackage", "PackageList", "PackageLocation", "read_request"]
 
 
 def read_request(
     data: bytes,
-    defaults: NameDefaults,
+    defaults: EnvironmentPolicy,
     *,
     max_bytes: int,
     today: datetime.date | None = None,
@@ -62,19 +62,19 @@ def read_request(
     """
     if len(data) > max_bytes:
         raise InputError(f"the text has {len(data)} bytes, and {max_bytes} are allowed")
-    offers = Offers(defaults)
+    allowed = AllowedSources(defaults)
     text = _text(data)
     if is_explicit(text):
-        return read_explicit(text, offers)
+        return read_explicit(text, allowed)
     if is_exported(text):
-        return read_exported(text, offers)
+        return read_exported(text, allowed)
     try:
         document = parse_document(text)
     except InputError as exc:
         if reason := refusal(text, None):
             raise InputError(reason) from exc
         raise
-    return _read(text, document, offers, today)
+    return _read(text, document, allowed, today)
 
 
 def _text(data: bytes) -> str:
@@ -90,15 +90,15 @@ def _text(data: bytes) -> str:
 
 
 def _read(
-    text: str, document: Field, offers: Offers, today: datetime.date | None
+    text: str, document: Field, allowed: AllowedSources, today: datetime.date | None
 ) -> EnvironmentSpec | Lock | PackageList:
     keys = {key for key, _ in document.entries}
     if {"package", "metadata"} <= keys:
-        return read_conda_lock(text.encode(), document, offers)
+        return read_conda_lock(text.encode(), document, allowed)
     if {"environments", "packages"} <= keys:
-        return read_pixi_lock(document, offers)
+        return read_pixi_lock(document, allowed)
     if "dependencies" in keys:
-        return read_environment(document, offers)
+        return read_environment(document, allowed)
     if keys & {"specs", "pip"}:
-        return read_wishes(document, offers, today)
+        return read_json_request(document, allowed, today)
     raise InputError(refusal(text, document) or "this cannot be read")

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from builder.errors import BuilderError, ChannelNotAllowed
 from builder.fetch.base_image import LAYOUT_NAME, LAYOUT_SCHEME, PUSHED_SCHEME, split_pushed
-from builder.image_name import NameDefaults
+from builder.image_name import EnvironmentPolicy
 from builder.oci.digest import is_digest
 from builder.oci.reference import parse_reference
 from builder.platforms import PLATFORMS, Subdir
@@ -26,7 +26,7 @@ _BARE: Final = "none"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PackageLocation:
     """Where an archive lies."""
 
     #: ``None``: whichever lists it.
@@ -51,10 +51,10 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Offers:
+class AllowedSources:
     """Answers what of the settings a file may use; each refusal is a sentence."""
 
-    defaults: NameDefaults
+    defaults: EnvironmentPolicy
 
     def channel(self, text: str) -> Channel:
         """Return the channel that a name or address stands for.
@@ -68,7 +68,7 @@ class Offers:
                 return channel
         raise ChannelNotAllowed(without_credentials(text)[:100], self._channel_names())
 
-    def package(self, url: str, said: str | None = None) -> Place:
+    def package(self, url: str, said: str | None = None) -> PackageLocation:
         """Return where a package's address leads: below an offered channel, or elsewhere.
 
         The address must begin as the channel's does, character by character: host, port and
@@ -92,16 +92,16 @@ class Offers:
             # conda writes the '!' and '+' of versions with and without '%'.
             path = unquote(url.removeprefix(base))
             if url.startswith(base) and _CHARACTERS.fullmatch(path) and _PLACE.fullmatch(path):
-                return Place(channel, path)
+                return PackageLocation(channel, path)
         path = "/".join(unquote(url).rsplit("/", 2)[-2:])
         if self._may_lie(url, home) and _CHARACTERS.fullmatch(path) and _PLACE.fullmatch(path):
-            return Place(home, path, unquote(url))
+            return PackageLocation(home, path, unquote(url))
         offered = ", ".join(without_credentials(c.url) for c in self.defaults.channels)
         raise ValueError(
             f"{shown} is no package of a channel of this server, whose channels are {offered}"
         )
 
-    def locked(self, record: PackageRecord) -> Place | None:
+    def locked(self, record: PackageRecord) -> PackageLocation | None:
         """Return what the channel must list for a package that was locked to be fetched, if any.
 
         What lies in its channel, or on the host of some channel, need not be listed any more.

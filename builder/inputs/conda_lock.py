@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from builder.errors import ChannelNotAllowed, InputError, LockError
-from builder.inputs.allowed import Offers
+from builder.inputs.allowed import AllowedSources
 from builder.inputs.document import Field
 from builder.inputs.locked_packages import (
     check_count,
@@ -32,7 +32,7 @@ _OF_PIXI: Final = frozenset({"2", "3"})
 _WORD = re.compile(r"[A-Za-z0-9_.!+*-]{1,128}")
 
 
-def read_conda_lock(data: bytes, document: Field, offers: Offers) -> Lock | PackageList:
+def read_conda_lock(data: bytes, document: Field, allowed: AllowedSources) -> Lock | PackageList:
     """Return the packages of a conda-lock file.
 
     Raises:
@@ -50,10 +50,10 @@ def read_conda_lock(data: bytes, document: Field, offers: Offers) -> Lock | Pack
     metadata = entries["metadata"].present()
     custom = metadata.get("custom_metadata")
     if custom is not None and custom.kind == "mapping" and _KEY in custom.mapping():
-        return _exact(data, offers)
+        return _exact(data, allowed)
     platforms = metadata.get("platforms", entries["metadata"])
     named = [element.scalar() for element in platforms.list()]
-    chosen = chosen_platforms(platforms, named, offers)
+    chosen = chosen_platforms(platforms, named, allowed)
     conda: dict[Subdir, list[ListedPackage]] = {subdir: [] for subdir in chosen}
     wheels: dict[Subdir, list[WheelRecord]] = {subdir: [] for subdir in chosen}
     for element in entries["package"].list():
@@ -64,13 +64,13 @@ def read_conda_lock(data: bytes, document: Field, offers: Offers) -> Lock | Pack
         hashes = {kind: value.scalar() for kind, value in _hash(element).items()}
         url = _text(element, "url")
         if _text(element, "manager") == "pip":
-            wheels[subdir].append(listed_wheel(element, url, hashes.get("sha256"), offers))
+            wheels[subdir].append(listed_wheel(element, url, hashes.get("sha256"), allowed))
         else:
-            conda[subdir].append(listed_package(element, url, hashes, offers, _stated(element)))
-    return package_list(offers, conda, wheels)
+            conda[subdir].append(listed_package(element, url, hashes, allowed, _stated(element)))
+    return package_list(allowed, conda, wheels)
 
 
-def _exact(data: bytes, offers: Offers) -> Lock | PackageList:
+def _exact(data: bytes, allowed: AllowedSources) -> Lock | PackageList:
     """Return the lock that a pullforge wrote, if all of it may be fetched by this one.
 
     It is a list where channels must be asked for that.
@@ -80,12 +80,12 @@ def _exact(data: bytes, offers: Offers) -> Lock | PackageList:
     except LockError as exc:
         raise InputError(exc.message) from exc
     try:
-        _check(lock, offers)
+        _check(lock, allowed)
         unsure = {
             subdir: tuple(
                 ListedPackage(place, record.sha256, record.md5)
                 for record in records
-                if (place := offers.locked(record))
+                if (place := allowed.locked(record))
             )
             for subdir, records in lock.platforms.items()
         }
@@ -93,22 +93,22 @@ def _exact(data: bytes, offers: Offers) -> Lock | PackageList:
         raise InputError(f"the lock file cannot be used here: {exc}") from exc
     if not any(unsure.values()):
         return lock
-    return PackageList(unsure, offers.defaults.channels, lock.virtual_packages, None, exact=lock)
+    return PackageList(unsure, allowed.defaults.channels, lock.virtual_packages, None, exact=lock)
 
 
-def _check(lock: Lock, offers: Offers) -> None:
+def _check(lock: Lock, allowed: AllowedSources) -> None:
     for subdir, records in lock.platforms.items():
-        offers.platform(subdir)
+        allowed.platform(subdir)
         check_count(subdir, records, lock.wheels.get(subdir, ()))
     for channel in lock.channels:
-        offers.channel(channel.url)
+        allowed.channel(channel.url)
         _check_words([channel.name])
     for record in (record for records in lock.platforms.values() for record in records):
         _check_file_name(record)
     for wheel in (wheel for wheels in lock.wheels.values() for wheel in wheels):
-        offers.wheel(wheel.url)
+        allowed.wheel(wheel.url)
     if lock.base:
-        offers.check_base(lock.base)
+        allowed.check_base(lock.base)
     for name, value in lock.variables.items():
         check_variable(name, Field("text", value, path=f"variables.{name[:60]}"))
     _check_words(lock.bytecode.values())

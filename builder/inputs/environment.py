@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from builder.inputs.allowed import Offers
+from builder.inputs.allowed import AllowedSources
 from builder.inputs.document import Field
 from builder.inputs.requirements import (
-    MAX_WISHES,
-    Wishes,
+    MAX_REQUIREMENTS,
+    RequestedEnvironment,
     read_channels,
     read_pip,
     read_requirements,
@@ -30,7 +30,7 @@ _SELECTED: Final = {"unix": True, "linux": True, "osx": False, "win": False}
 _NOTHING: Final = Field("nothing")
 
 
-def read_environment(document: Field, offers: Offers) -> EnvironmentSpec:
+def read_environment(document: Field, allowed: AllowedSources) -> EnvironmentSpec:
     """Return what an ``environment.yml`` asks for.
 
     Raises:
@@ -43,22 +43,22 @@ def read_environment(document: Field, offers: Offers) -> EnvironmentSpec:
                 f"'{key[:60]}' is not known here: take it out, and write"
                 f" {', '.join(sorted(_MEANT))}"
             )
-    wanted = entries["dependencies"].list(MAX_WISHES)
+    wanted = entries["dependencies"].list(MAX_REQUIREMENTS)
     packages = [field for field in wanted if field.kind != "mapping"]
     sections = [entry for field in wanted for entry in field.entries]
     packages += _selected(sections)
-    pip, hashes = read_pip(_pip(sections), offers)
+    pip, hashes = read_pip(_pip(sections), allowed)
     if not packages and not pip:
         raise entries["dependencies"].error("no package is asked for")
-    wishes = Wishes(
-        requirements=read_requirements(packages, offers),
-        channels=read_channels(entries.get("channels", _NOTHING), offers),
-        platforms=_platforms(entries.get("platforms", _NOTHING), offers),
+    requested = RequestedEnvironment(
+        requirements=read_requirements(packages, allowed),
+        channels=read_channels(entries.get("channels", _NOTHING), allowed),
+        platforms=_platforms(entries.get("platforms", _NOTHING), allowed),
         pip=pip,
         hashes=hashes,
         variables=read_variables(entries.get("variables", _NOTHING)),
     )
-    return wishes.spec(offers, offers.defaults.base)
+    return requested.spec(allowed, allowed.defaults.base)
 
 
 def _selected(sections: Sequence[tuple[str, Field]]) -> Iterator[Field]:
@@ -87,13 +87,13 @@ def _pip(sections: Sequence[tuple[str, Field]]) -> Field:
     return found[0] if found else _NOTHING
 
 
-def _platforms(field: Field, offers: Offers) -> tuple[Subdir, ...]:
+def _platforms(field: Field, allowed: AllowedSources) -> tuple[Subdir, ...]:
     """Return those of the platforms that this server builds for: files name laptops as well."""
     named = [element.text() for element in field.list()]
-    found = offers.platforms(named)
+    found = allowed.platforms(named)
     if named and not found:
         raise field.error(
             f"none of these is a platform this server builds for, which are"
-            f" {', '.join(offers.defaults.platforms)}"
+            f" {', '.join(allowed.defaults.platforms)}"
         )
     return found

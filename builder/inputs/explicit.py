@@ -18,7 +18,7 @@ import re
 from typing import Final
 
 from builder.errors import InputError
-from builder.inputs.allowed import Offers
+from builder.inputs.allowed import AllowedSources
 from builder.inputs.document import Field
 from builder.inputs.locked_packages import (
     chosen_platforms,
@@ -48,7 +48,7 @@ def is_explicit(text: str) -> bool:
     return bool(entries) and all(_ADDRESS.fullmatch(entry) for entry in entries)
 
 
-def read_explicit(text: str, offers: Offers) -> PackageList:
+def read_explicit(text: str, allowed: AllowedSources) -> PackageList:
     """Return the packages of an ``@EXPLICIT`` list.
 
     Raises:
@@ -69,10 +69,10 @@ def read_explicit(text: str, offers: Offers) -> PackageList:
             raise InputError("the line is too long, or cannot be printed", line=number)
         field = Field("text", entry, line=number)
         if is_wheel:
-            wheels.append(_wheel(field, offers))
+            wheels.append(_wheel(field, allowed))
             continue
         url, _, checksum = entry.partition("#")
-        listed.append(listed_package(field, url, _hashes(checksum), offers))
+        listed.append(listed_package(field, url, _hashes(checksum), allowed))
     # What lies elsewhere than in its channel may lie in a directory of any name.
     lying = {p.place.path.partition("/")[0] for p in listed if not p.place.elsewhere}
     lying |= {p.place.path.partition("/")[0] for p in listed} & set(PLATFORMS)
@@ -83,18 +83,18 @@ def read_explicit(text: str, offers: Offers) -> PackageList:
             f"the list is for {' and '.join(named)[:100] or 'no certain platform'}: it must be for"
             " one, which a line such as '# platform: linux-64' says"
         )
-    platform = chosen_platforms(Field("text", text), named, offers)[0]
-    return package_list(offers, {platform: listed}, {platform: wheels})
+    platform = chosen_platforms(Field("text", text), named, allowed)[0]
+    return package_list(allowed, {platform: listed}, {platform: wheels})
 
 
-def _wheel(field: Field, offers: Offers) -> WheelRecord:
+def _wheel(field: Field, allowed: AllowedSources) -> WheelRecord:
     match = _WHEEL.fullmatch(field.written)
     if match is None:
         raise field.error(
             "a line that begins with '# pip' means a package of PyPI: write"
             " '# pip NAME @ ADDRESS#sha256=DIGITS', or take it out"
         )
-    return listed_wheel(field, match[1], match[2], offers)
+    return listed_wheel(field, match[1], match[2], allowed)
 
 
 def _hashes(checksum: str) -> dict[str, str | None]:

@@ -15,9 +15,14 @@ import re
 from typing import Final
 
 from builder.errors import InputError
-from builder.inputs.allowed import Offers
+from builder.inputs.allowed import AllowedSources
 from builder.inputs.document import Field
-from builder.inputs.requirements import MAX_WISHES, Wishes, read_pip, read_requirements
+from builder.inputs.requirements import (
+    MAX_REQUIREMENTS,
+    RequestedEnvironment,
+    read_pip,
+    read_requirements,
+)
 from builder.spec import EnvironmentSpec
 
 _ENTRY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*=[^=<>!~\s]+=(?:[^=<>!~\s]+|<pip>)")
@@ -32,7 +37,7 @@ def is_exported(text: str) -> bool:
     return bool(entries) and all(_ENTRY.fullmatch(entry) for entry in entries)
 
 
-def read_exported(text: str, offers: Offers) -> EnvironmentSpec:
+def read_exported(text: str, allowed: AllowedSources) -> EnvironmentSpec:
     """Return what such a list asks for, of this server's default channels.
 
     Raises:
@@ -50,14 +55,18 @@ def read_exported(text: str, offers: Offers) -> EnvironmentSpec:
             pip.append(Field("text", f"{name}=={version}", line=number))
         else:
             packages.append(Field("text", entry, line=number))
-    if len(packages) > MAX_WISHES:
-        raise InputError(f"the list has {len(packages)} packages, and {MAX_WISHES} are allowed")
-    found = offers.platforms(sorted(platforms))
+    if len(packages) > MAX_REQUIREMENTS:
+        raise InputError(
+            f"the list has {len(packages)} packages, and {MAX_REQUIREMENTS} are allowed"
+        )
+    found = allowed.platforms(sorted(platforms))
     if platforms and not found:
         raise InputError(
             f"it has packages for {', '.join(sorted(platforms))[:100]}, and this server builds for"
-            f" {', '.join(offers.defaults.platforms)}"
+            f" {', '.join(allowed.defaults.platforms)}"
         )
-    wanted, hashes = read_pip(Field("list", elements=tuple(pip)), offers)
-    wishes = Wishes(read_requirements(packages, offers), (), found, wanted, hashes)
-    return wishes.spec(offers, offers.defaults.base)
+    wanted, hashes = read_pip(Field("list", elements=tuple(pip)), allowed)
+    requested = RequestedEnvironment(
+        read_requirements(packages, allowed), (), found, wanted, hashes
+    )
+    return requested.spec(allowed, allowed.defaults.base)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from builder.errors import ChannelNotAllowed, InputError, LockError
-from builder.inputs.allowed import Offers, file_parts
+from builder.inputs.allowed import AllowedSources, file_parts
 from builder.inputs.document import Field
 from builder.inputs.packages import ListedPackage, PackageList
 from builder.lock.fields import MD5, SHA256, record_of
@@ -34,7 +34,7 @@ def check_count(subdir: Subdir, packages: Sequence[object], wheels: Sequence[obj
 
 
 def package_list(
-    offers: Offers,
+    allowed: AllowedSources,
     platforms: Mapping[Subdir, Sequence[ListedPackage]],
     wheels: Mapping[Subdir, Sequence[WheelRecord]] | None = None,
 ) -> PackageList:
@@ -51,7 +51,7 @@ def package_list(
     used: set[Channel | None] = {
         package.place.channel for listed in platforms.values() for package in listed
     }
-    defaults = offers.defaults
+    defaults = allowed.defaults
     return PackageList(
         platforms={subdir: tuple(platforms[subdir]) for subdir in sorted(platforms)},
         channels=tuple(channel for channel in defaults.channels if channel in used),
@@ -61,17 +61,19 @@ def package_list(
     )
 
 
-def chosen_platforms(field: Field, names: Sequence[str], offers: Offers) -> tuple[Subdir, ...]:
+def chosen_platforms(
+    field: Field, names: Sequence[str], allowed: AllowedSources
+) -> tuple[Subdir, ...]:
     """Return those of a file's platforms that this server builds for.
 
     Raises:
         InputError: There are none.
     """
-    found = offers.platforms(names)
+    found = allowed.platforms(names)
     if not found:
         raise field.error(
             f"it has packages for {', '.join(name[:40] for name in names[:10]) or 'no platform'},"
-            f" and this server builds for {', '.join(offers.defaults.platforms)}"
+            f" and this server builds for {', '.join(allowed.defaults.platforms)}"
         )
     return found
 
@@ -80,7 +82,7 @@ def listed_package(
     field: Field,
     url: str,
     hashes: Mapping[str, str | None],
-    offers: Offers,
+    allowed: AllowedSources,
     stated: Mapping[str, Any] | None = None,
     channel: str | None = None,
 ) -> ListedPackage:
@@ -90,7 +92,7 @@ def listed_package(
         field: Where it stands.
         url: Its address.
         hashes: ``sha256`` and ``md5``, where the file gives them.
-        offers: Where it may come from.
+        allowed: Where it may come from.
         stated: What the file says of it besides: ``dependencies`` as conda-lock has them, and
             fields of a record.
         channel: Which channel lists it, where the file says that beside the address.
@@ -99,7 +101,7 @@ def listed_package(
         InputError: It lies elsewhere than in a channel of this server, or a hash is malformed.
     """
     try:
-        place = offers.package(url, channel)
+        place = allowed.package(url, channel)
     except (ValueError, ChannelNotAllowed) as exc:
         raise field.error(str(exc)) from exc
     for kind, pattern in (("sha256", SHA256), ("md5", MD5)):
@@ -117,14 +119,16 @@ def listed_package(
         raise field.error(exc.message) from exc
 
 
-def listed_wheel(field: Field, url: str, sha256: str | None, offers: Offers) -> WheelRecord:
+def listed_wheel(
+    field: Field, url: str, sha256: str | None, allowed: AllowedSources
+) -> WheelRecord:
     """Return one wheel of a file; name and version are those of its file name.
 
     Raises:
         InputError: It lies elsewhere than where wheels may, is no wheel, or has no sha256.
     """
     try:
-        address = offers.wheel(url)
+        address = allowed.wheel(url)
         name, version, _, _ = parse_wheel_filename(address.rpartition("/")[2].replace("%2B", "+"))
     except InvalidWheelFilename as exc:
         raise field.error(f"'{url[:200]}' is not the name of a wheel: {exc}") from exc

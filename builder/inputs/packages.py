@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from builder.errors import InputError
-from builder.inputs.allowed import Place
+from builder.inputs.allowed import PackageLocation
 from builder.lock import Lock
 from builder.platforms import Subdir
 from builder.records import PackageRecord, WheelRecord
@@ -16,7 +16,7 @@ from builder.spec import Channel, VirtualPackage
 class ListedPackage:
     """One package of a file that somebody else wrote."""
 
-    place: Place
+    place: PackageLocation
     #: 64 hex digits, if the file says.
     sha256: str | None = None
     #: 32 hex digits, if the file says.

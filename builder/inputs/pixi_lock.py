@@ -9,7 +9,7 @@ from source stand under ``conda_source``. The environment ``default`` is taken, 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from builder.inputs.allowed import Offers
+from builder.inputs.allowed import AllowedSources
 from builder.inputs.document import Field
 from builder.inputs.locked_packages import (
     chosen_platforms,
@@ -38,7 +38,7 @@ _NUMBERS: Final = {
 _TEXTS: Final = ("noarch", "python_site_packages_path")
 
 
-def read_pixi_lock(document: Field, offers: Offers) -> PackageList:
+def read_pixi_lock(document: Field, allowed: AllowedSources) -> PackageList:
     """Return the packages of a ``pixi.lock``.
 
     Raises:
@@ -60,7 +60,7 @@ def read_pixi_lock(document: Field, offers: Offers) -> PackageList:
     conda: dict[Subdir, list[ListedPackage]] = {}
     wheels: dict[Subdir, list[WheelRecord]] = {}
     named = [subdirs.get(name, name) for name in by_platform]
-    for subdir in chosen_platforms(packages, named, offers):
+    for subdir in chosen_platforms(packages, named, allowed):
         conda[subdir], wheels[subdir] = [], []
         for element in by_platform[_platform(packages, subdir, subdirs)].list():
             kind, url = _address(element)
@@ -74,7 +74,7 @@ def read_pixi_lock(document: Field, offers: Offers) -> PackageList:
                     " without it"
                 )
             if kind == "conda":
-                conda[subdir].append(_conda(url, details, offers))
+                conda[subdir].append(_conda(url, details, allowed))
             else:
                 sha256 = details.present().get("sha256")
                 wheels[subdir].append(
@@ -82,10 +82,10 @@ def read_pixi_lock(document: Field, offers: Offers) -> PackageList:
                         details,
                         url.removeprefix(_DIRECT),
                         sha256.scalar() if sha256 else None,
-                        offers,
+                        allowed,
                     )
                 )
-    return package_list(offers, conda, wheels)
+    return package_list(allowed, conda, wheels)
 
 
 def _environment(environments: Field) -> Field:
@@ -142,7 +142,7 @@ def _address(element: Field) -> tuple[str, str]:
     raise element.error("a package is written as 'conda: ADDRESS' or 'pypi: ADDRESS'")
 
 
-def _conda(url: str, details: Field, offers: Offers) -> ListedPackage:
+def _conda(url: str, details: Field, allowed: AllowedSources) -> ListedPackage:
     entry = details.present()
     hashes: dict[str, str | None] = {
         kind: entry[kind].scalar() for kind in ("sha256", "md5") if kind in entry
@@ -157,7 +157,7 @@ def _conda(url: str, details: Field, offers: Offers) -> ListedPackage:
     depends = entry["depends"].list() if "depends" in entry else ()
     stated["depends"] = [spec.scalar() for spec in depends]
     channel = entry["channel"].scalar() if "channel" in entry else None
-    return listed_package(details, url, hashes, offers, stated, channel)
+    return listed_package(details, url, hashes, allowed, stated, channel)
 
 
 def _number(field: Field) -> int:

@@ -19,11 +19,11 @@ import datetime
 import re
 from typing import Final
 
-from builder.inputs.allowed import Offers
+from builder.inputs.allowed import AllowedSources
 from builder.inputs.document import Field
 from builder.inputs.requirements import (
-    MAX_WISHES,
-    Wishes,
+    MAX_REQUIREMENTS,
+    RequestedEnvironment,
     read_channels,
     read_pip,
     read_requirements,
@@ -56,26 +56,26 @@ _MAX_VIRTUAL: Final = 20
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
-def read_wishes(
-    document: Field, offers: Offers, today: datetime.date | None = None
+def read_json_request(
+    document: Field, allowed: AllowedSources, today: datetime.date | None = None
 ) -> EnvironmentSpec:
     """Return what a request asks for.
 
     Args:
         document: The request.
-        offers: What may be asked for.
+        allowed: What may be asked for.
         today: If given, dates after it are refused.
 
     Raises:
         InputError: It is not a request, or asks for what this server does not offer.
     """
     entries = document.only(_KEYS)
-    specs = entries.get("specs", _NOTHING).list(MAX_WISHES)
-    platforms = _platforms(entries.get("platforms", _NOTHING), offers)
-    pip, hashes = read_pip(entries.get("pip", _NOTHING), offers)
-    wishes = Wishes(
-        requirements=read_requirements(specs, offers),
-        channels=read_channels(entries.get("channels", _NOTHING), offers),
+    specs = entries.get("specs", _NOTHING).list(MAX_REQUIREMENTS)
+    platforms = _platforms(entries.get("platforms", _NOTHING), allowed)
+    pip, hashes = read_pip(entries.get("pip", _NOTHING), allowed)
+    requested = RequestedEnvironment(
+        requirements=read_requirements(specs, allowed),
+        channels=read_channels(entries.get("channels", _NOTHING), allowed),
         platforms=platforms,
         pip=pip,
         hashes=hashes,
@@ -84,29 +84,29 @@ def read_wishes(
         user=_user(entries.get("user", _NOTHING)),
         virtual_packages=_virtual_packages(entries.get("virtual_packages", _NOTHING), platforms),
     )
-    if not wishes.requirements and not wishes.pip:
+    if not requested.requirements and not requested.pip:
         raise document.error("no package is asked for: 'specs' and 'pip' are empty")
-    base = offers.defaults.base
+    base = allowed.defaults.base
     if "base" in entries:
-        base = _base(entries["base"], offers)
-    return wishes.spec(offers, base)
+        base = _base(entries["base"], allowed)
+    return requested.spec(allowed, base)
 
 
-def _platforms(field: Field, offers: Offers) -> tuple[Subdir, ...]:
+def _platforms(field: Field, allowed: AllowedSources) -> tuple[Subdir, ...]:
     found = set()
     for element in field.list():
         try:
-            found.add(offers.platform(element.text()))
+            found.add(allowed.platform(element.text()))
         except ValueError as exc:
             raise element.error(str(exc)) from exc
     return tuple(sorted(found))
 
 
-def _base(field: Field, offers: Offers) -> str | None:
+def _base(field: Field, allowed: AllowedSources) -> str | None:
     if field.kind == "nothing":
         return None
     try:
-        return offers.base(field.text())
+        return allowed.base(field.text())
     except ValueError as exc:
         raise field.error(str(exc)) from exc
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from builder.errors import ChannelNotAllowed
-from builder.inputs.allowed import Offers, file_parts
+from builder.inputs.allowed import AllowedSources, file_parts
 from builder.inputs.document import Field
 from builder.platforms import Subdir
 from builder.pypi.requirement import (
@@ -27,7 +27,7 @@ from builder.spec import (
 )
 
 #: More than any environment that is known asks for.
-MAX_WISHES: Final = 1000
+MAX_REQUIREMENTS: Final = 1000
 _MAX_CHANNELS: Final = 50
 _MAX_VARIABLES: Final = 200
 _MAX_VALUE: Final = 4096
@@ -44,7 +44,7 @@ Hashes = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class RequestedEnvironment:
     """What a file or request asks for."""
 
     requirements: tuple[Requirement, ...]
@@ -62,9 +62,9 @@ class Wishes:
     #: In place of the administrator's of the same names.
     virtual_packages: tuple[VirtualPackage, ...] = ()
 
-    def spec(self, offers: Offers, base: str | None) -> EnvironmentSpec:
+    def spec(self, allowed: AllowedSources, base: str | None) -> EnvironmentSpec:
         """Return the spec; a channel that a package asks for comes after those that are listed."""
-        defaults = offers.defaults
+        defaults = allowed.defaults
         pinned = frozenset(wanted.channel for wanted in self.requirements if wanted.channel)
         channels = defaults.needed(pinned)
         if self.channels:
@@ -74,7 +74,7 @@ class Wishes:
             requirements=merge_requirements([*self.requirements, *defaults.builtin]),
             channels=channels,
             platforms=tuple(sorted(set(self.platforms or defaults.platforms))),
-            virtual_packages=self._virtual_packages(offers),
+            virtual_packages=self._virtual_packages(allowed),
             until=self.until,
             base=base,
             pip=self.pip,
@@ -84,13 +84,13 @@ class Wishes:
             user=self.user or defaults.user,
         )
 
-    def _virtual_packages(self, offers: Offers) -> tuple[VirtualPackage, ...]:
+    def _virtual_packages(self, allowed: AllowedSources) -> tuple[VirtualPackage, ...]:
         """Return the administrator's, and in place of some those that are asked for."""
         asked = {(v.name, v.platform) for v in self.virtual_packages}
         named = {name for name, platform in asked if platform is None}
         kept = (
             v
-            for v in offers.defaults.virtual_packages
+            for v in allowed.defaults.virtual_packages
             if v.name not in named and (v.name, v.platform) not in asked
         )
         return tuple(
@@ -98,30 +98,32 @@ class Wishes:
         )
 
 
-def read_channels(field: Field, offers: Offers) -> tuple[Channel, ...]:
+def read_channels(field: Field, allowed: AllowedSources) -> tuple[Channel, ...]:
     """Return the channels of a list of names and addresses, by priority, each once.
 
     Raises:
         InputError: It is not such a list, or one is not offered.
     """
     named = ((element, element.text()) for element in field.list(_MAX_CHANNELS))
-    found = (read_channel(text, element, offers) for element, text in named if text != _NO_DEFAULTS)
+    found = (
+        read_channel(text, element, allowed) for element, text in named if text != _NO_DEFAULTS
+    )
     return tuple(dict.fromkeys(found))
 
 
-def read_channel(text: str, field: Field, offers: Offers) -> Channel:
+def read_channel(text: str, field: Field, allowed: AllowedSources) -> Channel:
     """Return the channel of a name or address that stands in ``field``.
 
     Raises:
         InputError: It is not offered.
     """
     try:
-        return offers.channel(text)
+        return allowed.channel(text)
     except ChannelNotAllowed as exc:
         raise field.error(exc.message) from exc
 
 
-def read_requirements(fields: Sequence[Field], offers: Offers) -> tuple[Requirement, ...]:
+def read_requirements(fields: Sequence[Field], allowed: AllowedSources) -> tuple[Requirement, ...]:
     """Return the conda packages that match specs ask for, in their order.
 
     Raises:
@@ -131,18 +133,18 @@ def read_requirements(fields: Sequence[Field], offers: Offers) -> tuple[Requirem
     for field in fields:
         text = field.text()
         try:
-            wanted = _of_address(text, offers) if "://" in text else None
+            wanted = _of_address(text, allowed) if "://" in text else None
             wanted = wanted or parse_match_spec(text)
         except ValueError as exc:
             raise field.error(str(exc)) from exc
-        channel = _channel_of(wanted, field, offers).name if wanted.channel else ""
+        channel = _channel_of(wanted, field, allowed).name if wanted.channel else ""
         found.append(
             Requirement(wanted.name, wanted.constraints, channel, wanted.version, wanted.build)
         )
     return tuple(found)
 
 
-def _of_address(text: str, offers: Offers) -> Requirement | None:
+def _of_address(text: str, allowed: AllowedSources) -> Requirement | None:
     """Return what the address of an archive asks for, as conda takes it for a package.
 
     Raises:
@@ -157,7 +159,7 @@ def _of_address(text: str, offers: Offers) -> Requirement | None:
             "the address of a package has a checksum: write all packages with theirs, in an"
             " @EXPLICIT list"
         )
-    place = offers.package(address)
+    place = allowed.package(address)
     if place.channel is None:
         raise ValueError(
             f"{address[:200]!r} lies in no channel of this server: write name, version and build"
@@ -166,25 +168,25 @@ def _of_address(text: str, offers: Offers) -> Requirement | None:
     return Requirement(name, (Constraint("==", version),), place.channel.name, "", build)
 
 
-def _channel_of(wanted: Requirement, field: Field, offers: Offers) -> Channel:
+def _channel_of(wanted: Requirement, field: Field, allowed: AllowedSources) -> Channel:
     channel, _, subdir = wanted.channel.rpartition("/")
     if channel and _SUBDIRS.fullmatch(subdir):
         raise field.error(
             f"'{wanted.channel[:100]}' names the directory of a channel: write"
             f" '{channel[:80]}::{wanted.name}', and the platform under 'platforms'"
         )
-    return read_channel(wanted.channel, field, offers)
+    return read_channel(wanted.channel, field, allowed)
 
 
-def read_pip(field: Field, offers: Offers) -> tuple[tuple[str, ...], Hashes]:
+def read_pip(field: Field, allowed: AllowedSources) -> tuple[tuple[str, ...], Hashes]:
     """Return requirements for PyPI in canonical form, and the hashes that stand behind them.
 
     Raises:
         InputError: One is not a requirement, asks for more than a project of the index, or PyPI
             is not offered.
     """
-    elements = field.list(MAX_WISHES)
-    if elements and not offers.defaults.pypi:
+    elements = field.list(MAX_REQUIREMENTS)
+    if elements and not allowed.defaults.pypi:
         raise elements[0].error("this server does not offer packages of PyPI")
     wanted = []
     hashes: dict[str, set[str]] = {}

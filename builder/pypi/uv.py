@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from uv import find_uv_bin
 
-from builder.concurrency.priority import Turns
+from builder.concurrency.priority import PrioritySemaphore
 from builder.errors import IndexUnavailable, SolveTimeout
 from builder.fetch.disk_errors import used_bytes
 from builder.network.index_limits import CACHE_SETTING, FILE_SETTING, MEMORY_SETTING, IndexLimits
@@ -97,7 +97,7 @@ class Uv:
         }
         self._authorities: tuple[str, ...] = (_SYSTEM_AUTHORITIES,)
         self._timeout_seconds = timeout_seconds
-        self._turns = Turns(parallel)
+        self._turns = PrioritySemaphore(parallel)
 
     async def compile(self, options: Sequence[str], directory: Path) -> Compiled:
         """Return what ``uv pip compile`` answers, run in ``directory``.
@@ -109,7 +109,7 @@ class Uv:
             SolveTimeout: It took too long.
             IndexUnavailable: What the index says is more than is allowed.
         """
-        async with self._turns.turn():
+        async with self._turns.slot():
             await self._make_room()
             process = await asyncio.create_subprocess_exec(
                 self._program,

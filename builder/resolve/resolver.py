@@ -8,17 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from builder.build.interpreters import Compilers
-from builder.concurrency.priority import Turns
+from builder.build.interpreters import CompilingPythons
+from builder.concurrency.priority import PrioritySemaphore
 from builder.errors import UnknownPackage, UnsupportedItem
 from builder.fetch.base_image import BaseImages
-from builder.image_name import NameDefaults, scan
+from builder.image_name import EnvironmentPolicy, scan
 from builder.inputs import PackageList
 from builder.lock import Lock
 from builder.platforms import Subdir
 from builder.ports import BuildMetrics, Progress, ProgressListener
 from builder.records import PackageRecord, without_credentials
-from builder.resolve.wheels import ChosenWheels, EnvironmentWheels
+from builder.resolve.wheels import ResolvedWheels, WheelResolver
 from builder.solve import Solver
 from builder.spec import Channel, EnvironmentSpec, Requirement
 
@@ -34,12 +34,12 @@ class Resolver:
 
     def __init__(
         self,
-        defaults: NameDefaults,
+        defaults: EnvironmentPolicy,
         solver: Solver,
         bases: BaseImages,
-        compilers: Compilers,
+        compilers: CompilingPythons,
         metrics: BuildMetrics,
-        wheels: EnvironmentWheels | None = None,
+        wheels: WheelResolver | None = None,
     ) -> None:
         """Make the resolver; without ``wheels`` what asks for projects of PyPI is refused."""
         self._defaults = defaults
@@ -48,10 +48,10 @@ class Resolver:
         self._compilers = compilers
         self._metrics = metrics
         self._wheels = wheels
-        self._turns: defaultdict[tuple[Channel, ...], Turns] = defaultdict(
-            lambda: Turns(_PARALLEL_SOLVES)
+        self._turns: defaultdict[tuple[Channel, ...], PrioritySemaphore] = defaultdict(
+            lambda: PrioritySemaphore(_PARALLEL_SOLVES)
         )
-        self._suggestion_turns = Turns(_PARALLEL_SUGGESTIONS)
+        self._suggestion_turns = PrioritySemaphore(_PARALLEL_SUGGESTIONS)
 
     async def spec(self, repository: str, tag: str, today: datetime.date) -> EnvironmentSpec:
         """Return what a name such as ``env/numpy.pandas`` and a tag mean.
@@ -71,10 +71,10 @@ class Resolver:
         try:
             return scanned.resolve(known, suggests=False)
         except UnknownPackage:
-            async with self._suggestion_turns.turn():
+            async with self._suggestion_turns.slot():
                 return await asyncio.to_thread(scanned.resolve, known)
 
-    async def lock(self, spec: EnvironmentSpec, listen: ProgressListener) -> Lock:
+    async def lock(self, spec: EnvironmentSpec, on_progress: ProgressListener) -> Lock:
         """Return the exact packages and base that ``spec`` means now.
 
         What asks for projects of PyPI gets a Python whether it says so or not.
@@ -91,14 +91,14 @@ class Resolver:
             raise UnsupportedItem(
                 f"'{spec.pip[0]}' is asked from PyPI, which this server does not offer"
             )
-        listen(Progress("solve"))
-        async with self._turns[spec.channels].turn():
+        on_progress(Progress("solve"))
+        async with self._turns[spec.channels].slot():
             started = time.monotonic()
             solved = await self._solver.solve(_with_python(spec))
             self._metrics.solved(time.monotonic() - started)
-        chosen = ChosenWheels(dict.fromkeys(solved, ()), {})
+        chosen = ResolvedWheels(dict.fromkeys(solved, ()), {})
         if spec.pip and self._wheels is not None:
-            chosen = await self._wheels.choose(spec, solved, listen)
+            chosen = await self._wheels.choose(spec, solved, on_progress)
         base = await self._bases.resolve(spec.base) if spec.base else None
         lock = Lock(
             platforms={platform: solved[platform] for platform in chosen.wheels},
@@ -112,7 +112,7 @@ class Resolver:
         )
         return await self._compilers.choose(lock)
 
-    async def complete(self, packages: PackageList, listen: ProgressListener) -> Lock:
+    async def complete(self, packages: PackageList, on_progress: ProgressListener) -> Lock:
         """Return the lock of packages that another tool has chosen.
 
         What their channels list of them counts, so that equal packages give equal locks in
@@ -126,7 +126,7 @@ class Resolver:
             LockError: A package lacks what a lock must say of it.
             PackageError: One whose checksums are not both given cannot be had.
         """
-        listen(Progress("solve"))
+        on_progress(Progress("solve"))
         completed = {
             platform: await self._complete(packages, platform) for platform in packages.platforms
         }
@@ -144,7 +144,7 @@ class Resolver:
         return await self._compilers.choose(lock)
 
     async def settle(
-        self, wanted: EnvironmentSpec | Lock | PackageList, listen: ProgressListener
+        self, wanted: EnvironmentSpec | Lock | PackageList, on_progress: ProgressListener
     ) -> Lock:
         """Return the lock of whatever :func:`builder.inputs.read_request` has read.
 
@@ -155,9 +155,9 @@ class Resolver:
             case Lock():
                 return wanted
             case PackageList():
-                return await self.complete(wanted, listen)
+                return await self.complete(wanted, on_progress)
             case EnvironmentSpec():
-                return await self.lock(wanted, listen)
+                return await self.lock(wanted, on_progress)
 
     async def _complete(self, packages: PackageList, platform: Subdir) -> tuple[PackageRecord, ...]:
         known: dict[tuple[str, str], PackageRecord] = {}

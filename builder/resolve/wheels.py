@@ -21,7 +21,7 @@ _NEEDED_BY_MODULES: Final = frozenset({"python", "python_abi"})
 
 
 @dataclass(frozen=True, slots=True)
-class ChosenWheels:
+class ResolvedWheels:
     """What was found."""
 
     #: Has each platform for which everything that is wanted exists, if only as conda's packages.
@@ -30,7 +30,7 @@ class ChosenWheels:
     left_out: Mapping[Subdir, str]
 
 
-class EnvironmentWheels:
+class WheelResolver:
     """Chooses the wheels of environments."""
 
     def __init__(self, contents: ContentsCache, pypi: Pypi) -> None:
@@ -41,8 +41,8 @@ class EnvironmentWheels:
         self,
         spec: EnvironmentSpec,
         solved: Mapping[Subdir, tuple[PackageRecord, ...]],
-        listen: ProgressListener,
-    ) -> ChosenWheels:
+        on_progress: ProgressListener,
+    ) -> ResolvedWheels:
         """Return the wheels that ``spec.pip`` means beside conda's packages.
 
         As with those, only the first platform is mandatory, unless the spec says otherwise.
@@ -56,8 +56,8 @@ class EnvironmentWheels:
         for platform, records in solved.items():
             try:
                 target = Target.of(platform, records, spec.virtual_packages)
-                provided = await self._provided(records, listen)
-                listen(Progress("pypi"))
+                provided = await self._provided(records, on_progress)
+                on_progress(Progress("pypi"))
                 wheels[platform] = await self._pypi.resolve(
                     spec.pip, provided, target, spec.until, dict(spec.hashes)
                 )
@@ -65,13 +65,13 @@ class EnvironmentWheels:
                 if platform == spec.platforms[0] or spec.every_platform:
                     raise
                 left_out[platform] = exc.message
-        return ChosenWheels(wheels, left_out)
+        return ResolvedWheels(wheels, left_out)
 
     async def _provided(
-        self, records: tuple[PackageRecord, ...], listen: ProgressListener
+        self, records: tuple[PackageRecord, ...], on_progress: ProgressListener
     ) -> Provided:
         """Return what conda's packages install for Python."""
-        listen(Progress("download"))
+        on_progress(Progress("download"))
         suspects = [r for r in records if not _NEEDED_BY_MODULES.isdisjoint(r.depends_names)]
         contents = await together(self._contents.get(record) for record in suspects)
         homes = {

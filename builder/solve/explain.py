@@ -156,9 +156,9 @@ def _advice(name: str, wanted: str, spec: EnvironmentSpec) -> str:
         return f"{has}; add a tag such as ':cuda{tag}'"
     if name == "__archspec":
         level = re.search(r"x86_64_v[2-4]", wanted)
-        offers = [p for p in spec.virtual_packages if p.name == name]
+        allowed = [p for p in spec.virtual_packages if p.name == name]
         # A level means a platform; other platforms have no part in what is wrong.
-        builds = [p.build for p in offers if not level or p.platform in {None, "linux-64"}]
+        builds = [p.build for p in allowed if not level or p.platform in {None, "linux-64"}]
         has = f"the image is for {' and '.join(builds)}" if builds else has
         return f"{has}; add the tag ':{level[0]}'" if level else has
     return has

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from builder.build.image import Flavour
-from builder.exports import FORMS, FormName
+from builder.exports import EXPORTS, ExportFormat
 from builder.lock import Lock
 from builder.oci.digest import Digest
 from builder.ports import Progress, ProgressListener
@@ -26,7 +26,7 @@ class Made:
     """What was made, and from which lock."""
 
     lock: Lock
-    files: Mapping[FormName, Path]
+    files: Mapping[ExportFormat, Path]
 
 
 def make(settings: Settings, directory: Path) -> Made:
@@ -35,21 +35,21 @@ def make(settings: Settings, directory: Path) -> Made:
 
 
 async def _make(settings: Settings, directory: Path) -> Made:
-    def listen(_progress: Progress) -> None:
+    def on_progress(_progress: Progress) -> None:
         """Take no note."""
 
     async with open_builder(settings, NullMetrics()) as builder:
         today = datetime.datetime.now(datetime.UTC).date()
         spec = await builder.resolver.spec(NAME, TAG, today)
-        lock = await builder.resolver.lock(spec, listen)
+        lock = await builder.resolver.lock(spec, on_progress)
 
-        async def build(lock: Lock, flavour: Flavour, listen: ProgressListener) -> Digest:
-            return (await builder.pipeline.build(lock, flavour, listen)).top.digest
+        async def build(lock: Lock, flavour: Flavour, on_progress: ProgressListener) -> Digest:
+            return (await builder.pipeline.build(lock, flavour, on_progress)).top.digest
 
         forms = builder.forms(build, None)
-        files: dict[FormName, Path] = {}
-        for form in FORMS:
-            made = await forms.get(lock, form, None, listen)
+        files: dict[ExportFormat, Path] = {}
+        for form in EXPORTS:
+            made = await forms.get(lock, form, None, on_progress)
             files[form] = directory / form / made.file_name
             files[form].parent.mkdir(parents=True)
             with files[form].open("wb") as file:

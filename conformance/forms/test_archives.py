@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from builder.exports import FormName
+from builder.exports import ExportFormat
 from conformance.clients.engines.program import Outcome, run
 from conformance.forms.made import Made
 
@@ -18,7 +18,7 @@ def prefix(
     request: pytest.FixtureRequest, made: Made, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """Return the archive unpacked and put in order by its own ``conda-unpack``."""
-    form: FormName = request.param
+    form: ExportFormat = request.param
     directory = tmp_path_factory.mktemp("some where else") / "env"
     directory.mkdir()
     archive = made.files[form]

@@ -21,7 +21,7 @@ from typing import Final
 from registry.clients.address import client_at
 from registry.clients.token_buckets import TokenBuckets
 from registry.errors import TooManyLogins
-from registry.lru import Recent
+from registry.lru import LruCache
 
 #: Failures of one address with one name: at once, and each minute after that.
 MAX_FAILURES: Final = 10
@@ -62,7 +62,7 @@ class LoginLimits:
         self._together = TokenBuckets(MAX_FAILURES, MAX_FAILURES, clock)
         self._addresses = TokenBuckets(MAX_ADDRESS_FAILURES, MAX_ADDRESS_FAILURES, clock)
         self._names = TokenBuckets(MAX_NAME_FAILURES, MAX_NAME_FAILURES, clock)
-        self._known: Recent[bytes, bool] = Recent(_MAX_KNOWN)
+        self._known: LruCache[bytes, bool] = LruCache(_MAX_KNOWN)
 
     def begin(self, name: str, address: str) -> Try:
         """Count a try that is to be verified.

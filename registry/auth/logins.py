@@ -16,7 +16,7 @@ from registry.auth.secret import is_token, verify_secret
 from registry.auth.verification import Verification
 from registry.clients.address import client_at
 from registry.errors import TooManyLogins, Unauthorized
-from registry.lru import Recent
+from registry.lru import LruCache
 
 #: How long a password that was right is not verified again.
 _REMEMBER_SECONDS: Final = 300
@@ -53,7 +53,7 @@ class Logins:
         self._verification = Verification()
         self._limits = LoginLimits(clock)
         self._flight: SingleFlight[bool] = SingleFlight()
-        self._verified: Recent[bytes, _Verified] = Recent(_MAX_REMEMBERED)
+        self._verified: LruCache[bytes, _Verified] = LruCache(_MAX_REMEMBERED)
 
     async def aclose(self) -> None:
         """Wait for what is being verified."""

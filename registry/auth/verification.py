@@ -66,11 +66,11 @@ class Verification:
         return len(self._running) + sum(map(len, self._waiting.values()))
 
     def _send_one_away(self) -> None:
-        address, turns = max(self._waiting.items(), key=lambda item: len(item[1]))
-        turns.pop().set_exception(
+        address, slots = max(self._waiting.items(), key=lambda item: len(item[1]))
+        slots.pop().set_exception(
             TooManyLogins("too many log in at this moment: try again in a minute", _RETRY_SECONDS)
         )
-        if not turns:
+        if not slots:
             del self._waiting[address]
 
     def _go_on(self) -> None:
@@ -78,9 +78,9 @@ class Verification:
         for address in [one for one in self._waiting if one not in self._running]:
             if len(self._running) >= _PARALLEL:
                 return
-            turns = self._waiting[address]
-            turns.popleft().set_result(None)
+            slots = self._waiting[address]
+            slots.popleft().set_result(None)
             self._running.add(address)
             self._waiting.move_to_end(address)
-            if not turns:
+            if not slots:
                 del self._waiting[address]

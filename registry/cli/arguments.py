@@ -15,7 +15,7 @@ from registry.cli.session import split_name, today
 from registry.errors import BuildUnknown
 from registry.settings import Settings
 from registry.sources.built import ENVIRONMENTS
-from registry.wiring import Builder, name_defaults
+from registry.wiring import Builder, environment_policy
 
 #: What is said of such an argument in ``--help``.
 ASKED: Final = "an image name (env/numpy:py3.12), a file (environment.yml, a lock), or a key"
@@ -40,7 +40,7 @@ def file_of(text: str) -> Path | None:
     return None
 
 
-async def lock_of(builder: Builder, text: str, listen: ProgressListener) -> Lock:
+async def lock_of(builder: Builder, text: str, on_progress: ProgressListener) -> Lock:
     """Return the lock of what ``text`` names.
 
     Raises:
@@ -52,12 +52,12 @@ async def lock_of(builder: Builder, text: str, listen: ProgressListener) -> Lock
     if path is not None:
         settings = Settings()
         read = partial(read_request, max_bytes=settings.max_request_bytes, today=today())
-        wanted = await builder.workers.run(read, path.read_bytes(), name_defaults(settings))
-        return await builder.resolver.settle(wanted, listen)
+        wanted = await builder.workers.run(read, path.read_bytes(), environment_policy(settings))
+        return await builder.resolver.settle(wanted, on_progress)
     if _KEY.fullmatch(text):
         return await kept_lock(builder, text)
     spec = await builder.resolver.spec(*split_name(text), today())
-    return await builder.resolver.lock(spec, listen)
+    return await builder.resolver.lock(spec, on_progress)
 
 
 async def kept_lock(builder: Builder, key: str) -> Lock:

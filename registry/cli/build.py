@@ -24,15 +24,15 @@ def build(
     """Build the image of a name or a file without a server, as an OCI layout directory."""
 
     async def work(builder: Builder, status: ProgressListener) -> None:
-        listen = Timings(status)
-        locked = await lock_of(builder, asked, listen)
+        on_progress = Timings(status)
+        locked = await lock_of(builder, asked, on_progress)
         flavour: Flavour = "oci-gzip" if gzip else "oci-zstd"
-        image = await builder.pipeline.build(locked, flavour, listen)
+        image = await builder.pipeline.build(locked, flavour, on_progress)
         is_name = asked.startswith("env/")
         name = ":".join(split_name(asked if is_name else f"build/{locked.key}"))
         await export_layout(builder.store, image, output, name)
         typer.echo(image.top.digest)
         if timings:
-            Console(stderr=True).print(listen.table())
+            Console(stderr=True).print(on_progress.table())
 
     run(work)

@@ -33,9 +33,12 @@ def diff(
     Both images are built in the store if they are not there.
     """
 
-    async def work(builder: Builder, listen: ProgressListener) -> None:
-        a, b = await lock_of(builder, before, listen), await lock_of(builder, after, listen)
-        fetched = await _fetched_bytes(builder, a, b, listen)
+    async def work(builder: Builder, on_progress: ProgressListener) -> None:
+        a, b = (
+            await lock_of(builder, before, on_progress),
+            await lock_of(builder, after, on_progress),
+        )
+        fetched = await _fetched_bytes(builder, a, b, on_progress)
         found = diff_of(a, b)
         if as_json:
             document = {"before": a.key, "after": b.key, **asdict(found), "fetched_bytes": fetched}
@@ -47,12 +50,12 @@ def diff(
 
 
 async def _fetched_bytes(
-    builder: Builder, a: Lock, b: Lock, listen: ProgressListener
+    builder: Builder, a: Lock, b: Lock, on_progress: ProgressListener
 ) -> Mapping[Subdir, int]:
-    async def build(lock: Lock, flavour: Flavour, listen: ProgressListener) -> Digest:
-        return (await builder.pipeline.build(lock, flavour, listen)).top.digest
+    async def build(lock: Lock, flavour: Flavour, on_progress: ProgressListener) -> Digest:
+        return (await builder.pipeline.build(lock, flavour, on_progress)).top.digest
 
-    return await builder.forms(build, None).fetched_bytes(a, b, listen)
+    return await builder.forms(build, None).fetched_bytes(a, b, on_progress)
 
 
 def _show(found: LockDiff, fetched: Mapping[Subdir, int]) -> None:

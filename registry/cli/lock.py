@@ -16,8 +16,8 @@ def lock(
 ) -> None:
     """Solve a name or a file and print its lock, a conda-lock file."""
 
-    async def work(builder: Builder, listen: ProgressListener) -> None:
-        locked = await lock_of(builder, asked, listen)
+    async def work(builder: Builder, on_progress: ProgressListener) -> None:
+        locked = await lock_of(builder, asked, on_progress)
         typer.echo(to_yaml(locked).decode(), nl=False)
 
     run(work)

@@ -17,9 +17,9 @@ Key = Annotated[str, typer.Argument(metavar="KEY", help="32 hex digits, e.g. of 
 def pin(key: Key) -> None:
     """Keep all that a build is made of, in the store, whatever its channels delete."""
 
-    async def work(builder: Builder, listen: ProgressListener) -> None:
+    async def work(builder: Builder, on_progress: ProgressListener) -> None:
         lock = await kept_lock(builder, key)
-        await _pins(builder).pin(lock, listen)
+        await _pins(builder).pin(lock, on_progress)
 
     run(work)
 
@@ -27,7 +27,7 @@ def pin(key: Key) -> None:
 def unpin(key: Key) -> None:
     """Keep a build no longer: what it is made of may be deleted when space is needed."""
 
-    async def work(builder: Builder, _listen: ProgressListener) -> None:
+    async def work(builder: Builder, _on_progress: ProgressListener) -> None:
         lock = await kept_lock(builder, key)
         await _pins(builder).unpin(lock.key)
 

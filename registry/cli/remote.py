@@ -48,7 +48,7 @@ async def push_file(
     http: httpx.AsyncClient,
     host: str,
     data: bytes,
-    listen: Callable[[str], None],
+    on_progress: Callable[[str], None],
     *,
     renew: bool = False,
 ) -> dict[str, Any]:
@@ -58,7 +58,7 @@ async def push_file(
         http: Has credentials and timeouts.
         host: Of the server.
         data: The file.
-        listen: Is told in words how far it is.
+        on_progress: Is told in words how far it is.
         renew: Solve anew what the server knows.
 
     Raises:
@@ -69,7 +69,7 @@ async def push_file(
         query = {"renew": "true"} if renew else {}
         reply = await http.post(f"{server}/api/v1/builds", content=data, params=query)
         if reply.status_code == 202:
-            status = await _follow(http, urljoin(server, reply.headers["location"]), listen)
+            status = await _follow(http, urljoin(server, reply.headers["location"]), on_progress)
             if status["state"] != "done":
                 raise RemoteError(status["error"]["message"])
             reply = await http.get(urljoin(server, status["links"]["build"]))
@@ -105,7 +105,7 @@ async def warm(http: httpx.AsyncClient, server: str, reference: str) -> None:
 
 
 async def _follow(
-    http: httpx.AsyncClient, request: str, listen: Callable[[str], None]
+    http: httpx.AsyncClient, request: str, on_progress: Callable[[str], None]
 ) -> dict[str, Any]:
     """Return the last status of a request, following it over streams that break off."""
     attempts, last_line = 0, ""
@@ -118,7 +118,7 @@ async def _follow(
                 status: dict[str, Any] = json.loads(event["data"])
                 if event["event"] == "end":
                     return status
-                listen(f"{status['progress'] or status['state']} ({status['percent']} %)")
+                on_progress(f"{status['progress'] or status['state']} ({status['percent']} %)")
         except httpx.TransportError:
             if attempts == _ATTEMPTS:
                 raise

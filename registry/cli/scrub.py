@@ -52,7 +52,7 @@ async def _scrub(settings: Settings, *, delete: bool, threads: int) -> ScrubRepo
                 store,
                 delete=delete,
                 threads=threads or os.cpu_count() or 1,
-                listen=lambda size_bytes: progress.advance(task, size_bytes),
+                on_progress=lambda size_bytes: progress.advance(task, size_bytes),
             ).run()
     report.findings.extend(find_leftovers(scratch_of(settings), time.time()))
     return report

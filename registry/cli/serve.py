@@ -30,7 +30,7 @@ def serve() -> None:
     with _access_log(settings) as access_log:
         app = create_app(
             lambda: open_services(settings),
-            hop_seconds=settings.wait_seconds,
+            redirect_after_seconds=settings.wait_seconds,
             access_log=access_log,
             is_traced=settings.traces is not None,
             connections=Connections(

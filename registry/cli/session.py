@@ -50,10 +50,10 @@ async def _session(work: Callable[[Builder, ProgressListener], Coroutine[Any, An
     async with open_builder(Settings(), NullMetrics()) as builder:
         with console.status("reading the name") as status:
 
-            def listen(progress: Progress) -> None:
+            def on_progress(progress: Progress) -> None:
                 status.update(str(progress))
 
-            await work(builder, listen)
+            await work(builder, on_progress)
 
 
 def today() -> datetime.date:

@@ -83,7 +83,7 @@ async def _copy(source: str, target: str, parallel: int) -> Copied:
                 plan,
                 Path(scratch),
                 parallel=parallel,
-                listen=lambda size_bytes: progress.advance(task, size_bytes),
+                on_progress=lambda size_bytes: progress.advance(task, size_bytes),
             )
 
 

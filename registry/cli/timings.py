@@ -12,15 +12,15 @@ class Timings:
     """Listens to a build and adds up the time of each stage; implements ``ProgressListener``."""
 
     def __init__(
-        self, listen: ProgressListener, clock: Callable[[], float] = time.monotonic
+        self, on_progress: ProgressListener, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Begin with no stage.
 
         Args:
-            listen: Is told everything too.
+            on_progress: Is told everything too.
             clock: Tells seconds.
         """
-        self._listen = listen
+        self._on_progress = on_progress
         self._clock = clock
         self._stage: Stage | None = None
         self._since = clock()
@@ -34,7 +34,7 @@ class Timings:
             self._end()
             self._stage = progress.stage
             self._steps[progress.stage] = self._steps.get(progress.stage, 0) + progress.total
-        self._listen(progress)
+        self._on_progress(progress)
 
     def table(self) -> Table:
         """Return a line for each stage, the last of which ends now; steps are packages or layers.

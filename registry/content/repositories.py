@@ -37,7 +37,7 @@ from registry.errors import (
     PartsUnknown,
     TooLarge,
 )
-from registry.lru import Recent
+from registry.lru import LruCache
 from registry.storage.layout import (
     CATALOG,
     catalog_key,
@@ -82,7 +82,7 @@ class Repositories:
         self._store = store
         self._manifests = manifests
         self._sparse = sparse
-        self._known: Recent[str, bool] = Recent(_REMEMBERED)
+        self._known: LruCache[str, bool] = LruCache(_REMEMBERED)
         self._tags = Tags(store)
 
     async def push(

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from builder.build.image import KEY_ANNOTATION, Flavour
 from builder.concurrency.single_flight import SingleFlight
-from builder.exports import FORMS, FormName, Forms
+from builder.exports import EXPORTS, ExportFormat, Exports
 from builder.exports.image_tree import ImageTree, read_tree
 from builder.exports.provenance import PREDICATE_TYPE, to_provenance
 from builder.keys import blob_key
@@ -31,7 +31,7 @@ from builder.oci.models import OCI_EMPTY, OCI_MANIFEST, Descriptor, ImageManifes
 from builder.platforms import Subdir
 from builder.ports import ProgressListener, Store, Workers
 from registry.images.images import ImageBuilds
-from registry.lru import Recent
+from registry.lru import LruCache
 from registry.storage.layout import origin_key
 
 _EMPTY: Final = b"{}"
@@ -40,11 +40,11 @@ _TITLE: Final = "org.opencontainers.image.title"
 _PREDICATE: Final = "in-toto.io/predicate-type"
 
 #: The artifacts of an image, with their types.
-ARTIFACTS: Final[dict[FormName, str]] = {
+ARTIFACTS: Final[dict[ExportFormat, str]] = {
     "lock": "application/vnd.conda-lock.v1+yaml",
-    "sbom.spdx.json": FORMS["sbom.spdx.json"].media_type,
-    "sbom.cdx.json": FORMS["sbom.cdx.json"].media_type,
-    "provenance": FORMS["provenance"].media_type,
+    "sbom.spdx.json": EXPORTS["sbom.spdx.json"].media_type,
+    "sbom.cdx.json": EXPORTS["sbom.cdx.json"].media_type,
+    "provenance": EXPORTS["provenance"].media_type,
 }
 
 
@@ -69,7 +69,7 @@ class _Subject:
 class Artifacts:
     """Makes the artifacts of images."""
 
-    def __init__(self, store: Store, builds: ImageBuilds, forms: Forms, workers: Workers) -> None:
+    def __init__(self, store: Store, builds: ImageBuilds, forms: Exports, workers: Workers) -> None:
         """Make the maker.
 
         Args:
@@ -83,9 +83,9 @@ class Artifacts:
         self._forms = forms
         self._workers = workers
         self._flights: SingleFlight[tuple[Descriptor, ...]] = SingleFlight()
-        self._recent: Recent[Digest, tuple[Descriptor, ...]] = Recent(1000)
+        self._recent: LruCache[Digest, tuple[Descriptor, ...]] = LruCache(1000)
 
-    async def of(self, digest: Digest, listen: ProgressListener) -> tuple[Descriptor, ...]:
+    async def of(self, digest: Digest, on_progress: ProgressListener) -> tuple[Descriptor, ...]:
         """Return the artifacts of an index or manifest made here, each in the store; else none.
 
         Raises:
@@ -93,11 +93,11 @@ class Artifacts:
         """
         known = self._recent.get(digest)
         if known is None:
-            known = await self._make(digest, listen)
+            known = await self._make(digest, on_progress)
             self._recent.put(digest, known)
         return known
 
-    async def restore(self, digest: Digest, listen: ProgressListener) -> bool:
+    async def restore(self, digest: Digest, on_progress: ProgressListener) -> bool:
         """Make a blob or manifest of an artifact again that is gone from the store.
 
         Returns:
@@ -109,35 +109,37 @@ class Artifacts:
         origin = await self._origin(digest)
         if "subject" not in origin:
             return False
-        await self._make(parse_digest(origin["subject"]), listen)
+        await self._make(parse_digest(origin["subject"]), on_progress)
         return await self._store.size(blob_key(digest)) is not None
 
     async def close(self) -> None:
         """Stop what is under way."""
         await self._flights.close()
 
-    async def _make(self, digest: Digest, listen: ProgressListener) -> tuple[Descriptor, ...]:
-        return await self._flights.run(digest, lambda: self._artifacts(digest, listen))
+    async def _make(self, digest: Digest, on_progress: ProgressListener) -> tuple[Descriptor, ...]:
+        return await self._flights.run(digest, lambda: self._artifacts(digest, on_progress))
 
-    async def _artifacts(self, digest: Digest, listen: ProgressListener) -> tuple[Descriptor, ...]:
-        subject = await self._subject(digest, listen)
+    async def _artifacts(
+        self, digest: Digest, on_progress: ProgressListener
+    ) -> tuple[Descriptor, ...]:
+        subject = await self._subject(digest, on_progress)
         if subject is None:
             return ()
-        contents = self._contents(subject, listen)
+        contents = self._contents(subject, on_progress)
         return tuple([await self._keep(subject, form, data) async for form, data in contents])
 
-    async def _subject(self, digest: Digest, listen: ProgressListener) -> _Subject | None:
+    async def _subject(self, digest: Digest, on_progress: ProgressListener) -> _Subject | None:
         origin = await self._origin(digest)
         lock = await self._builds.records.lock(origin["key"]) if "key" in origin else None
         if lock is None or "subject" in origin:
             return None
         flavour: Flavour = origin["flavour"]
         image = await self._builds.records.recorded(lock.key, flavour)
-        image = image or await self._builds.build(lock, flavour, listen)
+        image = image or await self._builds.build(lock, flavour, on_progress)
         try:
             tree = await read_tree(self._store, lock, image.top)
         except KeyError:  # a document was taken out since it was damaged
-            image = await self._builds.build(lock, flavour, listen)
+            image = await self._builds.build(lock, flavour, on_progress)
             tree = await read_tree(self._store, lock, image.top)
         for descriptor in tree.descriptors:
             if descriptor.digest == digest:
@@ -145,8 +147,8 @@ class Artifacts:
         return None  # a layer or config
 
     async def _contents(
-        self, subject: _Subject, listen: ProgressListener
-    ) -> AsyncIterator[tuple[FormName, bytes]]:
+        self, subject: _Subject, on_progress: ProgressListener
+    ) -> AsyncIterator[tuple[ExportFormat, bytes]]:
         for form in ARTIFACTS:
             if form == "provenance":
                 # The form of that name is about one flavour, and this may be another.
@@ -157,11 +159,14 @@ class Artifacts:
                     ),
                 )
             else:
-                yield form, await self._forms.read(subject.lock, form, subject.platform, listen)
+                yield (
+                    form,
+                    await self._forms.read(subject.lock, form, subject.platform, on_progress),
+                )
 
-    async def _keep(self, subject: _Subject, form: FormName, data: bytes) -> Descriptor:
+    async def _keep(self, subject: _Subject, form: ExportFormat, data: bytes) -> Descriptor:
         """Put an artifact into the store and return what points at it."""
-        file_name = FORMS[form].file_name.format(
+        file_name = EXPORTS[form].file_name.format(
             key=subject.lock.key, platform=subject.platform or "all"
         )
         annotations: dict[str, str] = {KEY_ANNOTATION: subject.lock.key}

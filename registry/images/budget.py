@@ -12,7 +12,7 @@ from typing import Final
 
 from registry.clients.token_buckets import TokenBuckets
 from registry.errors import TooManyNewImages
-from registry.images.fairness import asker
+from registry.images.fairness import current_client
 
 
 class Budget:
@@ -36,7 +36,7 @@ class Budget:
         Raises:
             TooManyNewImages: They have asked for too much; this one is not counted.
         """
-        client = asker.get()
+        client = current_client.get()
         if self._buckets is None or not client:
             return
         wait = self._buckets.take(client.encode("utf-8", "surrogatepass"))

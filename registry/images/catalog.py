@@ -10,7 +10,7 @@ from builder.platforms import Subdir
 from builder.ports import Store
 from registry.errors import BuildUnknown
 from registry.images.images import ImageBuilds
-from registry.images.inventory import MadeImage, MadeImages
+from registry.images.inventory import BuiltFlavour, BuiltFlavours
 from registry.images.pins import Pins
 from registry.storage.layout import log_key
 
@@ -22,7 +22,7 @@ class Description:
     """What is known of a build."""
 
     lock: Lock
-    images: Sequence[MadeImage]
+    images: Sequence[BuiltFlavour]
     is_pinned: bool
     #: The platforms that this server builds for, and this build is not for.
     left_out: Sequence[Subdir]
@@ -38,14 +38,14 @@ def require_key(text: str) -> None:
         raise BuildUnknown(text)
 
 
-class LockedBuilds:
+class BuildCatalog:
     """Finds builds by their keys."""
 
     def __init__(
         self,
         store: Store,
         builds: ImageBuilds,
-        images: MadeImages,
+        images: BuiltFlavours,
         pins: Pins,
         platforms: Sequence[Subdir],
     ) -> None:

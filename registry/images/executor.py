@@ -12,7 +12,7 @@ from builder.spec import EnvironmentSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Solution:
+class TimedLock:
     """What a spec means."""
 
     lock: Lock
@@ -40,13 +40,13 @@ class Executor(Protocol):
     """
 
     async def solve(
-        self, spec: EnvironmentSpec, listen: ProgressListener, *, max_age: float
-    ) -> Solution:
+        self, spec: EnvironmentSpec, on_progress: ProgressListener, *, max_age: float
+    ) -> TimedLock:
         """Return what ``spec`` means; nothing is stored.
 
         Args:
             spec: What is wanted.
-            listen: Is told how far it is.
+            on_progress: Is told how far it is.
             max_age: In seconds; an answer that is at hand may be used if it is not older.
 
         Raises:
@@ -54,7 +54,7 @@ class Executor(Protocol):
         """
         ...
 
-    async def complete(self, packages: PackageList, listen: ProgressListener) -> Lock:
+    async def complete(self, packages: PackageList, on_progress: ProgressListener) -> Lock:
         """Return the lock of packages that another tool has chosen; nothing is stored.
 
         Raises:
@@ -62,7 +62,9 @@ class Executor(Protocol):
         """
         ...
 
-    async def build(self, lock: Lock, flavour: Flavour, listen: ProgressListener) -> StoredImage:
+    async def build(
+        self, lock: Lock, flavour: Flavour, on_progress: ProgressListener
+    ) -> StoredImage:
         """Return the image of ``lock``: every blob, the lock and where all of it is are stored.
 
         Raises:

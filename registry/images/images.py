@@ -58,7 +58,12 @@ class ImageBuilds:
         self._builds: SingleFlight[StoredImage] = SingleFlight()
 
     async def make(
-        self, spec: EnvironmentSpec, flavour: Flavour, listen: ProgressListener, *, max_age: float
+        self,
+        spec: EnvironmentSpec,
+        flavour: Flavour,
+        on_progress: ProgressListener,
+        *,
+        max_age: float,
     ) -> tuple[Solved, StoredImage]:
         """Return what the spec means, solved anew unless that was done lately, and its image.
 
@@ -67,25 +72,25 @@ class ImageBuilds:
         Args:
             spec: What is wanted.
             flavour: Of the image.
-            listen: Is told how far it is.
+            on_progress: Is told how far it is.
             max_age: In seconds; an older solve is not used.
 
         Raises:
             BuilderError: It cannot be solved or built.
         """
-        solved, lock = await self.solve(spec, listen, max_age=max_age)
-        image = await self.build(lock, flavour, listen)
+        solved, lock = await self.solve(spec, on_progress, max_age=max_age)
+        image = await self.build(lock, flavour, on_progress)
         await self.remember(spec, solved)
         return solved, image
 
     async def solve(
-        self, spec: EnvironmentSpec, listen: ProgressListener, *, max_age: float
+        self, spec: EnvironmentSpec, on_progress: ProgressListener, *, max_age: float
     ) -> tuple[Solved, Lock]:
         """Return what the spec means, solved anew unless that was done lately.
 
         Args:
             spec: What is wanted.
-            listen: Is told how far it is.
+            on_progress: Is told how far it is.
             max_age: In seconds; an older solve is not used.
 
         Raises:
@@ -94,22 +99,22 @@ class ImageBuilds:
         known = await self._solved(spec.digest, max_age)
         if known is not None:
             return known
-        return await self._solves.run(spec.digest, lambda: self._solve(spec, listen, max_age))
+        return await self._solves.run(spec.digest, lambda: self._solve(spec, on_progress, max_age))
 
-    async def complete(self, packages: PackageList, listen: ProgressListener) -> Lock:
+    async def complete(self, packages: PackageList, on_progress: ProgressListener) -> Lock:
         """Return the lock of packages that another tool has chosen.
 
         Raises:
             BuilderError: As :meth:`builder.resolve.resolver.Resolver.complete`.
         """
-        return await self._executor.complete(packages, listen)
+        return await self._executor.complete(packages, on_progress)
 
     async def remember(self, spec: EnvironmentSpec, solved: Solved) -> None:
         """Keep what a spec was solved to; for solves whose image could be built. Idempotent."""
         data = json.dumps({"key": solved.key, "solved_at": solved.solved_at}).encode()
         await self._store.write(solve_key(spec.digest), data)
 
-    async def restore(self, digest: Digest, listen: ProgressListener) -> bool:
+    async def restore(self, digest: Digest, on_progress: ProgressListener) -> bool:
         """Make a blob or manifest again that is gone from the store, with all of its image.
 
         Returns:
@@ -126,20 +131,22 @@ class ImageBuilds:
         if lock is None:
             return False
         for _ in range(_RESTORES):
-            await self.build(lock, origin["flavour"], listen)
+            await self.build(lock, origin["flavour"], on_progress)
             # The build may have begun before, and seen the blob when it was still there.
             if await self._store.size(blob_key(digest)) is not None:
                 return True
         return False
 
-    async def build(self, lock: Lock, flavour: Flavour, listen: ProgressListener) -> StoredImage:
+    async def build(
+        self, lock: Lock, flavour: Flavour, on_progress: ProgressListener
+    ) -> StoredImage:
         """Return the image of a lock, with every blob of it in the store.
 
         Raises:
             BuilderError: It cannot be built.
         """
         return await self._builds.run(
-            f"{lock.key}.{flavour}", lambda: self._executor.build(lock, flavour, listen)
+            f"{lock.key}.{flavour}", lambda: self._executor.build(lock, flavour, on_progress)
         )
 
     async def close(self) -> None:
@@ -160,7 +167,7 @@ class ImageBuilds:
         return (solved, lock) if lock is not None else None
 
     async def _solve(
-        self, spec: EnvironmentSpec, listen: ProgressListener, max_age: float
+        self, spec: EnvironmentSpec, on_progress: ProgressListener, max_age: float
     ) -> tuple[Solved, Lock]:
-        found = await self._executor.solve(spec, listen, max_age=max_age)
+        found = await self._executor.solve(spec, on_progress, max_age=max_age)
         return Solved(found.lock.key, found.solved_at), found.lock

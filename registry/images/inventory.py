@@ -27,7 +27,7 @@ class PlatformImage:
 
 
 @dataclass(frozen=True, slots=True)
-class MadeImage:
+class BuiltFlavour:
     """The image of a build in one flavour."""
 
     flavour: Flavour
@@ -36,19 +36,19 @@ class MadeImage:
     platforms: tuple[PlatformImage, ...]
 
 
-class MadeImages:
+class BuiltFlavours:
     """Finds the images of builds."""
 
     def __init__(self, store: Store, builds: ImageBuilds) -> None:
         self._store = store
         self._builds = builds
 
-    async def of(self, lock: Lock) -> Sequence[MadeImage]:
+    async def of(self, lock: Lock) -> Sequence[BuiltFlavour]:
         """Return the images that were made of ``lock`` and whose documents are in the store."""
         found = [await self._made(lock, flavour) for flavour in FLAVOURS]
         return [image for image in found if image is not None]
 
-    async def _made(self, lock: Lock, flavour: Flavour) -> MadeImage | None:
+    async def _made(self, lock: Lock, flavour: Flavour) -> BuiltFlavour | None:
         stored = await self._builds.records.recorded(lock.key, flavour)
         if stored is None:
             return None
@@ -60,7 +60,7 @@ class MadeImages:
             ]
         except KeyError:  # deleted: made again when it is asked for
             return None
-        return MadeImage(flavour, stored.top, tuple(platforms))
+        return BuiltFlavour(flavour, stored.top, tuple(platforms))
 
     async def _platform(self, subdir: Subdir, digest: Digest) -> PlatformImage:
         manifest = await read_manifest(self._store, digest)

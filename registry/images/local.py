@@ -8,14 +8,14 @@ import structlog
 
 from builder.build.image import Flavour
 from builder.build.pipeline import Pipeline
-from builder.concurrency.priority import Urgency, urgency
+from builder.concurrency.priority import Priority, current_priority
 from builder.inputs import PackageList
 from builder.lock import Lock
 from builder.ports import ProgressListener
 from builder.resolve.resolver import Resolver
 from builder.spec import EnvironmentSpec
-from registry.images.executor import Solution, StoredImage
-from registry.images.fairness import asker, level_of
+from registry.images.executor import StoredImage, TimedLock
+from registry.images.fairness import current_client, level_of
 from registry.images.records import ImageRecords
 from registry.images.stages import Stages
 
@@ -49,26 +49,28 @@ class LocalExecutor:
         self._under_way: Counter[str] = Counter()
 
     async def solve(
-        self, spec: EnvironmentSpec, listen: ProgressListener, *, max_age: float
-    ) -> Solution:
+        self, spec: EnvironmentSpec, on_progress: ProgressListener, *, max_age: float
+    ) -> TimedLock:
         """Return what ``spec`` means, solved now: nothing is remembered here."""
         del max_age
         started = self._now()
-        with self._turn(), self._stages.of(listen) as told:
+        with self._turn(), self._stages.of(on_progress) as told:
             lock = await self._resolver.lock(spec, told)
         seconds = round(self._now() - started, 3)
         structlog.get_logger().info("solved", spec=spec.digest, key=lock.key, seconds=seconds)
-        return Solution(lock, self._now())
+        return TimedLock(lock, self._now())
 
-    async def complete(self, packages: PackageList, listen: ProgressListener) -> Lock:
+    async def complete(self, packages: PackageList, on_progress: ProgressListener) -> Lock:
         """Return the lock of packages that another tool has chosen."""
-        with self._turn(), self._stages.of(listen) as told:
+        with self._turn(), self._stages.of(on_progress) as told:
             return await self._resolver.complete(packages, told)
 
-    async def build(self, lock: Lock, flavour: Flavour, listen: ProgressListener) -> StoredImage:
+    async def build(
+        self, lock: Lock, flavour: Flavour, on_progress: ProgressListener
+    ) -> StoredImage:
         """Return the image of ``lock``, stored with all that belongs to it."""
         started = self._now()
-        with self._turn(), self._stages.of(listen) as told:
+        with self._turn(), self._stages.of(on_progress) as told:
             image = await self._pipeline.build(lock, flavour, told)
             seconds = round(self._now() - started, 3)
             structlog.get_logger().info("built", key=lock.key, flavour=flavour, seconds=seconds)
@@ -77,15 +79,15 @@ class LocalExecutor:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """Make what is done here less urgent the more the same client has under way."""
-        client = asker.get()
+        client = current_client.get()
         if not client:
             yield
             return
         self._under_way[client] += 1
-        before = urgency.set(Urgency(level_of(self._under_way[client])))
+        before = current_priority.set(Priority(level_of(self._under_way[client])))
         try:
             yield
         finally:
-            urgency.reset(before)
+            current_priority.reset(before)
             self._under_way[client] -= 1
             self._under_way += Counter()  # forgets who has nothing under way

@@ -34,7 +34,7 @@ class Pins:
         self._now = now
         self._flights: SingleFlight[None] = SingleFlight()
 
-    async def pin(self, lock: Lock, listen: ProgressListener) -> None:
+    async def pin(self, lock: Lock, on_progress: ProgressListener) -> None:
         """Keep a build: every archive and the base are in the store then, and never evicted.
 
         Idempotent. A caller that is cancelled leaves the work going on.
@@ -43,7 +43,7 @@ class Pins:
             PackageError: An archive cannot be had any more.
             BaseImageError: The base cannot be had any more.
         """
-        await self._flights.run(lock.key, lambda: self._pin(lock, listen))
+        await self._flights.run(lock.key, lambda: self._pin(lock, on_progress))
 
     async def unpin(self, key: str) -> None:
         """Let a build's archives and base be evicted again; harmless when it is not pinned."""
@@ -57,13 +57,13 @@ class Pins:
         """Stop what is being fetched."""
         await self._flights.close()
 
-    async def _pin(self, lock: Lock, listen: ProgressListener) -> None:
-        await self._fetch(lock, listen)
+    async def _pin(self, lock: Lock, on_progress: ProgressListener) -> None:
+        await self._fetch(lock, on_progress)
         await self._store.write(pin_key(lock.key), json.dumps({"at": self._now()}).encode())
         # A collector that began before may have taken something until it saw the mark.
-        await self._fetch(lock, listen)
+        await self._fetch(lock, on_progress)
 
-    async def _fetch(self, lock: Lock, listen: ProgressListener) -> None:
+    async def _fetch(self, lock: Lock, on_progress: ProgressListener) -> None:
         missing = await self._missing(lock)
         done = 0
 
@@ -71,7 +71,7 @@ class Pins:
             nonlocal done
             await self._packages.archive(record)
             done += 1
-            listen(Progress("download", done, len(missing)))
+            on_progress(Progress("download", done, len(missing)))
 
         await together(fetch(record) for record in missing)
         if lock.base is not None:

@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import ParamSpec, TypeVar
 
-from builder.concurrency.priority import Turns
+from builder.concurrency.priority import PrioritySemaphore
 from builder.errors import WorkerLost
 
 P = ParamSpec("P")
@@ -35,7 +35,7 @@ class LocalProcesses:
         self._count = count
         self._pool: ProcessPoolExecutor | None = None
         # One more than compute, so that no process waits for what comes next.
-        self._turns = Turns(count + 1)
+        self._turns = PrioritySemaphore(count + 1)
 
     async def start(self) -> None:
         """Start the processes now rather than with the first call, which would wait for them."""
@@ -44,7 +44,7 @@ class LocalProcesses:
     async def run(self, function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
         """Return what the function returns; see :meth:`builder.ports.Workers.run`."""
         assert not kwargs, "arguments are positional, as the pool takes them"
-        async with self._turns.turn():
+        async with self._turns.slot():
             pool = self._pool = self._pool or self._new_pool()
             try:
                 return await asyncio.get_running_loop().run_in_executor(pool, function, *args)

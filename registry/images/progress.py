@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from builder.ports import Progress, ProgressListener
 
 
-class ProgressBoard:
+class ProgressTracker:
     """Keeps the latest progress of each build while it runs."""
 
     def __init__(self) -> None:
@@ -20,10 +20,10 @@ class ProgressBoard:
     def of(self, name: str) -> Iterator[ProgressListener]:
         """Give what a build tells its progress to; it is forgotten when the build has ended."""
 
-        def listen(progress: Progress) -> None:
+        def on_progress(progress: Progress) -> None:
             self._latest[name] = progress
 
         try:
-            yield listen
+            yield on_progress
         finally:
             self._latest.pop(name, None)

@@ -25,8 +25,8 @@ class Stages:
         self._traces = traces
 
     @contextmanager
-    def of(self, listen: ProgressListener) -> Iterator[ProgressListener]:
-        """Give what a build tells its progress to, which hands it on to ``listen``.
+    def of(self, on_progress: ProgressListener) -> Iterator[ProgressListener]:
+        """Give what a build tells its progress to, which hands it on to ``on_progress``.
 
         A stage lasts until the next one is told of, or the context ends. What is begun meanwhile,
         such as layers, is part of its span.
@@ -40,7 +40,7 @@ class Stages:
                     now = progress.stage
                     stage.close()
                     stage.enter_context(self._stage(now))
-                listen(progress)
+                on_progress(progress)
 
             yield told
 

@@ -12,7 +12,7 @@ from builder.layer import Encoding, LayerBlob, LayerPlan
 from builder.lock import Lock
 from builder.ports import ProgressListener
 from builder.spec import EnvironmentSpec
-from registry.images.executor import Executor, Solution, StoredImage
+from registry.images.executor import Executor, StoredImage, TimedLock
 from registry.telemetry import Attributes, Span, Traces
 
 #: Whether it is done in this process, or sent to another one.
@@ -27,26 +27,28 @@ class TracedExecutor:
         self._spans = _Spans(traces, place)
 
     async def solve(
-        self, spec: EnvironmentSpec, listen: ProgressListener, *, max_age: float
-    ) -> Solution:
+        self, spec: EnvironmentSpec, on_progress: ProgressListener, *, max_age: float
+    ) -> TimedLock:
         """Return what ``spec`` means; see :meth:`Executor.solve`."""
         with self._spans.of("solve", {"pullforge.spec": spec.digest}) as span:
-            solution = await self._executor.solve(spec, listen, max_age=max_age)
+            solution = await self._executor.solve(spec, on_progress, max_age=max_age)
             span.note({"pullforge.key": solution.lock.key})
         return solution
 
-    async def complete(self, packages: PackageList, listen: ProgressListener) -> Lock:
+    async def complete(self, packages: PackageList, on_progress: ProgressListener) -> Lock:
         """Return the lock of packages; see :meth:`Executor.complete`."""
         with self._spans.of("complete", {}) as span:
-            lock = await self._executor.complete(packages, listen)
+            lock = await self._executor.complete(packages, on_progress)
             span.note({"pullforge.key": lock.key})
         return lock
 
-    async def build(self, lock: Lock, flavour: Flavour, listen: ProgressListener) -> StoredImage:
+    async def build(
+        self, lock: Lock, flavour: Flavour, on_progress: ProgressListener
+    ) -> StoredImage:
         """Return the image of ``lock``; see :meth:`Executor.build`."""
         known = {"pullforge.key": lock.key, "pullforge.flavour": flavour}
         with self._spans.of("build", known):
-            return await self._executor.build(lock, flavour, listen)
+            return await self._executor.build(lock, flavour, on_progress)
 
 
 class TracedLayers:

@@ -12,7 +12,7 @@ import structlog
 
 from builder.errors import StoreUnavailable
 from builder.ports import Store
-from registry.lru import Recent
+from registry.lru import LruCache
 from registry.storage.layout import used_key
 
 #: How long a use is not noted again, in seconds.
@@ -36,7 +36,7 @@ class Usage:
         self._store = store
         self._now = now
         #: Build key → when its next use is to be noted.
-        self._due: Recent[str, float] = Recent(_REMEMBERED)
+        self._due: LruCache[str, float] = LruCache(_REMEMBERED)
 
     def is_noted(self, key: str) -> bool:
         """Tell whether :meth:`note` has nothing to write now."""

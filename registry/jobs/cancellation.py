@@ -8,7 +8,7 @@ import asyncio
 from typing import Any
 
 
-async def end(*tasks: asyncio.Task[Any]) -> None:
+async def cancel_and_wait(*tasks: asyncio.Task[Any]) -> None:
     """Cancel tasks, as often as it takes, and wait until they have ended."""
     while left := [task for task in tasks if not task.done()]:
         for task in left:

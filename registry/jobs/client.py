@@ -9,19 +9,19 @@ from typing import Any, Protocol
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from builder.concurrency.priority import Urgency, urgency
+from builder.concurrency.priority import Priority, current_priority
 from builder.errors import WorkerLost, WorkersBusy, WorkersUnavailable
 from builder.ports import Progress, ProgressListener
-from registry.images.fairness import asker, level_of
+from registry.images.fairness import current_client, level_of
 from registry.jobs.cancellation import Cancellation
 from registry.jobs.queue import Message
-from registry.jobs.state import Board, Outcome, Sight, Wakes
-from registry.jobs.types import Asked, Kind, Made, Role
+from registry.jobs.state import Outcome, TaskEvents, TaskSnapshot, TaskState
+from registry.jobs.types import Payload, Result, Role, TaskType
 from registry.telemetry import NO_TRACES, Traces
 
 
 @dataclass(frozen=True, slots=True)
-class OrderPatience:
+class TaskTimeouts:
     """How long is waited for what, in seconds."""
 
     #: How long a task may be under way in all.
@@ -46,15 +46,15 @@ class Sender(Protocol):
         ...
 
 
-class Orders:
+class TaskClient:
     """Gives work to workers, and waits for what they make."""
 
     def __init__(
         self,
-        board: Board,
-        wakes: Wakes,
+        task_state: TaskState,
+        task_events: TaskEvents,
         queue: Sender,
-        patience: OrderPatience,
+        patience: TaskTimeouts,
         *,
         limit: int,
         traces: Traces = NO_TRACES,
@@ -62,15 +62,15 @@ class Orders:
         """Make the office.
 
         Args:
-            board: Knows how tasks are.
-            wakes: Wakes when something happens.
+            task_state: Knows how tasks are.
+            task_events: Wakes when something happens.
             queue: Sends.
             patience: How long is waited for what.
             limit: How many tasks may wait for a worker until further orders are refused.
             traces: Knows to which trace an order belongs.
         """
-        self._board = board
-        self._wakes = wakes
+        self._task_state = task_state
+        self._task_events = task_events
         self._queue = queue
         self._patience = patience
         self._limit = limit
@@ -78,13 +78,13 @@ class Orders:
 
     async def order(
         self,
-        kind: Kind[Asked, Made],
+        kind: TaskType[Payload, Result],
         name: str,
-        asked: Asked,
-        listen: ProgressListener,
+        asked: Payload,
+        on_progress: ProgressListener,
         *,
         max_age: float = 0,
-    ) -> tuple[Made, float]:
+    ) -> tuple[Result, float]:
         """Return what a worker has made of ``asked``, and when, in seconds since 1970.
 
         However many order the same at once, on however many machines, one worker does it. It goes
@@ -94,7 +94,7 @@ class Orders:
             kind: What is to be done.
             name: Stands for ``asked``: equal names, equal work.
             asked: What the kind takes.
-            listen: Is told how far it is.
+            on_progress: Is told how far it is.
             max_age: In seconds; what was made of the same before is taken if it is not older.
 
         Raises:
@@ -106,43 +106,43 @@ class Orders:
         task = f"{kind.name}-{name}"
         cancellation = Cancellation()
         async with AsyncExitStack() as stack:
-            wake = await stack.enter_async_context(self._wakes.of(task))
-            its = await stack.enter_async_context(self._urgency())
+            wake = await stack.enter_async_context(self._task_events.of(task))
+            its = await stack.enter_async_context(self._priority())
             stack.enter_context(its.followed(lambda _: wake.set()))
             try:
                 async with asyncio.timeout(2 * self._patience.task_seconds):
                     outcome = await self._wait(
-                        kind, task, asked, its, wake, listen, max_age, cancellation
+                        kind, task, asked, its, wake, on_progress, max_age, cancellation
                     )
             except TimeoutError as exc:
                 raise WorkerLost("the work did not end in time; pull again") from exc
         for note in outcome.notes:
-            listen(Progress("finish", note=note))
+            on_progress(Progress("finish", note=note))
         if outcome.failure is not None:
             raise outcome.failure.error()
         return kind.made.validate_json(outcome.made or ""), outcome.at
 
     @asynccontextmanager
-    async def _urgency(self) -> AsyncIterator[Urgency]:
+    async def _priority(self) -> AsyncIterator[Priority]:
         """Give how urgent it is: what a client asks beside much else of its own is less so."""
-        client = asker.get()
+        client = current_client.get()
         if not client:
-            yield urgency.get()
+            yield current_priority.get()
             return
         async with AsyncExitStack() as stack:
             count = 0
             with suppress(RedisError):  # the wait that follows is patient, and tells
-                count = await stack.enter_async_context(self._board.under_way(client))
-            yield Urgency(level_of(count))
+                count = await stack.enter_async_context(self._task_state.under_way(client))
+            yield Priority(level_of(count))
 
     async def _wait(
         self,
-        kind: Kind[Asked, Any],
+        kind: TaskType[Payload, Any],
         task: str,
-        asked: Asked,
-        its: Urgency,
+        asked: Payload,
+        its: Priority,
         wake: asyncio.Event,
-        listen: ProgressListener,
+        on_progress: ProgressListener,
         max_age: float,
         cancellation: Cancellation,
     ) -> Outcome:
@@ -154,17 +154,17 @@ class Orders:
             cancellation.check()
             wake.clear()
             try:
-                sight = await self._board.look(task)
-                began = sight.now if began is None else began
-                if self._counts(sight, began, max_age) and sight.outcome is not None:
-                    return sight.outcome
-                if sight.progress is not None:
-                    listen(sight.progress)
+                snapshot = await self._task_state.snapshot(task)
+                began = snapshot.now if began is None else began
+                if self._counts(snapshot, began, max_age) and snapshot.outcome is not None:
+                    return snapshot.outcome
+                if snapshot.progress is not None:
+                    on_progress(snapshot.progress)
                 level = its.level
-                if not sight.is_running and (sight.asked is None or sight.asked > level):
+                if not snapshot.is_running and (snapshot.asked is None or snapshot.asked > level):
                     if not is_accepted:
                         await self._refuse_if_busy()
-                    await self._send(kind, task, asked, level, sight.now)
+                    await self._send(kind, task, asked, level, snapshot.now)
                 # What was let wait once is not refused when it has to be sent again.
                 is_accepted = True
                 heard_at = clock()
@@ -177,17 +177,17 @@ class Orders:
                 async with asyncio.timeout(self._patience.look_seconds):
                     await wake.wait()
 
-    def _counts(self, sight: Sight, began: float, max_age: float) -> bool:
+    def _counts(self, snapshot: TaskSnapshot, began: float, max_age: float) -> bool:
         """Tell whether the outcome that is seen is new enough to be the answer."""
-        if sight.outcome is None:
+        if snapshot.outcome is None:
             return False
-        failure = sight.outcome.failure
+        failure = snapshot.outcome.failure
         if failure is not None:
             max_age = self._patience.error_ttl_seconds / (10 if failure.transient else 1)
-        return sight.outcome.at >= began - max_age
+        return snapshot.outcome.at >= began - max_age
 
     async def _refuse_if_busy(self) -> None:
-        waiting, _ = await self._board.waiting()
+        waiting, _ = await self._task_state.waiting()
         if waiting >= self._limit:
             raise WorkersBusy(
                 f"{waiting} tasks wait for a worker already, as many as this server lets wait;"
@@ -195,14 +195,14 @@ class Orders:
             )
 
     async def _send(
-        self, kind: Kind[Asked, Any], task: str, asked: Asked, level: int, now: float
+        self, kind: TaskType[Payload, Any], task: str, asked: Payload, level: int, now: float
     ) -> None:
         data, trace = kind.asked.dump_json(asked).decode(), self._traces.headers()
         message = Message(kind.name, task, data, level, now, trace)
         try:
-            if await self._board.ask(task, level):
+            if await self._task_state.mark_queued(task, level):
                 await self._queue.send(message, kind.role)
         except BaseException:
             with suppress(RedisError):
-                await self._board.unask(task)
+                await self._task_state.unmark(task)
             raise

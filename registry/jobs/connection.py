@@ -10,10 +10,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
 from builder.build.layer_cache import LayerCache
-from registry.jobs.client import OrderPatience, Orders
-from registry.jobs.executor import TaskExecutor, TaskForms, TaskLayers
+from registry.jobs.client import TaskClient, TaskTimeouts
+from registry.jobs.executor import TaskExecutor, TaskExports, TaskLayers
 from registry.jobs.queue import ANSWER_SECONDS, TaskQueue
-from registry.jobs.state import Board, Wakes
+from registry.jobs.state import TaskEvents, TaskState
 from registry.telemetry import NO_TRACES, Traces
 
 #: How long connecting to Redis may take, in seconds.
@@ -26,8 +26,8 @@ _RETRIES = 3
 class Tasks:
     """Gives work to workers, and knows how it stands."""
 
-    board: Board
-    orders: Orders
+    task_state: TaskState
+    orders: TaskClient
 
     @property
     def executor(self) -> TaskExecutor:
@@ -35,9 +35,9 @@ class Tasks:
         return TaskExecutor(self.orders)
 
     @property
-    def forms(self) -> TaskForms:
+    def forms(self) -> TaskExports:
         """What has forms of locks made by workers."""
-        return TaskForms(self.orders)
+        return TaskExports(self.orders)
 
     def layers(self, cache: LayerCache) -> TaskLayers:
         """Return what has layers assembled by workers that ``cache`` does not have."""
@@ -48,7 +48,7 @@ class Tasks:
 async def open_tasks(
     app: Celery,
     redis_url: str,
-    patience: OrderPatience,
+    patience: TaskTimeouts,
     *,
     max_waiting: int,
     traces: Traces = NO_TRACES,
@@ -69,8 +69,10 @@ async def open_tasks(
         # A connection that was idle while Redis was replaced tells so at its next use.
         retry=Retry(ExponentialBackoff(cap=1, base=0.1), _RETRIES),
     )
-    async with redis, Wakes(redis).listening() as wakes:
+    async with redis, TaskEvents(redis).listening() as task_events:
         with closing(TaskQueue(app)) as queue:
-            board = Board(redis)
-            orders = Orders(board, wakes, queue, patience, limit=max_waiting, traces=traces)
-            yield Tasks(board, orders)
+            task_state = TaskState(redis)
+            orders = TaskClient(
+                task_state, task_events, queue, patience, limit=max_waiting, traces=traces
+            )
+            yield Tasks(task_state, orders)

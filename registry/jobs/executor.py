@@ -4,71 +4,73 @@ import hashlib
 
 from builder.build.image import Flavour
 from builder.build.layer_cache import FindPython, LayerCache
-from builder.exports import FormName
+from builder.exports import ExportFormat
 from builder.inputs import PackageList
 from builder.layer import Encoding, LayerBlob, LayerPlan
 from builder.lock import Lock
 from builder.platforms import Subdir
 from builder.ports import Progress, ProgressListener
 from builder.spec import EnvironmentSpec
-from registry.images.executor import Solution, StoredImage
-from registry.jobs.client import Orders
+from registry.images.executor import StoredImage, TimedLock
+from registry.jobs.client import TaskClient
 from registry.jobs.types import (
     BUILD,
     COMPLETE,
     FORM,
     LAYER,
     SOLVE,
-    BuildOrder,
-    FormOrder,
-    LayerOrder,
+    BuildTask,
+    ExportTask,
+    LayerTask,
 )
 
 
 class TaskExecutor:
     """Has everything carried out by workers; implements :class:`builds.executor.Executor`."""
 
-    def __init__(self, orders: Orders) -> None:
+    def __init__(self, orders: TaskClient) -> None:
         self._orders = orders
 
     async def solve(
-        self, spec: EnvironmentSpec, listen: ProgressListener, *, max_age: float
-    ) -> Solution:
+        self, spec: EnvironmentSpec, on_progress: ProgressListener, *, max_age: float
+    ) -> TimedLock:
         """Return what ``spec`` means; see :meth:`Executor.solve`."""
-        lock, at = await self._orders.order(SOLVE, spec.digest, spec, listen, max_age=max_age)
-        return Solution(lock, at)
+        lock, at = await self._orders.order(SOLVE, spec.digest, spec, on_progress, max_age=max_age)
+        return TimedLock(lock, at)
 
-    async def complete(self, packages: PackageList, listen: ProgressListener) -> Lock:
+    async def complete(self, packages: PackageList, on_progress: ProgressListener) -> Lock:
         """Return the lock of packages; see :meth:`Executor.complete`."""
         name = hashlib.sha256(COMPLETE.asked.dump_json(packages)).hexdigest()
-        lock, _ = await self._orders.order(COMPLETE, name, packages, listen)
+        lock, _ = await self._orders.order(COMPLETE, name, packages, on_progress)
         return lock
 
-    async def build(self, lock: Lock, flavour: Flavour, listen: ProgressListener) -> StoredImage:
+    async def build(
+        self, lock: Lock, flavour: Flavour, on_progress: ProgressListener
+    ) -> StoredImage:
         """Return the image of ``lock``; see :meth:`Executor.build`."""
         name = f"{lock.key}-{flavour}"
-        image, _ = await self._orders.order(BUILD, name, BuildOrder(lock, flavour), listen)
+        image, _ = await self._orders.order(BUILD, name, BuildTask(lock, flavour), on_progress)
         return image
 
 
-class TaskForms:
+class TaskExports:
     """Has forms of locks made by workers."""
 
-    def __init__(self, orders: Orders) -> None:
+    def __init__(self, orders: TaskClient) -> None:
         self._orders = orders
 
     async def make(
-        self, lock: Lock, form: FormName, platform: Subdir | None, listen: ProgressListener
+        self, lock: Lock, form: ExportFormat, platform: Subdir | None, on_progress: ProgressListener
     ) -> None:
         """Put a form into the store; a :data:`builder.exports.MakeForm`."""
         name = f"{lock.key}-{platform or 'all'}-{form}"
-        await self._orders.order(FORM, name, FormOrder(lock, form, platform), listen)
+        await self._orders.order(FORM, name, ExportTask(lock, form, platform), on_progress)
 
 
 class TaskLayers:
     """Has layers assembled by workers; implements :class:`builder.build.layer_cache.Layers`."""
 
-    def __init__(self, orders: Orders, cache: LayerCache) -> None:
+    def __init__(self, orders: TaskClient, cache: LayerCache) -> None:
         """Make the orderer; ``cache`` knows what is there already."""
         self._orders = orders
         self._cache = cache
@@ -82,7 +84,7 @@ class TaskLayers:
         if known is not None:
             return known
         found = tuple(await python()) if plan.python is not None else ()
-        order = LayerOrder(plan, encoding, found)
+        order = LayerTask(plan, encoding, found)
         blob, _ = await self._orders.order(LAYER, f"{plan.key}-{encoding}", order, _ignore)
         return blob
 

@@ -26,7 +26,7 @@ from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 
 from registry.images.fairness import LEVELS, SCHEDULED
-from registry.jobs.types import ROLES, KindName, Role
+from registry.jobs.types import ROLES, Role, TaskName
 
 #: The name under which workers have what servers order; what is to do is in the message.
 TASK: Final = "pullforge.carry_out"
@@ -47,7 +47,7 @@ _START_SECONDS: Final = 120
 class Message:
     """What a worker is told."""
 
-    kind: KindName
+    kind: TaskName
     #: The name of the task: equal names are the same work.
     task: str
     #: What the kind takes, as JSON.

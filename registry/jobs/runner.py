@@ -18,14 +18,14 @@ from typing import Any, Final, Generic, Protocol, Self, TypeVar
 import structlog
 from redis.exceptions import RedisError
 
-from builder.concurrency.priority import Urgency, urgency
+from builder.concurrency.priority import Priority, current_priority
 from builder.errors import BuilderError, WorkerLost
 from builder.ports import Progress, ProgressListener
 from registry.images.fairness import SCHEDULED
-from registry.jobs.cancellation import end
+from registry.jobs.cancellation import cancel_and_wait
 from registry.jobs.queue import Message
-from registry.jobs.state import Board
-from registry.jobs.types import CHORE, Asked, Kind, KindName, Made
+from registry.jobs.state import TaskState
+from registry.jobs.types import CHORE, Payload, Result, TaskName, TaskType
 from registry.requests.status import Failure
 from registry.telemetry import NO_TRACES, Attributes, Traces
 
@@ -35,7 +35,7 @@ _TELL_SECONDS: Final = 0.2
 #: waits sends the message again only after longer.
 _TRIES: Final = 30
 
-Result = TypeVar("Result")
+Answered = TypeVar("Answered")
 
 
 class TaskMetrics(Protocol):
@@ -46,19 +46,19 @@ class TaskMetrics(Protocol):
         ...
 
 
-class Duty(Generic[Asked, Made]):
+class TaskHandler(Generic[Payload, Result]):
     """A kind of work with what carries it out."""
 
     def __init__(
         self,
-        kind: Kind[Asked, Made],
-        work: Callable[[Asked, ProgressListener], Awaitable[Made]],
+        kind: TaskType[Payload, Result],
+        work: Callable[[Payload, ProgressListener], Awaitable[Result]],
     ) -> None:
         self._kind = kind
         self._work = work
 
     @property
-    def name(self) -> KindName:
+    def name(self) -> TaskName:
         """Of the kind."""
         return self._kind.name
 
@@ -67,23 +67,23 @@ class Duty(Generic[Asked, Made]):
         """How often it is begun that never ends."""
         return self._kind.attempts
 
-    async def carry_out(self, asked: str, listen: ProgressListener) -> str:
+    async def carry_out(self, asked: str, on_progress: ProgressListener) -> str:
         """Return what was made, as JSON, of what is asked, as JSON.
 
         Raises:
             BuilderError: What the work raised.
         """
-        made = await self._work(self._kind.asked.validate_json(asked), listen)
+        made = await self._work(self._kind.asked.validate_json(asked), on_progress)
         return self._kind.made.dump_json(made).decode()
 
 
-class Carrier:
+class TaskRunner:
     """Carries out messages."""
 
     def __init__(
         self,
-        board: Board,
-        duties: Mapping[KindName, Duty[Any, Any]],
+        task_state: TaskState,
+        handlers: Mapping[TaskName, TaskHandler[Any, Any]],
         metrics: TaskMetrics,
         *,
         task_seconds: float,
@@ -92,47 +92,47 @@ class Carrier:
         """Make the carrier.
 
         Args:
-            board: Knows how tasks are.
-            duties: What can be carried out, by kind.
+            task_state: Knows how tasks are.
+            handlers: What can be carried out, by kind.
             metrics: Counts.
             task_seconds: The most time a task may take.
             traces: Records what is done.
         """
-        self._board = board
-        self._duties = duties
+        self._task_state = task_state
+        self._handlers = handlers
         self._metrics = metrics
         self._task_seconds = task_seconds
         self._traces = traces
 
-    async def take(self, message: Message) -> None:
+    async def handle(self, message: Message) -> None:
         """Carry a message out; whatever comes of it is its task's outcome, and nothing is raised.
 
         Raises:
             RedisError: Redis has been away for too long; who waits for the task sends it again.
         """
-        board, task = self._board, message.task
+        task_state, task = self._task_state, message.task
         async with AsyncExitStack() as stack:
-            is_mine = await _patiently(lambda: stack.enter_async_context(board.claim(task)))
+            is_mine = await _patiently(lambda: stack.enter_async_context(task_state.claim(task)))
             # Only now: another may have ended it just before.
-            sight = await _patiently(lambda: board.look(task))
-            is_void = sight.outcome is not None and sight.outcome.at >= message.sent_at
+            snapshot = await _patiently(lambda: task_state.snapshot(task))
+            is_void = snapshot.outcome is not None and snapshot.outcome.at >= message.sent_at
             if is_void or not is_mine:
-                await _patiently(lambda: board.unask(task))
+                await _patiently(lambda: task_state.unmark(task))
                 return
-            attempts = await _patiently(lambda: board.begin(task))
+            attempts = await _patiently(lambda: task_state.begin(task))
             started = time.monotonic()
-            telling = Telling(board, task)
+            reporter = ProgressReporter(task_state, task)
             known: Attributes = {"pullforge.task": task, "pullforge.attempt": attempts}
             name = f"carry out {message.kind}"
             with self._traces.span(name, "consumer", message.trace, known) as span:
-                made, failure = await self._outcome(message, attempts, telling)
+                made, failure = await self._outcome(message, attempts, reporter)
                 if failure is not None:
                     span.fail(failure.message)
-            notes = tuple(telling.notes)
-            await _patiently(lambda: board.end(task, made, failure, notes))
+            notes = tuple(reporter.notes)
+            await _patiently(lambda: task_state.end(task, made, failure, notes))
             self._metrics.task_ended(
                 message.kind,
-                max(0.0, sight.now - message.sent_at),
+                max(0.0, snapshot.now - message.sent_at),
                 time.monotonic() - started,
                 failed=failure is not None,
             )
@@ -145,24 +145,24 @@ class Carrier:
         Raises:
             RedisError: Redis has been away for too long.
         """
-        lately = await self._board.now() - every_seconds / 2
+        lately = await self._task_state.now() - every_seconds / 2
         asked = CHORE.asked.dump_json(name).decode()
-        await self.take(Message(CHORE.name, f"chore-{name}", asked, SCHEDULED, lately))
+        await self.handle(Message(CHORE.name, f"chore-{name}", asked, SCHEDULED, lately))
 
     async def _outcome(
-        self, message: Message, attempts: int, telling: "Telling"
+        self, message: Message, attempts: int, reporter: "ProgressReporter"
     ) -> tuple[str | None, Failure | None]:
-        urgency.set(Urgency(message.level))
-        async with telling:
+        current_priority.set(Priority(message.level))
+        async with reporter:
             try:
-                duty = self._duties[message.kind]
-                if attempts > duty.attempts:
+                handler = self._handlers[message.kind]
+                if attempts > handler.attempts:
                     raise WorkerLost(  # noqa: TRY301 (it is one of many ways to fail)
-                        f"{duty.attempts} workers in turn ended while they were at this, perhaps"
+                        f"{handler.attempts} workers in turn ended while they were at this, perhaps"
                         " for lack of memory; the workers' logs say more"
                     )
                 async with asyncio.timeout(self._task_seconds) as limit:
-                    return await duty.carry_out(message.asked, telling.listen), None
+                    return await handler.carry_out(message.asked, reporter.on_progress), None
             except BuilderError as exc:
                 return None, Failure.of(exc)
             except MemoryError:
@@ -177,11 +177,11 @@ class Carrier:
                 return None, Failure(BuilderError.__name__, sentence, transient=True)
 
 
-class Telling:
+class ProgressReporter:
     """Shows the progress of a task as it comes, but not more often than anybody can read."""
 
-    def __init__(self, board: Board, task: str) -> None:
-        self._board = board
+    def __init__(self, task_state: TaskState, task: str) -> None:
+        self._task_state = task_state
         self._task = task
         #: What was noted so far; of progress, only the latest is shown.
         self.notes: list[str] = []
@@ -197,9 +197,9 @@ class Telling:
     async def __aexit__(self, *_: object) -> None:
         """End; the last news may stay unsaid, since the outcome follows."""
         assert self._loop is not None
-        await end(self._loop)
+        await cancel_and_wait(self._loop)
 
-    def listen(self, progress: Progress) -> None:
+    def on_progress(self, progress: Progress) -> None:
         """Take note; a :class:`builder.ports.ProgressListener`."""
         if progress.note:
             self.notes.append(progress.note)
@@ -212,13 +212,13 @@ class Telling:
             self._news.clear()
             if self._latest is not None:
                 try:
-                    await self._board.tell(self._task, self._latest)
+                    await self._task_state.report(self._task, self._latest)
                 except RedisError:
                     self._news.set()
             await asyncio.sleep(_TELL_SECONDS)
 
 
-async def _patiently(call: Callable[[], Awaitable[Result]]) -> Result:
+async def _patiently(call: Callable[[], Awaitable[Answered]]) -> Answered:
     """Return what a call to the board does; it is made again while Redis is away."""
     for _ in range(_TRIES - 1):
         try:

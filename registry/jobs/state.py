@@ -28,7 +28,7 @@ from redis.asyncio.lock import Lock as RedisLock
 from redis.exceptions import LockNotOwnedError, RedisError
 
 from builder.ports import Progress
-from registry.jobs.cancellation import end
+from registry.jobs.cancellation import cancel_and_wait
 from registry.requests.status import Failure
 
 _PREFIX: Final = "pullforge:"
@@ -59,7 +59,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class TaskSnapshot:
     """What there is to see of a task at one moment."""
 
     now: float
@@ -70,7 +70,7 @@ class Sight:
     asked: int | None
 
 
-class Board:
+class TaskState:
     """Reads and writes the state of tasks.
 
     Every method raises :class:`redis.exceptions.RedisError` when Redis does not answer in time, and
@@ -95,13 +95,13 @@ class Board:
         self._lease_seconds = lease_seconds
         self._asked_milliseconds = round(ask_again_seconds * 1000)
 
-    async def look(self, task: str) -> Sight:
+    async def snapshot(self, task: str) -> TaskSnapshot:
         """Return what there is to see of a task, in one round trip."""
         async with self._redis.pipeline(transaction=False) as ask:
             ask.time()
             ask.mget([_key(name, task) for name in ("ended", "progress", "running", "asked")])
             (seconds, micros), (ended, progress, running, asked) = await ask.execute()
-        return Sight(
+        return TaskSnapshot(
             now=seconds + micros / 1e6,
             outcome=_parse_outcome(ended) if ended else None,
             progress=Progress(**json.loads(progress)) if progress else None,
@@ -109,7 +109,7 @@ class Board:
             asked=int(asked) if asked is not None else None,
         )
 
-    async def ask(self, task: str, level: int = 0) -> bool:
+    async def mark_queued(self, task: str, level: int = 0) -> bool:
         """Note that a message is about to be sent; ``False`` if one as urgent was sent lately."""
         key, lasts = _key("asked", task), self._asked_milliseconds
         if not await self._redis.set(key, level, nx=True, px=lasts):
@@ -121,7 +121,7 @@ class Board:
         await self._redis.zadd(f"{_PREFIX}waiting", {task: await self.now()}, nx=True)
         return True
 
-    async def unask(self, task: str) -> None:
+    async def unmark(self, task: str) -> None:
         """Forget that a message was sent."""
         async with self._redis.pipeline() as change:
             change.delete(_key("asked", task))
@@ -149,14 +149,14 @@ class Board:
 
     async def begin(self, task: str) -> int:
         """Note that a task is begun; return how often it was, without having ended."""
-        await self.unask(task)
+        await self.unmark(task)
         async with self._redis.pipeline() as change:
             change.incr(_key("attempts", task))
             change.expire(_key("attempts", task), _KEPT_SECONDS)
             attempts, _ = await change.execute()
         return int(attempts)
 
-    async def tell(self, task: str, progress: Progress) -> None:
+    async def report(self, task: str, progress: Progress) -> None:
         """Show how far a task is."""
         data = json.dumps(asdict(progress))
         async with self._redis.pipeline(transaction=False) as change:
@@ -208,7 +208,7 @@ class Board:
         return float(seconds + micros / 1e6)
 
 
-class Wakes:
+class TaskEvents:
     """Wakes who waits for a task whenever something happens to it; one connection for all.
 
     A wake may be missed, when Redis is away for a moment: who waits looks from time to time too.
@@ -221,13 +221,13 @@ class Wakes:
         self._subscribed = asyncio.Event()
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator["Wakes"]:
+    async def listening(self) -> AsyncIterator["TaskEvents"]:
         """Listen while the context lasts."""
         loops = [asyncio.create_task(self._hear()), asyncio.create_task(self._follow())]
         try:
             yield self
         finally:
-            await end(*loops)
+            await cancel_and_wait(*loops)
             await self._pubsub.aclose()  # type: ignore[no-untyped-call] # as redis has it
 
     @asynccontextmanager
@@ -311,7 +311,7 @@ async def _renew(lock: RedisLock, every_seconds: float) -> None:
 
 
 async def _let_go(lock: RedisLock, renewing: asyncio.Task[None]) -> None:
-    await end(renewing)
+    await cancel_and_wait(renewing)
     with suppress(RedisError):
         await lock.release()
 

@@ -10,7 +10,7 @@ from typing import Final, Generic, Literal, TypeVar
 from pydantic import TypeAdapter
 
 from builder.build.image import Flavour
-from builder.exports import FormName
+from builder.exports import ExportFormat
 from builder.inputs import PackageList
 from builder.layer import Encoding, LayerBlob, LayerPlan
 from builder.lock import Lock
@@ -19,17 +19,17 @@ from builder.records import PackageRecord
 from builder.spec import EnvironmentSpec
 from registry.images.executor import StoredImage
 
-Asked = TypeVar("Asked")
-Made = TypeVar("Made")
+Payload = TypeVar("Payload")
+Result = TypeVar("Result")
 
-KindName = Literal["solve", "complete", "build", "form", "layer", "chore"]
+TaskName = Literal["solve", "complete", "build", "form", "layer", "chore"]
 #: Who carries it out: ``builds`` mostly waits, ``layers`` computes.
 Role = Literal["builds", "layers"]
 ROLES: Final[tuple[Role, ...]] = ("builds", "layers")
 
 
 @dataclass(frozen=True, slots=True)
-class BuildOrder:
+class BuildTask:
     """An image that is to be built."""
 
     lock: Lock
@@ -37,16 +37,16 @@ class BuildOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class FormOrder:
+class ExportTask:
     """A form of a lock that is to be put into the store."""
 
     lock: Lock
-    form: FormName
+    form: ExportFormat
     platform: Subdir | None
 
 
 @dataclass(frozen=True, slots=True)
-class LayerOrder:
+class LayerTask:
     """A layer that is to be assembled."""
 
     plan: LayerPlan
@@ -56,13 +56,13 @@ class LayerOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind(Generic[Asked, Made]):
+class TaskType(Generic[Payload, Result]):
     """One kind of work."""
 
-    name: KindName
+    name: TaskName
     role: Role
-    asked: TypeAdapter[Asked]
-    made: TypeAdapter[Made]
+    asked: TypeAdapter[Payload]
+    made: TypeAdapter[Result]
     #: Whether it is refused when too much waits already; what is part of other work is not.
     is_refusable: bool = True
     #: How often a task is begun that never ends. Its worker may have been killed for other reasons,
@@ -70,16 +70,16 @@ class Kind(Generic[Asked, Made]):
     attempts: int = 8
 
 
-SOLVE: Final = Kind("solve", "builds", TypeAdapter(EnvironmentSpec), TypeAdapter(Lock))
-COMPLETE: Final = Kind("complete", "builds", TypeAdapter(PackageList), TypeAdapter(Lock))
-BUILD: Final = Kind("build", "builds", TypeAdapter(BuildOrder), TypeAdapter(StoredImage))
-FORM: Final = Kind("form", "builds", TypeAdapter(FormOrder), TypeAdapter(None))
+SOLVE: Final = TaskType("solve", "builds", TypeAdapter(EnvironmentSpec), TypeAdapter(Lock))
+COMPLETE: Final = TaskType("complete", "builds", TypeAdapter(PackageList), TypeAdapter(Lock))
+BUILD: Final = TaskType("build", "builds", TypeAdapter(BuildTask), TypeAdapter(StoredImage))
+FORM: Final = TaskType("form", "builds", TypeAdapter(ExportTask), TypeAdapter(None))
 #: A chore of :mod:`registry.maintenance.schedule`, by its name.
-CHORE: Final = Kind("chore", "builds", TypeAdapter(str), TypeAdapter(None))
-LAYER: Final = Kind(
+CHORE: Final = TaskType("chore", "builds", TypeAdapter(str), TypeAdapter(None))
+LAYER: Final = TaskType(
     "layer",
     "layers",
-    TypeAdapter(LayerOrder),
+    TypeAdapter(LayerTask),
     TypeAdapter(LayerBlob),
     is_refusable=False,
     attempts=3,

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import structlog
 
-from builder.concurrency.priority import Urgency, urgency
+from builder.concurrency.priority import Priority, current_priority
 from registry.images.fairness import SCHEDULED
 
 
 @dataclass(frozen=True, slots=True)
-class Chore:
+class PeriodicJob:
     """Something that is done again and again. It is idempotent, and may be cancelled."""
 
     name: str
@@ -20,7 +20,7 @@ class Chore:
 
     async def do(self) -> None:
         """Do it once; a failure is logged, since the next time may succeed."""
-        urgency.set(Urgency(SCHEDULED))
+        current_priority.set(Priority(SCHEDULED))
         try:
             await self.work()
         except Exception as exc:  # noqa: BLE001 (whatever it is, the next time may succeed)
@@ -29,8 +29,8 @@ class Chore:
             )
 
 
-async def do_for_ever(
-    chores: Iterable[Chore], pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+async def run_forever(
+    chores: Iterable[PeriodicJob], pause: Callable[[float], Awaitable[None]] = asyncio.sleep
 ) -> None:
     """Do each chore now and again after its time, until cancelled; they run beside each other.
 
@@ -39,7 +39,7 @@ async def do_for_ever(
         pause: Waits for a number of seconds.
     """
 
-    async def repeat(chore: Chore) -> None:
+    async def repeat(chore: PeriodicJob) -> None:
         while True:
             await chore.do()
             await pause(chore.every_seconds)

@@ -10,7 +10,7 @@
 
     refresh    as expiry       fetch the channels' indexes: every process that solves, by itself
 
-A server without workers does all of it itself (:func:`registry.maintenance.periodic.do_for_ever`). With
+A server without workers does all of it itself (:func:`registry.maintenance.periodic.run_forever`). With
 workers, Celery's beat has each done in its time by whichever is free, after everything that
 somebody waits for (``pullforge beat``).
 """

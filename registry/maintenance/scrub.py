@@ -67,7 +67,7 @@ class Scrub:
     """Checks one store, once."""
 
     def __init__(
-        self, store: Store, *, delete: bool, threads: int, listen: Callable[[int], None]
+        self, store: Store, *, delete: bool, threads: int, on_progress: Callable[[int], None]
     ) -> None:
         """Make the checker.
 
@@ -75,13 +75,13 @@ class Scrub:
             store: To be read.
             delete: Whether corrupt blobs and archives are deleted.
             threads: How many things are hashed at once.
-            listen: Is told how many bytes were hashed since it was told last.
+            on_progress: Is told how many bytes were hashed since it was told last.
         """
         self._store = store
         self._delete = delete
         self._parallel = threads
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="scrub")
-        self._listen = listen
+        self._on_progress = on_progress
         self._report = ScrubReport()
 
     async def run(self) -> ScrubReport:
@@ -152,7 +152,7 @@ class Scrub:
             async for chunk in self._store.stream(key):
                 await loop.run_in_executor(self._threads, digest.update, chunk)
                 self._report.hashed_bytes += len(chunk)
-                self._listen(len(chunk))
+                self._on_progress(len(chunk))
         except EOFError:
             return None
         return digest.hexdigest()

@@ -31,7 +31,7 @@ def percent_of(progress: Progress) -> int:
     return start + (stop - start) * progress.done // max(progress.total, 1)
 
 
-class Journal:
+class RequestProgress:
     """The latest status of one running request; wakes who waits for the next."""
 
     def __init__(self, status: RequestStatus, now: Callable[[], float]) -> None:
@@ -66,7 +66,7 @@ class Journal:
         when = datetime.datetime.fromtimestamp(self._now(), datetime.UTC)
         self.set(log=(*self._status.log, f"{when:%Y-%m-%dT%H:%M:%SZ} {line}"))
 
-    def listen(self, progress: Progress) -> None:
+    def on_progress(self, progress: Progress) -> None:
         """Take note of how far it is; a :class:`builder.ports.ProgressListener`.
 
         The log gets a line when a stage begins, when a counted one ends, and with each note.

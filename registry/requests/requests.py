@@ -27,7 +27,7 @@ import structlog
 from builder.concurrency.single_flight import SingleFlight
 from builder.errors import BuilderError
 from builder.fetch.base_image import PUSHED_SCHEME, split_pushed
-from builder.image_name import NameDefaults
+from builder.image_name import EnvironmentPolicy
 from builder.inputs import read_request
 from builder.keys import base_part_key
 from builder.lock import Lock
@@ -35,8 +35,8 @@ from builder.ports import Store, Workers
 from builder.spec import EnvironmentSpec
 from registry.errors import TooManyBuilds
 from registry.images.budget import Budget
-from registry.requests.progress import Journal
-from registry.requests.runner import Asked, Making
+from registry.requests.progress import RequestProgress
+from registry.requests.runner import BuildRunner, Requested
 from registry.requests.status import Failure, RequestStatus, dump_status, parse_status
 from registry.storage.layout import INPUTS, input_key, request_key
 
@@ -50,7 +50,7 @@ _FORGET_SECONDS: Final = 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RequestTimeouts:
     """How long is waited for what."""
 
     #: How long an error is answered again without another try, in seconds; errors that may pass,
@@ -69,9 +69,9 @@ class BuildRequests:
         self,
         store: Store,
         workers: Workers,
-        making: Making,
-        defaults: NameDefaults,
-        patience: Patience,
+        making: BuildRunner,
+        defaults: EnvironmentPolicy,
+        patience: RequestTimeouts,
         budget: Budget,
         *,
         limit: int,
@@ -101,7 +101,7 @@ class BuildRequests:
         self._max_bytes = max_bytes
         self._now = now
         #: Of the requests that this server carries out.
-        self._journals: dict[str, Journal] = {}
+        self._journals: dict[str, RequestProgress] = {}
         self._accepting: SingleFlight[None] = SingleFlight()
         self._running: SingleFlight[None] = SingleFlight()
 
@@ -205,12 +205,12 @@ class BuildRequests:
                 if status is not None and status.key is None:
                     await self._store.delete(request_key(request))
 
-    async def _read(self, data: bytes) -> Asked:
+    async def _read(self, data: bytes) -> Requested:
         today = datetime.datetime.fromtimestamp(self._now(), datetime.UTC).date()
         read = partial(read_request, max_bytes=self._max_bytes, today=today)
         return await self._workers.run(read, data, self._defaults)
 
-    async def _base_repository(self, asked: Asked) -> str | None:
+    async def _base_repository(self, asked: Requested) -> str | None:
         """Return the repository of this registry whose image is to be the base.
 
         ``None`` if there is none, and for what everybody may have: the default, and what a lock
@@ -244,14 +244,14 @@ class BuildRequests:
 
     async def _pinned(self, status: RequestStatus) -> RequestStatus:
         """Have the build pinned of a request that runs, which somebody began without that."""
-        journal = self._journals.get(status.id)
-        if journal is not None:
-            journal.set(pin=True)
+        request_progress = self._journals.get(status.id)
+        if request_progress is not None:
+            request_progress.set(pin=True)
         elif not status.pin:  # the server that runs it will see
             await self._save(replace(status, pin=True))
         return status
 
-    async def _accept(self, status: RequestStatus, data: bytes, asked: Asked) -> None:
+    async def _accept(self, status: RequestStatus, data: bytes, asked: Requested) -> None:
         """Write a request down and begin it, unless it runs; a caller that leaves stops nothing."""
         request = status.id
         if request not in self._journals or self._accepting.running(request):
@@ -259,49 +259,51 @@ class BuildRequests:
         if status.pin and request in self._journals:
             self._journals[request].set(pin=True)
 
-    async def _begin(self, status: RequestStatus, data: bytes, asked: Asked) -> None:
+    async def _begin(self, status: RequestStatus, data: bytes, asked: Requested) -> None:
         request = status.id
         if len(self._journals) >= self._limit:
             raise TooManyBuilds(
                 f"{len(self._journals)} builds are under way, as many as this server makes at"
                 " once; send it again in a moment"
             )
-        journal = Journal(status, self._now)
-        self._journals[request] = journal
+        request_progress = RequestProgress(status, self._now)
+        self._journals[request] = request_progress
         try:
             await self._store.write(input_key(request), data)
-            await self._save(journal.status)
+            await self._save(request_progress.status)
         except BaseException:
             del self._journals[request]
             raise
-        self._running.start(request, lambda: self._run(journal, asked))
+        self._running.start(request, lambda: self._run(request_progress, asked))
 
-    async def _run(self, journal: Journal, asked: Asked) -> None:
+    async def _run(self, request_progress: RequestProgress, asked: Requested) -> None:
         """Carry a request out; whatever comes of it is its status, and nothing is raised."""
         ended = asyncio.Event()
-        beating = asyncio.create_task(self._beat(journal, ended))
+        beating = asyncio.create_task(self._beat(request_progress, ended))
         try:
             try:
-                changes = await self._outcome(journal, asked)
+                changes = await self._outcome(request_progress, asked)
             finally:
                 # Not cancelled but waited for: a write under way would come after the last one.
                 ended.set()
                 await beating
-            journal.end(await self._end(replace(journal.status, **changes)))
+            request_progress.end(await self._end(replace(request_progress.status, **changes)))
         except asyncio.CancelledError:
-            await self._save(replace(journal.status, at=0))
+            await self._save(replace(request_progress.status, at=0))
             raise
         except BuilderError as exc:  # the store; whoever looks next finds a request nobody runs
             structlog.get_logger().warning("failed to end request", error=exc.message)
         finally:
-            del self._journals[journal.status.id]
+            del self._journals[request_progress.status.id]
 
-    async def _outcome(self, journal: Journal, asked: Asked) -> dict[str, Any]:
+    async def _outcome(self, request_progress: RequestProgress, asked: Requested) -> dict[str, Any]:
         """Return what changes in the status at the end."""
         try:
-            key = await self._making.make(asked, journal, renew=journal.status.key is not None)
+            key = await self._making.make(
+                asked, request_progress, renew=request_progress.status.key is not None
+            )
         except BuilderError as exc:
-            journal.note(f"failed: {exc.message}")
+            request_progress.note(f"failed: {exc.message}")
             return {"state": "failed", "failure": Failure.of(exc)}
         except Exception:  # noqa: BLE001 (logged; whoever asks is told that it failed)
             structlog.get_logger().exception("failed to carry out a request")
@@ -318,7 +320,7 @@ class BuildRequests:
             await self._store.write(input_key(status.id), b"")
         return held
 
-    async def _beat(self, journal: Journal, ended: asyncio.Event) -> None:
+    async def _beat(self, request_progress: RequestProgress, ended: asyncio.Event) -> None:
         """Show the other servers, until the end, that the request is carried out, and how far."""
         while not ended.is_set():
             with suppress(TimeoutError):
@@ -326,9 +328,9 @@ class BuildRequests:
                     await ended.wait()
                 return
             with suppress(BuilderError):  # a store that is down will be seen at the end
-                held = await self._write(journal.status)
-                if held.pin and not journal.status.pin:
-                    journal.set(pin=True)
+                held = await self._write(request_progress.status)
+                if held.pin and not request_progress.status.pin:
+                    request_progress.set(pin=True)
 
     async def _write(self, status: RequestStatus) -> RequestStatus:
         """Write a status down and return it, unless another server has ended the request: its end.
@@ -358,7 +360,7 @@ class BuildRequests:
         return self._now() < status.at + ttl
 
 
-def request_id(asked: Asked) -> str:
+def request_id(asked: Requested) -> str:
     """Return the 32 hex digits that stand for what is asked for."""
     if isinstance(asked, EnvironmentSpec):
         content: str = asked.digest

@@ -11,72 +11,76 @@ from builder.lock import Lock
 from builder.ports import Store
 from builder.spec import EnvironmentSpec
 from registry.images.images import ImageBuilds
-from registry.images.inventory import MadeImage, MadeImages
+from registry.images.inventory import BuiltFlavour, BuiltFlavours
 from registry.images.pins import Pins
-from registry.requests.progress import Journal
+from registry.requests.progress import RequestProgress
 from registry.storage.layout import log_key
 
 #: What can be asked for.
-Asked = EnvironmentSpec | Lock | PackageList
+Requested = EnvironmentSpec | Lock | PackageList
 
 
 @dataclass(frozen=True, slots=True)
-class Making:
+class BuildRunner:
     """Makes builds."""
 
     store: Store
     builds: ImageBuilds
-    images: MadeImages
+    images: BuiltFlavours
     pins: Pins
     #: How old a solve may be that is used for a spec, in seconds.
     max_age_seconds: float
 
-    async def make(self, asked: Asked, journal: Journal, *, renew: bool) -> str:
+    async def make(
+        self, asked: Requested, request_progress: RequestProgress, *, renew: bool
+    ) -> str:
         """Return the key of a build whose lock, image, archives and log are in the store.
 
         Args:
             asked: What is wanted.
-            journal: Is told what happens, and says whether the build is to be pinned.
+            request_progress: Is told what happens, and says whether the build is to be pinned.
             renew: Solve a spec anew however lately it was.
 
         Raises:
             BuilderError: It cannot be solved or built; no lock of it is in the store.
         """
-        journal.note(f"asked for {_words(asked)}")
-        journal.set(state="solving")
+        request_progress.note(f"asked for {_words(asked)}")
+        request_progress.set(state="solving")
         solved = None
         if isinstance(asked, EnvironmentSpec):
             max_age = 0 if renew else self.max_age_seconds
-            solved, lock = await self.builds.solve(asked, journal.listen, max_age=max_age)
+            solved, lock = await self.builds.solve(
+                asked, request_progress.on_progress, max_age=max_age
+            )
         elif isinstance(asked, Lock):
             lock = asked
         else:
-            lock = await self.builds.complete(asked, journal.listen)
+            lock = await self.builds.complete(asked, request_progress.on_progress)
         for subdir, why in lock.left_out.items():
-            journal.note(f"{subdir}: left out: {why}")
-        of_request = len(journal.status.log)
+            request_progress.note(f"{subdir}: left out: {why}")
+        of_request = len(request_progress.status.log)
         for line in _locked(lock):
-            journal.note(line)
-        journal.set(state="building")
-        await self.builds.build(lock, "oci-zstd", journal.listen)
+            request_progress.note(line)
+        request_progress.set(state="building")
+        await self.builds.build(lock, "oci-zstd", request_progress.on_progress)
         if isinstance(asked, EnvironmentSpec) and solved is not None:
             await self.builds.remember(asked, solved)
-        if journal.status.pin:
-            await self._pin(lock, journal)
+        if request_progress.status.pin:
+            await self._pin(lock, request_progress)
         for image in await self.images.of(lock):
             if image.flavour == "oci-zstd":
                 for line in _built(image):
-                    journal.note(line)
-        await self._keep_log(lock, journal.status.log[of_request:])
+                    request_progress.note(line)
+        await self._keep_log(lock, request_progress.status.log[of_request:])
         return lock.key
 
-    async def _pin(self, lock: Lock, journal: Journal) -> None:
+    async def _pin(self, lock: Lock, request_progress: RequestProgress) -> None:
         """Pin the build if its packages can (still) be had: its image is there in any case."""
         try:
-            await self.pins.pin(lock, journal.listen)
-            journal.note("pinned: its packages and base stay in the store")
+            await self.pins.pin(lock, request_progress.on_progress)
+            request_progress.note("pinned: its packages and base stay in the store")
         except (PackageError, BaseImageError) as exc:
-            journal.note(f"not pinned: {exc.message}")
+            request_progress.note(f"not pinned: {exc.message}")
 
     async def _keep_log(self, lock: Lock, lines: Sequence[str]) -> None:
         """Write the log of the build, unless it was made before: then that log is its own.
@@ -88,7 +92,7 @@ class Making:
             await self.store.write(log_key(lock.key), text.encode())
 
 
-def _words(asked: Asked) -> str:
+def _words(asked: Requested) -> str:
     if isinstance(asked, Lock):
         return f"the packages of lock {asked.key}"
     if isinstance(asked, PackageList):
@@ -106,7 +110,7 @@ def _locked(lock: Lock) -> Iterator[str]:
     yield f"lock {lock.key}"
 
 
-def _built(image: MadeImage) -> Iterator[str]:
+def _built(image: BuiltFlavour) -> Iterator[str]:
     for one in image.platforms:
         yield f"{one.platform}: {one.layers} layers, {decimal(one.size_bytes)}, {one.digest}"
         if one.skipped_scripts:

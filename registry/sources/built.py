@@ -41,11 +41,11 @@ from registry.errors import (
 from registry.images.artifacts import Artifacts
 from registry.images.budget import Budget
 from registry.images.executor import StoredImage
-from registry.images.fairness import asker
+from registry.images.fairness import current_client
 from registry.images.images import ImageBuilds
-from registry.images.progress import ProgressBoard
+from registry.images.progress import ProgressTracker
 from registry.images.usage import Usage
-from registry.lru import Recent
+from registry.lru import LruCache
 from registry.storage.layout import origin_key, tag_key, tags_prefix
 
 __all__ = ["Flavour", "ImagePulls", "Pulls"]
@@ -142,7 +142,7 @@ class Pulls(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CachedTag:
     """What a tag led to."""
 
     key: str
@@ -197,14 +197,14 @@ class ImagePulls:
         self._now = now
         self._latest_ttl_seconds = latest_ttl_seconds
         self._error_ttl_seconds = error_ttl_seconds
-        self._answers: Recent[tuple[str, str, Flavour], Answer] = Recent(10_000)
-        self._failures: Recent[tuple[str, str], tuple[float, BuilderError]] = Recent(10_000)
+        self._answers: LruCache[tuple[str, str, Flavour], CachedTag] = LruCache(10_000)
+        self._failures: LruCache[tuple[str, str], tuple[float, BuilderError]] = LruCache(10_000)
         #: Digests that are known to be made here, and so for ever.
-        self._made: Recent[Digest, bool] = Recent(10_000)
-        self._flights: SingleFlight[Answer] = SingleFlight()
+        self._made: LruCache[Digest, bool] = LruCache(10_000)
+        self._flights: SingleFlight[CachedTag] = SingleFlight()
         self._restores: SingleFlight[bool] = SingleFlight()
         self._listings: SingleFlight[Sequence[Descriptor]] = SingleFlight()
-        self._progress = ProgressBoard()
+        self._progress = ProgressTracker()
 
     def is_generated(self, repository: str) -> bool:
         """Tell whether the server itself makes the images of ``repository``."""
@@ -265,10 +265,10 @@ class ImagePulls:
 
         async def work() -> bool:
             self._budget.spend()
-            with self._progress.of(name) as listen:
-                return await self._artifacts.restore(digest, listen) or await self._builds.restore(
-                    digest, listen
-                )
+            with self._progress.of(name) as on_progress:
+                return await self._artifacts.restore(
+                    digest, on_progress
+                ) or await self._builds.restore(digest, on_progress)
 
         return await self._in_time(lambda: self._restores.start(name, work), name, timeout_seconds)
 
@@ -281,8 +281,8 @@ class ImagePulls:
         name = f"referrers {digest}"
 
         async def work() -> Sequence[Descriptor]:
-            with self._progress.of(name) as listen:
-                return await self._artifacts.of(digest, listen)
+            with self._progress.of(name) as on_progress:
+                return await self._artifacts.of(digest, on_progress)
 
         try:
             return await self._in_time(
@@ -322,7 +322,7 @@ class ImagePulls:
 
     async def _wait(
         self, repository: str, tag: str, flavour: Flavour, timeout_seconds: float
-    ) -> Answer:
+    ) -> CachedTag:
         """Return the answer of the one task for this reference, if it comes in time."""
         name = _flight(repository, tag, flavour)
         find = partial(self._find, repository, tag, flavour)
@@ -341,12 +341,12 @@ class ImagePulls:
             try:
                 return task.result()
             except TooManyNewImages as error:
-                if error.client == asker.get():
+                if error.client == current_client.get():
                     self._metrics.pulled("refused")
                     raise
                 # Somebody else had asked for it first, and may not.
 
-    async def _find(self, repository: str, tag: str, flavour: Flavour) -> Answer:
+    async def _find(self, repository: str, tag: str, flavour: Flavour) -> CachedTag:
         """Return what the store has for the reference, however old, else build it."""
         if repository.startswith(BUILDS):
             return await self._locked(repository, tag, flavour)
@@ -362,7 +362,7 @@ class ImagePulls:
         self._answers.put((repository, tag, flavour), answer)
         return answer
 
-    async def _locked(self, repository: str, tag: str, flavour: Flavour) -> Answer:
+    async def _locked(self, repository: str, tag: str, flavour: Flavour) -> CachedTag:
         """Return the image of ``build/<key>``: one lock's, for ever."""
         lock = await self._lock(repository)
         if tag != BUILD_TAG:
@@ -372,8 +372,8 @@ class ImagePulls:
         image = await self._builds.records.stored(lock.key, flavour)
         if image is None:
             self._budget.spend()
-            with self._progress.of(_flight(repository, tag, flavour)) as listen:
-                image = await self._builds.build(lock, flavour, listen)
+            with self._progress.of(_flight(repository, tag, flavour)) as on_progress:
+                image = await self._builds.build(lock, flavour, on_progress)
         self._metrics.pulled("stored")
         answer = await self._answer(lock.key, image, None)
         self._answers.put((repository, tag, flavour), answer)
@@ -389,7 +389,7 @@ class ImagePulls:
             )
         return lock
 
-    async def _remembered(self, repository: str, tag: str, flavour: Flavour) -> Answer | None:
+    async def _remembered(self, repository: str, tag: str, flavour: Flavour) -> CachedTag | None:
         data = await self._store.read(tag_key(repository, tag))
         if data is None:
             return None
@@ -400,21 +400,21 @@ class ImagePulls:
             if lock is None:
                 return None
             self._budget.spend()
-            with self._progress.of(_flight(repository, tag, flavour)) as listen:
-                image = await self._builds.build(lock, flavour, listen)
+            with self._progress.of(_flight(repository, tag, flavour)) as on_progress:
+                image = await self._builds.build(lock, flavour, on_progress)
         return await self._answer(entry["key"], image, entry["fresh_until"])
 
     async def _make(
         self, repository: str, tag: str, flavour: Flavour, max_age: float | None = None
-    ) -> Answer:
+    ) -> CachedTag:
         """Solve and build the reference anew; failures are remembered for a while."""
         try:
-            with self._progress.of(_flight(repository, tag, flavour)) as listen:
+            with self._progress.of(_flight(repository, tag, flavour)) as on_progress:
                 spec = await self._resolver.spec(repository, tag, self._today())
                 solved, image = await self._builds.make(
                     spec,
                     flavour,
-                    listen,
+                    on_progress,
                     max_age=self._latest_ttl_seconds if max_age is None else max_age,
                 )
         except BuilderError as exc:
@@ -439,18 +439,18 @@ class ImagePulls:
         self._metrics.pulled("built")
         return answer
 
-    async def _answer(self, key: str, image: StoredImage, fresh_until: float | None) -> Answer:
+    async def _answer(self, key: str, image: StoredImage, fresh_until: float | None) -> CachedTag:
         # Documents in docker's own types cannot say which build they are of.
         top = replace(await self._manifests.get(image.top), build=key)
         # What is answered by its tag can be asked for by its digest while the store is down.
         self._made.put(image.top, value=True)
         self._made.put(image.first, value=True)
         if image.first == image.top:
-            return Answer(key, top, top, fresh_until)
+            return CachedTag(key, top, top, fresh_until)
         first = replace(await self._manifests.get(image.first), build=key)
-        return Answer(key, top, first, fresh_until)
+        return CachedTag(key, top, first, fresh_until)
 
-    def _is_fresh(self, answer: Answer) -> bool:
+    def _is_fresh(self, answer: CachedTag) -> bool:
         return answer.fresh_until is None or self._now() < answer.fresh_until
 
     def _today(self) -> datetime.date:
@@ -458,7 +458,7 @@ class ImagePulls:
 
     async def _renewed_elsewhere(
         self, repository: str, tag: str, flavour: Flavour
-    ) -> Answer | None:
+    ) -> CachedTag | None:
         """Return a fresh answer that another server, or a worker, has put into the store."""
         try:
             data = await self._store.read(tag_key(repository, tag))

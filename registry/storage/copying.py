@@ -79,7 +79,7 @@ async def run_copy(
     scratch: Path,
     *,
     parallel: int = 8,
-    listen: Listener = lambda _: None,
+    on_progress: Listener = lambda _: None,
 ) -> Copied:
     """Copy what is planned, ``parallel`` entries at a time; blobs and packages are verified.
 
@@ -89,7 +89,7 @@ async def run_copy(
         plan: What :func:`plan_copy` returned.
         scratch: A directory for files under way; best on the disk of a target on disk.
         parallel: How many entries are copied at once.
-        listen: Is told of progress.
+        on_progress: Is told of progress.
 
     Raises:
         StoreUnavailable: One of the stores does not answer; what was copied so far stays.
@@ -101,7 +101,7 @@ async def run_copy(
         async def work() -> None:
             for entry in entries:  # shared: each takes the next
                 await _copy(source, target, entry, scratch, threads, copied)
-                listen(entry.size_bytes)
+                on_progress(entry.size_bytes)
 
         try:
             async with asyncio.TaskGroup() as group:

@@ -32,7 +32,7 @@ from registry.storage.local_copies import LocalCopies
 from registry.storage.location import S3Location
 from registry.storage.s3_errors import PATIENCE_SECONDS, code_of, is_missing, s3_errors
 from registry.storage.s3_reading import read_object
-from registry.storage.s3_upload import Uploads, sweep_leftovers
+from registry.storage.s3_upload import MultipartWriter, sweep_leftovers
 from registry.storage.saving import save
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class S3Store:
         self._prefix = location.prefix
         self._copies = copies
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
-        self._uploads = Uploads(client, location.bucket, self._threads)
+        self._uploads = MultipartWriter(client, location.bucket, self._threads)
         self._flights: SingleFlight[Path | None] = SingleFlight()
         self._bucket_seen = float("-inf")
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from registry.lru import Recent
+from registry.lru import LruCache
 from registry.storage.keys import checked_key
 from registry.storage.location import S3Location
 from registry.storage.s3_errors import s3_errors
@@ -44,7 +44,7 @@ class S3Links:
         self._location = location
         self._lifetime_seconds = lifetime_seconds
         self._now = now
-        self._signed: Recent[tuple[str, str | None], tuple[float, str]] = Recent(_REMEMBERED)
+        self._signed: LruCache[tuple[str, str | None], tuple[float, str]] = LruCache(_REMEMBERED)
 
     async def link(self, key: str, file_name: str | None = None) -> str:
         """Return an address for GET, whether or not something is under ``key``.

@@ -43,7 +43,7 @@ _MAX_LEFTOVERS: Final = 1000
 _MEDIA_TYPE: Final = "application/octet-stream"
 
 
-class Uploads:
+class MultipartWriter:
     """Puts bytes and files into one bucket."""
 
     def __init__(self, client: "S3Client", bucket: str, threads: ThreadPoolExecutor) -> None:

@@ -19,7 +19,7 @@ from registry.auth.rights import Need
 from registry.auth.tokens import SERVICE, scope_of
 from registry.clients.address import client_at
 from registry.errors import Denied, TooManyLogins, TooManyNewImages, Unauthorized
-from registry.images.fairness import asker
+from registry.images.fairness import current_client
 from registry.web.address import base_url
 from registry.web.asgi.headers import RequestHeaders, headers_of
 from registry.web.asgi.responses import quoted
@@ -42,7 +42,7 @@ async def require(scope: Scope, *needs: Need) -> None:
     """
     access = services_of(scope).access
     client = scope.get("client")
-    asker.set(client_at(client[0] if client else "") or "unknown")
+    current_client.set(client_at(client[0] if client else "") or "unknown")
     if access.is_open(needs):
         return
     headers = headers_of(scope)
@@ -151,7 +151,7 @@ def _noted(scope: Scope, caller: Caller) -> Caller:
     if caller.identity is not None:
         scope[USER] = caller.identity.name
         # No address looks like that.
-        asker.set(f"user {caller.identity.name}")
+        current_client.set(f"user {caller.identity.name}")
     return caller
 
 

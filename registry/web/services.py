@@ -6,7 +6,7 @@ from typing import Literal, NotRequired, TypedDict, cast
 
 from starlette.types import Scope
 
-from builder.exports import Forms
+from builder.exports import Exports
 from registry.auth.access import Access
 from registry.content.blobs import Blobs
 from registry.content.files import StoredFiles
@@ -15,7 +15,7 @@ from registry.content.pushed_blobs import PushedBlobs
 from registry.content.referrers import Referrers
 from registry.content.repositories import Repositories
 from registry.content.uploads import Uploads
-from registry.images.catalog import LockedBuilds
+from registry.images.catalog import BuildCatalog
 from registry.images.pins import Pins
 from registry.requests.requests import BuildRequests
 from registry.sources.built import Pulls
@@ -38,9 +38,9 @@ class BuildServices:
     """What the API answers from."""
 
     requests: BuildRequests
-    locked: LockedBuilds
+    locked: BuildCatalog
     pins: Pins
-    forms: Forms
+    forms: Exports
     files: StoredFiles
     #: The largest body that may be sent.
     max_request_bytes: int

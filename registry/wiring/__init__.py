@@ -12,8 +12,8 @@
 
 from registry.wiring.building import (
     Builder,
+    environment_policy,
     local_processes,
-    name_defaults,
     open_builder,
     tell_of_sandbox,
 )
@@ -28,8 +28,8 @@ __all__ = [
     "Maker",
     "chore_seconds",
     "chores_of",
+    "environment_policy",
     "local_processes",
-    "name_defaults",
     "open_access",
     "open_builder",
     "open_links",

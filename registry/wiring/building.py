@@ -18,16 +18,16 @@ import structlog
 
 from builder.build.activation_cache import ActivationCache
 from builder.build.contents_cache import ContentsCache
-from builder.build.interpreters import Compilers
+from builder.build.interpreters import CompilingPythons
 from builder.build.layer_cache import LayerCache
 from builder.build.pipeline import Pipeline
 from builder.errors import SandboxUnavailable
-from builder.exports import Forms
+from builder.exports import Exports
 from builder.exports.exports import BuildImage, MakeForm
 from builder.fetch.base_image import LAYOUT_SCHEME, BaseImages
 from builder.fetch.channel_credentials import read_credentials
 from builder.fetch.packages import Packages
-from builder.image_name import NameDefaults
+from builder.image_name import EnvironmentPolicy
 from builder.network.content_encoding import refuse_encodings
 from builder.network.forwarding import open_forwarding
 from builder.network.hosts import Hosts, guard
@@ -38,7 +38,7 @@ from builder.ports import BuildMetrics, Store, Workers
 from builder.pypi import Pypi, Uv
 from builder.resolve.checksums import Sums
 from builder.resolve.resolver import Resolver
-from builder.resolve.wheels import EnvironmentWheels
+from builder.resolve.wheels import WheelResolver
 from builder.sandbox.sandbox import Sandbox
 from builder.solve import Solver
 from builder.spec import Channel, VirtualPackage
@@ -84,7 +84,7 @@ class Builder:
     #: A directory for what is being received; gone at the end.
     scratch: Path
     #: Gives forms of locks, from what makes images, and what makes forms elsewhere, if anything.
-    forms: Callable[[BuildImage, MakeForm | None], Forms]
+    forms: Callable[[BuildImage, MakeForm | None], Exports]
 
 
 @asynccontextmanager
@@ -157,7 +157,7 @@ async def open_builder(
             pushed,
             max_layer_bytes=settings.max_blob_bytes,
         )
-        compilers = Compilers(
+        compilers = CompilingPythons(
             solver, packages, workers, kept / "compilers", _host_subdir(), settings.sandbox
         )
         stack.push_async_callback(compilers.close)
@@ -174,14 +174,12 @@ async def open_builder(
         stack.push_async_callback(activations.close)
         pipeline = Pipeline(store, bases, contents, traced, compilers, activations)
         wheels = (
-            EnvironmentWheels(contents, _pypi(settings, scratch, network))
-            if settings.pypi
-            else None
+            WheelResolver(contents, _pypi(settings, scratch, network)) if settings.pypi else None
         )
-        resolver = Resolver(name_defaults(settings), solver, bases, compilers, metrics, wheels)
+        resolver = Resolver(environment_policy(settings), solver, bases, compilers, metrics, wheels)
 
-        def forms(build: BuildImage, make: MakeForm | None) -> Forms:
-            return Forms(store, pipeline, contents, packages, workers, scratch, build, make)
+        def forms(build: BuildImage, make: MakeForm | None) -> Exports:
+            return Exports(store, pipeline, contents, packages, workers, scratch, build, make)
 
         yield Builder(
             store,
@@ -211,9 +209,9 @@ async def tell_of_sandbox(builder: Builder) -> None:
         log.info("code of packages runs in a sandbox", kind=sandbox.kind)
 
 
-def name_defaults(settings: Settings) -> NameDefaults:
+def environment_policy(settings: Settings) -> EnvironmentPolicy:
     """Return what names mean beyond what they say, as the administrator set it."""
-    return NameDefaults(
+    return EnvironmentPolicy(
         channels=tuple(Channel(name, url) for name, url in settings.channels.items()),
         default_channels=tuple(settings.default_channels),
         platforms=tuple(settings.platforms),

@@ -8,7 +8,7 @@ import structlog
 from builder.ports import Store
 from registry.maintenance.collect import collect_all
 from registry.maintenance.eviction import Budget
-from registry.maintenance.periodic import Chore
+from registry.maintenance.periodic import PeriodicJob
 from registry.maintenance.renewal import Renewal
 from registry.maintenance.scrub import Scrub
 from registry.settings import Settings
@@ -29,14 +29,14 @@ def chore_seconds(settings: Settings) -> dict[str, float]:
 
 def chores_of(
     settings: Settings, store: Store, pulls: ImagePulls, now: Callable[[], float]
-) -> Sequence[Chore]:
+) -> Sequence[PeriodicJob]:
     """Return the chores that the settings ask for."""
     renewal = Renewal(store, pulls, now)
     budget = Budget.of(settings.cache_bytes, settings.cache_days)
     seconds = chore_seconds(settings)
 
     async def scrub() -> None:
-        report = await Scrub(store, delete=True, threads=1, listen=lambda _: None).run_share(
+        report = await Scrub(store, delete=True, threads=1, on_progress=lambda _: None).run_share(
             int(now() / seconds["scrub"]) % 256
         )
         for found in report.findings:
@@ -54,4 +54,4 @@ def chores_of(
         "prewarm": lambda: renewal.prewarm(settings.prewarm),
         "scrub": scrub,
     }
-    return [Chore(name, every, work[name]) for name, every in seconds.items()]
+    return [PeriodicJob(name, every, work[name]) for name, every in seconds.items()]

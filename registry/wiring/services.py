@@ -24,25 +24,25 @@ from registry.content.pushed_blobs import PushedBlobs
 from registry.content.referrers import Referrers
 from registry.content.uploads import Uploads
 from registry.images.budget import Budget
-from registry.images.catalog import LockedBuilds
+from registry.images.catalog import BuildCatalog
 from registry.images.executor import Executor
-from registry.images.inventory import MadeImages
+from registry.images.inventory import BuiltFlavours
 from registry.images.local import LocalExecutor
 from registry.images.pins import Pins
 from registry.images.records import ImageRecords
 from registry.images.stages import Stages
 from registry.images.traced import TracedExecutor
-from registry.maintenance.periodic import do_for_ever
-from registry.requests.requests import BuildRequests, Patience
-from registry.requests.runner import Making
+from registry.maintenance.periodic import run_forever
+from registry.requests.requests import BuildRequests, RequestTimeouts
+from registry.requests.runner import BuildRunner
 from registry.settings import Settings
 from registry.storage.probe import check_store
 from registry.telemetry import Metrics, open_traces
 from registry.web.services import BuildServices, PinsOf, QueueGauges, ReadinessCheck, Services
 from registry.wiring.building import (
     Builder,
+    environment_policy,
     local_processes,
-    name_defaults,
     open_builder,
     tell_of_sandbox,
 )
@@ -86,7 +86,7 @@ async def open_services(
         else:
             tasks = await stack.enter_async_context(open_workers(settings, traces))
             executor = TracedExecutor(tasks.executor, traces, "elsewhere")
-            gauges, make_form = tasks.board.waiting, tasks.forms.make
+            gauges, make_form = tasks.task_state.waiting, tasks.forms.make
         budget = Budget(settings.new_images, settings.new_images_per_minute)
         maker = await stack.enter_async_context(
             open_maker(
@@ -94,7 +94,7 @@ async def open_services(
             )
         )
         if settings.broker is None:
-            keeping = asyncio.create_task(do_for_ever(chores_of(settings, store, maker.pulls, now)))
+            keeping = asyncio.create_task(run_forever(chores_of(settings, store, maker.pulls, now)))
             stack.callback(keeping.cancel)
         links = await stack.enter_async_context(open_links(settings))
         pushed_blobs = PushedBlobs(builder.store)
@@ -138,8 +138,8 @@ async def _open_builds(
     """Give what the API answers from."""
     builds = maker.builds
     pins = Pins(builder.store, builder.packages, builder.bases, now)
-    images = MadeImages(builder.store, builds)
-    making = Making(
+    images = BuiltFlavours(builder.store, builds)
+    making = BuildRunner(
         builder.store,
         builds,
         images,
@@ -150,8 +150,8 @@ async def _open_builds(
         builder.store,
         builder.workers,
         making,
-        name_defaults(settings),
-        Patience(settings.error_ttl_seconds),
+        environment_policy(settings),
+        RequestTimeouts(settings.error_ttl_seconds),
         budget,
         limit=settings.max_builds,
         max_bytes=settings.max_request_bytes,
@@ -161,7 +161,7 @@ async def _open_builds(
     try:
         yield BuildServices(
             requests,
-            LockedBuilds(builder.store, builds, images, pins, settings.platforms),
+            BuildCatalog(builder.store, builds, images, pins, settings.platforms),
             pins,
             maker.forms,
             StoredFiles(builder.store, links),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from builder.build.image import Flavour
-from builder.exports import Forms
+from builder.exports import Exports
 from builder.exports.exports import MakeForm
 from builder.lock import Lock
 from builder.oci.digest import Digest
@@ -22,11 +22,11 @@ from registry.images.executor import Executor
 from registry.images.images import ImageBuilds
 from registry.images.records import ImageRecords
 from registry.images.usage import Usage
-from registry.maintenance.periodic import Chore, do_for_ever
+from registry.maintenance.periodic import PeriodicJob, run_forever
 from registry.settings import Settings
 from registry.sources.built import ImagePulls
 from registry.telemetry import Metrics
-from registry.wiring.building import Builder, name_defaults
+from registry.wiring.building import Builder, environment_policy
 
 #: How often, at most, indexes are fetched that nobody has asked for.
 _REFRESH_SECONDS: Final = 60
@@ -38,7 +38,7 @@ class Maker:
 
     pulls: ImagePulls
     builds: ImageBuilds
-    forms: Forms
+    forms: Exports
 
 
 @asynccontextmanager
@@ -61,8 +61,8 @@ async def open_maker(
         builds = ImageBuilds(store, ImageRecords(store, builder.workers), executor, now)
         stack.push_async_callback(builds.close)
 
-        async def build(lock: Lock, flavour: Flavour, listen: ProgressListener) -> Digest:
-            return (await builds.build(lock, flavour, listen)).top
+        async def build(lock: Lock, flavour: Flavour, on_progress: ProgressListener) -> Digest:
+            return (await builds.build(lock, flavour, on_progress)).top
 
         forms = builder.forms(build, make_form)
         stack.push_async_callback(forms.close)
@@ -82,17 +82,17 @@ async def open_maker(
             error_ttl_seconds=settings.error_ttl_seconds,
         )
         stack.push_async_callback(pulls.close)
-        refreshing = asyncio.create_task(do_for_ever([_refresh(settings, builder.solver)]))
+        refreshing = asyncio.create_task(run_forever([_refresh(settings, builder.solver)]))
         stack.callback(refreshing.cancel)
         yield Maker(pulls, builds, forms)
 
 
-def _refresh(settings: Settings, solver: Solver) -> Chore:
+def _refresh(settings: Settings, solver: Solver) -> PeriodicJob:
     """Return what has the channels' indexes at hand when they are needed, in this process."""
-    defaults = name_defaults(settings)
+    defaults = environment_policy(settings)
     channels = [one for one in defaults.channels if one.name in defaults.default_channels]
 
     async def fetch() -> None:
         await solver.known_names(channels, defaults.platforms)
 
-    return Chore("refresh", max(settings.repodata_ttl_seconds, _REFRESH_SECONDS), fetch)
+    return PeriodicJob("refresh", max(settings.repodata_ttl_seconds, _REFRESH_SECONDS), fetch)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 async def open_workers(settings: Settings, traces: Traces) -> AsyncIterator["Tasks"]:
     """Give what has work done by workers; for settings with a broker."""
     # Celery takes a while to import, which a server without workers need not wait for.
-    from registry.jobs.client import OrderPatience  # noqa: PLC0415
+    from registry.jobs.client import TaskTimeouts  # noqa: PLC0415
     from registry.jobs.connection import open_tasks  # noqa: PLC0415
     from registry.jobs.queue import make_app  # noqa: PLC0415
 
@@ -25,7 +25,7 @@ async def open_workers(settings: Settings, traces: Traces) -> AsyncIterator["Tas
     async with open_tasks(
         make_app(broker, task_seconds=settings.task_seconds),
         settings.redis.get_secret_value() if settings.redis else broker,
-        OrderPatience(settings.task_seconds, settings.error_ttl_seconds),
+        TaskTimeouts(settings.task_seconds, settings.error_ttl_seconds),
         max_waiting=settings.max_waiting,
         traces=traces,
     ) as tasks:

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing
 from typing import Any
 
 from builder.build.layer_cache import Layers
-from builder.exports import Forms
+from builder.exports import Exports
 from builder.layer import LayerBlob
 from builder.lock import Lock
 from builder.ports import ProgressListener
@@ -19,7 +19,7 @@ from registry.images.local import LocalExecutor
 from registry.images.records import ImageRecords
 from registry.images.stages import Stages
 from registry.images.traced import TracedLayers
-from registry.jobs.runner import Carrier, Duty
+from registry.jobs.runner import TaskHandler, TaskRunner
 from registry.jobs.types import (
     BUILD,
     CHORE,
@@ -27,13 +27,13 @@ from registry.jobs.types import (
     FORM,
     LAYER,
     SOLVE,
-    BuildOrder,
-    FormOrder,
-    KindName,
-    LayerOrder,
+    BuildTask,
+    ExportTask,
+    LayerTask,
     Role,
+    TaskName,
 )
-from registry.maintenance.periodic import Chore
+from registry.maintenance.periodic import PeriodicJob
 from registry.settings import Settings
 from registry.telemetry import Metrics, open_traces
 from registry.wiring import (
@@ -44,13 +44,13 @@ from registry.wiring import (
     open_workers,
     tell_of_sandbox,
 )
-from registry.worker.threads import OwnThreads
+from registry.worker.threads import ThreadWorkers
 
 
 @asynccontextmanager
-async def open_carrier(
+async def open_runner(
     settings: Settings, role: Role, *, now: Callable[[], float] = time.time
-) -> AsyncIterator[Carrier]:
+) -> AsyncIterator[TaskRunner]:
     """Give what carries out the messages of one role; all of it has ended on exit."""
     metrics = Metrics()
     async with AsyncExitStack() as stack:
@@ -59,16 +59,16 @@ async def open_carrier(
             open_traces(settings.traces, settings.traces_ratio, "pullforge-worker")
         )
         tasks = await stack.enter_async_context(open_workers(settings, traces))
-        duties: list[Duty[Any, Any]]
+        handlers: list[TaskHandler[Any, Any]]
         if role == "layers":
-            threads = stack.enter_context(closing(OwnThreads()))
+            threads = stack.enter_context(closing(ThreadWorkers()))
             builder = await stack.enter_async_context(
                 open_builder(settings, metrics, workers=threads)
             )
             await tell_of_sandbox(builder)
             layers = TracedLayers(builder.layers, traces, "here")
             stack.push_async_callback(layers.close)
-            duties = [Duty(LAYER, _layers(layers))]
+            handlers = [TaskHandler(LAYER, _layers(layers))]
         else:
             processes = stack.enter_context(closing(local_processes(settings)))
             loading = asyncio.create_task(processes.start())
@@ -86,39 +86,45 @@ async def open_carrier(
                 open_maker(settings, builder, executor, metrics, now, budget=UNBOUNDED)
             )
             chores = chores_of(settings, builder.store, maker.pulls, now)
-            duties = [
+            handlers = [
                 *_builds(executor, records),
-                Duty(FORM, _forms(maker.forms)),
-                Duty(CHORE, _chores(chores)),
+                TaskHandler(FORM, _forms(maker.forms)),
+                TaskHandler(CHORE, _chores(chores)),
             ]
-        by_name: dict[KindName, Duty[Any, Any]] = {duty.name: duty for duty in duties}
-        yield Carrier(
-            tasks.board, by_name, metrics, task_seconds=settings.task_seconds, traces=traces
+        by_name: dict[TaskName, TaskHandler[Any, Any]] = {
+            handler.name: handler for handler in handlers
+        }
+        yield TaskRunner(
+            tasks.task_state, by_name, metrics, task_seconds=settings.task_seconds, traces=traces
         )
 
 
-def _builds(executor: LocalExecutor, records: ImageRecords) -> list[Duty[Any, Any]]:
-    async def solve(spec: EnvironmentSpec, listen: ProgressListener) -> Lock:
-        return (await executor.solve(spec, listen, max_age=0)).lock
+def _builds(executor: LocalExecutor, records: ImageRecords) -> list[TaskHandler[Any, Any]]:
+    async def solve(spec: EnvironmentSpec, on_progress: ProgressListener) -> Lock:
+        return (await executor.solve(spec, on_progress, max_age=0)).lock
 
-    async def build(order: BuildOrder, listen: ProgressListener) -> StoredImage:
+    async def build(order: BuildTask, on_progress: ProgressListener) -> StoredImage:
         stored = await records.stored(order.lock.key, order.flavour)
-        return stored or await executor.build(order.lock, order.flavour, listen)
+        return stored or await executor.build(order.lock, order.flavour, on_progress)
 
-    return [Duty(SOLVE, solve), Duty(COMPLETE, executor.complete), Duty(BUILD, build)]
+    return [
+        TaskHandler(SOLVE, solve),
+        TaskHandler(COMPLETE, executor.complete),
+        TaskHandler(BUILD, build),
+    ]
 
 
-def _forms(forms: Forms) -> Callable[[FormOrder, ProgressListener], Awaitable[None]]:
-    async def make(order: FormOrder, listen: ProgressListener) -> None:
-        await forms.get(order.lock, order.form, order.platform, listen)
+def _forms(forms: Exports) -> Callable[[ExportTask, ProgressListener], Awaitable[None]]:
+    async def make(order: ExportTask, on_progress: ProgressListener) -> None:
+        await forms.get(order.lock, order.form, order.platform, on_progress)
 
     return make
 
 
-def _chores(chores: Sequence[Chore]) -> Callable[[str, ProgressListener], Awaitable[None]]:
+def _chores(chores: Sequence[PeriodicJob]) -> Callable[[str, ProgressListener], Awaitable[None]]:
     by_name = {chore.name: chore for chore in chores}
 
-    async def do(name: str, _listen: ProgressListener) -> None:
+    async def do(name: str, _on_progress: ProgressListener) -> None:
         if name in by_name:  # else the settings of whoever ordered it are others
             await by_name[name].do()
 
@@ -126,7 +132,7 @@ def _chores(chores: Sequence[Chore]) -> Callable[[str, ProgressListener], Awaita
 
 
 def _layers(layers: Layers) -> Any:
-    async def layer(order: LayerOrder, _listen: ProgressListener) -> LayerBlob:
+    async def layer(order: LayerTask, _on_progress: ProgressListener) -> LayerBlob:
         async def python() -> tuple[PackageRecord, ...]:
             return order.python
 

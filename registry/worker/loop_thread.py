@@ -7,20 +7,20 @@ from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Final
 
 from registry.jobs.queue import Message
-from registry.jobs.runner import Carrier
+from registry.jobs.runner import TaskRunner
 
 #: How long opening and closing may take, in seconds.
 _OPEN_SECONDS: Final = 120
 
 
-class Bench:
+class EventLoopThread:
     """Has messages carried out on an event loop, for Celery, whose tasks are plain functions."""
 
-    def __init__(self, open_carrier: Callable[[], AbstractAsyncContextManager[Carrier]]) -> None:
+    def __init__(self, open_runner: Callable[[], AbstractAsyncContextManager[TaskRunner]]) -> None:
         """Make a bench; it is opened in the process that uses it, after any fork."""
-        self._open_carrier = open_carrier
+        self._open_carrier = open_runner
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._ready: asyncio.Future[Carrier] | None = None
+        self._ready: asyncio.Future[TaskRunner] | None = None
         self._closing: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
 
@@ -36,23 +36,23 @@ class Bench:
         )
         self._thread.start()
         started.wait(_OPEN_SECONDS)
-        self._carrier()
+        self._runner()
 
-    def take(self, message: Message) -> None:
+    def handle(self, message: Message) -> None:
         """Carry a message out and return when it has ended.
 
         Raises:
-            Exception: What :meth:`Carrier.take` raised.
+            Exception: What :meth:`TaskRunner.take` raised.
         """
-        self._wait_for(self._carrier().take(message))
+        self._wait_for(self._runner().handle(message))
 
     def do_chore(self, name: str, every_seconds: float) -> None:
         """Do a chore, unless that was done lately, and return when it has ended.
 
         Raises:
-            Exception: What :meth:`Carrier.do_chore` raised.
+            Exception: What :meth:`TaskRunner.do_chore` raised.
         """
-        self._wait_for(self._carrier().do_chore(name, every_seconds))
+        self._wait_for(self._runner().do_chore(name, every_seconds))
 
     def close(self) -> None:
         """Close what was opened; harmless twice."""
@@ -66,7 +66,7 @@ class Bench:
         assert self._loop is not None, "it was not opened"
         asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
-    def _carrier(self) -> Carrier:
+    def _runner(self) -> TaskRunner:
         assert self._ready is not None, "it was not opened"
         return self._ready.result()
 
@@ -75,8 +75,8 @@ class Bench:
         self._closing = asyncio.Event()
         self._ready = self._loop.create_future()
         try:
-            async with self._open_carrier() as carrier:
-                self._ready.set_result(carrier)
+            async with self._open_carrier() as runner:
+                self._ready.set_result(runner)
                 started.set()
                 await self._closing.wait()
         except Exception as exc:

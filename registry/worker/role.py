@@ -11,8 +11,8 @@ from celery.exceptions import SecurityWarning
 from registry.jobs.queue import CHORE_TASK, TASK, Message, make_app, queue_of
 from registry.jobs.types import Role
 from registry.settings import Settings
-from registry.worker.handlers import open_carrier
-from registry.worker.loop_thread import Bench
+from registry.worker.handlers import open_runner
+from registry.worker.loop_thread import EventLoopThread
 
 #: How many builds one worker has under way: they wait for channels and layers most of the time.
 _BUILDS: Final = 32
@@ -29,7 +29,7 @@ def run_role(settings: Settings, role: Role) -> int:
     SIGTERM lets what is under way end first.
     """
     app = make_app(settings.broker_url, task_seconds=settings.task_seconds)
-    bench = Bench(lambda: open_carrier(settings, role))
+    bench = EventLoopThread(lambda: open_runner(settings, role))
     _define(app, bench)
     # What it says of the superuser is for those who let messages carry code.
     warnings.simplefilter("ignore", SecurityWarning)
@@ -44,17 +44,17 @@ def run_role(settings: Settings, role: Role) -> int:
         bench.close()
 
 
-def _define(app: Celery, bench: Bench) -> None:
+def _define(app: Celery, bench: EventLoopThread) -> None:
     @app.task(name=TASK, shared=False)  # type: ignore[untyped-decorator] # Celery has no types
     def carry_out(message: dict[str, Any]) -> None:
-        bench.take(Message(**message))
+        bench.handle(Message(**message))
 
     @app.task(name=CHORE_TASK, shared=False)  # type: ignore[untyped-decorator] # as above
     def do_chore(name: str, every_seconds: float) -> None:
         bench.do_chore(name, every_seconds)
 
 
-def _run_processes(app: Celery, settings: Settings, bench: Bench) -> int:
+def _run_processes(app: Celery, settings: Settings, bench: EventLoopThread) -> int:
     limit = settings.task_memory_bytes
 
     def begin(**_: object) -> None:

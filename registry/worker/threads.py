@@ -10,7 +10,7 @@ P = ParamSpec("P")
 Result = TypeVar("Result")
 
 
-class OwnThreads:
+class ThreadWorkers:
     """Computes here; implements :class:`builder.ports.Workers`.
 
     What it computes can bring this process down, which is one of several and is replaced then.

@@ -16,7 +16,7 @@ from builder.errors import (
     UnknownPackage,
     UnsupportedItem,
 )
-from builder.image_name import NameDefaults, canonical_name, parse, parse_tag, scan, suggest
+from builder.image_name import EnvironmentPolicy, canonical_name, parse, parse_tag, scan, suggest
 from builder.image_name.tokens import OPERATORS, is_version
 from builder.pypi.requirement import canonical_requirement, canonical_requirements
 from builder.spec import Channel, Constraint, EnvironmentSpec, Requirement, VirtualPackage
@@ -24,7 +24,7 @@ from builder.spec import Channel, Constraint, EnvironmentSpec, Requirement, Virt
 FORGE = Channel("conda-forge", "https://conda.test/conda-forge")
 BIO = Channel("bioconda", "https://conda.test/bioconda")
 BASE = "docker.io/library/debian:bookworm-slim"
-DEFAULTS = NameDefaults((FORGE, BIO), default_channels=("conda-forge",), base=BASE, pypi=True)
+DEFAULTS = EnvironmentPolicy((FORGE, BIO), default_channels=("conda-forge",), base=BASE, pypi=True)
 KNOWN = {
     "conda-forge": frozenset(
         {
@@ -107,13 +107,13 @@ def test_a_name_says_which_packages_are_wanted(name: str, requirements: list[str
 def test_channels_are_the_default_ones_and_those_that_are_named() -> None:
     assert read("numpy").channels == (FORGE,)
     assert read("bioconda--bwa").channels == (FORGE, BIO)
-    assert NameDefaults((FORGE, BIO)).needed(frozenset()) == (FORGE, BIO)
-    other = NameDefaults((FORGE, BIO), default_channels=("bioconda", "conda-forge"))
+    assert EnvironmentPolicy((FORGE, BIO)).needed(frozenset()) == (FORGE, BIO)
+    other = EnvironmentPolicy((FORGE, BIO), default_channels=("bioconda", "conda-forge"))
     assert other.needed(frozenset({"conda-forge"})) == (BIO, FORGE)
 
 
 def test_what_the_name_does_not_say_is_taken_from_the_defaults() -> None:
-    defaults = NameDefaults(
+    defaults = EnvironmentPolicy(
         (FORGE,),
         platforms=("linux-aarch64", "linux-64"),
         virtual_packages=(VirtualPackage("__unix", "0"), VirtualPackage("__glibc", "2.36")),
@@ -287,7 +287,7 @@ def test_what_pypi_cannot_have_is_refused(name: str, fault: str) -> None:
 
 def test_pypi_is_refused_where_it_is_not_offered() -> None:
     with pytest.raises(UnsupportedItem, match="'requests' is asked from PyPI, which this server"):
-        scan("env/numpy.pypi--requests", "latest", NameDefaults((FORGE,)))
+        scan("env/numpy.pypi--requests", "latest", EnvironmentPolicy((FORGE,)))
 
 
 def test_a_virtual_package_cannot_be_installed() -> None:

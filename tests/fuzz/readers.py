@@ -62,7 +62,7 @@ from registry.errors import (
     RegistryError,
     TagInvalid,
 )
-from registry.jobs.types import BUILD, COMPLETE, LAYER, SOLVE, BuildOrder, LayerOrder
+from registry.jobs.types import BUILD, COMPLETE, LAYER, SOLVE, BuildTask, LayerTask
 from registry.web.distribution.paths import belongs_here, parse_path
 from tests.builder.inputs.reading import DEFAULTS, MAX_BYTES
 from tests.builder.inputs.test_environment import EXPORTED
@@ -313,9 +313,9 @@ def _orders() -> list[bytes]:
     return [
         b"solve " + SOLVE.asked.dump_json(SPEC),
         b"complete " + COMPLETE.asked.dump_json(PACKAGE_LIST),
-        b"build " + BUILD.asked.dump_json(BuildOrder(LOCK, "oci-zstd")),
-        b"layer " + LAYER.asked.dump_json(LayerOrder(PLAN, "zstd", ())),
-        b"layer " + LAYER.asked.dump_json(LayerOrder(WHEELS, "gzip", ())),
+        b"build " + BUILD.asked.dump_json(BuildTask(LOCK, "oci-zstd")),
+        b"layer " + LAYER.asked.dump_json(LayerTask(PLAN, "zstd", ())),
+        b"layer " + LAYER.asked.dump_json(LayerTask(WHEELS, "gzip", ())),
     ]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from builder.errors import UnknownPackage, Unsatisfiable
-from builder.image_name import NameDefaults, scan
+from builder.image_name import EnvironmentPolicy, scan
 from builder.lock import Lock, from_yaml, to_yaml
 from builder.records import PackageRecord
 from builder.solve import Solution, Solver
@@ -23,7 +23,7 @@ def main() -> Iterator[Channel]:
         yield Channel("main", server.url.rstrip("/"))
 
 
-def solve(directory: Path, defaults: NameDefaults, name: str, tag: str = "latest") -> Solution:
+def solve(directory: Path, defaults: EnvironmentPolicy, name: str, tag: str = "latest") -> Solution:
     async def scenario() -> Solution:
         solver = Solver(directory)
         try:
@@ -42,23 +42,23 @@ def versions(records: tuple[PackageRecord, ...]) -> dict[str, str]:
 
 def test_dotted_names_are_packages(tmp_path: Path, main: Channel) -> None:
     name = "ruamel.yaml.zope.interface.backports.tarfile.python.3.11"
-    found = versions(solve(tmp_path, NameDefaults((main,)), name)["linux-64"])
+    found = versions(solve(tmp_path, EnvironmentPolicy((main,)), name)["linux-64"])
     assert {"ruamel.yaml", "zope.interface", "backports.tarfile"} < set(found)
     assert found["python"].startswith("3.11.")
 
 
 def test_a_date_gives_what_there_was_on_that_day(tmp_path: Path, main: Channel) -> None:
     day = datetime.datetime(2025, 6, 1, tzinfo=datetime.UTC)
-    solution = solve(tmp_path, NameDefaults((main,)), "pandas.numpy.click", "2025-05-31")
+    solution = solve(tmp_path, EnvironmentPolicy((main,)), "pandas.numpy.click", "2025-05-31")
     for record in solution["linux-64"]:
         assert record.timestamp_ms is not None
         assert record.timestamp_ms < day.timestamp() * 1000
-    newest = solve(tmp_path, NameDefaults((main,)), "pandas.numpy.click")
+    newest = solve(tmp_path, EnvironmentPolicy((main,)), "pandas.numpy.click")
     assert versions(newest["linux-64"])["pandas"] != versions(solution["linux-64"])["pandas"]
 
 
 def test_an_environment_of_more_than_a_hundred_packages(tmp_path: Path, main: Channel) -> None:
-    records = solve(tmp_path, NameDefaults((main,)), "/".join(HUNDRED))["linux-64"]
+    records = solve(tmp_path, EnvironmentPolicy((main,)), "/".join(HUNDRED))["linux-64"]
     assert len(records) > 100
     place = {record.name: position for position, record in enumerate(records)}
     for record in records:
@@ -68,7 +68,7 @@ def test_an_environment_of_more_than_a_hundred_packages(tmp_path: Path, main: Ch
 
 
 def test_another_platform_is_solved_beside_the_first(tmp_path: Path, main: Channel) -> None:
-    defaults = NameDefaults((main,), platforms=("linux-64", "linux-aarch64"))
+    defaults = EnvironmentPolicy((main,), platforms=("linux-64", "linux-aarch64"))
     solution = solve(tmp_path, defaults, "pandas")
     assert list(solution) == ["linux-64", "linux-aarch64"]
     assert {r.subdir for r in solution["linux-aarch64"]} == {"linux-aarch64", "noarch"}
@@ -87,16 +87,16 @@ def test_what_does_not_fit_is_explained(
     tmp_path: Path, main: Channel, name: str, sentence: str
 ) -> None:
     with pytest.raises(Unsatisfiable) as caught:
-        solve(tmp_path, NameDefaults((main,)), name)
+        solve(tmp_path, EnvironmentPolicy((main,)), name)
     assert sentence in caught.value.message
     assert len(caught.value.message) <= 400
 
 
 def test_a_cuda_tag_makes_gpu_packages_installable(tmp_path: Path, main: Channel) -> None:
-    solution = solve(tmp_path, NameDefaults((main,)), "gpulib", "cuda12.4")
+    solution = solve(tmp_path, EnvironmentPolicy((main,)), "gpulib", "cuda12.4")
     assert "gpulib" in versions(solution["linux-64"])
 
 
 def test_a_misspelt_package_is_recognised(tmp_path: Path, main: Channel) -> None:
     with pytest.raises(UnknownPackage, match=r"'nunpy' in main for linux-64; did you mean 'numpy'"):
-        solve(tmp_path, NameDefaults((main,)), "nunpy")
+        solve(tmp_path, EnvironmentPolicy((main,)), "nunpy")

@@ -5,7 +5,7 @@ import pytest
 
 from registry.storage.filesystem import FilesystemStore
 from tests.registry.asgi import Client, open_client
-from tests.registry.fakes import FakePulls, House
+from tests.registry.fakes import FakePulls, FakeService
 
 
 @pytest.fixture
@@ -21,20 +21,20 @@ def store(tmp_path: Path) -> Iterator[FilesystemStore]:
 
 
 @pytest.fixture
-def house(store: FilesystemStore, tmp_path: Path) -> Iterator[House]:
+def house(store: FilesystemStore, tmp_path: Path) -> Iterator[FakeService]:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    house = House(store, scratch)
+    house = FakeService(store, scratch)
     yield house
     house.uploads.close()
 
 
 @pytest.fixture
-def pulls(house: House) -> FakePulls:
+def pulls(house: FakeService) -> FakePulls:
     return house.pulls
 
 
 @pytest.fixture
-async def client(house: House, anyio_backend: str) -> AsyncIterator[Client]:
+async def client(house: FakeService, anyio_backend: str) -> AsyncIterator[Client]:
     async with open_client(house.app()) as client:
         yield client

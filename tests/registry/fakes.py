@@ -133,7 +133,7 @@ class Everything(Policy):
         return True
 
 
-class House:
+class FakeService:
     """Everything a request is answered from."""
 
     def __init__(self, store: FilesystemStore, scratch: Path) -> None:
@@ -157,8 +157,10 @@ class House:
         #: How often the services were opened, and how often closed.
         self.opened = self.closed = 0
 
-    def app(self, *, hop_seconds: float = 19, access_log: bool = True) -> Starlette:
-        return create_app(self._open, hop_seconds=hop_seconds, access_log=access_log)
+    def app(self, *, redirect_after_seconds: float = 19, access_log: bool = True) -> Starlette:
+        return create_app(
+            self._open, redirect_after_seconds=redirect_after_seconds, access_log=access_log
+        )
 
     async def put_blob(self, data: bytes) -> Digest:
         digest = digest_of(data)

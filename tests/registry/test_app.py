@@ -7,16 +7,16 @@ from starlette.testclient import TestClient
 from builder.errors import ChannelUnavailable
 from registry.web import pages
 from tests.registry.asgi import open_client
-from tests.registry.fakes import House
+from tests.registry.fakes import FakeService
 
 
 @pytest.fixture
-def browser(house: House) -> Iterator[TestClient]:
+def browser(house: FakeService) -> Iterator[TestClient]:
     with TestClient(house.app(), base_url="http://registry.example:5000") as browser:
         yield browser
 
 
-def test_services_live_as_long_as_the_application(house: House) -> None:
+def test_services_live_as_long_as_the_application(house: FakeService) -> None:
     app = house.app()
     assert house.opened == 0
     with TestClient(app) as browser:
@@ -37,7 +37,9 @@ def test_a_server_whose_parts_work_is_ready(browser: TestClient) -> None:
     assert answer.json() == {"ready": True, "reasons": {}}
 
 
-def test_a_server_whose_parts_do_not_work_says_which(browser: TestClient, house: House) -> None:
+def test_a_server_whose_parts_do_not_work_says_which(
+    browser: TestClient, house: FakeService
+) -> None:
     async def full_disk() -> None:
         raise OSError(28, "No space left on device", "/srv/store/x")
 
@@ -62,7 +64,7 @@ def test_a_server_whose_parts_do_not_work_says_which(browser: TestClient, house:
 
 @pytest.mark.anyio
 async def test_a_part_that_does_not_answer_is_not_waited_for(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def hang() -> None:
         await asyncio.Event().wait()
@@ -76,7 +78,7 @@ async def test_a_part_that_does_not_answer_is_not_waited_for(
     assert reply.json()["reasons"] == {"solver": "no answer within 0.01 s"}
 
 
-def test_what_was_counted_is_shown(browser: TestClient, house: House) -> None:
+def test_what_was_counted_is_shown(browser: TestClient, house: FakeService) -> None:
     house.metrics.solved(1.5)
     answer = browser.get("/metrics")
     assert answer.status_code == 200
@@ -113,7 +115,7 @@ def test_other_addresses_are_not_found(browser: TestClient) -> None:
 
 
 def test_a_page_that_fails_tells_nothing_of_the_inside(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail() -> bytes:
         raise RuntimeError("password=hunter2")

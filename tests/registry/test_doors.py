@@ -15,7 +15,7 @@ from registry.app import create_app
 from tests.registry.accounts import HASH, basic, write_policy
 from tests.registry.asgi import Client, HeaderPairs, Reply
 from tests.registry.doors import DOORS, undeclared
-from tests.registry.fakes import House
+from tests.registry.fakes import FakeService
 from tests.registry.pushing import manifest_of
 from tests.registry.web.api.site import BUILDS, Site, build, wish
 
@@ -142,7 +142,7 @@ def told(reply: Reply, names: Names) -> tuple[int, str]:
     return reply.status, text
 
 
-def test_every_route_declares_what_it_needs(house: House) -> None:
+def test_every_route_declares_what_it_needs(house: FakeService) -> None:
     assert undeclared(create_app(house._open)) == set()
     assert {str(door) for door in OPEN if door.method != "HEAD"} == {
         "GET /",

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from builder.errors import BuilderError
-from registry.jobs.types import BUILD, CHORE, COMPLETE, FORM, LAYER, SOLVE, Kind
+from registry.jobs.types import BUILD, CHORE, COMPLETE, FORM, LAYER, SOLVE, TaskType
 from registry.requests.status import Failure
 
 MESSAGES = json.loads((Path(__file__).parent / "earlier" / "messages.json").read_bytes())
-KINDS: tuple[Kind[Any, Any], ...] = (SOLVE, COMPLETE, BUILD, FORM, CHORE, LAYER)
+KINDS: tuple[TaskType[Any, Any], ...] = (SOLVE, COMPLETE, BUILD, FORM, CHORE, LAYER)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_a_message_of_the_version_before_says_the_same(kind: Kind[Any, Any]) -> None:
+def test_a_message_of_the_version_before_says_the_same(kind: TaskType[Any, Any]) -> None:
     message = MESSAGES[kind.name]
     for adapter, content in ((kind.asked, message["asked"]), (kind.made, message["made"])):
         there = adapter.validate_json(json.dumps(content))

@@ -8,7 +8,7 @@ from builder.exports import diff
 from builder.lock import Lock
 from builder.platforms import Subdir
 from registry.images.catalog import Description
-from registry.images.inventory import MadeImage
+from registry.images.inventory import BuiltFlavour
 from registry.requests.status import RequestStatus
 from registry.web.api.errors import error_document, status_of
 
@@ -120,7 +120,7 @@ def diff_document(a: Lock, b: Lock, fetched: Mapping[Subdir, int]) -> dict[str, 
     }
 
 
-def _image(image: MadeImage, name: str) -> dict[str, Any]:
+def _image(image: BuiltFlavour, name: str) -> dict[str, Any]:
     return {
         "flavour": image.flavour,
         "reference": f"{name}@{image.digest}",

@@ -12,7 +12,7 @@ from builder import errors as builder_errors
 from builder.errors import BuilderError
 from registry import errors
 from registry.requests.status import Failure
-from registry.web.asgi.responses import Answer, HeaderLines, header, json_answer
+from registry.web.asgi.responses import BytesResponse, RawHeaders, header, json_answer
 
 #: When it is worth asking again.
 _RETRY_SECONDS: Final = 10
@@ -93,11 +93,11 @@ STATUSES: Final[dict[type[Exception], int]] = {
 _BY_NAME: Final = {kind.__name__: kind for kind in STATUSES}
 
 
-def error_answer(error: BuilderError | errors.RegistryError) -> Answer:
+def error_answer(error: BuilderError | errors.RegistryError) -> BytesResponse:
     """Return what ``error`` is for the client: any error of the table, or a subclass of one."""
     if isinstance(error, BuilderError):
         return failure_answer(Failure.of(error))
-    lines: HeaderLines = []
+    lines: RawHeaders = []
     if isinstance(error, errors.Unsupported):
         lines.append(header("allow", ", ".join(error.allow)))
     if isinstance(error, errors.Unauthorized) and error.challenge:
@@ -111,7 +111,7 @@ def error_answer(error: BuilderError | errors.RegistryError) -> Answer:
     return failure_answer(Failure(kind.__name__, error.message, transient=is_passing), lines)
 
 
-def failure_answer(failure: Failure, lines: HeaderLines | None = None) -> Answer:
+def failure_answer(failure: Failure, lines: RawHeaders | None = None) -> BytesResponse:
     """Return what the failure of a request is for the client."""
     # Errors pass: no cache between here and the client may keep them.
     headers = [*(lines or []), header("cache-control", "no-store")]

@@ -5,7 +5,7 @@ from typing import Final
 
 from starlette.types import ASGIApp
 
-from builder.exports import FormFile, FormName
+from builder.exports import ExportedFile, ExportFormat
 from registry.errors import ParameterInvalid, StillBuilding
 from registry.web.api.handlers import ApiRequest
 from registry.web.api.parameters import platform
@@ -13,9 +13,9 @@ from registry.web.api.timeouts import in_time
 from registry.web.asgi.download import Download, answer_download
 from registry.web.asgi.headers import headers_of
 from registry.web.asgi.responses import header, quoted
-from registry.web.asgi.waiting import wait_answer
+from registry.web.asgi.waiting import waiting_redirect
 
-_SBOMS: Final[dict[str, FormName]] = {
+_SBOMS: Final[dict[str, ExportFormat]] = {
     "spdx": "sbom.spdx.json",
     "cyclonedx": "sbom.cdx.json",
 }
@@ -33,7 +33,7 @@ async def get_sbom(request: ApiRequest) -> ASGIApp:
     return await get_form(request, form=_SBOMS[name])
 
 
-async def get_form(request: ApiRequest, *, form: FormName) -> ASGIApp:
+async def get_form(request: ApiRequest, *, form: ExportFormat) -> ASGIApp:
     """Answer a build in a form, which is made when it is asked for the first time.
 
     A client waits for that as pulls do: it is sent to the same address again until the file is
@@ -50,14 +50,14 @@ async def get_form(request: ApiRequest, *, form: FormName) -> ASGIApp:
             return await _answer(request, file)
         except StillBuilding as error:
             last_segment = request.url.path.rpartition("/")[2]
-            return wait_answer(last_segment, request.scope["query_string"], error)
+            return waiting_redirect(last_segment, request.scope["query_string"], error)
         except KeyError:
             if attempt == _ATTEMPTS:
                 raise
     raise AssertionError("the loop returns or raises")
 
 
-async def _answer(request: ApiRequest, file: FormFile) -> ASGIApp:
+async def _answer(request: ApiRequest, file: ExportedFile) -> ASGIApp:
     """Answer a file of the store.
 
     Raises:

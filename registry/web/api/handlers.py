@@ -25,9 +25,15 @@ from registry.web.api.errors import failure_answer
 from registry.web.api.events import HEADERS, follow
 from registry.web.api.parameters import flag, read_body, wait_seconds
 from registry.web.api.timeouts import in_time
-from registry.web.asgi.disconnect import unless_gone
-from registry.web.asgi.responses import Answer, HeaderLines, StreamAnswer, header, json_answer
-from registry.web.asgi.waiting import wait_answer
+from registry.web.asgi.disconnect import cancel_on_disconnect
+from registry.web.asgi.responses import (
+    BytesResponse,
+    RawHeaders,
+    StreamResponse,
+    header,
+    json_answer,
+)
+from registry.web.asgi.waiting import waiting_redirect
 from registry.web.services import AppState, BuildServices
 
 ApiRequest = Request[AppState]
@@ -52,7 +58,7 @@ async def post_build(request: ApiRequest) -> ASGIApp:
     was_there = status.has_ended
     wait = wait_seconds(request.headers)
     if wait and not was_there:
-        status = await unless_gone(request.receive, builds.requests.ended(status, wait))
+        status = await cancel_on_disconnect(request.receive, builds.requests.ended(status, wait))
     lines = [header("preference-applied", f"wait={wait}")] if wait else []
     if status.failure is not None:
         return failure_answer(status.failure, lines)
@@ -78,14 +84,14 @@ async def get_request_events(request: ApiRequest) -> ASGIApp:
     last = request.headers.get("last-event-id", "")
     last_line = int(last) if _NUMBER.fullmatch(last) else -1
     events = follow(_builds(request).requests, status, last_line)
-    return StreamAnswer(200, list(HEADERS), None, None if request.method == "HEAD" else events)
+    return StreamResponse(200, list(HEADERS), None, None if request.method == "HEAD" else events)
 
 
 async def get_request_log(request: ApiRequest) -> ASGIApp:
     """Answer what has happened to a request so far, as text."""
     status = await _status(request)
     text = "".join(f"{line}\n" for line in status.log)
-    return Answer(200, [_TEXT, _ASK_AGAIN], text.encode())
+    return BytesResponse(200, [_TEXT, _ASK_AGAIN], text.encode())
 
 
 async def get_build(request: ApiRequest) -> ASGIApp:
@@ -96,7 +102,7 @@ async def get_build(request: ApiRequest) -> ASGIApp:
 async def get_build_log(request: ApiRequest) -> ASGIApp:
     """Answer how a build was made, as text."""
     log = await _builds(request).locked.log(request.path_params["key"])
-    return Answer(200, [_TEXT, _ASK_AGAIN], log)
+    return BytesResponse(200, [_TEXT, _ASK_AGAIN], log)
 
 
 async def get_diff(request: ApiRequest) -> ASGIApp:
@@ -109,7 +115,7 @@ async def get_diff(request: ApiRequest) -> ASGIApp:
             request, partial(builds.forms.fetched_bytes, a, b), what="one of the two images"
         )
     except StillBuilding as error:
-        return wait_answer(b.key, request.scope["query_string"], error)
+        return waiting_redirect(b.key, request.scope["query_string"], error)
     return json_answer(200, diff_document(a, b, fetched), [_ASK_AGAIN])
 
 
@@ -168,7 +174,7 @@ async def _status(request: ApiRequest) -> RequestStatus:
     return status
 
 
-async def _build_answer(request: ApiRequest, key: str, lines: HeaderLines, status: int) -> ASGIApp:
+async def _build_answer(request: ApiRequest, key: str, lines: RawHeaders, status: int) -> ASGIApp:
     description = await _builds(request).locked.describe(key)
     host = host_of(request.headers) or "HOST"
     return json_answer(status, build_document(description, host), [*lines, _ASK_AGAIN])

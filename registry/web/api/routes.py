@@ -23,7 +23,7 @@ from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from builder.errors import BuilderError
-from builder.exports import FormName
+from builder.exports import ExportFormat
 from registry.auth.rights import Verb
 from registry.errors import EndpointUnknown, RegistryError, Unsupported
 from registry.web.api import exports as forms
@@ -50,7 +50,7 @@ ADDRESSES: Final[dict[str, dict[str, tuple[Verb, Handler]]]] = {
     "/builds/{key}/sbom": {"GET": ("pull", forms.get_sbom)},
     **{
         f"/builds/{{key}}/{form}": {"GET": ("pull", partial(forms.get_form, form=form))}
-        for form in get_args(FormName)
+        for form in get_args(ExportFormat)
         if not form.startswith("sbom.")
     },
     "/builds/{key}/diff/{other}": {"GET": ("pull", handlers.get_diff)},

@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from builder.ports import Progress, ProgressListener
 from registry.errors import StillBuilding
-from registry.web.asgi.disconnect import unless_gone
+from registry.web.asgi.disconnect import cancel_on_disconnect
 from registry.web.asgi.waiting import HOP_SECONDS
 from registry.web.services import AppState
 
@@ -35,17 +35,17 @@ async def in_time(
     """
     latest = Progress("plan")
 
-    def listen(progress: Progress) -> None:
+    def on_progress(progress: Progress) -> None:
         nonlocal latest
         latest = progress
 
     async def wait() -> Result:
         try:
             async with asyncio.timeout(HOP_SECONDS) as limit:
-                return await work(listen)
+                return await work(on_progress)
         except TimeoutError as exc:
             if not limit.expired():
                 raise
             raise StillBuilding(latest, what=what) from exc
 
-    return await unless_gone(request.receive, wait())
+    return await cancel_on_disconnect(request.receive, wait())

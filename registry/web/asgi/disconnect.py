@@ -22,7 +22,7 @@ async def wait_until_gone(receive: Receive) -> None:
         pass
 
 
-async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+async def cancel_on_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     """Return what ``work`` returns; cancel it when the client goes away before.
 
     Nothing runs any more when this has returned or raised.

@@ -8,7 +8,14 @@ from starlette.types import ASGIApp
 
 from registry.web.asgi.headers import RequestHeaders
 from registry.web.asgi.ranges import is_not_modified, range_of
-from registry.web.asgi.responses import Answer, Body, HeaderLines, StreamAnswer, header, json_answer
+from registry.web.asgi.responses import (
+    Body,
+    BytesResponse,
+    RawHeaders,
+    StreamResponse,
+    header,
+    json_answer,
+)
 
 #: An address with a signature works for a while only.
 _SHORT_LIVED: Final = (b"cache-control", b"no-store")
@@ -23,7 +30,7 @@ class Download:
     etag: str
     media_type: str
     #: What says something about the file, and comes with every answer.
-    about: HeaderLines
+    about: RawHeaders
     #: How long an answer that is the file may be kept.
     caching: tuple[bytes, bytes]
     #: Returns where the client gets it itself, or ``None`` if it has to read it here.
@@ -48,16 +55,18 @@ async def answer_download(method: str, headers: RequestHeaders, file: Download) 
     about = [*file.about, header("etag", file.etag)]
     lines = [*about, file.caching, header("accept-ranges", "bytes")]
     if is_not_modified(headers, file.etag):
-        return Answer(304, lines)
+        return BytesResponse(304, lines)
     lines.append(header("content-type", file.media_type))
     if method == "HEAD":  # which knows no ranges (RFC 9110, 14.2)
-        return StreamAnswer(200, lines, file.size_bytes, None)
+        return StreamResponse(200, lines, file.size_bytes, None)
     elsewhere = await file.link()
     if elsewhere is not None:
         lines = [*about, header("location", elsewhere), _SHORT_LIVED]
         return json_answer(307, {"size": file.size_bytes}, lines)
     part = range_of(headers, file.etag, file.size_bytes)
     if part is None:
-        return StreamAnswer(200, lines, file.size_bytes, await file.open(0, None))
+        return StreamResponse(200, lines, file.size_bytes, await file.open(0, None))
     lines.append(header("content-range", part.content_range(file.size_bytes)))
-    return StreamAnswer(206, lines, part.stop - part.start, await file.open(part.start, part.stop))
+    return StreamResponse(
+        206, lines, part.stop - part.start, await file.open(part.start, part.stop)
+    )

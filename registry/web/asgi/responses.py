@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 from registry.web.asgi.disconnect import ClientGone, wait_until_gone
 
 #: Header lines, as ASGI has them: names in lower case.
-HeaderLines = list[tuple[bytes, bytes]]
+RawHeaders = list[tuple[bytes, bytes]]
 
 _JSON: Final = "application/json"
 
@@ -73,15 +73,15 @@ class Body(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class BytesResponse:
     """A complete answer; an ASGI application. ``Content-Length`` is added."""
 
     status: int
-    headers: HeaderLines
+    headers: RawHeaders
     body: bytes = b""
 
     @property
-    def lines(self) -> HeaderLines:
+    def lines(self) -> RawHeaders:
         """All header lines, with that of the length."""
         if self.status == 304:  # RFC 9110, 8.6: there it would be the length of the 200
             return self.headers
@@ -95,16 +95,16 @@ class Answer:
 
 
 def json_answer(
-    status: int, content: object, headers: HeaderLines | None = None, *, media_type: str = _JSON
-) -> Answer:
+    status: int, content: object, headers: RawHeaders | None = None, *, media_type: str = _JSON
+) -> BytesResponse:
     """Return an answer whose body is ``content`` as JSON."""
     # ASCII, so that whatever a name was made of can be encoded.
     body = json.dumps(content, separators=(",", ":")).encode("ascii")
-    return Answer(status, [header("content-type", media_type), *(headers or [])], body)
+    return BytesResponse(status, [header("content-type", media_type), *(headers or [])], body)
 
 
 @dataclass(frozen=True, slots=True)
-class StreamAnswer:
+class StreamResponse:
     """An answer whose body comes in pieces; an ASGI application.
 
     The caller has found out that the body exists: once the status is sent, an error can only cut
@@ -112,7 +112,7 @@ class StreamAnswer:
     """
 
     status: int
-    headers: HeaderLines
+    headers: RawHeaders
     #: ``None`` if nobody knows before its end.
     size_bytes: int | None
     #: ``None`` to send the headers alone, for HEAD.

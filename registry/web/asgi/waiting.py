@@ -17,7 +17,7 @@ from typing import Final
 from urllib.parse import quote
 
 from registry.errors import StillBuilding
-from registry.web.asgi.responses import Answer, header, json_answer
+from registry.web.asgi.responses import BytesResponse, header, json_answer
 
 #: How long one request waits: answers are to come before 20 s.
 HOP_SECONDS: Final = 19.0
@@ -44,7 +44,7 @@ def hops_of(query: bytes) -> int:
     return min(max(counts, default=0), MAX_HOPS)
 
 
-def wait_answer(reference: str, query: bytes, error: StillBuilding) -> Answer:
+def waiting_redirect(reference: str, query: bytes, error: StillBuilding) -> BytesResponse:
     """Return a redirect to the same address, counted.
 
     Its address is relative to the last segment, so that it survives proxies that put something

@@ -3,10 +3,10 @@
 from starlette.types import ASGIApp
 
 from registry.web.asgi.responses import header, json_answer
-from registry.web.distribution.request import Call
+from registry.web.distribution.request import RegistryRequest
 
 
-async def get_api(_call: Call) -> ASGIApp:
+async def get_api(_call: RegistryRequest) -> ASGIApp:
     """Say that this is a registry. Never waits for anything: docker gives it 15 s.
 
     Source:

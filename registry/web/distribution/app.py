@@ -25,7 +25,7 @@ from registry.web.distribution import api, blobs, listing, manifests, uploads
 from registry.web.distribution.authorize import authorize
 from registry.web.distribution.errors import FAILURE, error_answer
 from registry.web.distribution.paths import TEMPLATES, Kind, Target, belongs_here, parse_path
-from registry.web.distribution.request import Call, Handler
+from registry.web.distribution.request import Handler, RegistryRequest
 from registry.web.distribution.restoring import healing
 from registry.web.distribution.token import give_token
 from registry.web.observe import ROUTE
@@ -35,14 +35,15 @@ from registry.web.services import Services, services_of
 class Distribution:
     """Answers everything below ``/v2``; each error is an OCI error, whatever the address."""
 
-    def __init__(self, *, hop_seconds: float = HOP_SECONDS) -> None:
+    def __init__(self, *, redirect_after_seconds: float = HOP_SECONDS) -> None:
         """Make the face.
 
         Args:
-            hop_seconds: How long a pull waits for its image before it is sent round again.
+            redirect_after_seconds: How long a pull waits for its image before it is sent round again.
         """
         get_manifest = healing(
-            partial(manifests.get_manifest, hop_seconds=hop_seconds), hop_seconds=hop_seconds
+            partial(manifests.get_manifest, redirect_after_seconds=redirect_after_seconds),
+            redirect_after_seconds=redirect_after_seconds,
         )
         #: By what an address leads to and the method; HEAD is answered as GET is, without a body.
         self.handlers: Mapping[tuple[Kind, str], Handler] = {
@@ -55,7 +56,7 @@ class Distribution:
             ("manifest", "GET"): get_manifest,
             ("manifest", "PUT"): manifests.put_manifest,
             ("manifest", "DELETE"): manifests.delete_manifest,
-            ("blob", "GET"): healing(blobs.get_blob, hop_seconds=hop_seconds),
+            ("blob", "GET"): healing(blobs.get_blob, redirect_after_seconds=redirect_after_seconds),
             ("blob", "DELETE"): blobs.delete_blob,
             ("uploads", "POST"): uploads.post_upload,
             ("upload", "GET"): uploads.get_upload,
@@ -82,7 +83,7 @@ class Distribution:
         handler = self._handler(target, scope["method"], services)
         await authorize(scope, target)
         try:
-            return await handler(Call(scope, receive, target, headers, services))
+            return await handler(RegistryRequest(scope, receive, target, headers, services))
         except BuilderError as exc:
             if not exc.transient:
                 raise

@@ -7,12 +7,12 @@ from starlette.types import ASGIApp
 from builder.oci.digest import parse_digest
 from registry.errors import BlobUnknown
 from registry.web.asgi.download import Download, answer_download
-from registry.web.asgi.responses import Answer, header
+from registry.web.asgi.responses import BytesResponse, header
 from registry.web.distribution.access import is_readable_blob
-from registry.web.distribution.request import FOR_EVER, Call
+from registry.web.distribution.request import IMMUTABLE, RegistryRequest
 
 
-async def get_blob(call: Call) -> ASGIApp:
+async def get_blob(call: RegistryRequest) -> ASGIApp:
     """Answer a blob, or the part of it that is asked for, or where the client can get it.
 
     Source:
@@ -30,14 +30,14 @@ async def get_blob(call: Call) -> ASGIApp:
         etag=f'"{digest}"',
         media_type="application/octet-stream",
         about=[header("docker-content-digest", digest)],
-        caching=FOR_EVER,
+        caching=IMMUTABLE,
         link=partial(services.blobs.link, digest, size),
         open=partial(services.blobs.open, digest),
     )
     return await answer_download(call.method, call.headers, file)
 
 
-async def delete_blob(call: Call) -> ASGIApp:
+async def delete_blob(call: RegistryRequest) -> ASGIApp:
     """Take a blob out of a repository.
 
     Source:
@@ -45,4 +45,4 @@ async def delete_blob(call: Call) -> ASGIApp:
     """
     repository = call.repository()
     await call.services.pushed_blobs.delete(repository, parse_digest(call.target.reference))
-    return Answer(202, [])
+    return BytesResponse(202, [])

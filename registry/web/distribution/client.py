@@ -43,7 +43,7 @@ _MAX_HEADER: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Negotiated:
     """Which of an image's manifests to answer."""
 
     flavour: Flavour
@@ -51,21 +51,21 @@ class Wanted:
     index: bool
 
 
-def wanted_by(headers: RequestHeaders) -> Wanted:
+def negotiate(headers: RequestHeaders) -> Negotiated:
     """Return what the sender of ``headers`` can take."""
     accept, user_agent = headers.get("accept", ""), headers.get("user-agent", "")
     return _wanted(accept[:_MAX_HEADER], user_agent[:_MAX_HEADER])
 
 
 @lru_cache(maxsize=1024)
-def _wanted(accept: str, user_agent: str) -> Wanted:
+def _wanted(accept: str, user_agent: str) -> Negotiated:
     types = frozenset(_accepted(accept.split(",")))
     named = types & (MANIFEST_TYPES | INDEX_TYPES)
     takes_anything = not named or bool(types & _WILDCARDS)
     index = takes_anything or bool(named & INDEX_TYPES)
     if not takes_anything and named <= {DOCKER_MANIFEST, DOCKER_LIST}:
-        return Wanted("docker-gzip", index)
-    return Wanted("oci-zstd" if unpacks_zstd(user_agent) else "oci-gzip", index)
+        return Negotiated("docker-gzip", index)
+    return Negotiated("oci-zstd" if unpacks_zstd(user_agent) else "oci-gzip", index)
 
 
 def unpacks_zstd(user_agent: str) -> bool:

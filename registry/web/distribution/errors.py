@@ -21,7 +21,7 @@ from builder.errors import BuilderError, WorkersBusy
 from builder.oci.models import INDEX_TYPES, MANIFEST_TYPES
 from registry import errors
 from registry.web.asgi.headers import RequestHeaders
-from registry.web.asgi.responses import Answer, HeaderLines, header, json_answer
+from registry.web.asgi.responses import BytesResponse, RawHeaders, header, json_answer
 
 #: Errors of the registry after which the same request may succeed.
 _PASSING: Final = (
@@ -116,7 +116,7 @@ ERRORS: Final[dict[type[Exception], tuple[int, str]]] = {
 
 def error_answer(
     error: BuilderError | errors.RegistryError, *, method: str, headers: RequestHeaders
-) -> Answer:
+) -> BytesResponse:
     """Return what ``error`` is for the client that sent ``headers``.
 
     Args:
@@ -125,7 +125,7 @@ def error_answer(
         headers: Of the request.
     """
     status, code = status_and_code(type(error))
-    lines: HeaderLines = []
+    lines: RawHeaders = []
     is_unmade = status == _UNMADE[0] and isinstance(error, BuilderError)
     containerd = _CONTAINERD.search(headers.get("user-agent", ""))
     shows_403 = containerd is not None and int(containerd[1]) >= 2
@@ -163,7 +163,9 @@ def status_and_code(kind: type[BaseException]) -> tuple[int, str]:
     return next(ERRORS[base] for base in kind.__mro__ if base in ERRORS)
 
 
-def errors_body(status: int, code: str, message: str, headers: HeaderLines | None = None) -> Answer:
+def errors_body(
+    status: int, code: str, message: str, headers: RawHeaders | None = None
+) -> BytesResponse:
     """Return an answer with one error, in the form of the specification."""
     error = {"code": code, "message": message, "detail": None}
     # Errors pass: no cache between here and the client may keep them.

@@ -10,9 +10,9 @@ from starlette.types import ASGIApp
 from builder.oci.digest import Digest, parse_digest
 from builder.oci.models import OCI_INDEX, dump
 from registry.content.names import RepositoryName
-from registry.web.asgi.disconnect import unless_gone
-from registry.web.asgi.responses import HeaderLines, header, json_answer
-from registry.web.distribution.request import ASK_AGAIN, Call, next_page
+from registry.web.asgi.disconnect import cancel_on_disconnect
+from registry.web.asgi.responses import RawHeaders, header, json_answer
+from registry.web.distribution.request import REVALIDATE, RegistryRequest, next_page
 
 #: How many names one page has at most; clients follow the link to the next.
 MAX_PAGE: Final = 10_000
@@ -20,7 +20,7 @@ MAX_PAGE: Final = 10_000
 _WAIT_SECONDS: Final = 19
 
 
-async def list_tags(call: Call) -> ASGIApp:
+async def list_tags(call: RegistryRequest) -> ASGIApp:
     """Answer the tags of a repository, or ``n`` of them after ``last``.
 
     Source:
@@ -34,11 +34,11 @@ async def list_tags(call: Call) -> ASGIApp:
         page, more = rest[:limit], bool(limit) and len(rest) > limit
     else:
         page, more = await services.repositories.tags(repository, last, limit)
-    lines = [ASK_AGAIN, *_next(f"/v2/{repository}/tags/list", limit, page, more=more)]
+    lines = [REVALIDATE, *_next(f"/v2/{repository}/tags/list", limit, page, more=more)]
     return json_answer(200, {"name": repository, "tags": page}, lines)
 
 
-async def list_repositories(call: Call) -> ASGIApp:
+async def list_repositories(call: RegistryRequest) -> ASGIApp:
     """Answer the repositories that were pushed to, or ``n`` of them after ``last``.
 
     Source:
@@ -46,11 +46,11 @@ async def list_repositories(call: Call) -> ASGIApp:
     """
     limit = call.limit(MAX_PAGE)
     page, more = await call.services.repositories.catalog(call.last(), limit)
-    lines = [ASK_AGAIN, *_next("/v2/_catalog", limit, page, more=more)]
+    lines = [REVALIDATE, *_next("/v2/_catalog", limit, page, more=more)]
     return json_answer(200, {"repositories": page}, lines)
 
 
-async def list_referrers(call: Call) -> ASGIApp:
+async def list_referrers(call: RegistryRequest) -> ASGIApp:
     """Answer what refers to a manifest. Never 404, as the specification demands.
 
     Source:
@@ -59,7 +59,7 @@ async def list_referrers(call: Call) -> ASGIApp:
     subject, repository = parse_digest(call.target.reference), call.repository()
     artifact_type, last = call.parameter("artifactType") or "", call.last()
     found, more = await _referrers(call, repository, subject, artifact_type, last)
-    lines: HeaderLines = [ASK_AGAIN]
+    lines: RawHeaders = [REVALIDATE]
     if call.parameter("artifactType") is not None:
         lines.append(header("oci-filters-applied", "artifactType"))
     if more:
@@ -71,16 +71,20 @@ async def list_referrers(call: Call) -> ASGIApp:
 
 
 async def _referrers(
-    call: Call, repository: RepositoryName, subject: Digest, artifact_type: str, last: str
+    call: RegistryRequest,
+    repository: RepositoryName,
+    subject: Digest,
+    artifact_type: str,
+    last: str,
 ) -> tuple[list[dict[str, Any]], str]:
     """Return a page of descriptors, and what the next one comes after; empty if there is none."""
     if not call.services.pulls.is_generated(repository):
         return await call.services.referrers.page(repository, subject, artifact_type, last)
     work = call.services.pulls.referrers(repository, subject, timeout_seconds=_WAIT_SECONDS)
-    made = await unless_gone(call.receive, work)
+    made = await cancel_on_disconnect(call.receive, work)
     return [json.loads(dump(one)) for one in made if artifact_type in {"", one.artifact_type}], ""
 
 
-def _next(path: str, limit: int, page: list[str], *, more: bool) -> HeaderLines:
+def _next(path: str, limit: int, page: list[str], *, more: bool) -> RawHeaders:
     """Return the header line that leads to the next page, if there is one."""
     return [next_page(f"{path}?{urlencode({'n': limit, 'last': page[-1]})}")] if more else []

@@ -11,21 +11,21 @@ from registry.content.names import RepositoryName, TagName, parse_tag
 from registry.errors import ManifestInvalid, ManifestUnknown, StillBuilding, TagInvalid
 from registry.web.access import for_account
 from registry.web.asgi.body import read_body
-from registry.web.asgi.disconnect import unless_gone
+from registry.web.asgi.disconnect import cancel_on_disconnect
 from registry.web.asgi.ranges import is_not_modified
-from registry.web.asgi.responses import Answer, HeaderLines, header
-from registry.web.asgi.waiting import wait_answer
+from registry.web.asgi.responses import BytesResponse, RawHeaders, header
+from registry.web.asgi.waiting import waiting_redirect
 from registry.web.distribution.access import is_readable_manifest
-from registry.web.distribution.client import wanted_by
-from registry.web.distribution.request import ASK_AGAIN, FOR_EVER, Call, digest_lines
+from registry.web.distribution.client import negotiate
+from registry.web.distribution.request import IMMUTABLE, REVALIDATE, RegistryRequest, digest_lines
 
 #: What a tag of an image made here stands for may change, and depends on who asks.
-MADE_BY_TAG: Final = [ASK_AGAIN, (b"vary", b"Accept, User-Agent")]
+MADE_BY_TAG: Final = [REVALIDATE, (b"vary", b"Accept, User-Agent")]
 #: How many tags one push may set.
 _MAX_TAGS: Final = 100
 
 
-async def get_manifest(call: Call, *, hop_seconds: float) -> ASGIApp:
+async def get_manifest(call: RegistryRequest, *, redirect_after_seconds: float) -> ASGIApp:
     """Answer a manifest or index, as it is stored.
 
     By a tag of an image made here, it is one that the client can take.
@@ -47,15 +47,15 @@ async def get_manifest(call: Call, *, hop_seconds: float) -> ASGIApp:
     if not is_generated:
         digest = await services.repositories.resolve(repository, tag)
         manifest = await services.repositories.manifest(repository, digest)
-        return _answer(call, manifest, [ASK_AGAIN])
+        return _answer(call, manifest, [REVALIDATE])
     try:
-        manifest = await _pull(call, repository, tag, hop_seconds)
+        manifest = await _pull(call, repository, tag, redirect_after_seconds)
     except StillBuilding as error:
-        return wait_answer(tag, call.scope["query_string"], error)
+        return waiting_redirect(tag, call.scope["query_string"], error)
     return _answer(call, manifest, MADE_BY_TAG)
 
 
-async def put_manifest(call: Call) -> ASGIApp:
+async def put_manifest(call: RegistryRequest) -> ASGIApp:
     """Take a manifest or index, under a tag or a digest, and under the tags of ``?tag=``.
 
     Source:
@@ -82,10 +82,10 @@ async def put_manifest(call: Call) -> ASGIApp:
         lines.append(header("oci-subject", document.subject))
     if digest is not None and tags:
         lines.append(header("oci-tag", ", ".join(tags)))
-    return Answer(201, lines)
+    return BytesResponse(201, lines)
 
 
-async def delete_manifest(call: Call) -> ASGIApp:
+async def delete_manifest(call: RegistryRequest) -> ASGIApp:
     """Remove a tag, or a manifest with all its tags.
 
     Source:
@@ -96,23 +96,23 @@ async def delete_manifest(call: Call) -> ASGIApp:
         await call.services.repositories.delete(repository, parse_digest(reference))
     else:
         await call.services.repositories.untag(repository, parse_tag(reference))
-    return Answer(202, [])
+    return BytesResponse(202, [])
 
 
 async def _pull(
-    call: Call, repository: RepositoryName, tag: TagName, hop_seconds: float
+    call: RegistryRequest, repository: RepositoryName, tag: TagName, redirect_after_seconds: float
 ) -> Manifest:
     """Return the manifest behind a tag, as the client can take it; stop waiting when it goes."""
-    wanted = wanted_by(call.headers)
+    wanted = negotiate(call.headers)
     by_tag = partial(
         call.services.pulls.by_tag,
         repository,
         tag,
         wanted.flavour,
         index=wanted.index,
-        timeout_seconds=hop_seconds,
+        timeout_seconds=redirect_after_seconds,
     )
-    return await unless_gone(call.receive, for_account(call.scope, by_tag))
+    return await cancel_on_disconnect(call.receive, for_account(call.scope, by_tag))
 
 
 def _pushed_tag(text: str) -> TagName:
@@ -123,7 +123,7 @@ def _pushed_tag(text: str) -> TagName:
         raise ManifestInvalid(exc.message) from exc
 
 
-def whole_manifest(manifest: Manifest, caching: HeaderLines, *, is_generated: bool) -> Answer:
+def whole_manifest(manifest: Manifest, caching: RawHeaders, *, is_generated: bool) -> BytesResponse:
     """Return the answer with a manifest, to those who have not got it.
 
     Args:
@@ -133,18 +133,20 @@ def whole_manifest(manifest: Manifest, caching: HeaderLines, *, is_generated: bo
     """
     lines = _about(manifest, caching, is_generated=is_generated)
     lines.append(header("content-type", manifest.media_type))
-    return Answer(200, lines, manifest.data)
+    return BytesResponse(200, lines, manifest.data)
 
 
-def _answer(call: Call, manifest: Manifest, caching: HeaderLines | None = None) -> Answer:
-    caching = caching or [FOR_EVER]
+def _answer(
+    call: RegistryRequest, manifest: Manifest, caching: RawHeaders | None = None
+) -> BytesResponse:
+    caching = caching or [IMMUTABLE]
     is_generated = call.services.pulls.is_generated(call.target.name)
     if is_not_modified(call.headers, f'"{manifest.digest}"'):
-        return Answer(304, _about(manifest, caching, is_generated=is_generated))
+        return BytesResponse(304, _about(manifest, caching, is_generated=is_generated))
     return whole_manifest(manifest, caching, is_generated=is_generated)
 
 
-def _about(manifest: Manifest, caching: HeaderLines, *, is_generated: bool) -> HeaderLines:
+def _about(manifest: Manifest, caching: RawHeaders, *, is_generated: bool) -> RawHeaders:
     lines = [*digest_lines(manifest.digest), *caching]
     if manifest.build is not None and is_generated:
         lines.append(header("pullforge-build", manifest.build))

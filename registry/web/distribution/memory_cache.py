@@ -17,12 +17,12 @@ from registry.auth.rights import Need
 from registry.content.manifests import Manifest
 from registry.content.names import RepositoryName, TagName, parse_repository, parse_tag
 from registry.errors import RegistryError
-from registry.lru import Recent
+from registry.lru import LruCache
 from registry.telemetry import AccessLog
-from registry.web.distribution.client import Wanted, wanted_by
+from registry.web.distribution.client import Negotiated, negotiate
 from registry.web.distribution.manifests import MADE_BY_TAG, whole_manifest
 from registry.web.distribution.paths import TEMPLATES, belongs_here, parse_path
-from registry.web.distribution.request import FOR_EVER
+from registry.web.distribution.request import IMMUTABLE
 from registry.web.observe import new_request_id, sane_request_id
 from registry.web.services import Services
 
@@ -44,7 +44,7 @@ class _Asked:
     repository: RepositoryName
     reference: TagName | Digest
     #: What the client can take.
-    wanted: Wanted
+    wanted: Negotiated
     needs: tuple[Need]
     #: The last answer, and its header lines.
     manifest: Manifest | None = None
@@ -57,7 +57,7 @@ class WarmManifests:
     def __init__(self, services: Services, access_log: AccessLog) -> None:
         self._services = services
         self._access_log = access_log
-        self._asked: Recent[tuple[bytes, bytes, bytes], _Asked] = Recent(_REMEMBERED)
+        self._asked: LruCache[tuple[bytes, bytes, bytes], _Asked] = LruCache(_REMEMBERED)
 
     def answer(
         self, method: bytes, url: bytes, headers: Sequence[tuple[bytes, bytes]]
@@ -112,7 +112,7 @@ class WarmManifests:
             return None
         if target.kind != "manifest" or not self._services.pulls.is_generated(repository):
             return None
-        wanted = wanted_by({"accept": accept, "user-agent": user_agent})
+        wanted = negotiate({"accept": accept, "user-agent": user_agent})
         needs = (Need("pull", repository),)
         asked = _Asked(path, user_agent, repository, reference, wanted, needs)
         self._asked.put(key, asked)
@@ -132,6 +132,6 @@ class WarmManifests:
 
 
 def _lines(asked: _Asked, manifest: Manifest) -> bytes:
-    caching = [FOR_EVER] if is_digest(asked.reference) else MADE_BY_TAG
+    caching = [IMMUTABLE] if is_digest(asked.reference) else MADE_BY_TAG
     answer = whole_manifest(manifest, caching, is_generated=True)
     return b"".join(b"%s: %s\r\n" % line for line in answer.lines)

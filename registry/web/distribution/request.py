@@ -11,23 +11,23 @@ from starlette.types import ASGIApp, Receive, Scope
 from registry.content.names import RepositoryName, parse_repository
 from registry.errors import PageInvalid
 from registry.web.asgi.headers import RequestHeaders
-from registry.web.asgi.responses import HeaderLines, header
+from registry.web.asgi.responses import RawHeaders, header
 from registry.web.distribution.paths import Target
 from registry.web.services import Services
 
 #: What a digest stands for never changes.
-FOR_EVER: Final = (b"cache-control", b"public, max-age=31536000, immutable")
+IMMUTABLE: Final = (b"cache-control", b"public, max-age=31536000, immutable")
 #: What a tag stands for may: caches must ask.
-ASK_AGAIN: Final = (b"cache-control", b"no-cache")
+REVALIDATE: Final = (b"cache-control", b"no-cache")
 #: What belongs to one moment only.
-SHORT_LIVED: Final = (b"cache-control", b"no-store")
+NO_STORE: Final = (b"cache-control", b"no-store")
 
 _NAME_CHARACTERS: Final = re.compile(r"[A-Za-z0-9._/-]{0,512}")
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class RegistryRequest:
     """One request, read."""
 
     scope: Scope
@@ -81,10 +81,10 @@ class Call:
 
 
 #: Answers one kind of request; errors are raised, and told by the face.
-Handler = Callable[[Call], Awaitable[ASGIApp]]
+Handler = Callable[[RegistryRequest], Awaitable[ASGIApp]]
 
 
-def digest_lines(digest: str) -> HeaderLines:
+def digest_lines(digest: str) -> RawHeaders:
     """Return the header lines of whatever is identified by a digest."""
     return [header("docker-content-digest", digest), header("etag", f'"{digest}"')]
 

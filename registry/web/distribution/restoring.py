@@ -7,19 +7,19 @@ from starlette.types import ASGIApp
 from builder.oci.digest import is_digest, parse_digest
 from registry.errors import BlobUnknown, ManifestUnknown, StillBuilding
 from registry.web.access import for_account
-from registry.web.asgi.disconnect import unless_gone
-from registry.web.asgi.waiting import wait_answer
+from registry.web.asgi.disconnect import cancel_on_disconnect
+from registry.web.asgi.waiting import waiting_redirect
 from registry.web.distribution.access import is_readable_blob, is_readable_manifest
-from registry.web.distribution.request import Call, Handler
+from registry.web.distribution.request import Handler, RegistryRequest
 
 
-def healing(handler: Handler, *, hop_seconds: float) -> Handler:
+def healing(handler: Handler, *, redirect_after_seconds: float) -> Handler:
     """Return ``handler`` with a second try after what it did not find has been made again.
 
     A client waits for that as for any build.
     """
 
-    async def answer(call: Call) -> ASGIApp:
+    async def answer(call: RegistryRequest) -> ASGIApp:
         try:
             return await handler(call)
         except (BlobUnknown, ManifestUnknown):
@@ -28,13 +28,13 @@ def healing(handler: Handler, *, hop_seconds: float) -> Handler:
             restore = partial(
                 call.services.pulls.restore,
                 parse_digest(call.target.reference),
-                timeout_seconds=hop_seconds,
+                timeout_seconds=redirect_after_seconds,
             )
             try:
-                is_back = await unless_gone(call.receive, for_account(call.scope, restore))
+                is_back = await cancel_on_disconnect(call.receive, for_account(call.scope, restore))
             except StillBuilding as error:
                 reference = f"./{call.target.reference}"
-                return wait_answer(reference, call.scope["query_string"], error)
+                return waiting_redirect(reference, call.scope["query_string"], error)
             if not is_back:
                 raise
         return await handler(call)
@@ -42,7 +42,7 @@ def healing(handler: Handler, *, hop_seconds: float) -> Handler:
     return answer
 
 
-async def _is_lost(call: Call) -> bool:
+async def _is_lost(call: RegistryRequest) -> bool:
     """Tell whether what was not found belongs to the repository: else it costs no build."""
     if not is_digest(call.target.reference):
         return False

@@ -18,7 +18,7 @@ from registry.errors import EndpointUnknown, TooLarge, Unauthorized
 from registry.web.access import basic_of, log_in
 from registry.web.asgi.body import read_body
 from registry.web.asgi.responses import json_answer
-from registry.web.distribution.request import Call
+from registry.web.distribution.request import RegistryRequest
 
 #: More than any client sends; what is read before anyone has logged in is bounded.
 _MAX_FORM_BYTES: Final = 64 * 1024
@@ -32,7 +32,7 @@ _CHALLENGE: Final = 'Basic realm="pullforge"'
 _Fields = list[tuple[str, str]]
 
 
-async def give_token(call: Call) -> ASGIApp:
+async def give_token(call: RegistryRequest) -> ASGIApp:
     """Answer a token for what the caller may do of the scopes that are asked for.
 
     Who asks without credentials gets one too, for what is open to everyone: engines ask for tokens
@@ -68,7 +68,7 @@ async def give_token(call: Call) -> ASGIApp:
     return json_answer(200, content, [_NO_STORE])
 
 
-async def _caller_of_form(call: Call, form: dict[str, str]) -> Caller:
+async def _caller_of_form(call: RegistryRequest, form: dict[str, str]) -> Caller:
     if form.get("grant_type") != "password":
         # Clients that would rather show a refresh token go on with GET after a 401.
         raise Unauthorized("only the grant type 'password' is taken here: log in again")

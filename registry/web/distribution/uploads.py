@@ -25,15 +25,15 @@ from registry.content.uploads import Chunk
 from registry.errors import NameInvalid, UploadInvalid
 from registry.web.access import allows
 from registry.web.asgi.body import body_pieces
-from registry.web.asgi.responses import Answer, HeaderLines, header
+from registry.web.asgi.responses import BytesResponse, RawHeaders, header
 from registry.web.distribution.access import is_readable_blob
-from registry.web.distribution.request import SHORT_LIVED, Call
+from registry.web.distribution.request import NO_STORE, RegistryRequest
 
 _CONTENT_RANGE: Final = re.compile(r"(?:bytes[ =])?([0-9]{1,18})-([0-9]{1,18})(?:/(?:[0-9]+|\*))?")
 _LENGTH: Final = re.compile(r"[0-9]{1,18}")
 
 
-async def post_upload(call: Call) -> ASGIApp:
+async def post_upload(call: RegistryRequest) -> ASGIApp:
     """Begin an upload, or end it at once: with the blob itself, or one that is here already."""
     repository = call.repository()
     uploads = call.services.uploads
@@ -49,21 +49,21 @@ async def post_upload(call: Call) -> ASGIApp:
     return _accepted(202, repository, await uploads.start(repository), 0)
 
 
-async def get_upload(call: Call) -> ASGIApp:
+async def get_upload(call: RegistryRequest) -> ASGIApp:
     """Say how much of an upload there is."""
     repository, upload = call.repository(), call.target.reference
     size = await call.services.uploads.size(repository, upload)
     return _accepted(204, repository, upload, size)
 
 
-async def patch_upload(call: Call) -> ASGIApp:
+async def patch_upload(call: RegistryRequest) -> ASGIApp:
     """Take the next chunk of an upload, or all of it as a stream."""
     repository, upload = call.repository(), call.target.reference
     size = await call.services.uploads.append(repository, upload, _chunk(call))
     return _accepted(202, repository, upload, size)
 
 
-async def put_upload(call: Call) -> ASGIApp:
+async def put_upload(call: RegistryRequest) -> ASGIApp:
     """End an upload: what came is the blob if its digest is right."""
     repository, upload = call.repository(), call.target.reference
     digest = parse_digest(call.parameter("digest") or "")
@@ -71,13 +71,13 @@ async def put_upload(call: Call) -> ASGIApp:
     return _created(repository, digest)
 
 
-async def delete_upload(call: Call) -> ASGIApp:
+async def delete_upload(call: RegistryRequest) -> ASGIApp:
     """Forget an upload."""
     await call.services.uploads.cancel(call.repository(), call.target.reference)
-    return Answer(204, [])
+    return BytesResponse(204, [])
 
 
-async def _mount(call: Call, repository: RepositoryName, digest: Digest) -> bool:
+async def _mount(call: RegistryRequest, repository: RepositoryName, digest: Digest) -> bool:
     """Make a blob of another repository one of this repository's, if there is such a blob.
 
     Only from repositories that the client may pull from: whoever knows a digest does not have the
@@ -99,7 +99,7 @@ async def _mount(call: Call, repository: RepositoryName, digest: Digest) -> bool
     return False
 
 
-def _chunk(call: Call) -> Chunk:
+def _chunk(call: RegistryRequest) -> Chunk:
     """Return what the request brings.
 
     Raises:
@@ -120,20 +120,22 @@ def _chunk(call: Call) -> Chunk:
     return Chunk(body_pieces(call.receive), start, size)
 
 
-def _created(repository: RepositoryName, digest: Digest) -> Answer:
+def _created(repository: RepositoryName, digest: Digest) -> BytesResponse:
     lines = [
         header("location", f"/v2/{repository}/blobs/{digest}"),
         header("docker-content-digest", digest),
     ]
-    return Answer(201, lines)
+    return BytesResponse(201, lines)
 
 
-def _accepted(status: int, repository: RepositoryName, upload: str, size_bytes: int) -> Answer:
-    lines: HeaderLines = [
+def _accepted(
+    status: int, repository: RepositoryName, upload: str, size_bytes: int
+) -> BytesResponse:
+    lines: RawHeaders = [
         header("location", f"/v2/{repository}/blobs/uploads/{upload}"),
         # The last byte that is there; of an empty upload nothing better can be said.
         header("range", f"0-{max(0, size_bytes - 1)}"),
         header("docker-upload-uuid", upload),
-        SHORT_LIVED,
+        NO_STORE,
     ]
-    return Answer(status, lines)
+    return BytesResponse(status, lines)

@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from builder.build.interpreters import Compilers
+from builder.build.interpreters import CompilingPythons
 from builder.errors import BytecodeError, SandboxUnavailable, Unsatisfiable
 from builder.fetch.packages import Packages
 from builder.layer import PythonTarget
@@ -69,8 +69,8 @@ def choose(solver: FakeSolver, root: Path, **platforms: tuple[PackageRecord, ...
     return asyncio.run(compilers(solver, root).choose(lock))
 
 
-def compilers(solver: FakeSolver, root: Path, workers: Recorder | None = None) -> Compilers:
-    return Compilers(
+def compilers(solver: FakeSolver, root: Path, workers: Recorder | None = None) -> CompilingPythons:
+    return CompilingPythons(
         cast("Solver", solver),
         cast("Packages", FakePackages()),
         cast("Workers", workers or Recorder()),
@@ -80,7 +80,7 @@ def compilers(solver: FakeSolver, root: Path, workers: Recorder | None = None) -
     )
 
 
-def unpack(compiling: Compilers, lock: Lock) -> Path:
+def unpack(compiling: CompilingPythons, lock: Lock) -> Path:
     async def scenario() -> Path:
         records = await compiling.records(lock, "3.11.7")
         target = PythonTarget("3.11.7", "lib/python3.11/site-packages")

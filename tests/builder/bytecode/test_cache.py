@@ -3,18 +3,18 @@ from pathlib import Path
 
 import pytest
 
-from builder.bytecode.cache import KeptAnswers
+from builder.bytecode.cache import DiskCache
 
 _KEY = bytes(range(32))
 
 
 def _read(directory: Path, key: bytes = _KEY) -> bytes | None:
-    with KeptAnswers(directory, key).open() as file:
+    with DiskCache(directory, key).open() as file:
         return None if file is None else file.read()
 
 
 def _keep(directory: Path, answer: bytes, key: bytes = _KEY) -> None:
-    KeptAnswers(directory, key).keep(io.BytesIO(answer))
+    DiskCache(directory, key).keep(io.BytesIO(answer))
 
 
 def test_what_was_kept_is_found_and_nothing_else(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     answer = io.BytesIO(b"_answer")
     answer.seek(1)
-    KeptAnswers(tmp_path / "file", _KEY).keep(answer)
+    DiskCache(tmp_path / "file", _KEY).keep(answer)
     assert answer.read() == b"answer"
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from builder.build.image import Flavour
 from builder.errors import LockError, PackageUnavailable
-from builder.exports import FORMS, FormName, Forms
+from builder.exports import EXPORTS, ExportFormat, Exports
 from builder.keys import FORMS as FORMS_PREFIX
 from builder.keys import blob_key
 from builder.lock import Lock, from_yaml
@@ -26,10 +26,10 @@ from registry.wiring import Builder, open_builder
 from tests.tiny_channel import write_tiny_channel
 
 TODAY = datetime.date(2026, 1, 1)
-WHOLE: tuple[FormName, ...] = ("lock", "pixi.lock", "provenance")
+WHOLE: tuple[ExportFormat, ...] = ("lock", "pixi.lock", "provenance")
 
 
-def listen(_progress: Progress) -> None:
+def on_progress(_progress: Progress) -> None:
     """Take no note."""
 
 
@@ -39,12 +39,12 @@ class Workshop:
 
     builder: Builder
     lock: Lock
-    forms: Forms
+    forms: Exports
     #: Flavours of images that forms asked for.
     built: list[Flavour] = field(default_factory=list)
 
-    async def read(self, form: FormName) -> bytes:
-        file = await self.forms.get(self.lock, form, None, listen)
+    async def read(self, form: ExportFormat) -> bytes:
+        file = await self.forms.get(self.lock, form, None, on_progress)
         data = await self.builder.store.read(file.key)
         assert data is not None
         assert file.size_bytes == len(data)
@@ -66,12 +66,12 @@ async def open_workshop(root: Path, name: str = "env/tool") -> AsyncIterator[Wor
     )
     async with open_builder(settings, NullMetrics()) as builder:
         spec = await builder.resolver.spec(name, "bare", TODAY)
-        lock = await builder.resolver.lock(spec, listen)
+        lock = await builder.resolver.lock(spec, on_progress)
         built: list[Flavour] = []
 
-        async def build(lock: Lock, flavour: Flavour, listen: ProgressListener) -> Digest:
+        async def build(lock: Lock, flavour: Flavour, on_progress: ProgressListener) -> Digest:
             built.append(flavour)
-            return (await builder.pipeline.build(lock, flavour, listen)).top.digest
+            return (await builder.pipeline.build(lock, flavour, on_progress)).top.digest
 
         forms = builder.forms(build, None)
         try:
@@ -83,30 +83,30 @@ async def open_workshop(root: Path, name: str = "env/tool") -> AsyncIterator[Wor
 def test_every_form_is_made_once_and_kept(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with open_workshop(tmp_path) as shop:
-            first = {form: await shop.read(form) for form in FORMS}
+            first = {form: await shop.read(form) for form in EXPORTS}
             keys = await shop.kept()
             assert sorted(keys) == sorted(
                 f"forms/{shop.lock.key}/{scope_of(form)}/{kind.format}/{form}"
-                for form, kind in FORMS.items()
+                for form, kind in EXPORTS.items()
             )
             built = list(shop.built)
-            assert {form: await shop.read(form) for form in FORMS} == first
+            assert {form: await shop.read(form) for form in EXPORTS} == first
             assert shop.built == built
 
     asyncio.run(scenario())
 
 
-def scope_of(form: FormName) -> str:
-    return "linux-64" if FORMS[form].scope == "one" else "all"
+def scope_of(form: ExportFormat) -> str:
+    return "linux-64" if EXPORTS[form].scope == "one" else "all"
 
 
 def test_what_was_deleted_is_made_again_with_the_same_bytes(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with open_workshop(tmp_path) as shop:
-            first = {form: hashlib.sha256(await shop.read(form)).hexdigest() for form in FORMS}
+            first = {form: hashlib.sha256(await shop.read(form)).hexdigest() for form in EXPORTS}
             async for entry in shop.builder.store.entries("forms/"):
                 await shop.builder.store.delete(entry.key)
-            again = {form: hashlib.sha256(await shop.read(form)).hexdigest() for form in FORMS}
+            again = {form: hashlib.sha256(await shop.read(form)).hexdigest() for form in EXPORTS}
             assert again == first
 
     asyncio.run(scenario())
@@ -115,7 +115,7 @@ def test_what_was_deleted_is_made_again_with_the_same_bytes(tmp_path: Path) -> N
 def test_many_who_ask_at_once_wait_for_one_work(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with open_workshop(tmp_path) as shop:
-            asked = [shop.forms.get(shop.lock, "image.tar", None, listen) for _ in range(20)]
+            asked = [shop.forms.get(shop.lock, "image.tar", None, on_progress) for _ in range(20)]
             files = await asyncio.gather(*asked)
             assert len(set(files)) == 1
             assert shop.built == ["oci-gzip"]
@@ -132,7 +132,7 @@ def test_who_leaves_does_not_stop_the_work(tmp_path: Path) -> None:
             )
             await started.wait()
             staying = asyncio.create_task(
-                shop.forms.get(shop.lock, "archive.tar.zst", None, listen)
+                shop.forms.get(shop.lock, "archive.tar.zst", None, on_progress)
             )
             leaving.cancel()
             assert (await staying).size_bytes > 0
@@ -144,7 +144,7 @@ def test_the_lock_reads_back_and_the_archive_has_every_package(tmp_path: Path) -
     async def scenario() -> None:
         async with open_workshop(tmp_path) as shop:
             assert from_yaml(await shop.read("lock")).key == shop.lock.key
-            file = await shop.forms.get(shop.lock, "archive.tar.gz", "linux-64", listen)
+            file = await shop.forms.get(shop.lock, "archive.tar.gz", "linux-64", on_progress)
             path = await shop.builder.store.local_path(file.key, tmp_path)
             assert path is not None
             with tarfile.open(path) as archive:
@@ -161,9 +161,9 @@ def test_the_lock_reads_back_and_the_archive_has_every_package(tmp_path: Path) -
 def test_an_image_tar_has_the_config_of_the_image(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with open_workshop(tmp_path) as shop:
-            image = await shop.builder.pipeline.build(shop.lock, "oci-zstd", listen)
+            image = await shop.builder.pipeline.build(shop.lock, "oci-zstd", on_progress)
             config = json.loads(image.top.data)["config"]["digest"]
-            file = await shop.forms.get(shop.lock, "image.tar", None, listen)
+            file = await shop.forms.get(shop.lock, "image.tar", None, on_progress)
             path = await shop.builder.store.local_path(file.key, tmp_path)
             assert path is not None
             with tarfile.open(path) as archive:
@@ -182,10 +182,10 @@ def test_a_blob_evicted_while_the_tar_is_written_is_built_again(tmp_path: Path) 
             evictions = 0
 
             async def build_and_evict(
-                lock: Lock, flavour: Flavour, listen: ProgressListener
+                lock: Lock, flavour: Flavour, on_progress: ProgressListener
             ) -> Digest:
                 nonlocal evictions
-                top = await original(lock, flavour, listen)
+                top = await original(lock, flavour, on_progress)
                 if not evictions:
                     evictions += 1
                     data = await shop.builder.store.read(blob_key(top))
@@ -194,7 +194,7 @@ def test_a_blob_evicted_while_the_tar_is_written_is_built_again(tmp_path: Path) 
                 return top
 
             shop.forms._build = build_and_evict
-            file = await shop.forms.get(shop.lock, "image.tar", None, listen)
+            file = await shop.forms.get(shop.lock, "image.tar", None, on_progress)
             assert file.size_bytes > 0
             assert evictions == 1
 
@@ -204,9 +204,9 @@ def test_a_blob_evicted_while_the_tar_is_written_is_built_again(tmp_path: Path) 
 def test_a_platform_that_the_lock_does_not_have_is_refused(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with open_workshop(tmp_path) as shop:
-            for form in FORMS:
+            for form in EXPORTS:
                 with pytest.raises(LockError, match="and not linux-aarch64"):
-                    await shop.forms.get(shop.lock, form, "linux-aarch64", listen)
+                    await shop.forms.get(shop.lock, form, "linux-aarch64", on_progress)
             assert await shop.kept() == []
 
     asyncio.run(scenario())
@@ -216,8 +216,8 @@ def test_forms_of_the_whole_lock_are_kept_once_whatever_platform_is_asked(tmp_pa
     async def scenario() -> None:
         async with open_workshop(tmp_path) as shop:
             for form in WHOLE:
-                one = await shop.forms.get(shop.lock, form, "linux-64", listen)
-                assert one == await shop.forms.get(shop.lock, form, None, listen)
+                one = await shop.forms.get(shop.lock, form, "linux-64", on_progress)
+                assert one == await shop.forms.get(shop.lock, form, None, on_progress)
 
     asyncio.run(scenario())
 
@@ -228,10 +228,10 @@ def test_a_form_that_cannot_be_made_leaves_nothing_and_is_tried_again(tmp_path: 
             channel, away = tmp_path / "channel", tmp_path / "away"
             channel.rename(away)
             with pytest.raises((PackageUnavailable, FileNotFoundError)):
-                await shop.forms.get(shop.lock, "archive.tar.gz", None, listen)
+                await shop.forms.get(shop.lock, "archive.tar.gz", None, on_progress)
             assert await shop.kept() == []
             away.rename(channel)
-            assert (await shop.forms.get(shop.lock, "archive.tar.gz", None, listen)).size_bytes
+            assert (await shop.forms.get(shop.lock, "archive.tar.gz", None, on_progress)).size_bytes
 
     asyncio.run(scenario())
 
@@ -239,7 +239,7 @@ def test_a_form_that_cannot_be_made_leaves_nothing_and_is_tried_again(tmp_path: 
 def test_nothing_of_a_form_stays_in_scratch(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with open_workshop(tmp_path) as shop:
-            for form in FORMS:
+            for form in EXPORTS:
                 await shop.read(form)
             assert list(shop.forms._scratch.iterdir()) == []
 
@@ -250,11 +250,11 @@ def test_bytes_to_fetch_are_those_of_layers_that_the_other_image_lacks(tmp_path:
     async def scenario() -> None:
         async with open_workshop(tmp_path, "env/library") as shop:
             spec = await shop.builder.resolver.spec("env/tool", "bare", TODAY)
-            larger = await shop.builder.resolver.lock(spec, listen)
-            same = await shop.forms.fetched_bytes(shop.lock, shop.lock, listen)
+            larger = await shop.builder.resolver.lock(spec, on_progress)
+            same = await shop.forms.fetched_bytes(shop.lock, shop.lock, on_progress)
             assert same == {"linux-64": 0}
-            more = await shop.forms.fetched_bytes(shop.lock, larger, listen)
-            manifest = (await shop.builder.pipeline.build(larger, "oci-zstd", listen)).top
+            more = await shop.forms.fetched_bytes(shop.lock, larger, on_progress)
+            manifest = (await shop.builder.pipeline.build(larger, "oci-zstd", on_progress)).top
             parts = json.loads(manifest.data)
             assert (
                 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from builder.concurrency.priority import Urgency, urgency
+from builder.concurrency.priority import Priority, current_priority
 from builder.errors import CorruptPackage, PackageError, PackageUnavailable, UnsafePackage
 from builder.fetch.packages import Packages
 from builder.keys import package_key
@@ -101,7 +101,7 @@ def test_what_is_wanted_most_is_downloaded_first(tmp_path: Path) -> None:
             return httpx.Response(200, content=DATA + name.encode())
 
         async def want(wanted: ArchiveRecord, level: int) -> None:
-            urgency.set(Urgency(level))
+            current_priority.set(Priority(level))
             await packages.archive(wanted)
 
         async with open_packages(answer, tmp_path, CountingMetrics(), parallel=1) as packages:

@@ -21,7 +21,7 @@ from builder.lock import Lock, to_yaml
 from registry.settings import Settings
 from registry.telemetry import Metrics
 from registry.wiring import open_builder
-from registry.wiring.building import name_defaults
+from registry.wiring.building import environment_policy
 from tests.made_by_others import copy_of
 
 ZLIB = "zlib-1.2.11-h7b6447c_3.tar.bz2"
@@ -105,7 +105,7 @@ def lock(channel: ServedChannel, store: Path, wanted: bytes = SPECS, *, forget: 
         async with open_builder(settings, Metrics()) as builder:
             if forget:
                 (store / package_key(forget)).unlink()
-            offered = replace(name_defaults(settings), base=None)
+            offered = replace(environment_policy(settings), base=None)
             asked = read_request(wanted, offered, max_bytes=10_000)
             return await builder.resolver.settle(asked, lambda _: None)
 

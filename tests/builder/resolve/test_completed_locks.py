@@ -14,11 +14,11 @@ import pytest
 import rattler
 import yaml
 
-from builder.build.interpreters import Compilers
+from builder.build.interpreters import CompilingPythons
 from builder.errors import ChannelUnavailable, InputError, LockError, UnknownPackage, Unsatisfiable
 from builder.fetch.base_image import BaseImages
 from builder.fetch.packages import Packages
-from builder.image_name import NameDefaults
+from builder.image_name import EnvironmentPolicy
 from builder.inputs import read_request
 from builder.lock import Lock, to_explicit, to_yaml
 from builder.ports import Progress, Store, Workers
@@ -54,7 +54,7 @@ class Server:
     def __init__(self, channels: FakeChannels, directory: Path) -> None:
         self.channels = channels
         self.directory = directory
-        self.defaults = NameDefaults(
+        self.defaults = EnvironmentPolicy(
             (channels["main"].channel, channels["bio"].channel),
             default_channels=("main",),
             platforms=("linux-64", "linux-aarch64"),
@@ -71,7 +71,7 @@ class Server:
             async with httpx.AsyncClient() as http:
                 nothing = cast("Store", None)
                 bases = BaseImages(nothing, http, self.directory)
-                compilers = Compilers(
+                compilers = CompilingPythons(
                     solver,
                     cast("Packages", None),
                     cast("Workers", None),

@@ -13,10 +13,10 @@ import httpx
 import pytest
 import rattler
 
-from builder.build.interpreters import Compilers
+from builder.build.interpreters import CompilingPythons
 from builder.errors import InputError, UnsafePackage
 from builder.exports.pixi_lock import to_pixi_lock
-from builder.image_name import NameDefaults
+from builder.image_name import EnvironmentPolicy
 from builder.inputs import read_request
 from builder.lock import Lock, to_explicit, to_yaml
 from builder.resolve.resolver import Resolver
@@ -74,11 +74,13 @@ def _locked(tmp_path: Path, channel: Channel, name: str = "baseurlpkg") -> Lock:
 
 def _sent_back(tmp_path: Path, sent: bytes, *channels: Channel) -> Lock:
     """Return what a server of these channels makes of what is sent."""
-    defaults = NameDefaults(channels)
+    defaults = EnvironmentPolicy(channels)
     asked = read_request(sent, defaults, max_bytes=100_000)
     solver = Solver(tmp_path / "cache", repodata_ttl_seconds=TTL_SECONDS, max_retries=0)
     nothing = cast("Any", None)
-    compilers = Compilers(solver, nothing, nothing, tmp_path / "compilers", "linux-64", "none")
+    compilers = CompilingPythons(
+        solver, nothing, nothing, tmp_path / "compilers", "linux-64", "none"
+    )
     resolver = Resolver(defaults, solver, nothing, compilers, CountingMetrics())
     return run(solver, lambda: resolver.settle(asked, lambda _: None))
 
@@ -93,7 +95,7 @@ def test_a_record_knows_where_it_lies_and_whose_it_is(tmp_path: Path, channel: C
 def test_a_lock_of_such_a_package_is_taken_back(tmp_path: Path, channel: Channel) -> None:
     lock = _locked(tmp_path, channel)
 
-    read = read_request(to_yaml(lock), NameDefaults((channel,)), max_bytes=100_000)
+    read = read_request(to_yaml(lock), EnvironmentPolicy((channel,)), max_bytes=100_000)
 
     assert isinstance(read, Lock)
     assert read == lock

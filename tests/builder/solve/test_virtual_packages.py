@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from builder.errors import Unsatisfiable
-from builder.image_name import NameDefaults, scan
+from builder.image_name import EnvironmentPolicy, scan
 from builder.inputs import read_request
 from builder.lock import Lock, from_yaml, to_yaml
 from builder.solve import Solution, Solver
@@ -21,10 +21,10 @@ def _solve(tmp_path: Path, spec: EnvironmentSpec) -> Solution:
     return run(solver, lambda: solver.solve(spec))
 
 
-def _defaults(tmp_path: Path) -> NameDefaults:
+def _defaults(tmp_path: Path) -> EnvironmentPolicy:
     del tmp_path
     channel = Channel("cases", made_by_others("cases/report-05/channel").as_uri())
-    return NameDefaults(channels=(channel,))
+    return EnvironmentPolicy(channels=(channel,))
 
 
 def test_a_package_for_every_processor_of_a_platform_is_found(tmp_path: Path) -> None:

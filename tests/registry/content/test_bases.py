@@ -17,7 +17,7 @@ from registry.maintenance.collect import collect
 from registry.maintenance.collect_pushed import collect_pushed
 from registry.maintenance.eviction import Budget
 from tests.registry.asgi import Client
-from tests.registry.fakes import House
+from tests.registry.fakes import FakeService
 from tests.registry.pushing import descriptor, index_of, manifest_of, push_blob, put_manifest
 
 pytestmark = pytest.mark.anyio
@@ -37,7 +37,7 @@ DAY = 86_400.0
 
 
 @pytest.fixture
-def bases(house: House, tmp_path: Path) -> BaseImages:
+def bases(house: FakeService, tmp_path: Path) -> BaseImages:
     pushed = HeldBases(house.store, house.repositories)
     refusing = httpx.MockTransport(lambda request: pytest.fail(f"asked for {request.url}"))
     return BaseImages(house.store, httpx.AsyncClient(transport=refusing), tmp_path, None, pushed)
@@ -67,7 +67,7 @@ async def test_a_pushed_image_is_a_base(
 
 
 async def test_a_base_stays_when_it_is_deleted_since_locks_name_it(
-    client: Client, house: House, bases: BaseImages
+    client: Client, house: FakeService, bases: BaseImages
 ) -> None:
     digest = await push_base(client, is_index=True)
     base = await bases.resolve("registry:bases/debian:12")
@@ -101,7 +101,7 @@ async def test_a_base_that_was_not_pushed_is_refused_with_a_sentence(
 
 
 async def test_a_base_with_a_part_missing_is_to_be_pushed_again(
-    client: Client, house: House, bases: BaseImages
+    client: Client, house: FakeService, bases: BaseImages
 ) -> None:
     await push_base(client)
     base = await bases.resolve("registry:bases/debian:12")
@@ -112,7 +112,9 @@ async def test_a_base_with_a_part_missing_is_to_be_pushed_again(
         await bases.fetch(base, AMD64)
 
 
-async def test_without_a_registry_there_are_no_pushed_bases(house: House, tmp_path: Path) -> None:
+async def test_without_a_registry_there_are_no_pushed_bases(
+    house: FakeService, tmp_path: Path
+) -> None:
     alone = BaseImages(house.store, httpx.AsyncClient(), tmp_path)
     with pytest.raises(BaseImageError, match="no registry here"):
         await alone.resolve("registry:bases/debian:12")

@@ -4,7 +4,7 @@ import pytest
 from redis.asyncio import Redis
 
 from conformance.workers.brokers import RedisServer
-from registry.jobs.state import Board
+from registry.jobs.state import TaskState
 
 
 @pytest.fixture(scope="session")
@@ -22,5 +22,5 @@ async def redis(redis_server: RedisServer, anyio_backend: str) -> AsyncIterator[
 
 
 @pytest.fixture
-def board(redis: Redis) -> Board:
-    return Board(redis)
+def task_state(redis: Redis) -> TaskState:
+    return TaskState(redis)

@@ -11,15 +11,15 @@ from pydantic import TypeAdapter
 from redis.asyncio import Redis
 
 from builder.ports import Progress, ProgressListener
-from registry.jobs.cancellation import end
-from registry.jobs.client import OrderPatience, Orders
+from registry.jobs.cancellation import cancel_and_wait
+from registry.jobs.client import TaskClient, TaskTimeouts
 from registry.jobs.queue import Message
-from registry.jobs.runner import Carrier, Duty
-from registry.jobs.state import Board, Wakes
-from registry.jobs.types import Kind, Role
+from registry.jobs.runner import TaskHandler, TaskRunner
+from registry.jobs.state import TaskEvents, TaskState
+from registry.jobs.types import Role, TaskType
 
 #: Doubles a number.
-DOUBLE: Final = Kind("chore", "builds", TypeAdapter(int), TypeAdapter(int))
+DOUBLE: Final = TaskType("chore", "builds", TypeAdapter(int), TypeAdapter(int))
 ERROR_TTL_SECONDS: Final = 60
 LIMIT: Final = 2
 
@@ -59,17 +59,21 @@ class Counted:
 Work = Callable[[int, ProgressListener], Awaitable[int]]
 
 
-async def double(number: int, _listen: ProgressListener) -> int:
+async def double(number: int, _on_progress: ProgressListener) -> int:
     """Do what the kind is for."""
     return 2 * number
 
 
 def carrier_of(
-    board: Board, work: Work = double, metrics: Counted | None = None, *, task_seconds: float = 60
-) -> Carrier:
+    task_state: TaskState,
+    work: Work = double,
+    metrics: Counted | None = None,
+    *,
+    task_seconds: float = 60,
+) -> TaskRunner:
     """Return a worker's part of the kind."""
-    duties: dict[Any, Duty[Any, Any]] = {DOUBLE.name: Duty(DOUBLE, work)}
-    return Carrier(board, duties, metrics or Counted(), task_seconds=task_seconds)
+    handlers: dict[Any, TaskHandler[Any, Any]] = {DOUBLE.name: TaskHandler(DOUBLE, work)}
+    return TaskRunner(task_state, handlers, metrics or Counted(), task_seconds=task_seconds)
 
 
 def message_of(number: int, sent_at: float, name: str = "x") -> Message:
@@ -80,10 +84,12 @@ def message_of(number: int, sent_at: float, name: str = "x") -> Message:
 class Office:
     """Orders over a line."""
 
-    def __init__(self, board: Board, wakes: Wakes, patience: OrderPatience, limit: int) -> None:
-        self.board = board
+    def __init__(
+        self, task_state: TaskState, task_events: TaskEvents, patience: TaskTimeouts, limit: int
+    ) -> None:
+        self.task_state = task_state
         self.line = Line()
-        self.orders = Orders(board, wakes, self.line, patience, limit=limit)
+        self.orders = TaskClient(task_state, task_events, self.line, patience, limit=limit)
         self.heard: list[Progress] = []
         self.hears = asyncio.Event()
 
@@ -92,10 +98,10 @@ class Office:
         return asyncio.create_task(self._order(number, name, max_age))
 
     async def _order(self, number: int, name: str, max_age: float) -> int:
-        made, _ = await self.orders.order(DOUBLE, name, number, self._listen, max_age=max_age)
+        made, _ = await self.orders.order(DOUBLE, name, number, self._on_progress, max_age=max_age)
         return made
 
-    def _listen(self, progress: Progress) -> None:
+    def _on_progress(self, progress: Progress) -> None:
         self.heard.append(progress)
         self.hears.set()
 
@@ -103,18 +109,18 @@ class Office:
     async def worker(self, work: Work = double) -> AsyncIterator[Counted]:
         """Have messages carried out one after the other; gives what it counted."""
         counted = Counted()
-        carrier = carrier_of(self.board, work, counted)
+        runner = carrier_of(self.task_state, work, counted)
 
         async def go_on() -> None:
             while True:
                 # In a task of its own: it sets whose work it is.
-                await asyncio.create_task(carrier.take(await self.line.messages.get()))
+                await asyncio.create_task(runner.handle(await self.line.messages.get()))
 
         going = asyncio.create_task(go_on())
         try:
             yield counted
         finally:
-            await end(going)
+            await cancel_and_wait(going)
 
 
 @asynccontextmanager
@@ -127,7 +133,7 @@ async def open_office(
     limit: int = LIMIT,
 ) -> AsyncIterator[Office]:
     """Give an office that looks often, and soon sends again what nobody has begun."""
-    board = Board(redis, lease_seconds=1, ask_again_seconds=ask_again_seconds)
-    patience = OrderPatience(task_seconds, ERROR_TTL_SECONDS, 0.05, away_seconds)
-    async with asyncio.timeout(60), Wakes(redis).listening() as wakes:
-        yield Office(board, wakes, patience, limit)
+    task_state = TaskState(redis, lease_seconds=1, ask_again_seconds=ask_again_seconds)
+    patience = TaskTimeouts(task_seconds, ERROR_TTL_SECONDS, 0.05, away_seconds)
+    async with asyncio.timeout(60), TaskEvents(redis).listening() as task_events:
+        yield Office(task_state, task_events, patience, limit)

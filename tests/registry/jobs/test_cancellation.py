@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from registry.jobs.cancellation import Cancellation, end
+from registry.jobs.cancellation import Cancellation, cancel_and_wait
 
 pytestmark = pytest.mark.anyio
 
@@ -19,9 +19,9 @@ async def test_a_loop_that_loses_a_cancellation_ends_all_the_same(anyio_backend:
     loop = asyncio.create_task(deaf())
     await asyncio.sleep(0)
     async with asyncio.timeout(30):
-        await end(loop)
+        await cancel_and_wait(loop)
     assert loop.cancelled()
-    await end(loop)
+    await cancel_and_wait(loop)
 
 
 async def test_a_cancellation_that_was_lost_is_found(anyio_backend: str) -> None:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 import pytest
 from redis.asyncio import Redis
 
-from builder.concurrency.priority import Urgency, urgency
+from builder.concurrency.priority import Priority, current_priority
 from builder.errors import Unsatisfiable, WorkerLost, WorkersBusy, WorkersUnavailable
 from builder.ports import Progress, ProgressListener
 from conformance.ports import free_port
-from registry.images.fairness import SCHEDULED, asker
+from registry.images.fairness import SCHEDULED, current_client
 from tests.registry.jobs.queue_harness import LIMIT, double, open_office
 
 pytestmark = pytest.mark.anyio
@@ -25,10 +25,10 @@ class Slow:
     began: asyncio.Event = field(default_factory=asyncio.Event)
     may_end: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def __call__(self, number: int, listen: ProgressListener) -> int:
+    async def __call__(self, number: int, on_progress: ProgressListener) -> int:
         self.began.set()
-        listen(Progress("assemble", 1, 2))
-        listen(Progress("assemble", 1, 2, note="half of it"))
+        on_progress(Progress("assemble", 1, 2))
+        on_progress(Progress("assemble", 1, 2, note="half of it"))
         await self.may_end.wait()
         return 2 * number
 
@@ -69,7 +69,7 @@ async def test_an_earlier_outcome_is_taken_if_it_is_not_too_old(redis: Redis) ->
         async with office.worker():
             assert await office.order(21) == 42
         assert await office.order(21, max_age=60) == 42
-        await office.board.end(TASK, "43", None)
+        await office.task_state.end(TASK, "43", None)
         assert await office.order(21, max_age=60) == 43
         async with office.worker():
             assert await office.order(21, max_age=0) == 42
@@ -80,7 +80,7 @@ async def test_a_failure_is_the_answer_for_its_time_and_one_that_may_pass_for_a_
 ) -> None:
     errors: list[Exception] = [Unsatisfiable("no"), WorkerLost("died")]
 
-    async def fail(_number: int, _listen: ProgressListener) -> int:
+    async def fail(_number: int, _on_progress: ProgressListener) -> int:
         raise errors[len(counted.ended) > 0]
 
     async with open_office(redis) as office, office.worker(fail) as counted:
@@ -124,7 +124,7 @@ async def test_work_of_a_worker_that_died_is_given_to_another(redis: Redis) -> N
         order = office.order(21)
         first = await office.line.messages.get()
         await redis.set(f"pullforge:running:{TASK}", "of one that died", px=300)
-        await office.board.begin(TASK)
+        await office.task_state.begin(TASK)
         office.line.messages.put_nowait(first)
         async with office.worker() as counted:
             assert await order == 42
@@ -207,10 +207,10 @@ async def test_a_caller_who_is_cancelled_stops_nothing(redis: Redis) -> None:
 
 async def test_who_gives_up_before_anything_is_sent_holds_nobody_up(redis: Redis) -> None:
     """At whatever moment: another who wants the same gets it without waiting for a time to pass."""
-    for turns in range(0, 60, 3):
+    for slots in range(0, 60, 3):
         async with open_office(redis, ask_again_seconds=60) as office:
             gives_up = office.order(21)
-            for _ in range(turns):
+            for _ in range(slots):
                 await asyncio.sleep(0)
             gives_up.cancel()
             await asyncio.wait([gives_up])
@@ -223,7 +223,9 @@ async def test_what_a_client_asks_beside_much_else_is_less_urgent(redis: Redis) 
     async with open_office(redis, limit=100) as office:
 
         async def levels(count: int) -> list[int]:
-            orders = [office.order(0, f"{asker.get()}-{number}") for number in range(count)]
+            orders = [
+                office.order(0, f"{current_client.get()}-{number}") for number in range(count)
+            ]
             got: dict[str, int] = {}
             while len(got) < count:
                 message = await office.line.messages.get()
@@ -233,25 +235,25 @@ async def test_what_a_client_asks_beside_much_else_is_less_urgent(redis: Redis) 
             await asyncio.wait(orders)
             return sorted(got.values())
 
-        asker.set("one")
+        current_client.set("one")
         assert await levels(12) == [0, 0, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2]
-        asker.set("other")
+        current_client.set("other")
         assert await levels(1) == [0]
-        asker.set("")
-        urgency.set(Urgency(SCHEDULED))
+        current_client.set("")
+        current_priority.set(Priority(SCHEDULED))
         assert await levels(2) == [SCHEDULED, SCHEDULED]
 
 
 async def test_what_becomes_more_urgent_is_sent_again_and_made_once(redis: Redis) -> None:
     """Another wants it too, of the same server or another, before a worker has begun."""
-    its = Urgency(2)
+    its = Priority(2)
     async with open_office(redis, ask_again_seconds=60) as office:
-        urgency.set(its)
+        current_priority.set(its)
         orders = [office.order(21)]
         first = await office.line.messages.get()
-        its.rise(1)
+        its.raise_to(1)
         second = await office.line.messages.get()
-        urgency.set(Urgency(0))
+        current_priority.set(Priority(0))
         orders.append(office.order(21))
         third = await office.line.messages.get()
         assert [m.level for m in (first, second, third)] == [2, 1, 0]
@@ -268,7 +270,7 @@ async def test_a_worker_makes_what_was_ordered_while_it_was_away(redis: Redis) -
     async with open_office(redis) as office:
         order = office.order(21)
         await asyncio.wait([order], timeout=0.3)
-        assert await office.board.waiting() != (0, 0)
+        assert await office.task_state.waiting() != (0, 0)
         async with office.worker(double) as counted:
             assert await order == 42
             # Behind those that were sent again.

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from builder.ports import Progress
 from conformance.ports import free_port
 from conformance.workers.brokers import RedisServer
-from registry.jobs.state import Board, Wakes
+from registry.jobs.state import TaskEvents, TaskState
 
 pytestmark = pytest.mark.anyio
 
@@ -28,14 +28,17 @@ async def listeners(redis: Redis, task: str) -> int:
 
 
 async def test_what_one_client_shows_wakes_another(redis: Redis, redis_server: RedisServer) -> None:
-    async with Redis.from_url(redis_server.url) as other, Wakes(other).listening() as wakes:
-        board = Board(redis)
-        async with wakes.of(TASK) as event, wakes.of("else") as unmoved:
+    async with (
+        Redis.from_url(redis_server.url) as other,
+        TaskEvents(other).listening() as task_events,
+    ):
+        task_state = TaskState(redis)
+        async with task_events.of(TASK) as event, task_events.of("else") as unmoved:
             await wake_of(event)  # it is listened to
             await wake_of(unmoved)
-            await board.tell(TASK, Progress("assemble", 2, 9))
+            await task_state.report(TASK, Progress("assemble", 2, 9))
             await wake_of(event)
-            await board.end(TASK, "1", None)
+            await task_state.end(TASK, "1", None)
             await wake_of(event)
             assert not unmoved.is_set()
 
@@ -43,36 +46,36 @@ async def test_what_one_client_shows_wakes_another(redis: Redis, redis_server: R
 async def test_all_who_wait_for_a_task_are_woken_and_those_who_stay_go_on_listening(
     redis: Redis,
 ) -> None:
-    async with Wakes(redis).listening() as wakes:
-        board = Board(redis)
-        async with wakes.of(TASK) as stays:
+    async with TaskEvents(redis).listening() as task_events:
+        task_state = TaskState(redis)
+        async with task_events.of(TASK) as stays:
             await wake_of(stays)
-            async with wakes.of(TASK) as goes:
-                await board.tell(TASK, Progress("assemble", 2, 9))
+            async with task_events.of(TASK) as goes:
+                await task_state.report(TASK, Progress("assemble", 2, 9))
                 await wake_of(goes)
                 await wake_of(stays)
-            await board.end(TASK, "1", None)
+            await task_state.end(TASK, "1", None)
             await wake_of(stays)
 
 
 async def test_who_comes_as_the_last_one_goes_is_woken_too(redis: Redis) -> None:
     """Subscribing and unsubscribing are under way at once then."""
-    async with Wakes(redis).listening() as wakes:
-        board = Board(redis)
+    async with TaskEvents(redis).listening() as task_events:
+        task_state = TaskState(redis)
         for _ in range(50):
-            async with wakes.of(TASK):
+            async with task_events.of(TASK):
                 await asyncio.sleep(0)
-        async with wakes.of(TASK) as event:
-            await board.end(TASK, "1", None)
+        async with task_events.of(TASK) as event:
+            await task_state.end(TASK, "1", None)
             await wake_of(event)
 
 
 async def test_nobody_listens_to_what_nobody_waits_for(redis: Redis) -> None:
-    async with Wakes(redis).listening() as wakes:
-        async with wakes.of(TASK) as event:
+    async with TaskEvents(redis).listening() as task_events:
+        async with task_events.of(TASK) as event:
             await wake_of(event)
             assert await listeners(redis, TASK) == 1
-        async with wakes.of("else") as event:
+        async with task_events.of("else") as event:
             await wake_of(event)  # what was wanted before is done with
             assert await listeners(redis, TASK) == 0
 
@@ -81,15 +84,15 @@ async def test_wakes_come_again_after_redis_was_killed(anyio_backend: str) -> No
     with RedisServer() as server:
         async with (
             Redis.from_url(server.url) as redis,
-            Wakes(redis).listening() as wakes,
-            wakes.of(TASK) as event,
+            TaskEvents(redis).listening() as task_events,
+            task_events.of(TASK) as event,
         ):
             await wake_of(event)
             server.kill()
             await asyncio.to_thread(server.start)
             async with asyncio.timeout(SOON_SECONDS):
                 while not event.is_set():
-                    await Board(redis).tell(TASK, Progress("assemble", 2, 9))
+                    await TaskState(redis).report(TASK, Progress("assemble", 2, 9))
                     await asyncio.sleep(0.05)
 
 
@@ -98,10 +101,10 @@ async def test_wakes_come_when_redis_is_started_after_the_server(anyio_backend: 
     server.port = free_port()
     async with (
         Redis.from_url(server.url) as redis,
-        Wakes(redis).listening() as wakes,
-        wakes.of(TASK) as event,
+        TaskEvents(redis).listening() as task_events,
+        task_events.of(TASK) as event,
     ):
         with server:
             await wake_of(event)
-            await Board(redis).end(TASK, "1", None)
+            await TaskState(redis).end(TASK, "1", None)
             await wake_of(event)

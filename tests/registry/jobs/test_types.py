@@ -8,13 +8,13 @@ import pytest
 from pydantic import ValidationError
 
 from builder.errors import BuilderError, ImageNameError, InputError
-from builder.inputs.allowed import Place
+from builder.inputs.allowed import PackageLocation
 from builder.inputs.packages import ListedPackage, PackageList
 from builder.layer import LayerBlob, LayerPackage, LayerPlan, PythonTarget
 from builder.lock import Lock
 from builder.oci.digest import EMPTY
 from registry.images.executor import StoredImage
-from registry.jobs.types import BUILD, COMPLETE, LAYER, SOLVE, BuildOrder, LayerOrder
+from registry.jobs.types import BUILD, COMPLETE, LAYER, SOLVE, BuildTask, LayerTask
 from registry.requests.status import Failure
 from tests.builder.lock.test_lock import (
     CERTIFI,
@@ -53,7 +53,7 @@ LIST = PackageList(
     {
         "linux-64": (
             ListedPackage(
-                Place(MAIN, "linux-64/zlib-1.0-0.conda"),
+                PackageLocation(MAIN, "linux-64/zlib-1.0-0.conda"),
             ),
         )
     },
@@ -79,14 +79,14 @@ def test_a_lock_keeps_its_key_and_what_is_not_part_of_it() -> None:
     assert there == LOCK
     assert there.key == LOCK.key
     assert there.left_out == LOCK.left_out
-    order = again(BUILD.asked, BuildOrder(LOCK, "docker-gzip"))
-    assert order == BuildOrder(LOCK, "docker-gzip")
+    order = again(BUILD.asked, BuildTask(LOCK, "docker-gzip"))
+    assert order == BuildTask(LOCK, "docker-gzip")
     assert order.lock.key == LOCK.key
 
 
 @pytest.mark.parametrize("plan", [PLAN, WHEELS, dataclasses.replace(PLAN, python=None)])
 def test_a_plan_keeps_the_key_of_its_layer(plan: LayerPlan) -> None:
-    order = LayerOrder(plan, "zstd", (PYTHON, ZLIB))
+    order = LayerTask(plan, "zstd", (PYTHON, ZLIB))
     there = again(LAYER.asked, order)
     assert there == order
     assert there.plan.key == plan.key

@@ -37,7 +37,7 @@ async def test_a_store_that_was_restored_serves_the_same_digests(settings: Setti
                 assert len(reply.body) == sizes[path.partition("/")[2]]
         assert {name: await pull(client, name) for name in NAMES} == before
     store = FilesystemStore(Path(settings.store))
-    report = await Scrub(store, delete=False, threads=2, listen=lambda _: None).run()
+    report = await Scrub(store, delete=False, threads=2, on_progress=lambda _: None).run()
     store.close()
     assert report.findings == []
 

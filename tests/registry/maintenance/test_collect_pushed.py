@@ -26,7 +26,7 @@ from registry.storage.layout import (
     sweeping_key,
 )
 from tests.registry.asgi import Client, assert_oci_error, open_client
-from tests.registry.fakes import House
+from tests.registry.fakes import FakeService
 from tests.registry.pushing import (
     descriptor,
     index_of,
@@ -42,12 +42,12 @@ APP = "/v2/team/app"
 DAY = 86_400.0
 
 
-async def collect_later(house: House, seconds: float = LOOSE_SECONDS + 1) -> int:
+async def collect_later(house: FakeService, seconds: float = LOOSE_SECONDS + 1) -> int:
     """Collect as if so much time had gone by, and return how many blobs went."""
     return (await collect_pushed(house.store, time.time() + seconds, upload_seconds=DAY)).blobs
 
 
-async def keys(house: House, prefix: str) -> list[str]:
+async def keys(house: FakeService, prefix: str) -> list[str]:
     return [entry.key async for entry in house.store.entries(prefix)]
 
 
@@ -59,7 +59,9 @@ async def assert_pulls(client: Client, reference: str, repository: str = "team/a
         assert digest_of(blob.body) == part["digest"]
 
 
-async def test_an_image_stays_for_ever_with_or_without_a_tag(client: Client, house: House) -> None:
+async def test_an_image_stays_for_ever_with_or_without_a_tag(
+    client: Client, house: FakeService
+) -> None:
     digest = await push_image(client, "team/app", "v1", "x")
     assert await collect_later(house) == 0
     assert await keys(house, LOOSE) == []
@@ -70,7 +72,7 @@ async def test_an_image_stays_for_ever_with_or_without_a_tag(client: Client, hou
 
 
 async def test_a_deleted_image_goes_after_an_hour_and_all_of_it(
-    client: Client, house: House
+    client: Client, house: FakeService
 ) -> None:
     digest = await push_image(client, "team/app", "v1", "x")
     await client.delete(f"{APP}/manifests/{digest}")
@@ -82,7 +84,7 @@ async def test_a_deleted_image_goes_after_an_hour_and_all_of_it(
     assert await keys(house, "sweeping/") == []
 
 
-async def test_a_pull_goes_on_when_its_image_is_deleted(client: Client, house: House) -> None:
+async def test_a_pull_goes_on_when_its_image_is_deleted(client: Client, house: FakeService) -> None:
     digest = await push_image(client, "team/app", "v1", "x")
     manifest = (await client.get(f"{APP}/manifests/v1")).json()
     await client.delete(f"{APP}/manifests/{digest}")
@@ -91,7 +93,9 @@ async def test_a_pull_goes_on_when_its_image_is_deleted(client: Client, house: H
         assert (await client.get(f"{APP}/blobs/{part['digest']}")).status == 200
 
 
-async def test_what_another_image_or_repository_has_stays(client: Client, house: House) -> None:
+async def test_what_another_image_or_repository_has_stays(
+    client: Client, house: FakeService
+) -> None:
     layers = [b"shared"]
     gone = await push_image(client, "team/app", "v1", "x", layers)
     await push_image(client, "team/app", "v2", "y", layers)
@@ -104,14 +108,16 @@ async def test_what_another_image_or_repository_has_stays(client: Client, house:
     assert reply.status == 404  # it is the other repository's alone now
 
 
-async def test_a_blob_that_no_manifest_gets_goes(client: Client, house: House) -> None:
+async def test_a_blob_that_no_manifest_gets_goes(client: Client, house: FakeService) -> None:
     digest = await push_blob(client, "team/app", b"never used")
     assert await collect_later(house) == 1
     assert (await client.get(f"{APP}/blobs/{digest}")).status == 404
     assert await keys(house, HOLDERS) == []
 
 
-async def test_a_blob_that_is_asked_for_stays_another_hour(client: Client, house: House) -> None:
+async def test_a_blob_that_is_asked_for_stays_another_hour(
+    client: Client, house: FakeService
+) -> None:
     digest = await push_blob(client, "team/app", b"pushed long ago")
     note = house.root / loose_key(parse_digest(digest), "team/app")
     os.utime(note, (time.time() - LOOSE_SECONDS - 60,) * 2)
@@ -123,7 +129,7 @@ async def test_a_blob_that_is_asked_for_stays_another_hour(client: Client, house
 
 
 async def test_what_is_also_part_of_an_image_made_here_is_left_to_eviction(
-    client: Client, house: House
+    client: Client, house: FakeService
 ) -> None:
     digest = parse_digest(await push_blob(client, "team/app", b"\x28\xb5\x2f\xfd layer"))
     await house.store.write(origin_key(digest), b"{}")
@@ -134,7 +140,7 @@ async def test_what_is_also_part_of_an_image_made_here_is_left_to_eviction(
 
 
 async def test_eviction_takes_nothing_that_was_pushed_or_mounted(
-    client: Client, house: House
+    client: Client, house: FakeService
 ) -> None:
     made_here = await house.put_blob(b"\x28\xb5\x2f\xfd layer of an image made here")
     unused = await house.put_blob(b"\x28\xb5\x2f\xfd another")
@@ -151,7 +157,7 @@ async def test_eviction_takes_nothing_that_was_pushed_or_mounted(
     await assert_pulls(client, "v1")
 
 
-async def test_uploads_that_nobody_goes_on_with_go(client: Client, house: House) -> None:
+async def test_uploads_that_nobody_goes_on_with_go(client: Client, house: FakeService) -> None:
     old = (await client.post(f"{APP}/blobs/uploads/")).headers["location"]
     await client.patch(old, b"chunk")
     assert (await collect_pushed(house.store, time.time() + DAY - 60, upload_seconds=DAY)) == (
@@ -166,18 +172,18 @@ async def test_uploads_that_nobody_goes_on_with_go(client: Client, house: House)
     assert (await client.get(new)).status == 204
 
 
-async def test_pushes_beside_collections_lose_nothing(client: Client, house: House) -> None:
+async def test_pushes_beside_collections_lose_nothing(client: Client, house: FakeService) -> None:
     """As hard as it can be: a note counts as old as soon as it is written.
 
     A collection begins for every push that came through, so that some always do.
     """
-    turns = asyncio.Semaphore(0)
+    slots = asyncio.Semaphore(0)
     is_stopped = False
 
     async def collector() -> int:
         gone = 0
         while True:
-            await turns.acquire()
+            await slots.acquire()
             if is_stopped:
                 return gone
             gone += await collect_later(house)
@@ -188,7 +194,7 @@ async def test_pushes_beside_collections_lose_nothing(client: Client, house: Hou
                 await push_blob(client, repository, data)
             reply = await put_manifest(client, repository, tag, manifest_of(*blobs))
             if reply.status == 201:
-                turns.release()
+                slots.release()
                 return reply.headers["location"]
             assert_oci_error(reply, 404, "MANIFEST_BLOB_UNKNOWN")
 
@@ -205,7 +211,7 @@ async def test_pushes_beside_collections_lose_nothing(client: Client, house: Hou
     await asyncio.gather(*(pusher(number) for number in range(4)))
     is_stopped = True
     for _ in collecting:
-        turns.release()
+        slots.release()
     assert sum(await asyncio.gather(*collecting)) > 0
     await collect_later(house, DAY)
     for number in range(4):
@@ -252,7 +258,7 @@ async def test_a_blob_that_gets_a_holder_is_not_deleted(store: FilesystemStore) 
 
 
 async def test_a_note_left_again_meanwhile_gives_the_blob_back(
-    client: Client, house: House, monkeypatch: pytest.MonkeyPatch
+    client: Client, house: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digest = parse_digest(await push_blob(client, "team/app", b"wanted"))
     note = house.root / loose_key(digest, "team/app")
@@ -277,7 +283,7 @@ def cache_of(*blobs: bytes, config: bytes) -> bytes:
 
 
 async def test_blobs_that_an_index_names_stay_as_long_as_the_index(
-    client: Client, house: House
+    client: Client, house: FakeService
 ) -> None:
     blobs = [b"layer one of the cache", b"layer two of the cache", b"{}"]
     digests = [await push_blob(client, "cache/app", blob) for blob in blobs]
@@ -295,7 +301,7 @@ async def test_blobs_that_an_index_names_stay_as_long_as_the_index(
     assert await keys(house, HOLDERS) == []
 
 
-async def test_blobs_that_come_after_their_sparse_manifest_stay(house: House) -> None:
+async def test_blobs_that_come_after_their_sparse_manifest_stay(house: FakeService) -> None:
     house.repositories = Repositories(house.store, house.manifests, sparse=True)
     async with open_client(house.app()) as client:
         await put_manifest(client, "team/app", "v1", manifest_of(b"config", b"layer"))
@@ -306,7 +312,7 @@ async def test_blobs_that_come_after_their_sparse_manifest_stay(house: House) ->
 
 
 async def test_a_pushed_blob_stays_that_is_a_layer_of_others_or_a_subject(
-    client: Client, house: House
+    client: Client, house: FakeService
 ) -> None:
     foreign = descriptor(b"foreign", OCI_LAYER_GZIP) | {"urls": ["https://example.org/layer"]}
     data = manifest_of(b"{}", layers=[foreign], subject=descriptor(b"subject", OCI_LAYER_GZIP))

@@ -3,9 +3,9 @@ import asyncio
 import pytest
 import structlog
 
-from builder.concurrency.priority import urgency
+from builder.concurrency.priority import current_priority
 from registry.images.fairness import SCHEDULED
-from registry.maintenance.periodic import Chore, do_for_ever
+from registry.maintenance.periodic import PeriodicJob, run_forever
 
 pytestmark = pytest.mark.anyio
 
@@ -27,9 +27,9 @@ async def test_each_chore_is_done_now_and_again_after_its_own_time() -> None:
     async def work(name: str) -> None:
         done.append(name)
 
-    chores = [Chore("a", 10, lambda: work("a")), Chore("b", 20, lambda: work("b"))]
+    chores = [PeriodicJob("a", 10, lambda: work("a")), PeriodicJob("b", 20, lambda: work("b"))]
     with pytest.raises(ExceptionGroup) as ended:
-        await do_for_ever(chores, pause)
+        await run_forever(chores, pause)
     assert ended.group_contains(Enough)
     assert done[:6] == ["a", "b"] * 3
     assert pauses[:6] == [10, 20] * 3
@@ -40,7 +40,7 @@ async def test_a_chore_that_fails_is_logged_and_does_not_end_the_others() -> Non
         raise ValueError("no room")
 
     with structlog.testing.capture_logs() as lines:
-        await Chore("collect", 10, fail).do()
+        await PeriodicJob("collect", 10, fail).do()
     assert [(line["event"], line["chore"], line["error"]) for line in lines] == [
         ("failed to do a chore", "collect", "no room")
     ]
@@ -50,7 +50,7 @@ async def test_what_a_chore_asks_for_comes_after_what_somebody_waits_for() -> No
     levels = []
 
     async def look() -> None:
-        levels.append(urgency.get().level)
+        levels.append(current_priority.get().level)
 
-    await Chore("renew", 10, look).do()
+    await PeriodicJob("renew", 10, look).do()
     assert levels == [SCHEDULED]

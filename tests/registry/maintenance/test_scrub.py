@@ -23,7 +23,7 @@ NOW = time.time()
 
 
 async def scrub(store: FilesystemStore, *, delete: bool = True) -> ScrubReport:
-    return await Scrub(store, delete=delete, threads=4, listen=lambda _: None).run()
+    return await Scrub(store, delete=delete, threads=4, on_progress=lambda _: None).run()
 
 
 def found(report: ScrubReport) -> list[tuple[str, str]]:
@@ -57,7 +57,7 @@ async def test_a_sound_store_has_no_findings(shelf: Shelf) -> None:
 async def test_progress_is_told_byte_by_byte(shelf: Shelf) -> None:
     await shelf.layer("x" * 3_000_000, NOW)
     told: list[int] = []
-    await Scrub(shelf.store, delete=True, threads=2, listen=told.append).run()
+    await Scrub(shelf.store, delete=True, threads=2, on_progress=told.append).run()
     assert sum(told) == await hashed_bytes(shelf.store)
     assert len(told) >= 3
 

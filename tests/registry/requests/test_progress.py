@@ -2,20 +2,20 @@ import asyncio
 from typing import get_args
 
 from builder.ports import Progress, Stage
-from registry.requests.progress import Journal, percent_of
+from registry.requests.progress import RequestProgress, percent_of
 from registry.requests.status import Failure, RequestStatus, dump_status, parse_status
 
 
-def journal() -> Journal:
-    return Journal(RequestStatus("1" * 32), lambda: 86_400.0)
+def request_progress() -> RequestProgress:
+    return RequestProgress(RequestStatus("1" * 32), lambda: 86_400.0)
 
 
-def lines(journal: Journal) -> list[str]:
-    return [line.removeprefix("1970-01-02T00:00:00Z ") for line in journal.status.log]
+def lines(request_progress: RequestProgress) -> list[str]:
+    return [line.removeprefix("1970-01-02T00:00:00Z ") for line in request_progress.status.log]
 
 
 def test_a_log_has_each_stage_the_end_of_what_is_counted_and_notes() -> None:
-    told = journal()
+    told = request_progress()
     for progress in [
         Progress("solve"),
         Progress("base"),
@@ -25,7 +25,7 @@ def test_a_log_has_each_stage_the_end_of_what_is_counted_and_notes() -> None:
         Progress("plan", note=""),
         Progress("finish"),
     ]:
-        told.listen(progress)
+        told.on_progress(progress)
     assert lines(told) == [
         "solving the environment",
         "fetching the base image",
@@ -44,10 +44,10 @@ def test_every_stage_has_words_and_a_share() -> None:
 
 
 def test_how_far_it_is_never_gets_less() -> None:
-    told = journal()
+    told = request_progress()
     seen = []
     for progress in [Progress("assemble", 4, 4), Progress("base"), Progress("download", 1, 2)]:
-        told.listen(progress)
+        told.on_progress(progress)
         seen.append(told.status.percent)
     assert seen == [95, 95, 95]
     assert told.status.progress == "downloading packages (1 of 2)"
@@ -55,7 +55,7 @@ def test_how_far_it_is_never_gets_less() -> None:
 
 def test_who_waits_wakes_with_the_next_change_or_when_the_time_is_over() -> None:
     async def scenario() -> None:
-        told = journal()
+        told = request_progress()
         seen = told.status
         assert await told.next(seen, 0.001) == seen
         waiting = asyncio.create_task(told.next(seen, 60))

@@ -14,7 +14,7 @@ from registry.storage.s3_client import S3Access, open_client
 from registry.storage.s3_links import S3Links
 from tests.registry.asgi import assert_oci_error
 from tests.registry.asgi import open_client as open_app
-from tests.registry.fakes import House
+from tests.registry.fakes import FakeService
 from tests.registry.storage.s3_stores import access_to, new_location, open_store
 
 pytestmark = pytest.mark.anyio
@@ -47,7 +47,7 @@ async def links(s3_server: S3Server, anyio_backend: str) -> AsyncIterator[S3Link
 
 
 async def test_clients_get_a_blob_and_its_parts_where_they_are_sent(
-    house: House, objects: S3Store, links: S3Links
+    house: FakeService, objects: S3Store, links: S3Links
 ) -> None:
     """As engines do: the same headers again, without credentials."""
     house.blobs = Blobs(objects, links)
@@ -69,7 +69,7 @@ async def test_clients_get_a_blob_and_its_parts_where_they_are_sent(
             assert body is None or answer.content == body
 
 
-async def test_a_small_blob_is_answered_here(house: House, links: S3Links) -> None:
+async def test_a_small_blob_is_answered_here(house: FakeService, links: S3Links) -> None:
     house.blobs = Blobs(house.store, links)
     digest = await house.put_blob(b"x" * 4096)
     async with open_app(house.app()) as client:
@@ -78,7 +78,7 @@ async def test_a_small_blob_is_answered_here(house: House, links: S3Links) -> No
 
 
 async def test_head_and_conditions_are_answered_here(
-    house: House, objects: S3Store, links: S3Links
+    house: FakeService, objects: S3Store, links: S3Links
 ) -> None:
     house.blobs = Blobs(objects, links)
     url = f"/v2/env/numpy/blobs/{digest_of(DATA)}"
@@ -90,7 +90,7 @@ async def test_head_and_conditions_are_answered_here(
 
 
 async def test_nobody_is_sent_to_what_is_not_there(
-    house: House, objects: S3Store, links: S3Links
+    house: FakeService, objects: S3Store, links: S3Links
 ) -> None:
     house.blobs = Blobs(objects, links)
     async with open_app(house.app()) as client:
@@ -99,7 +99,7 @@ async def test_nobody_is_sent_to_what_is_not_there(
 
 
 async def test_without_links_the_bytes_come_through_the_server(
-    house: House, objects: S3Store
+    house: FakeService, objects: S3Store
 ) -> None:
     house.blobs = Blobs(objects)
     url = f"/v2/env/numpy/blobs/{digest_of(DATA)}"
@@ -110,7 +110,7 @@ async def test_without_links_the_bytes_come_through_the_server(
 
 
 async def test_a_blob_that_cannot_be_read_now_is_worth_asking_for_again(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(_: str) -> int:
         raise StoreUnavailable("the store does not answer; try again in a moment")

@@ -5,7 +5,7 @@ from typing import cast
 import pytest
 from types_aiobotocore_s3 import S3Client
 
-from registry.storage.s3_upload import MAX_PUTS, Uploads
+from registry.storage.s3_upload import MAX_PUTS, MultipartWriter
 
 
 class CountingClient:
@@ -26,7 +26,7 @@ class CountingClient:
 async def test_of_hundreds_of_writes_only_some_are_begun_at_once() -> None:
     client = CountingClient()
     with ThreadPoolExecutor(8) as threads:
-        uploads = Uploads(cast("S3Client", client), "bucket", threads)
+        uploads = MultipartWriter(cast("S3Client", client), "bucket", threads)
         await asyncio.gather(*(uploads.put(f"many/{number}", b"") for number in range(500)))
     assert client.all == 500
     assert client.most <= MAX_PUTS

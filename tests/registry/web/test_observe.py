@@ -6,7 +6,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from tests.registry.asgi import Client, open_client
-from tests.registry.fakes import FakePulls, House
+from tests.registry.fakes import FakePulls, FakeService
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +33,7 @@ async def test_each_request_writes_one_line(client: Client, lines: list[Any]) ->
     }
 
 
-async def test_the_access_log_can_be_left_out(house: House, lines: list[Any]) -> None:
+async def test_the_access_log_can_be_left_out(house: FakeService, lines: list[Any]) -> None:
     async with open_client(house.app(access_log=False)) as client:
         await client.get("/healthz")
     assert lines == []

@@ -9,14 +9,14 @@ from typing import cast
 import pytest
 
 from registry.jobs.queue import Message
-from registry.jobs.runner import Carrier
-from registry.worker.loop_thread import Bench
+from registry.jobs.runner import TaskRunner
+from registry.worker.loop_thread import EventLoopThread
 
 MESSAGE = Message("chore", "chore-x", "1", 0, 0)
 
 
 class Porter:
-    """Carries messages as it is told; stands in for :class:`Carrier`."""
+    """Carries messages as it is told; stands in for :class:`TaskRunner`."""
 
     def __init__(self, work: Callable[[Message], Awaitable[None]]) -> None:
         self.work = work
@@ -27,10 +27,10 @@ class Porter:
         await self.work(message)
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[Carrier]:
+    async def opened(self) -> AsyncIterator[TaskRunner]:
         self.state = "open"
         try:
-            yield cast("Carrier", self)
+            yield cast("TaskRunner", self)
         finally:
             self.state = "closed"
 
@@ -45,13 +45,15 @@ def porter() -> Porter:
 
 
 @pytest.fixture
-def bench(porter: Porter) -> Iterator[Bench]:
-    with closing(Bench(porter.opened)) as bench:
+def bench(porter: Porter) -> Iterator[EventLoopThread]:
+    with closing(EventLoopThread(porter.opened)) as bench:
         bench.open()
         yield bench
 
 
-def test_a_message_is_carried_out_before_take_returns(bench: Bench, porter: Porter) -> None:
+def test_a_message_is_carried_out_before_take_returns(
+    bench: EventLoopThread, porter: Porter
+) -> None:
     seen = []
 
     async def work(message: Message) -> None:
@@ -59,24 +61,26 @@ def test_a_message_is_carried_out_before_take_returns(bench: Bench, porter: Port
         seen.append((message, threading.current_thread()))
 
     porter.work = work
-    bench.take(MESSAGE)
+    bench.handle(MESSAGE)
     ((message, thread),) = seen
     assert message is MESSAGE
     assert thread is not threading.current_thread()
 
 
-def test_what_is_raised_there_is_raised_here(bench: Bench, porter: Porter) -> None:
+def test_what_is_raised_there_is_raised_here(bench: EventLoopThread, porter: Porter) -> None:
     async def fail(_message: Message) -> None:
         raise ZeroDivisionError
 
     porter.work = fail
     with pytest.raises(ZeroDivisionError):
-        bench.take(MESSAGE)
+        bench.handle(MESSAGE)
     porter.work = nothing
-    bench.take(MESSAGE)
+    bench.handle(MESSAGE)
 
 
-def test_messages_of_several_threads_are_carried_out_at_once(bench: Bench, porter: Porter) -> None:
+def test_messages_of_several_threads_are_carried_out_at_once(
+    bench: EventLoopThread, porter: Porter
+) -> None:
     count = 3
     all_there = asyncio.Barrier(count)
 
@@ -84,7 +88,7 @@ def test_messages_of_several_threads_are_carried_out_at_once(bench: Bench, porte
         await all_there.wait()
 
     porter.work = meet
-    threads = [threading.Thread(target=bench.take, args=(MESSAGE,)) for _ in range(count)]
+    threads = [threading.Thread(target=bench.handle, args=(MESSAGE,)) for _ in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -92,7 +96,9 @@ def test_messages_of_several_threads_are_carried_out_at_once(bench: Bench, porte
         assert not thread.is_alive()
 
 
-def test_closing_closes_what_was_opened_and_may_be_done_twice(bench: Bench, porter: Porter) -> None:
+def test_closing_closes_what_was_opened_and_may_be_done_twice(
+    bench: EventLoopThread, porter: Porter
+) -> None:
     assert porter.state == "open"
     bench.close()
     assert porter.state == "closed"
@@ -100,17 +106,17 @@ def test_closing_closes_what_was_opened_and_may_be_done_twice(bench: Bench, port
 
 
 def test_a_bench_that_was_never_opened_can_be_closed(porter: Porter) -> None:
-    Bench(porter.opened).close()
+    EventLoopThread(porter.opened).close()
     assert porter.state == "new"
 
 
 def test_what_opening_raises_is_raised_by_open() -> None:
     @asynccontextmanager
-    async def broken() -> AsyncIterator[Carrier]:
+    async def broken() -> AsyncIterator[TaskRunner]:
         raise ConnectionRefusedError
         yield
 
-    bench = Bench(broken)
+    bench = EventLoopThread(broken)
     with pytest.raises(ConnectionRefusedError):
         bench.open()
     bench.close()

@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from builder.errors import CorruptPackage
-from registry.worker.threads import OwnThreads
+from registry.worker.threads import ThreadWorkers
 
 
 def double(number: int, *, plus: int = 0) -> tuple[int, int, int]:
@@ -21,7 +21,7 @@ def fail() -> None:
 
 def test_work_is_done_in_another_thread_of_this_process_and_its_errors_come_back() -> None:
     async def scenario() -> None:
-        with closing(OwnThreads()) as threads:
+        with closing(ThreadWorkers()) as threads:
             result, process, thread = await threads.run(double, 20, plus=2)
             assert (result, process) == (42, os.getpid())
             assert thread != threading.get_ident()

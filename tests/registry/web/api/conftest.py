@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from registry.requests.progress import Journal
-from registry.requests.runner import Asked, Making
+from registry.requests.progress import RequestProgress
+from registry.requests.runner import BuildRunner, Requested
 from tests.registry.asgi import Client
 from tests.registry.web.api.site import Site
 
@@ -32,13 +32,15 @@ class Gate:
 
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
-    gate, make = Gate(), Making.make
+    gate, make = Gate(), BuildRunner.make
 
-    async def held(self: Making, asked: Asked, journal: Journal, *, renew: bool) -> str:
+    async def held(
+        self: BuildRunner, asked: Requested, request_progress: RequestProgress, *, renew: bool
+    ) -> str:
         gate.arrived.set()
         await gate.open.wait()
         gate.passed += 1
-        return await make(self, asked, journal, renew=renew)
+        return await make(self, asked, request_progress, renew=renew)
 
-    monkeypatch.setattr(Making, "make", held)
+    monkeypatch.setattr(BuildRunner, "make", held)
     return gate

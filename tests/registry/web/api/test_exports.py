@@ -5,7 +5,7 @@ import tarfile
 
 import pytest
 
-from builder.exports import Forms
+from builder.exports import Exports
 from builder.ports import Progress
 from registry.web.api import timeouts as patience
 from tests.registry.asgi import Client
@@ -62,20 +62,20 @@ async def test_who_waits_too_long_for_a_form_is_sent_round(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     links = (await build(client, wish("tool"))).json()["links"]
-    make = Forms.get
+    make = Exports.get
     calls = 0
 
-    async def slow(self: Forms, *args: object) -> object:
+    async def slow(self: Exports, *args: object) -> object:
         nonlocal calls
         calls += 1
         if calls < 3:
-            listen = args[-1]
-            assert callable(listen)
-            listen(Progress("assemble", 1, 9))
+            on_progress = args[-1]
+            assert callable(on_progress)
+            on_progress(Progress("assemble", 1, 9))
             await asyncio.Event().wait()
         return await make(self, *args)  # type: ignore[arg-type]  # handed on as they came
 
-    monkeypatch.setattr(Forms, "get", slow)
+    monkeypatch.setattr(Exports, "get", slow)
     monkeypatch.setattr(patience, "HOP_SECONDS", 0.5)
     first = await client.get(f"{links['lock']}?platform=linux-64")
     assert first.status == 307
@@ -96,9 +96,9 @@ async def test_a_form_that_is_evicted_right_away_is_made_again(
 ) -> None:
     links = (await build(client, wish("tool"))).json()["links"]
     text = (await client.get(links["explicit"])).body
-    make, evictions = Forms.get, 0
+    make, evictions = Exports.get, 0
 
-    async def evicted(self: Forms, *args: object) -> object:
+    async def evicted(self: Exports, *args: object) -> object:
         nonlocal evictions
         file = await make(self, *args)  # type: ignore[arg-type]  # handed on as they came
         if evictions < 2:
@@ -106,6 +106,6 @@ async def test_a_form_that_is_evicted_right_away_is_made_again(
             (site.store / file.key).unlink()
         return file
 
-    monkeypatch.setattr(Forms, "get", evicted)
+    monkeypatch.setattr(Exports, "get", evicted)
     reply = await client.get(links["explicit"])
     assert (reply.status, reply.body) == (200, text)

@@ -107,13 +107,13 @@ async def test_it_is_kept_also_when_another_server_makes_it(site: Site, gate: Ga
         first = await maker.post(BUILDS, wish("tool"))
         await gate.arrived.wait()
         assert (await other.post(BUILDS, wish("tool"), authorization=ADA)).status == 202
-        journal = maker.services.builds.requests
+        request_progress = maker.services.builds.requests
         (request,) = [path for path in site.files("requests") if path.stem == first.json()["id"]]
         assert json.loads(request.read_bytes())["pin"] is True
         # What the maker writes of itself meanwhile does not take it back.
-        status = await journal.status(first.json()["id"])
+        status = await request_progress.status(first.json()["id"])
         assert status is not None
-        await journal._write(status)
+        await request_progress._write(status)
         assert json.loads(request.read_bytes())["pin"] is True
         gate.open.set()
 

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from registry.requests.runner import Making
+from registry.requests.runner import BuildRunner
 from tests.registry.asgi import Client
 from tests.registry.web.api.conftest import Gate
 from tests.registry.web.api.site import BUILDS, Site, build, events_of, wish
@@ -172,7 +172,7 @@ async def test_what_nobody_foresaw_is_a_failure_that_tells_nothing_of_the_inside
     async def fail(*_: object, **__: object) -> str:
         raise RuntimeError("password=hunter2")
 
-    monkeypatch.setattr(Making, "make", fail)
+    monkeypatch.setattr(BuildRunner, "make", fail)
     reply = await client.post(BUILDS, wish("tool"), prefer="wait=25")
     assert reply.status == 500
     assert b"hunter2" not in reply.body

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 from starlette.types import Message
 
-from registry.web.asgi.disconnect import ClientGone, unless_gone
+from registry.web.asgi.disconnect import ClientGone, cancel_on_disconnect
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +27,7 @@ async def test_quick_work_is_not_watched() -> None:
     async def work() -> int:
         return 5
 
-    assert await unless_gone(connection.receive, work()) == 5
+    assert await cancel_on_disconnect(connection.receive, work()) == 5
     assert not connection.reading.is_set()
 
 
@@ -36,7 +36,7 @@ async def test_an_error_of_the_work_comes_through() -> None:
         raise KeyError("x")
 
     with pytest.raises(KeyError):
-        await unless_gone(Connection().receive, work())
+        await cancel_on_disconnect(Connection().receive, work())
 
 
 async def test_slow_work_ends_when_the_client_leaves() -> None:
@@ -50,7 +50,7 @@ async def test_slow_work_ends_when_the_client_leaves() -> None:
         finally:
             ended.set()
 
-    task = asyncio.create_task(unless_gone(connection.receive, work()))
+    task = asyncio.create_task(cancel_on_disconnect(connection.receive, work()))
     await connection.reading.wait()
     connection.left.set()
     with pytest.raises(ClientGone):
@@ -68,14 +68,14 @@ async def test_slow_work_of_a_client_that_stays_is_answered() -> None:
         await connection.reading.wait()
         return 5
 
-    assert await unless_gone(connection.receive, work()) == 5
+    assert await cancel_on_disconnect(connection.receive, work()) == 5
     assert asyncio.all_tasks() == before
 
 
 async def test_who_is_cancelled_from_outside_stays_cancelled() -> None:
     before = asyncio.all_tasks()
     connection = Connection()
-    task = asyncio.create_task(unless_gone(connection.receive, asyncio.Event().wait()))
+    task = asyncio.create_task(cancel_on_disconnect(connection.receive, asyncio.Event().wait()))
     await connection.reading.wait()
     connection.left.set()
     task.cancel()

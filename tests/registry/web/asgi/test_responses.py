@@ -6,9 +6,9 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from registry.web.asgi.boundary import ErrorBoundary
-from registry.web.asgi.responses import StreamAnswer
+from registry.web.asgi.responses import StreamResponse
 from registry.web.observe import Observe
-from tests.registry.fakes import House
+from tests.registry.fakes import FakeService
 
 pytestmark = pytest.mark.anyio
 
@@ -52,16 +52,16 @@ class Connection:
             self.body_began.set()
 
 
-def scope(house: House) -> Scope:
+def scope(house: FakeService) -> Scope:
     services = {"services": house}
     return {"type": "http", "method": "GET", "path": "/", "headers": [], "state": services}
 
 
-async def test_a_body_is_closed_when_the_client_leaves(house: House) -> None:
+async def test_a_body_is_closed_when_the_client_leaves(house: FakeService) -> None:
     """As servers of ASGI 2.4 tell it: what is sent then raises OSError."""
     connection, body = Connection(), Pieces()
     sending = asyncio.create_task(
-        StreamAnswer(200, [], 10**9, body)(scope(house), connection.receive, connection.send)
+        StreamResponse(200, [], 10**9, body)(scope(house), connection.receive, connection.send)
     )
     await connection.body_began.wait()
     connection.left.set()
@@ -71,10 +71,10 @@ async def test_a_body_is_closed_when_the_client_leaves(house: House) -> None:
 
 @pytest.mark.parametrize("error", [OSError("disk failed"), EOFError("file ended")])
 async def test_a_body_that_fails_is_closed_and_cuts_the_answer(
-    house: House, error: Exception
+    house: FakeService, error: Exception
 ) -> None:
     connection, body = Connection(), Pieces(error)
-    answer = StreamAnswer(200, [], 5, body)
+    answer = StreamResponse(200, [], 5, body)
     app = ErrorBoundary(answer, failure=never)
     with pytest.raises(type(error)):
         await app(scope(house), connection.receive, connection.send)
@@ -82,7 +82,9 @@ async def test_a_body_that_fails_is_closed_and_cuts_the_answer(
     assert [message["type"] for message in connection.sent] == ["http.response.start"]
 
 
-async def test_an_error_that_reaches_the_outermost_layer_is_counted_as_500(house: House) -> None:
+async def test_an_error_that_reaches_the_outermost_layer_is_counted_as_500(
+    house: FakeService,
+) -> None:
     app = Observe(failing(RuntimeError("boom")))
     connection = Connection()
     with pytest.raises(RuntimeError):
@@ -90,7 +92,9 @@ async def test_an_error_that_reaches_the_outermost_layer_is_counted_as_500(house
     assert b'route="other",status="5xx"} 1.0' in house.metrics.render()
 
 
-async def test_a_request_of_a_server_that_stops_is_no_error_of_the_server(house: House) -> None:
+async def test_a_request_of_a_server_that_stops_is_no_error_of_the_server(
+    house: FakeService,
+) -> None:
     app = Observe(failing(asyncio.CancelledError()))
     connection = Connection()
     with pytest.raises(asyncio.CancelledError):

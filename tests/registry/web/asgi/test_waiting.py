@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from builder.ports import Progress
 from registry.content.names import TagName
 from registry.errors import StillBuilding
-from registry.web.asgi.waiting import MAX_HOPS, hops_of, wait_answer
+from registry.web.asgi.waiting import MAX_HOPS, hops_of, waiting_redirect
 from tests.registry.asgi import Client, assert_oci_error, open_client
-from tests.registry.fakes import FakePulls, House
+from tests.registry.fakes import FakePulls, FakeService
 
 LATEST = "/v2/env/numpy/manifests/latest"
 BUILDING = StillBuilding(Progress("download", 3, 35))
@@ -61,9 +61,9 @@ async def test_the_last_get_says_what_is_being_done(client: Client, pulls: FakeP
 
 @pytest.mark.anyio
 async def test_the_wait_is_what_the_application_was_made_with(
-    house: House, pulls: FakePulls
+    house: FakeService, pulls: FakePulls
 ) -> None:
-    async with open_client(house.app(hop_seconds=0.25)) as client:
+    async with open_client(house.app(redirect_after_seconds=0.25)) as client:
         await client.get(LATEST)
     assert pulls.timeouts == {0.25}
 
@@ -94,7 +94,7 @@ def test_a_count_that_is_none_counts_as_none(query: bytes, hops: int) -> None:
 def test_whatever_is_written_into_the_query_the_hops_end(query: bytes) -> None:
     for hops in range(MAX_HOPS + 1):
         try:
-            answer = wait_answer(TagName("latest"), query, BUILDING)
+            answer = waiting_redirect(TagName("latest"), query, BUILDING)
         except StillBuilding:
             return
         location = dict(answer.headers)[b"location"]

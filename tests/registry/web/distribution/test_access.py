@@ -15,7 +15,7 @@ from registry.auth.tokens import LIFETIME_SECONDS
 from registry.content.names import parse_repository
 from tests.registry.accounts import PASSWORD, TOKEN, access_of, basic, policy_of, robot, user
 from tests.registry.asgi import Client, Reply, assert_oci_error, open_client
-from tests.registry.fakes import House
+from tests.registry.fakes import FakeService
 
 pytestmark = pytest.mark.anyio
 
@@ -32,7 +32,7 @@ CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 
 
 @pytest.fixture
-async def guarded(house: House, anyio_backend: str) -> AsyncIterator[Client]:
+async def guarded(house: FakeService, anyio_backend: str) -> AsyncIterator[Client]:
     house.access = access_of(*IDENTITIES, private=("env/secret", "team/**"))
     async with open_client(house.app()) as client:
         yield client
@@ -57,7 +57,7 @@ async def token_for(client: Client, *scopes: str, name: str = "", secret: str = 
 
 
 async def test_without_users_nothing_is_asked_for_and_nothing_can_be_written(
-    house: House,
+    house: FakeService,
 ) -> None:
     house.access = Access(FixedPolicy(), Logins())
     async with open_client(house.app()) as client:
@@ -116,7 +116,7 @@ async def test_what_is_private_is_for_those_with_a_right(guarded: Client) -> Non
 
 
 async def test_no_answer_tells_whether_a_private_repository_exists(
-    guarded: Client, house: House
+    guarded: Client, house: FakeService
 ) -> None:
     digest = await house.put_blob(b"private")
     await house.pushed_blobs.mount(parse_repository("team/x"), digest)
@@ -191,7 +191,7 @@ async def test_who_may_push_may_not_delete(guarded: Client) -> None:
 
 
 async def test_a_blob_is_mounted_only_for_those_who_may_pull_it(
-    guarded: Client, house: House
+    guarded: Client, house: FakeService
 ) -> None:
     """Who may not is told nothing: they upload the blob, as if it were not there."""
     digest = await house.put_blob(b"private")
@@ -209,7 +209,9 @@ async def test_nobody_can_push_to_what_is_made_here(guarded: Client) -> None:
     assert_oci_error(reply, 405, "UNSUPPORTED")
 
 
-async def test_a_right_that_was_taken_away_ends_at_once(guarded: Client, house: House) -> None:
+async def test_a_right_that_was_taken_away_ends_at_once(
+    guarded: Client, house: FakeService
+) -> None:
     token = await token_for(guarded, "repository:env/secret:pull", name="ada")
     assert (await guarded.get(PRIVATE, authorization=token)).status == 200
     before = house.access.policy
@@ -264,7 +266,7 @@ async def test_a_wrong_password_gets_no_token_and_soon_has_to_wait(guarded: Clie
 
 
 async def test_the_realm_is_where_the_client_is_or_what_the_administrator_says(
-    house: House,
+    house: FakeService,
 ) -> None:
     house.access = access_of()
     async with open_client(house.app()) as client:
@@ -292,7 +294,7 @@ async def test_the_log_says_who_and_no_secret(guarded: Client) -> None:
         assert secret not in str(lines)
 
 
-async def test_reading_what_is_open_looks_at_no_credentials(house: House) -> None:
+async def test_reading_what_is_open_looks_at_no_credentials(house: FakeService) -> None:
     """As fast as without users: nothing is hashed, verified or read."""
 
     class Untouchable:

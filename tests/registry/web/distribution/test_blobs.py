@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from builder.keys import blob_key
 from builder.oci.digest import EMPTY, Digest, digest_of
 from tests.registry.asgi import Client, assert_oci_error, open_client
-from tests.registry.fakes import FakePulls, House
+from tests.registry.fakes import FakePulls, FakeService
 
 DATA = bytes(range(256)) * 4096 * 3 + b"tail"
 MIB = 1024 * 1024
@@ -18,7 +18,7 @@ def url_of(digest: Digest) -> str:
 
 
 @pytest.fixture
-async def url(house: House, anyio_backend: str) -> str:
+async def url(house: FakeService, anyio_backend: str) -> str:
     return url_of(await house.put_blob(DATA))
 
 
@@ -45,7 +45,7 @@ async def test_head_is_get_without_its_body(client: Client, url: str) -> None:
 
 
 @pytest.mark.anyio
-async def test_an_empty_blob_is_served(client: Client, house: House) -> None:
+async def test_an_empty_blob_is_served(client: Client, house: FakeService) -> None:
     await house.put_blob(b"")
     assert (await client.get(url_of(EMPTY))).status == 200
     assert_oci_error(await client.get(url_of(EMPTY), range="bytes=0-"), 416, "RANGE_INVALID")
@@ -100,7 +100,7 @@ async def test_an_unknown_blob_is_not_found(client: Client) -> None:
 
 @pytest.mark.anyio
 async def test_a_blob_of_a_repository_that_is_none_is_not_found(
-    client: Client, house: House, pulls: FakePulls
+    client: Client, house: FakeService, pulls: FakePulls
 ) -> None:
     digest = await house.put_blob(b"layer")
     url = f"/v2/library/alpine/blobs/{digest}"
@@ -111,7 +111,7 @@ async def test_a_blob_of_a_repository_that_is_none_is_not_found(
 
 @pytest.mark.anyio
 async def test_a_blob_deleted_after_it_was_measured_is_not_found(
-    client: Client, house: House, url: str, monkeypatch: pytest.MonkeyPatch
+    client: Client, house: FakeService, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def size(_: Digest) -> int:
         await house.store.delete(blob_key(digest_of(DATA)))
@@ -122,7 +122,7 @@ async def test_a_blob_deleted_after_it_was_measured_is_not_found(
 
 
 @pytest.mark.anyio
-async def test_a_client_that_leaves_stops_the_reading(client: Client, house: House) -> None:
+async def test_a_client_that_leaves_stops_the_reading(client: Client, house: FakeService) -> None:
     before = asyncio.all_tasks()
     digest = await house.put_blob(bytes(64 * MIB))
     gone = asyncio.Event()
@@ -141,7 +141,9 @@ async def test_a_client_that_leaves_stops_the_reading(client: Client, house: Hou
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.binary(min_size=1, max_size=200), cuts=st.lists(st.integers(1, 60), max_size=10))
-def test_a_blob_resumed_after_any_cuts_is_whole(house: House, data: bytes, cuts: list[int]) -> None:
+def test_a_blob_resumed_after_any_cuts_is_whole(
+    house: FakeService, data: bytes, cuts: list[int]
+) -> None:
     """As docker and containerd resume: ``Range: bytes=N-`` from where the connection broke."""
 
     async def resume() -> bytes:

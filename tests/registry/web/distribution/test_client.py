@@ -5,7 +5,7 @@ import pytest
 from builder.build.image import Flavour
 from builder.oci.models import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from registry.web.asgi.headers import headers_of
-from registry.web.distribution.client import Wanted, unpacks_zstd, wanted_by
+from registry.web.distribution.client import Negotiated, negotiate, unpacks_zstd
 
 ZSTD = "containerd/1.7.13"
 
@@ -20,9 +20,9 @@ SIX_LINES = (
 )
 
 
-def wanted(*accept: str, user_agent: str = "") -> Wanted:
+def wanted(*accept: str, user_agent: str = "") -> Negotiated:
     lines = [(b"accept", line.encode()) for line in accept]
-    return wanted_by(headers_of({"headers": [*lines, (b"user-agent", user_agent.encode())]}))
+    return negotiate(headers_of({"headers": [*lines, (b"user-agent", user_agent.encode())]}))
 
 
 @pytest.mark.parametrize(
@@ -109,10 +109,10 @@ def test_any_other_client_gets_gzip(user_agent: str) -> None:
 def test_accept_decides_media_types(
     accept: tuple[str, ...], flavour: Flavour, *, index: bool
 ) -> None:
-    assert wanted(*accept, user_agent=ZSTD) == Wanted(flavour, index)
+    assert wanted(*accept, user_agent=ZSTD) == Negotiated(flavour, index)
 
 
 def test_the_order_of_lines_does_not_matter() -> None:
     """Docker sends them in random order."""
     answers = {wanted(*lines, user_agent=ZSTD) for lines in itertools.permutations(SIX_LINES)}
-    assert answers == {Wanted("oci-zstd", index=True)}
+    assert answers == {Negotiated("oci-zstd", index=True)}

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 
 from registry.storage.filesystem import FilesystemStore
 from tests.registry.asgi import open_client
-from tests.registry.fakes import House
+from tests.registry.fakes import FakeService
 from tests.registry.pushing import push_blob
 from tests.registry.web.distribution.requests import Request, assert_sane, requests, send
 
@@ -26,7 +26,7 @@ async def answer_all(sent: list[Request], root: Path) -> None:
     store = FilesystemStore(root / "in" / "store")
     scratch = root / "in" / "scratch"
     scratch.mkdir(exist_ok=True)
-    house = House(store, scratch)
+    house = FakeService(store, scratch)
     try:
         async with open_client(house.app(access_log=False)) as client:
             await push_blob(client, "team/app", b"{}")

@@ -8,7 +8,7 @@ from builder.oci.digest import digest_of
 from builder.oci.models import DOCKER_MANIFEST, OCI_MANIFEST
 from registry.content.manifests import Manifest
 from tests.registry.asgi import Client, assert_oci_error, assert_serves
-from tests.registry.fakes import FakePulls, House, manifest_data, put
+from tests.registry.fakes import FakePulls, FakeService, manifest_data, put
 
 pytestmark = pytest.mark.anyio
 
@@ -16,11 +16,11 @@ LATEST = "/v2/env/numpy/manifests/latest"
 CONTAINERD = "containerd/1.6.20"
 
 
-async def expected(house: House, flavour: Flavour, *, index: bool) -> Manifest:
+async def expected(house: FakeService, flavour: Flavour, *, index: bool) -> Manifest:
     return await put(house.manifests, manifest_data("env/numpy", flavour, index=index))
 
 
-async def test_a_tag_is_answered_as_the_client_takes_it(client: Client, house: House) -> None:
+async def test_a_tag_is_answered_as_the_client_takes_it(client: Client, house: FakeService) -> None:
     unknown = await client.get(LATEST)
     assert_serves(unknown, await expected(house, "oci-gzip", index=True))
     podman = await client.get(LATEST, user_agent="libpod/4.3.1", accept="*/*")
@@ -35,7 +35,7 @@ async def test_a_tag_is_answered_as_the_client_takes_it(client: Client, house: H
         assert reply.headers["vary"] == "Accept, User-Agent"
 
 
-async def test_what_a_tag_gave_is_there_by_digest(client: Client, house: House) -> None:
+async def test_what_a_tag_gave_is_there_by_digest(client: Client, house: FakeService) -> None:
     digest = (await client.head(LATEST)).headers["docker-content-digest"]
     reply = await client.get(f"/v2/env/numpy/manifests/{digest}")
     assert_serves(reply, await expected(house, "oci-gzip", index=True))
@@ -74,7 +74,7 @@ async def test_an_unknown_digest_is_not_found(client: Client) -> None:
     assert_oci_error(await client.get(url), 404, "MANIFEST_UNKNOWN")
 
 
-async def test_a_layer_is_no_manifest(client: Client, house: House) -> None:
+async def test_a_layer_is_no_manifest(client: Client, house: FakeService) -> None:
     digest = await house.put_blob(b"layer")
     url = f"/v2/env/numpy/manifests/{digest}"
     assert_oci_error(await client.get(url), 404, "MANIFEST_UNKNOWN")
@@ -118,7 +118,7 @@ async def test_an_unknown_repository_is_told_how_names_look(client: Client) -> N
 
 
 async def test_what_belongs_to_no_image_made_here_is_not_read_through_their_names(
-    client: Client, house: House, pulls: FakePulls
+    client: Client, house: FakeService, pulls: FakePulls
 ) -> None:
     manifest = await expected(house, "oci-gzip", index=True)
     assert_serves(await client.get(f"/v2/env/x/manifests/{manifest.digest}"), manifest)

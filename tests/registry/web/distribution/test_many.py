@@ -10,7 +10,7 @@ from builder.oci.digest import digest_of
 from registry.content.names import parse_repository
 from registry.storage.layout import referrer_key, tag_key
 from tests.registry.asgi import Client
-from tests.registry.fakes import House
+from tests.registry.fakes import FakeService
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +33,9 @@ async def walk(client: Client, url: str, field: str) -> tuple[int, float]:
     return number, longest
 
 
-async def test_listing_many_takes_little_time_and_memory(client: Client, house: House) -> None:
+async def test_listing_many_takes_little_time_and_memory(
+    client: Client, house: FakeService
+) -> None:
     repository, subject = parse_repository("team/app"), digest_of(b"subject")
     data = b'{"schemaVersion": 2, "manifests": []}'
     media_type = "application/vnd.oci.image.index.v1+json"

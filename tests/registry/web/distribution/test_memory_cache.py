@@ -17,7 +17,7 @@ from registry.web.asgi.protocol import ShortcutProtocol
 from tests.registry.accounts import access_of, basic, policy_of, user
 from tests.registry.asgi import open_client
 from tests.registry.connection import Connection, request
-from tests.registry.fakes import House, manifest_data, put
+from tests.registry.fakes import FakeService, manifest_data, put
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +45,7 @@ class Doors:
 
 
 @pytest.fixture
-async def doors(house: House, anyio_backend: str) -> AsyncIterator[Doors]:
+async def doors(house: FakeService, anyio_backend: str) -> AsyncIterator[Doors]:
     app = house.app()
     async with app.router.lifespan_context(app) as state:
         assert state is not None
@@ -58,7 +58,7 @@ async def doors(house: House, anyio_backend: str) -> AsyncIterator[Doors]:
 
 
 @pytest.fixture
-async def at_hand(house: House, anyio_backend: str) -> Manifest:
+async def at_hand(house: FakeService, anyio_backend: str) -> Manifest:
     """The manifest of ``env/numpy`` for podman, in memory."""
     data = manifest_data("env/numpy", "oci-zstd", index=True)
     manifest = await put(house.manifests, data)
@@ -79,7 +79,7 @@ async def test_a_digest_is_answered_at_once(doors: Doors, at_hand: Manifest) -> 
 
 
 async def test_a_digest_of_something_else_is_not(
-    doors: Doors, house: House, at_hand: Manifest
+    doors: Doors, house: FakeService, at_hand: Manifest
 ) -> None:
     path = f"/v2/env/numpy/manifests/{at_hand.digest}"
     house.pulls.not_made.add(at_hand.digest)
@@ -139,7 +139,7 @@ async def test_a_client_that_has_it_is_told_so_by_the_application(
 
 
 async def test_a_new_image_behind_a_tag_is_answered_from_then_on(
-    doors: Doors, house: House, at_hand: Manifest
+    doors: Doors, house: FakeService, at_hand: Manifest
 ) -> None:
     sent = request("GET", TAG, INDEX, PODMAN)
     assert at_hand.data in await doors.warm.send(sent)
@@ -151,7 +151,7 @@ async def test_a_new_image_behind_a_tag_is_answered_from_then_on(
 
 
 async def test_what_has_to_be_renewed_or_noted_goes_to_the_application(
-    doors: Doors, house: House, at_hand: Manifest
+    doors: Doors, house: FakeService, at_hand: Manifest
 ) -> None:
     sent = request("GET", TAG, INDEX, PODMAN)
     assert await doors.answers_at_once(sent)
@@ -160,7 +160,7 @@ async def test_what_has_to_be_renewed_or_noted_goes_to_the_application(
 
 
 async def test_a_private_repository_is_never_answered_without_the_check(
-    house: House, at_hand: Manifest
+    house: FakeService, at_hand: Manifest
 ) -> None:
     house.access = access_of(user("ada", "env/numpy:pull"), private=("env/numpy",))
     app = house.app()
@@ -186,7 +186,7 @@ class ChangingPolicy:
 
 
 async def test_a_repository_that_becomes_private_is_closed_at_once(
-    house: House, at_hand: Manifest
+    house: FakeService, at_hand: Manifest
 ) -> None:
     source = ChangingPolicy()
     house.access = Access(source, Logins())
@@ -209,7 +209,7 @@ async def test_credentials_for_what_is_open_are_not_looked_at(
 
 
 async def test_it_is_logged_and_counted_as_the_application_does(
-    doors: Doors, house: House, at_hand: Manifest
+    doors: Doors, house: FakeService, at_hand: Manifest
 ) -> None:
     with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
         assert await doors.answers_at_once(request("GET", TAG, INDEX, PODMAN))
@@ -230,7 +230,7 @@ async def test_every_answer_has_an_id_of_its_own(doors: Doors, at_hand: Manifest
 
 
 async def test_a_client_of_the_application_alone_needs_no_shortcut(
-    house: House, at_hand: Manifest
+    house: FakeService, at_hand: Manifest
 ) -> None:
     async with open_client(house.app()) as client:
         assert json.loads((await client.get(TAG)).body)["mediaType"] == OCI_INDEX

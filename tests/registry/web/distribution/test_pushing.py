@@ -12,7 +12,7 @@ from registry.content.manifests import MAX_MANIFEST_BYTES
 from registry.content.repositories import Repositories
 from registry.storage.layout import pushed_key
 from tests.registry.asgi import Client, assert_oci_error, open_client
-from tests.registry.fakes import House
+from tests.registry.fakes import FakeService
 from tests.registry.pushing import (
     descriptor,
     index_of,
@@ -84,7 +84,7 @@ async def test_an_index_is_pushed_after_its_manifests(client: Client, media_type
     assert (await client.get(f"{APP}/manifests/v1")).body == index
 
 
-async def test_a_manifest_is_pushed_after_its_blobs(client: Client, house: House) -> None:
+async def test_a_manifest_is_pushed_after_its_blobs(client: Client, house: FakeService) -> None:
     reply = await put_manifest(client, "team/app", "v1", MANIFEST)
     assert digest_of(EMPTY_JSON) in assert_oci_error(reply, 404, "MANIFEST_BLOB_UNKNOWN")
     await push_blob(client, "team/else", EMPTY_JSON)
@@ -94,7 +94,7 @@ async def test_a_manifest_is_pushed_after_its_blobs(client: Client, house: House
 
 
 async def test_sparse_manifests_are_taken_where_the_administrator_wants_it(
-    client: Client, house: House
+    client: Client, house: FakeService
 ) -> None:
     house.repositories = Repositories(house.store, house.manifests, sparse=True)
     async with open_client(house.app()) as sparse:
@@ -177,7 +177,9 @@ async def test_a_deleted_manifest_takes_its_tags_along_and_no_others(client: Cli
     assert (await client.get(f"{APP}/manifests/moved")).body == other
 
 
-async def test_a_manifest_without_its_bytes_can_be_deleted(client: Client, house: House) -> None:
+async def test_a_manifest_without_its_bytes_can_be_deleted(
+    client: Client, house: FakeService
+) -> None:
     digest = parse_digest(await push_image(client, "team/app", "v1", "x"))
     await house.store.delete(blob_key(digest))
     house.manifests.forget(digest)
@@ -273,7 +275,9 @@ async def test_repositories_are_listed_in_pages(client: Client) -> None:
     assert found == names
 
 
-async def test_of_many_pushes_of_one_tag_one_is_left_whole(client: Client, house: House) -> None:
+async def test_of_many_pushes_of_one_tag_one_is_left_whole(
+    client: Client, house: FakeService
+) -> None:
     async with open_client(house.app()) as other:
 
         async def push(number: int) -> str:
@@ -302,7 +306,7 @@ async def test_a_tag_is_not_lost_while_the_manifest_it_had_is_deleted(client: Cl
 
 
 async def test_a_blob_taken_out_while_its_manifest_is_pushed_refuses_the_push(
-    client: Client, house: House, monkeypatch: pytest.MonkeyPatch
+    client: Client, house: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await push_blob(client, "team/app", EMPTY_JSON)
     put = house.manifests.put
@@ -319,7 +323,7 @@ async def test_a_blob_taken_out_while_its_manifest_is_pushed_refuses_the_push(
 
 @pytest.mark.parametrize("method", ["read", "size"])
 async def test_a_store_that_is_down_is_no_answer_that_a_thing_is_missing(
-    client: Client, house: House, monkeypatch: pytest.MonkeyPatch, method: str
+    client: Client, house: FakeService, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     await push_image(client, "team/app", "v1", "x")
 

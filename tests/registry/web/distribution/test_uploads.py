@@ -10,7 +10,7 @@ from builder.oci.digest import Algorithm, digest_of
 from registry.content.names import parse_repository
 from registry.content.uploads import MAX_PARTS
 from tests.registry.asgi import Client, Reply, assert_oci_error, open_client
-from tests.registry.fakes import MAX_BLOB_BYTES, FakePulls, House
+from tests.registry.fakes import MAX_BLOB_BYTES, FakePulls, FakeService
 from tests.registry.pushing import manifest_of, push_blob, put_manifest
 
 pytestmark = pytest.mark.anyio
@@ -36,7 +36,7 @@ async def assert_pushed(client: Client, reply: Reply, data: bytes, digest: str) 
     assert (found.status, found.body) == (200, data)
 
 
-async def assert_nothing_left(house: House) -> None:
+async def assert_nothing_left(house: FakeService) -> None:
     assert [entry async for entry in house.store.entries("uploads/")] == []
     assert list(house.scratch.iterdir()) == []
 
@@ -44,7 +44,7 @@ async def assert_nothing_left(house: House) -> None:
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
 @pytest.mark.parametrize("data", [DATA, b""], ids=["blob", "empty"])
 async def test_a_blob_comes_at_once(
-    client: Client, house: House, data: bytes, algorithm: Algorithm
+    client: Client, house: FakeService, data: bytes, algorithm: Algorithm
 ) -> None:
     digest = digest_of(data, algorithm)
     reply = await client.post(f"{UPLOADS}?digest={digest}", data)
@@ -52,7 +52,7 @@ async def test_a_blob_comes_at_once(
     await assert_nothing_left(house)
 
 
-async def test_a_blob_comes_with_the_end_of_its_upload(client: Client, house: House) -> None:
+async def test_a_blob_comes_with_the_end_of_its_upload(client: Client, house: FakeService) -> None:
     url = await begin(client, f"{UPLOADS}?digest-algorithm=sha512")
     digest = digest_of(DATA, "sha512")
     await assert_pushed(client, await client.put(f"{url}?digest={digest}", DATA), DATA, digest)
@@ -62,7 +62,7 @@ async def test_a_blob_comes_with_the_end_of_its_upload(client: Client, house: Ho
 
 @pytest.mark.parametrize("is_last_with_end", [True, False])
 async def test_a_blob_comes_in_chunks_to_several_servers(
-    client: Client, house: House, *, is_last_with_end: bool
+    client: Client, house: FakeService, *, is_last_with_end: bool
 ) -> None:
     url, step = await begin(client), 1_000_000
     async with open_client(house.app()) as other:
@@ -112,7 +112,7 @@ async def test_a_chunk_out_of_order_is_told_where_to_go_on(client: Client, start
     ],
 )
 async def test_a_chunk_that_is_not_as_its_headers_say_changes_nothing(
-    client: Client, house: House, headers: dict[str, str]
+    client: Client, house: FakeService, headers: dict[str, str]
 ) -> None:
     url = await begin(client)
     reply = await client.patch(url, b"0123456789", **headers)
@@ -123,7 +123,7 @@ async def test_a_chunk_that_is_not_as_its_headers_say_changes_nothing(
 
 @pytest.mark.parametrize("way", ["post", "put", "patch"])
 async def test_other_bytes_than_the_digests_are_refused_and_nothing_is_left(
-    client: Client, house: House, way: str
+    client: Client, house: FakeService, way: str
 ) -> None:
     if way == "post":
         reply = await client.post(f"{UPLOADS}?digest={DIGEST}", b"other")
@@ -139,7 +139,7 @@ async def test_other_bytes_than_the_digests_are_refused_and_nothing_is_left(
     await assert_nothing_left(house)
 
 
-async def test_an_upload_can_be_cancelled(client: Client, house: House) -> None:
+async def test_an_upload_can_be_cancelled(client: Client, house: FakeService) -> None:
     url = await begin(client)
     await client.patch(url, DATA)
     assert (await client.delete(url)).status == 204
@@ -167,7 +167,7 @@ async def test_digests_of_an_unknown_algorithm_are_refused(client: Client) -> No
 
 @pytest.mark.parametrize("is_announced", [True, False])
 async def test_a_blob_that_is_too_large_is_refused(
-    client: Client, house: House, *, is_announced: bool
+    client: Client, house: FakeService, *, is_announced: bool
 ) -> None:
     data = b"x" * (MAX_BLOB_BYTES + 1)
     headers = {"content_length": str(len(data))} if is_announced else {}
@@ -179,7 +179,7 @@ async def test_a_blob_that_is_too_large_is_refused(
     assert list(house.scratch.iterdir()) == []
 
 
-async def test_chunks_of_nothing_do_not_add_up(client: Client, house: House) -> None:
+async def test_chunks_of_nothing_do_not_add_up(client: Client, house: FakeService) -> None:
     url = await begin(client)
     for _ in range(3):
         assert (await client.patch(url, b"")).headers["range"] == "0-0"
@@ -190,7 +190,7 @@ async def test_chunks_of_nothing_do_not_add_up(client: Client, house: House) -> 
     assert_oci_error(await client.patch(url, b"x"), 400, "BLOB_UPLOAD_INVALID")
 
 
-async def test_a_client_that_leaves_changes_nothing(client: Client, house: House) -> None:
+async def test_a_client_that_leaves_changes_nothing(client: Client, house: FakeService) -> None:
     url, gone = await begin(client), asyncio.Event()
     gone.set()
     reply = await client.exchange("PATCH", url, (), gone, body=[b"half of it"])
@@ -200,7 +200,7 @@ async def test_a_client_that_leaves_changes_nothing(client: Client, house: House
 
 
 async def test_a_store_that_is_full_is_told_to_try_again(
-    client: Client, house: House, monkeypatch: pytest.MonkeyPatch
+    client: Client, house: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def adopt(*_: object) -> None:
         raise StoreUnavailable("the store is full")
@@ -225,7 +225,7 @@ async def test_a_blob_is_mounted_from_another_repository(client: Client) -> None
 
 
 async def test_what_the_other_repository_does_not_have_is_uploaded(
-    client: Client, pulls: FakePulls, house: House
+    client: Client, pulls: FakePulls, house: FakeService
 ) -> None:
     await push_blob(client, "team/base", DATA)
     pulls.not_made |= {DIGEST, digest_of(b"never")}
@@ -242,7 +242,7 @@ async def test_what_the_other_repository_does_not_have_is_uploaded(
 
 
 async def test_a_blob_of_an_image_made_here_is_mounted_from_its_name(
-    client: Client, house: House
+    client: Client, house: FakeService
 ) -> None:
     await house.put_blob(DATA)
     reply = await client.post(f"{UPLOADS}?mount={DIGEST}&from=env/numpy")
@@ -250,7 +250,7 @@ async def test_a_blob_of_an_image_made_here_is_mounted_from_its_name(
 
 
 async def test_a_blob_of_an_image_made_here_is_not_mounted_by_its_digest_alone(
-    client: Client, house: House
+    client: Client, house: FakeService
 ) -> None:
     """Whoever may not pull `env/…` would get it: no name says by which right."""
     await house.put_blob(DATA)
