@@ -1,7 +1,7 @@
-"""Whose turn it is when more is wanted than can be done at once.
+"""Who gets a slot when more is wanted than can be done at once.
 
-Work is as urgent as the most urgent of those who want it: what one wants with much else of its own
-rises when another joins it (:class:`builder.concurrency.single_flight.SingleFlight`), wherever it waits.
+Work has the highest priority of those who want it: what one wants with much else of its own rises
+when another joins it (:class:`.single_flight.SingleFlight`), wherever it waits.
 """
 
 import asyncio

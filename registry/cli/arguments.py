@@ -14,7 +14,7 @@ from builder.ports import ProgressListener
 from registry.cli.session import split_name, today
 from registry.errors import BuildUnknown
 from registry.settings import Settings
-from registry.sources.built import ENVIRONMENTS
+from registry.sources.source import ENVIRONMENTS
 from registry.wiring import Builder, environment_policy
 
 #: What is said of such an argument in ``--help``.

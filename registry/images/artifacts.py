@@ -14,10 +14,9 @@ Source:
     Referrers".
 """
 
-import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from builder.build.image import KEY_ANNOTATION, Flavour
 from builder.concurrency.single_flight import SingleFlight
@@ -26,13 +25,13 @@ from builder.exports.image_tree import ImageTree, read_tree
 from builder.exports.provenance import PREDICATE_TYPE, to_provenance
 from builder.keys import blob_key
 from builder.lock import Lock
-from builder.oci.digest import Digest, digest_of, parse_digest
+from builder.oci.digest import Digest, digest_of
 from builder.oci.models import OCI_EMPTY, OCI_MANIFEST, Descriptor, ImageManifest, dump
 from builder.platforms import Subdir
 from builder.ports import ProgressListener, Store, Workers
 from registry.images.images import ImageBuilds
+from registry.images.records import Origin
 from registry.lru import LruCache
-from registry.storage.layout import origin_key
 
 _EMPTY: Final = b"{}"
 _TITLE: Final = "org.opencontainers.image.title"
@@ -106,10 +105,10 @@ class Artifacts:
         Raises:
             BuilderError: It cannot be made now.
         """
-        origin = await self._origin(digest)
-        if "subject" not in origin:
+        origin = await self._builds.records.origin(digest)
+        if origin is None or origin.subject is None:
             return False
-        await self._make(parse_digest(origin["subject"]), on_progress)
+        await self._make(origin.subject, on_progress)
         return await self._store.size(blob_key(digest)) is not None
 
     async def close(self) -> None:
@@ -129,12 +128,14 @@ class Artifacts:
         return tuple([await self._keep(subject, form, data) async for form, data in contents])
 
     async def _subject(self, digest: Digest, on_progress: ProgressListener) -> _Subject | None:
-        origin = await self._origin(digest)
-        lock = await self._builds.records.lock(origin["key"]) if "key" in origin else None
-        if lock is None or "subject" in origin:
+        records = self._builds.records
+        origin = await records.origin(digest)
+        if origin is None or origin.subject is not None:
             return None
-        flavour: Flavour = origin["flavour"]
-        image = await self._builds.records.recorded(lock.key, flavour)
+        lock, flavour = await records.lock(origin.key), origin.flavour
+        if lock is None:
+            return None
+        image = await records.recorded(lock.key, flavour)
         image = image or await self._builds.build(lock, flavour, on_progress)
         try:
             tree = await read_tree(self._store, lock, image.top)
@@ -200,16 +201,7 @@ class Artifacts:
     async def _put(self, data: bytes, subject: _Subject) -> None:
         """Write a blob, and before it how to make it again; the first way that is known stays."""
         digest = digest_of(data)
-        if await self._store.size(origin_key(digest)) is None:
-            origin = {
-                "key": subject.lock.key,
-                "flavour": subject.flavour,
-                "subject": subject.descriptor.digest,
-            }
-            await self._store.write(origin_key(digest), json.dumps(origin).encode())
+        origin = Origin(subject.lock.key, subject.flavour, subject.descriptor.digest)
+        await self._builds.records.keep_origin(digest, origin)
         if await self._store.size(blob_key(digest)) is None:
             await self._store.write(blob_key(digest), data)
-
-    async def _origin(self, digest: Digest) -> dict[str, Any]:
-        data = await self._store.read(origin_key(digest))
-        return {} if data is None else dict(json.loads(data))

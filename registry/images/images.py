@@ -1,8 +1,6 @@
 """Images by spec: one solve and one build of each, however many ask; results in the store."""
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from builder.build.image import Flavour
@@ -14,21 +12,10 @@ from builder.oci.digest import Digest
 from builder.ports import ProgressListener, Store
 from builder.spec import EnvironmentSpec, SpecDigest
 from registry.images.executor import Executor, StoredImage
-from registry.images.records import ImageRecords
-from registry.storage.layout import origin_key, solve_key
+from registry.images.records import ImageRecords, SolveRecord
 
 #: How often a blob is made again that was evicted while its image was built.
 _RESTORES: Final = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Solved:
-    """What a spec was solved to."""
-
-    #: The key of the lock, 32 hex digits.
-    key: str
-    #: In seconds since 1970.
-    solved_at: float
 
 
 class ImageBuilds:
@@ -44,8 +31,8 @@ class ImageBuilds:
         """Make the builder.
 
         Args:
-            store: Where solves are kept.
-            records: Where locks and images are written down.
+            store: Where blobs are.
+            records: Where locks, solves and images are written down.
             executor: Solves and builds.
             now: The time in seconds since 1970.
         """
@@ -54,7 +41,7 @@ class ImageBuilds:
         self.records = records
         self._executor = executor
         self._now = now
-        self._solves: SingleFlight[tuple[Solved, Lock]] = SingleFlight()
+        self._solves: SingleFlight[tuple[SolveRecord, Lock]] = SingleFlight()
         self._builds: SingleFlight[StoredImage] = SingleFlight()
 
     async def make(
@@ -64,7 +51,7 @@ class ImageBuilds:
         on_progress: ProgressListener,
         *,
         max_age: float,
-    ) -> tuple[Solved, StoredImage]:
+    ) -> tuple[SolveRecord, StoredImage]:
         """Return what the spec means, solved anew unless that was done lately, and its image.
 
         A solve is remembered only when its image could be built: nothing stays of one that fails.
@@ -85,7 +72,7 @@ class ImageBuilds:
 
     async def solve(
         self, spec: EnvironmentSpec, on_progress: ProgressListener, *, max_age: float
-    ) -> tuple[Solved, Lock]:
+    ) -> tuple[SolveRecord, Lock]:
         """Return what the spec means, solved anew unless that was done lately.
 
         Args:
@@ -109,10 +96,9 @@ class ImageBuilds:
         """
         return await self._executor.complete(packages, on_progress)
 
-    async def remember(self, spec: EnvironmentSpec, solved: Solved) -> None:
+    async def remember(self, spec: EnvironmentSpec, solved: SolveRecord) -> None:
         """Keep what a spec was solved to; for solves whose image could be built. Idempotent."""
-        data = json.dumps({"key": solved.key, "solved_at": solved.solved_at}).encode()
-        await self._store.write(solve_key(spec.digest), data)
+        await self.records.keep_solve(spec.digest, solved)
 
     async def restore(self, digest: Digest, on_progress: ProgressListener) -> bool:
         """Make a blob or manifest again that is gone from the store, with all of its image.
@@ -123,15 +109,12 @@ class ImageBuilds:
         Raises:
             BuilderError: It cannot be built.
         """
-        data = await self._store.read(origin_key(digest))
-        if data is None:
-            return False
-        origin = json.loads(data)
-        lock = await self.records.lock(origin["key"])
-        if lock is None:
+        origin = await self.records.origin(digest)
+        lock = await self.records.lock(origin.key) if origin is not None else None
+        if origin is None or lock is None:
             return False
         for _ in range(_RESTORES):
-            await self.build(lock, origin["flavour"], on_progress)
+            await self.build(lock, origin.flavour, on_progress)
             # The build may have begun before, and seen the blob when it was still there.
             if await self._store.size(blob_key(digest)) is not None:
                 return True
@@ -154,20 +137,15 @@ class ImageBuilds:
         await self._solves.close()
         await self._builds.close()
 
-    async def _solved(self, digest: SpecDigest, max_age: float) -> tuple[Solved, Lock] | None:
-        data = await self._store.read(solve_key(digest))
-        if data is None:
+    async def _solved(self, digest: SpecDigest, max_age: float) -> tuple[SolveRecord, Lock] | None:
+        solved = await self.records.solved(digest)
+        if solved is None or self._now() >= solved.solved_at + max_age:
             return None
-        solved = Solved(**json.loads(data))
-        lock = (
-            await self.records.lock(solved.key)
-            if self._now() < solved.solved_at + max_age
-            else None
-        )
+        lock = await self.records.lock(solved.key)
         return (solved, lock) if lock is not None else None
 
     async def _solve(
         self, spec: EnvironmentSpec, on_progress: ProgressListener, max_age: float
-    ) -> tuple[Solved, Lock]:
+    ) -> tuple[SolveRecord, Lock]:
         found = await self._executor.solve(spec, on_progress, max_age=max_age)
-        return Solved(found.lock.key, found.solved_at), found.lock
+        return SolveRecord(found.lock.key, found.solved_at), found.lock

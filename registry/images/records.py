@@ -1,6 +1,7 @@
 """What is written down of images: their documents, their locks, and how to make each blob again."""
 
 import json
+from dataclasses import asdict, dataclass
 
 from builder.build.image import Flavour
 from builder.build.pipeline import BuiltImage
@@ -10,8 +11,30 @@ from builder.lock import Lock, from_yaml, to_yaml
 from builder.oci.digest import Digest
 from builder.oci.models import ImageIndex, ImageManifest, media_type_of, parse, parse_manifest
 from builder.ports import Store, Workers
+from builder.spec import SpecDigest
 from registry.images.executor import StoredImage
-from registry.storage.layout import image_key, origin_key
+from registry.storage.layout import image_key, origin_key, solve_key
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a blob can be made from again."""
+
+    #: The key of a lock, 32 hex digits.
+    key: str
+    flavour: Flavour
+    #: Of an artifact: the manifest that it refers to.
+    subject: Digest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SolveRecord:
+    """What a spec was solved to."""
+
+    #: The key of the lock, 32 hex digits.
+    key: str
+    #: In seconds since 1970.
+    solved_at: float
 
 
 class ImageRecords:
@@ -44,18 +67,37 @@ class ImageRecords:
             await self._store.write(lock_key(lock.key), data)
         first = next(iter(image.manifests.values()))
         stored = StoredImage(image.top.digest, first.digest)
-        await together(self._note_origin(one, lock, flavour) for one in _digests(image))
+        origin = Origin(lock.key, flavour)
+        await together(self.keep_origin(one, origin) for one in _digests(image))
         await self._store.write(
             image_key(lock.key, flavour),
-            json.dumps({"top": stored.top, "first": stored.first}).encode(),
+            json.dumps(asdict(stored)).encode(),
         )
         return stored
 
-    async def _note_origin(self, digest: Digest, lock: Lock, flavour: Flavour) -> None:
+    async def has_origin(self, digest: Digest) -> bool:
+        """Tell whether a blob is, or was, part of an image or artifact that was built here."""
+        return await self._store.size(origin_key(digest)) is not None
+
+    async def origin(self, digest: Digest) -> Origin | None:
+        """Return what a blob can be made from again."""
+        data = await self._store.read(origin_key(digest))
+        return Origin(**json.loads(data)) if data is not None else None
+
+    async def keep_origin(self, digest: Digest, origin: Origin) -> None:
         """Write down how to make a blob again; one way is enough, so the first one stays."""
-        if await self._store.size(origin_key(digest)) is None:
-            origin = json.dumps({"key": lock.key, "flavour": flavour}).encode()
-            await self._store.write(origin_key(digest), origin)
+        if not await self.has_origin(digest):
+            said = {name: value for name, value in asdict(origin).items() if value is not None}
+            await self._store.write(origin_key(digest), json.dumps(said).encode())
+
+    async def solved(self, spec: SpecDigest) -> SolveRecord | None:
+        """Return what a spec was solved to last."""
+        data = await self._store.read(solve_key(spec))
+        return SolveRecord(**json.loads(data)) if data is not None else None
+
+    async def keep_solve(self, spec: SpecDigest, record: SolveRecord) -> None:
+        """Write down what a spec was solved to. Idempotent."""
+        await self._store.write(solve_key(spec), json.dumps(asdict(record)).encode())
 
     async def _is_whole(self, digest: Digest) -> bool:
         """Tell whether a manifest and all that hangs on it is in the store, which is a cache."""

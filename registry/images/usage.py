@@ -23,6 +23,22 @@ _RETRY_SECONDS: Final = 60
 _REMEMBERED: Final = 10_000
 
 
+async def last_use(store: Store, key: str) -> float | None:
+    """Return when build ``key`` was used last, as far as it is noted, in seconds since 1970.
+
+    ``None``: it is not noted, or the note is damaged.
+    """
+    try:
+        return float(json.loads(await store.read(used_key(key)) or b"")["at"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+async def note_use(store: Store, key: str, at: float) -> None:
+    """Note when build ``key`` was used last, in seconds since 1970."""
+    await store.write(used_key(key), json.dumps({"at": at}).encode())
+
+
 class Usage:
     """Notes which images are used; eviction takes those used longest ago first."""
 
@@ -57,7 +73,7 @@ class Usage:
         # Before the write: of many pulls at once only one writes.
         self._due.put(key, now + NOTE_SECONDS)
         try:
-            await self._store.write(used_key(key), json.dumps({"at": now}).encode())
+            await note_use(self._store, key, now)
         except (StoreUnavailable, OSError) as exc:
             self._due.put(key, now + _RETRY_SECONDS)
             structlog.get_logger().warning("failed to note a use", key=key, error=str(exc))

@@ -13,7 +13,6 @@ read one after another and forgotten. The store's listings come first: what is p
 rest is read is not in the inventory, and so cannot be evicted.
 """
 
-import json
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -22,6 +21,7 @@ from builder.fetch.base_image import MAX_MANIFEST_BYTES
 from builder.keys import FORMS, blob_key, package_key
 from builder.oci.digest import Digest, hex_of
 from builder.ports import Store
+from registry.images.usage import last_use
 from registry.maintenance.eviction import CacheItem, Kind
 from registry.maintenance.parallel import for_each
 from registry.maintenance.references import (
@@ -33,7 +33,7 @@ from registry.maintenance.references import (
     lock_digests,
     pinned_builds,
 )
-from registry.storage.layout import HOLDERS, IMAGES, PACKAGES, PINS, SHA256_BLOBS, USES, used_key
+from registry.storage.layout import HOLDERS, IMAGES, PACKAGES, PINS, SHA256_BLOBS, USES
 
 
 @dataclass(slots=True)
@@ -183,11 +183,8 @@ async def _by_build(images: AsyncIterator[ImageEntry]) -> AsyncIterator[list[Ima
 async def _last_use(store: Store, images: list[ImageEntry]) -> float:
     """Return when a build was used: to build it is to use it, and it may not be noted since."""
     built = max(image.modified for image in images)
-    data = await store.read(used_key(images[0].build))
-    try:
-        return max(built, float(json.loads(data or b"")["at"]))
-    except (ValueError, KeyError, TypeError):
-        return built
+    used = await last_use(store, images[0].build)
+    return built if used is None else max(built, used)
 
 
 async def _drop_documents(store: Store, blobs: dict[str, _Found]) -> None:

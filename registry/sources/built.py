@@ -1,8 +1,8 @@
-"""From a reference to a manifest: stored, else built.
+"""Images that are built here when they are pulled: from a reference to a manifest.
 
 ::
 
-    (repository, tag, flavour)
+    Reference
       ├─ answered lately ──────────────────────────→ from memory
       ├─ failed lately ────────────────────────────→ the same error
       ├─ build/<key> ──────────────────────────────→ the image of that lock, for ever
@@ -12,25 +12,25 @@
 """
 
 import asyncio
+import bisect
 import datetime
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, Final, Protocol, TypeVar
+from dataclasses import replace
+from typing import Final, Protocol, TypeVar
 
 import structlog
 
-from builder.build.image import Flavour
 from builder.concurrency.single_flight import SingleFlight
 from builder.errors import BuilderError, StoreUnavailable
 from builder.lock import Lock
 from builder.oci.digest import Digest
-from builder.oci.models import Descriptor
-from builder.ports import Store
+from builder.oci.models import Descriptor, dump
 from builder.resolve.resolver import Resolver
+from builder.spec import EnvironmentSpec
 from registry.content.manifests import Manifest, Manifests
+from registry.content.names import RepositoryName
 from registry.errors import (
     ManifestUnknown,
     NameUnknown,
@@ -44,15 +44,13 @@ from registry.images.executor import StoredImage
 from registry.images.fairness import current_client
 from registry.images.images import ImageBuilds
 from registry.images.progress import ProgressTracker
+from registry.images.records import SolveRecord
+from registry.images.tag_records import TagRecord, TagRecords
 from registry.images.usage import Usage
 from registry.lru import LruCache
-from registry.storage.layout import origin_key, tag_key, tags_prefix
+from registry.sources.source import BUILDS, JsonDescriptor, Reference
+from registry.sources.tag_cache import CachedTag, TagCache
 
-__all__ = ["Flavour", "ImagePulls", "Pulls"]
-
-#: Below this are images by the packages their names list, and by the key of their lock.
-ENVIRONMENTS: Final = "env/"
-BUILDS: Final = "build/"
 #: The one tag of a locked build.
 BUILD_TAG: Final = "latest"
 _KEY: Final = re.compile(r"[0-9a-f]{32}")
@@ -69,99 +67,18 @@ class PullMetrics(Protocol):
         ...
 
 
-class Pulls(Protocol):
-    """Answers references of generated repositories (``env/…``, ``build/…``)."""
+class BuiltSource:
+    """Answers from memory, the store, or by building; implements :class:`~.source.Source`."""
 
-    def is_generated(self, repository: str) -> bool:
-        """Tell whether the server itself makes the images of ``repository``."""
-        ...
-
-    async def by_tag(
-        self, repository: str, tag: str, flavour: Flavour, *, index: bool, timeout_seconds: float
-    ) -> Manifest:
-        """Return the manifest behind a tag; the image's blobs are in the store then.
-
-        ``index=False`` is for clients that take no index: they get the manifest of the first
-        platform. The build goes on when the caller stops waiting.
-
-        Raises:
-            StillBuilding: The build took longer than ``timeout_seconds``; ask again.
-            TooManyNewImages: Whoever asks has asked for too many.
-            BuilderError: The name cannot be understood, solved or built.
-            NameUnknown: No image is made under this name.
-        """
-        ...
-
-    def tag_at_hand(
-        self, repository: str, tag: str, flavour: Flavour, *, index: bool
-    ) -> Manifest | None:
-        """Return what :meth:`by_tag` would, if that has nothing to do but to return it.
-
-        ``None`` also when the answer has to be renewed or its use noted.
-        """
-        ...
-
-    def digest_at_hand(self, digest: Digest) -> Manifest | None:
-        """Return a manifest of an image made here if it is in memory."""
-        ...
-
-    async def tags(self, repository: str) -> tuple[str, ...]:
-        """Return the tags of ``repository`` that were pulled before, sorted.
-
-        Raises:
-            NameUnknown: No image has been made under this name.
-        """
-        ...
-
-    async def made(self, digest: Digest) -> bool:
-        """Tell whether a blob or manifest belongs to an image made here: anyone may read it."""
-        ...
-
-    async def restore(self, digest: Digest, *, timeout_seconds: float) -> bool:
-        """Make a blob or manifest again that is gone from the store, which is a cache.
-
-        Returns:
-            ``False`` when it was never part of an image made here.
-
-        Raises:
-            StillBuilding: It took longer than ``timeout_seconds``; ask again.
-            BuilderError: It cannot be built any more.
-        """
-        ...
-
-    async def referrers(
-        self, repository: str, digest: Digest, *, timeout_seconds: float
-    ) -> Sequence[Descriptor]:
-        """Return the artifacts that the server has made for an image of its own; else none.
-
-        Raises:
-            StillBuilding: It took longer than ``timeout_seconds``; ask again.
-            ReferrersUnavailable: They cannot be made now.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class CachedTag:
-    """What a tag led to."""
-
-    key: str
-    top: Manifest
-    first: Manifest
-    #: In seconds since 1970, after which it is renewed; ``None``: it is right for ever.
-    fresh_until: float | None
-
-
-class ImagePulls:
-    """Answers references from memory, the store, or by building; implements :class:`Pulls`."""
+    is_writable = False
 
     def __init__(
         self,
-        store: Store,
         manifests: Manifests,
         resolver: Resolver,
         builds: ImageBuilds,
         artifacts: Artifacts,
+        tags: TagRecords,
         usage: Usage,
         metrics: PullMetrics,
         budget: Budget,
@@ -170,97 +87,136 @@ class ImagePulls:
         latest_ttl_seconds: float,
         error_ttl_seconds: float,
     ) -> None:
-        """Make the front of all builds.
+        """Take what it is answered from.
 
         Args:
-            store: Remembers which tags were pulled.
             manifests: Reads manifests.
             resolver: Reads names.
             builds: Solves and builds.
             artifacts: Makes what refers to images.
+            tags: Remember which tags were pulled.
             usage: Notes which images are used, for eviction.
             metrics: Counts pulls by outcome.
-            budget: Bounds what a client may have made.
+            budget: Bounds what a client may have built.
             now: The time in seconds since 1970.
             latest_ttl_seconds: How long an answer is served before it is renewed.
-            error_ttl_seconds: How long an error is answered again without another try; errors
-                that may pass are kept a tenth of it.
+            error_ttl_seconds: As :class:`.tag_cache.TagCache` says.
         """
-        self._store = store
         self._manifests = manifests
         self._resolver = resolver
         self._builds = builds
         self._artifacts = artifacts
+        self._tags = tags
         self._usage = usage
         self._metrics = metrics
         self._budget = budget
         self._now = now
         self._latest_ttl_seconds = latest_ttl_seconds
-        self._error_ttl_seconds = error_ttl_seconds
-        self._answers: LruCache[tuple[str, str, Flavour], CachedTag] = LruCache(10_000)
-        self._failures: LruCache[tuple[str, str], tuple[float, BuilderError]] = LruCache(10_000)
-        #: Digests that are known to be made here, and so for ever.
-        self._made: LruCache[Digest, bool] = LruCache(10_000)
+        self._cache = TagCache(now, error_ttl_seconds=error_ttl_seconds)
+        #: Digests that are known to be built here, and so for ever.
+        self._built: LruCache[Digest, bool] = LruCache(10_000)
         self._flights: SingleFlight[CachedTag] = SingleFlight()
         self._restores: SingleFlight[bool] = SingleFlight()
         self._listings: SingleFlight[Sequence[Descriptor]] = SingleFlight()
         self._progress = ProgressTracker()
 
-    def is_generated(self, repository: str) -> bool:
-        """Tell whether the server itself makes the images of ``repository``."""
-        return repository.startswith((ENVIRONMENTS, BUILDS))
-
-    async def by_tag(
-        self, repository: str, tag: str, flavour: Flavour, *, index: bool, timeout_seconds: float
+    async def resolve(
+        self, reference: Reference, *, index: bool, timeout_seconds: float
     ) -> Manifest:
-        """Return the manifest behind a tag; see :meth:`Pulls.by_tag`."""
-        answer = self._answers.get((repository, tag, flavour))
-        if answer is None:
-            answer = await self._wait(repository, tag, flavour, timeout_seconds)
+        """Return the manifest behind a tag; see :meth:`.source.Source.resolve`."""
+        cached = self._cache.get(reference)
+        if cached is None:
+            name = str(reference)
+            cached = await self._in_time(
+                lambda: self._flights.start(name, lambda: self._find(reference)),
+                name,
+                timeout_seconds,
+            )
         else:
             self._metrics.pulled("hit")
-        if not self._is_fresh(answer):
-            answer = await self._renewed_elsewhere(repository, tag, flavour) or answer
-        if not self._is_fresh(answer):
-            self._renew(repository, tag, flavour)
-        await self._usage.note(answer.key)
-        return answer.top if index else answer.first
+        if not self._cache.is_fresh(cached):
+            cached = await self._renewed_elsewhere(reference) or cached
+        if not self._cache.is_fresh(cached):
+            self._renew(reference)
+        await self._usage.note(cached.key)
+        return cached.manifest(index=index)
 
-    def tag_at_hand(
-        self, repository: str, tag: str, flavour: Flavour, *, index: bool
-    ) -> Manifest | None:
-        """Return what is behind a tag without waiting; see :meth:`Pulls.tag_at_hand`."""
-        answer = self._answers.get((repository, tag, flavour))
-        if answer is None or not (self._is_fresh(answer) and self._usage.is_noted(answer.key)):
+    def cached(self, reference: Reference, *, index: bool) -> Manifest | None:
+        """Return what is behind a tag without waiting; see :meth:`.source.Source.cached`."""
+        cached = self._cache.get(reference)
+        if cached is None:
+            return None
+        if not (self._cache.is_fresh(cached) and self._usage.is_noted(cached.key)):
             return None
         self._metrics.pulled("hit")
-        return answer.top if index else answer.first
+        return cached.manifest(index=index)
 
-    def digest_at_hand(self, digest: Digest) -> Manifest | None:
-        """Return a manifest in memory; see :meth:`Pulls.digest_at_hand`."""
-        return self._manifests.at_hand(digest) if self._made.get(digest) else None
+    def cached_manifest(self, digest: Digest) -> Manifest | None:
+        """Return a manifest in memory; see :meth:`.source.Source.cached_manifest`."""
+        return self._manifests.at_hand(digest) if self._built.get(digest) else None
 
-    async def tags(self, repository: str) -> tuple[str, ...]:
-        """Return the tags that were pulled; see :meth:`Pulls.tags`."""
-        if repository.startswith(BUILDS):
-            await self._lock(repository)
-            return (BUILD_TAG,)
-        prefix = tags_prefix(repository)
-        found = [entry.key async for entry in self._store.entries(prefix)]
-        if not found or not self.is_generated(repository):
-            raise NameUnknown(f"no image '{repository}' has been pulled from this server yet")
-        return tuple(sorted(key.removeprefix(prefix) for key in found))
+    async def manifest(self, repository: RepositoryName, digest: Digest) -> Manifest:
+        """Return a manifest; see :meth:`.source.Source.manifest`."""
+        if not await self.has_manifest(repository, digest):
+            raise ManifestUnknown(f"there is no manifest {digest} of an image made here")
+        return await self._manifests.get(digest)
 
-    async def made(self, digest: Digest) -> bool:
-        """Tell whether ``digest`` belongs to an image made here; see :meth:`Pulls.made`."""
-        if self._made.get(digest) is None:
-            if await self._store.size(origin_key(digest)) is None:
+    async def has_manifest(self, repository: RepositoryName, digest: Digest) -> bool:
+        """Tell whether a manifest belongs to an image built here: it may be read by any name."""
+        return await self.has_blob(repository, digest)
+
+    async def has_blob(self, repository: RepositoryName, digest: Digest) -> bool:
+        """Tell whether a blob belongs to an image built here: it may be read by any name."""
+        if self._built.get(digest) is None:
+            if not await self._builds.records.has_origin(digest):
                 return False
-            self._made.put(digest, value=True)
+            self._built.put(digest, value=True)
         return True
 
+    async def want_blob(self, repository: RepositoryName, digest: Digest) -> None:
+        """Do nothing: nobody pushes to these repositories."""
+
+    async def tags(
+        self, repository: RepositoryName, last: str, limit: int
+    ) -> tuple[list[str], bool]:
+        """Return the tags that were pulled; see :meth:`.source.Source.tags`."""
+        if repository.startswith(BUILDS):
+            await self._lock(repository)
+            found = [BUILD_TAG]
+        else:
+            found = await self._tags.names(repository)
+            if not found:
+                raise NameUnknown(f"no image '{repository}' has been pulled from this server yet")
+        rest = found[bisect.bisect_right(found, last) :] if last else found
+        return rest[:limit], bool(limit) and len(rest) > limit
+
+    async def referrers(
+        self,
+        repository: RepositoryName,
+        subject: Digest,
+        artifact_type: str,
+        last: str,
+        *,
+        timeout_seconds: float,
+    ) -> tuple[list[JsonDescriptor], str]:
+        """Return the artifacts of an image; see :meth:`.source.Source.referrers`."""
+        name = f"referrers {subject}"
+
+        async def work() -> Sequence[Descriptor]:
+            with self._progress.of(name) as on_progress:
+                return await self._artifacts.of(subject, on_progress)
+
+        try:
+            found = await self._in_time(
+                lambda: self._listings.start(name, work), name, timeout_seconds
+            )
+        except BuilderError as exc:
+            raise ReferrersUnavailable(exc.message) from exc
+        wanted = [one for one in found if artifact_type in {"", one.artifact_type}]
+        return [json.loads(dump(one)) for one in wanted], ""
+
     async def restore(self, digest: Digest, *, timeout_seconds: float) -> bool:
-        """Make a lost blob or manifest again; see :meth:`Pulls.restore`."""
+        """Make a lost blob or manifest again; see :meth:`.source.Source.restore`."""
         name = f"restore {digest}"
 
         async def work() -> bool:
@@ -272,34 +228,11 @@ class ImagePulls:
 
         return await self._in_time(lambda: self._restores.start(name, work), name, timeout_seconds)
 
-    async def referrers(
-        self, repository: str, digest: Digest, *, timeout_seconds: float
-    ) -> Sequence[Descriptor]:
-        """Return the artifacts of an image; see :meth:`Pulls.referrers`."""
-        if not self.is_generated(repository):
-            return ()
-        name = f"referrers {digest}"
-
-        async def work() -> Sequence[Descriptor]:
-            with self._progress.of(name) as on_progress:
-                return await self._artifacts.of(digest, on_progress)
-
-        try:
-            return await self._in_time(
-                lambda: self._listings.start(name, work), name, timeout_seconds
-            )
-        except BuilderError as exc:
-            raise ReferrersUnavailable(exc.message) from exc
-
-    async def keep(
-        self, repository: str, tag: str, flavour: Flavour, *, max_age: float | None
-    ) -> str:
+    async def ensure(self, reference: Reference, *, max_age: float | None) -> str:
         """Have an image of an environment ready before it is pulled; return its build's key.
 
         Args:
-            repository: Its name, below ``env/``.
-            tag: Of it.
-            flavour: Of the image.
+            reference: Of a repository below ``env/``.
             max_age: In seconds; an older answer is made new. ``None``: one that has not expired
                 will do.
 
@@ -307,26 +240,17 @@ class ImagePulls:
             BuilderError: It cannot be understood, solved or built.
         """
         if max_age is None:
-            answer = await self._remembered(repository, tag, flavour)
-            if answer is not None and self._is_fresh(answer):
-                return answer.key
-        name = _flight(repository, tag, flavour)
-        work = partial(self._make, repository, tag, flavour, max_age)
-        return (await self._flights.run(name, work)).key
+            cached = await self._stored(reference)
+            if cached is not None and self._cache.is_fresh(cached):
+                return cached.key
+        cached = await self._flights.run(str(reference), lambda: self._make(reference, max_age))
+        return cached.key
 
     async def close(self) -> None:
         """Stop every pull under way."""
         await self._flights.close()
         await self._restores.close()
         await self._listings.close()
-
-    async def _wait(
-        self, repository: str, tag: str, flavour: Flavour, timeout_seconds: float
-    ) -> CachedTag:
-        """Return the answer of the one task for this reference, if it comes in time."""
-        name = _flight(repository, tag, flavour)
-        find = partial(self._find, repository, tag, flavour)
-        return await self._in_time(lambda: self._flights.start(name, find), name, timeout_seconds)
 
     async def _in_time(
         self, start: Callable[[], asyncio.Task[Result]], name: str, timeout_seconds: float
@@ -346,38 +270,32 @@ class ImagePulls:
                     raise
                 # Somebody else had asked for it first, and may not.
 
-    async def _find(self, repository: str, tag: str, flavour: Flavour) -> CachedTag:
+    async def _find(self, reference: Reference) -> CachedTag:
         """Return what the store has for the reference, however old, else build it."""
-        if repository.startswith(BUILDS):
-            return await self._locked(repository, tag, flavour)
-        answer = await self._remembered(repository, tag, flavour)
-        if answer is None:
-            failure = self._failure(repository, tag)
-            if failure is not None:
-                self._metrics.pulled("failed")
-                raise failure
-            self._budget.spend()
-            return await self._make(repository, tag, flavour)
+        if reference.repository.startswith(BUILDS):
+            cached = await self._locked(reference)
+        else:
+            found = await self._stored(reference)
+            if found is None:
+                failure = self._cache.failure(reference)
+                if failure is not None:
+                    self._metrics.pulled("failed")
+                    raise failure
+                self._budget.spend()
+                return await self._make(reference)
+            cached = found
         self._metrics.pulled("stored")
-        self._answers.put((repository, tag, flavour), answer)
-        return answer
+        return self._cache.put(reference, cached)
 
-    async def _locked(self, repository: str, tag: str, flavour: Flavour) -> CachedTag:
+    async def _locked(self, reference: Reference) -> CachedTag:
         """Return the image of ``build/<key>``: one lock's, for ever."""
-        lock = await self._lock(repository)
-        if tag != BUILD_TAG:
+        lock = await self._lock(reference.repository)
+        if reference.tag != BUILD_TAG:
             raise ManifestUnknown(
-                f"'{repository}' is one locked build and has the tag '{BUILD_TAG}' only"
+                f"'{reference.repository}' is one locked build and has the tag '{BUILD_TAG}' only"
             )
-        image = await self._builds.records.stored(lock.key, flavour)
-        if image is None:
-            self._budget.spend()
-            with self._progress.of(_flight(repository, tag, flavour)) as on_progress:
-                image = await self._builds.build(lock, flavour, on_progress)
-        self._metrics.pulled("stored")
-        answer = await self._answer(lock.key, image, None)
-        self._answers.put((repository, tag, flavour), answer)
-        return answer
+        image = await self._builds.records.stored(lock.key, reference.flavour)
+        return await self._read(lock.key, image or await self._build(lock, reference), None)
 
     async def _lock(self, repository: str) -> Lock:
         key = repository.removeprefix(BUILDS)
@@ -389,107 +307,94 @@ class ImagePulls:
             )
         return lock
 
-    async def _remembered(self, repository: str, tag: str, flavour: Flavour) -> CachedTag | None:
-        data = await self._store.read(tag_key(repository, tag))
-        if data is None:
+    async def _stored(self, reference: Reference) -> CachedTag | None:
+        """Return what the tag led to before, with its image built again where it is gone."""
+        record = await self._tags.get(reference.repository, reference.tag)
+        if record is None:
             return None
-        entry = json.loads(data)
-        image = await self._builds.records.stored(entry["key"], flavour)
+        image = await self._builds.records.stored(record.key, reference.flavour)
         if image is None:
-            lock = await self._builds.records.lock(entry["key"])
+            lock = await self._builds.records.lock(record.key)
             if lock is None:
                 return None
-            self._budget.spend()
-            with self._progress.of(_flight(repository, tag, flavour)) as on_progress:
-                image = await self._builds.build(lock, flavour, on_progress)
-        return await self._answer(entry["key"], image, entry["fresh_until"])
+            image = await self._build(lock, reference)
+        return await self._read(record.key, image, record.fresh_until)
 
-    async def _make(
-        self, repository: str, tag: str, flavour: Flavour, max_age: float | None = None
-    ) -> CachedTag:
-        """Solve and build the reference anew; failures are remembered for a while."""
+    async def _build(self, lock: Lock, reference: Reference) -> StoredImage:
+        self._budget.spend()
+        with self._progress.of(str(reference)) as on_progress:
+            return await self._builds.build(lock, reference.flavour, on_progress)
+
+    async def _make(self, reference: Reference, max_age: float | None = None) -> CachedTag:
+        """Solve and build the reference anew, and write down what it led to."""
+        spec, solved, image = await self._solve_and_build(
+            reference, self._latest_ttl_seconds if max_age is None else max_age
+        )
+        fresh_until: float | None = solved.solved_at + self._latest_ttl_seconds
+        if spec.until is not None and _end_of(spec.until) < solved.solved_at:
+            fresh_until = None  # that day is over: the answer is the same for ever
+        cached = await self._read(solved.key, image, fresh_until)
+        record = TagRecord(solved.key, spec.digest, fresh_until)
+        await self._tags.put(reference.repository, reference.tag, record)
+        self._metrics.pulled("built")
+        return self._cache.put(reference, cached)
+
+    async def _solve_and_build(
+        self, reference: Reference, max_age: float
+    ) -> tuple[EnvironmentSpec, SolveRecord, StoredImage]:
+        """Return what a reference means, and its image; failures are remembered for a while."""
+        today = datetime.datetime.fromtimestamp(self._now(), datetime.UTC).date()
         try:
-            with self._progress.of(_flight(repository, tag, flavour)) as on_progress:
-                spec = await self._resolver.spec(repository, tag, self._today())
+            with self._progress.of(str(reference)) as on_progress:
+                spec = await self._resolver.spec(reference.repository, reference.tag, today)
                 solved, image = await self._builds.make(
-                    spec,
-                    flavour,
-                    on_progress,
-                    max_age=self._latest_ttl_seconds if max_age is None else max_age,
+                    spec, reference.flavour, on_progress, max_age=max_age
                 )
         except BuilderError as exc:
             self._metrics.pulled("failed")
             structlog.get_logger().warning(
                 "failed to build",
-                repository=repository,
-                tag=tag,
+                repository=reference.repository,
+                tag=reference.tag,
                 error=exc.message,
                 cause=repr(exc.__cause__),
             )
-            ttl = self._error_ttl_seconds / (10 if exc.transient else 1)
-            self._failures.put((repository, tag), (self._now() + ttl, exc))
+            self._cache.put_failure(reference, exc)
             raise
-        fresh_until: float | None = solved.solved_at + self._latest_ttl_seconds
-        if spec.until is not None and _end_of(spec.until) < solved.solved_at:
-            fresh_until = None  # that day is over: the answer is the same for ever
-        answer = await self._answer(solved.key, image, fresh_until)
-        entry = {"key": solved.key, "spec": spec.digest, "fresh_until": fresh_until}
-        await self._store.write(tag_key(repository, tag), json.dumps(entry).encode())
-        self._answers.put((repository, tag, flavour), answer)
-        self._metrics.pulled("built")
-        return answer
+        return spec, solved, image
 
-    async def _answer(self, key: str, image: StoredImage, fresh_until: float | None) -> CachedTag:
+    async def _read(self, key: str, image: StoredImage, fresh_until: float | None) -> CachedTag:
         # Documents in docker's own types cannot say which build they are of.
         top = replace(await self._manifests.get(image.top), build=key)
         # What is answered by its tag can be asked for by its digest while the store is down.
-        self._made.put(image.top, value=True)
-        self._made.put(image.first, value=True)
+        self._built.put(image.top, value=True)
+        self._built.put(image.first, value=True)
         if image.first == image.top:
             return CachedTag(key, top, top, fresh_until)
         first = replace(await self._manifests.get(image.first), build=key)
         return CachedTag(key, top, first, fresh_until)
 
-    def _is_fresh(self, answer: CachedTag) -> bool:
-        return answer.fresh_until is None or self._now() < answer.fresh_until
-
-    def _today(self) -> datetime.date:
-        return datetime.datetime.fromtimestamp(self._now(), datetime.UTC).date()
-
-    async def _renewed_elsewhere(
-        self, repository: str, tag: str, flavour: Flavour
-    ) -> CachedTag | None:
+    async def _renewed_elsewhere(self, reference: Reference) -> CachedTag | None:
         """Return a fresh answer that another server, or a worker, has put into the store."""
         try:
-            data = await self._store.read(tag_key(repository, tag))
-            entry: dict[str, Any] = json.loads(data) if data is not None else {"fresh_until": 0}
-            if entry["fresh_until"] is not None and entry["fresh_until"] <= self._now():
+            record = await self._tags.get(reference.repository, reference.tag)
+            if record is None or not self._is_fresh(record):
                 return None
-            image = await self._builds.records.stored(entry["key"], flavour)
+            image = await self._builds.records.stored(record.key, reference.flavour)
             if image is None:  # it has to be built, which is not waited for
                 return None
-            answer = await self._answer(entry["key"], image, entry["fresh_until"])
+            cached = await self._read(record.key, image, record.fresh_until)
         except StoreUnavailable:
             return None
-        self._answers.put((repository, tag, flavour), answer)
-        return answer
+        return self._cache.put(reference, cached)
 
-    def _renew(self, repository: str, tag: str, flavour: Flavour) -> None:
+    def _is_fresh(self, record: TagRecord) -> bool:
+        return record.fresh_until is None or self._now() < record.fresh_until
+
+    def _renew(self, reference: Reference) -> None:
         """Make a stale answer new in the background; what fails leaves the old one."""
-        if self._failure(repository, tag) is None:
-            name = _flight(repository, tag, flavour)
-            self._flights.start(name, lambda: self._make(repository, tag, flavour))
-
-    def _failure(self, repository: str, tag: str) -> BuilderError | None:
-        """Return the error the reference ended with lately, if it is too early to try again."""
-        failure = self._failures.get((repository, tag))
-        if failure is None or failure[0] <= self._now():
-            return None
-        return failure[1].with_traceback(None)
-
-
-def _flight(repository: str, tag: str, flavour: Flavour) -> str:
-    return f"{repository}:{tag}.{flavour}"
+        if self._cache.failure(reference) is None:
+            self._flights.start(str(reference), lambda: self._make(reference))
 
 
 def _end_of(day: datetime.date) -> float:

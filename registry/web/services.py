@@ -12,13 +12,12 @@ from registry.content.blobs import Blobs
 from registry.content.files import StoredFiles
 from registry.content.manifests import Manifests
 from registry.content.pushed_blobs import PushedBlobs
-from registry.content.referrers import Referrers
 from registry.content.repositories import Repositories
 from registry.content.uploads import Uploads
 from registry.images.catalog import BuildCatalog
 from registry.images.pins import Pins
 from registry.requests.requests import BuildRequests
-from registry.sources.built import Pulls
+from registry.sources.source import Sources
 from registry.telemetry import NO_TRACES, Metrics, Traces
 from registry.web.asgi.connections import Connections
 from registry.web.asgi.shortcut import Shortcut
@@ -51,12 +50,11 @@ class BuildServices:
 class Services:
     """Everything that requests are answered from."""
 
-    pulls: Pulls
+    sources: Sources
     manifests: Manifests
     blobs: Blobs
     repositories: Repositories
     pushed_blobs: PushedBlobs
-    referrers: Referrers
     uploads: Uploads
     metrics: Metrics
     builds: BuildServices

@@ -12,7 +12,7 @@ from registry.maintenance.periodic import PeriodicJob
 from registry.maintenance.renewal import Renewal
 from registry.maintenance.scrub import Scrub
 from registry.settings import Settings
-from registry.sources.built import ImagePulls
+from registry.sources.built import BuiltSource
 
 
 def chore_seconds(settings: Settings) -> dict[str, float]:
@@ -28,10 +28,10 @@ def chore_seconds(settings: Settings) -> dict[str, float]:
 
 
 def chores_of(
-    settings: Settings, store: Store, pulls: ImagePulls, now: Callable[[], float]
+    settings: Settings, store: Store, source: BuiltSource, now: Callable[[], float]
 ) -> Sequence[PeriodicJob]:
     """Return the chores that the settings ask for."""
-    renewal = Renewal(store, pulls, now)
+    renewal = Renewal(store, source, now)
     budget = Budget.of(settings.cache_bytes, settings.cache_days)
     seconds = chore_seconds(settings)
 

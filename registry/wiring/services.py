@@ -36,6 +36,8 @@ from registry.maintenance.periodic import run_forever
 from registry.requests.requests import BuildRequests, RequestTimeouts
 from registry.requests.runner import BuildRunner
 from registry.settings import Settings
+from registry.sources.pushed import PushedSource
+from registry.sources.source import Sources
 from registry.storage.probe import check_store
 from registry.telemetry import Metrics, open_traces
 from registry.web.services import BuildServices, PinsOf, QueueGauges, ReadinessCheck, Services
@@ -94,10 +96,13 @@ async def open_services(
             )
         )
         if settings.broker is None:
-            keeping = asyncio.create_task(run_forever(chores_of(settings, store, maker.pulls, now)))
+            keeping = asyncio.create_task(
+                run_forever(chores_of(settings, store, maker.source, now))
+            )
             stack.callback(keeping.cancel)
         links = await stack.enter_async_context(open_links(settings))
         pushed_blobs = PushedBlobs(builder.store)
+        pushed = PushedSource(builder.repositories, pushed_blobs, Referrers(builder.store))
         uploads = Uploads(
             builder.store,
             pushed_blobs,
@@ -107,12 +112,11 @@ async def open_services(
         stack.callback(uploads.close)
         access = await stack.enter_async_context(open_access(settings))
         yield Services(
-            maker.pulls,
+            Sources(built=maker.source, pushed=pushed),
             builder.manifests,
             Blobs(builder.store, links),
             builder.repositories,
             pushed_blobs,
-            Referrers(builder.store),
             uploads,
             metrics,
             await stack.enter_async_context(

@@ -2,10 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import (
-    AsyncExitStack,
-    asynccontextmanager,
-)
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,10 +18,11 @@ from registry.images.budget import Budget
 from registry.images.executor import Executor
 from registry.images.images import ImageBuilds
 from registry.images.records import ImageRecords
+from registry.images.tag_records import TagRecords
 from registry.images.usage import Usage
 from registry.maintenance.periodic import PeriodicJob, run_forever
 from registry.settings import Settings
-from registry.sources.built import ImagePulls
+from registry.sources.built import BuiltSource
 from registry.telemetry import Metrics
 from registry.wiring.building import Builder, environment_policy
 
@@ -36,7 +34,7 @@ _REFRESH_SECONDS: Final = 60
 class Maker:
     """What answers references to images made here."""
 
-    pulls: ImagePulls
+    source: BuiltSource
     builds: ImageBuilds
     forms: Exports
 
@@ -68,12 +66,12 @@ async def open_maker(
         stack.push_async_callback(forms.close)
         artifacts = Artifacts(store, builds, forms, builder.workers)
         stack.push_async_callback(artifacts.close)
-        pulls = ImagePulls(
-            store,
+        source = BuiltSource(
             builder.manifests,
             builder.resolver,
             builds,
             artifacts,
+            TagRecords(store),
             Usage(store, now),
             metrics,
             budget,
@@ -81,10 +79,10 @@ async def open_maker(
             latest_ttl_seconds=settings.latest_ttl_seconds,
             error_ttl_seconds=settings.error_ttl_seconds,
         )
-        stack.push_async_callback(pulls.close)
+        stack.push_async_callback(source.close)
         refreshing = asyncio.create_task(run_forever([_refresh(settings, builder.solver)]))
         stack.callback(refreshing.cancel)
-        yield Maker(pulls, builds, forms)
+        yield Maker(source, builds, forms)
 
 
 def _refresh(settings: Settings, solver: Solver) -> PeriodicJob:

@@ -85,7 +85,7 @@ async def open_runner(
             maker = await stack.enter_async_context(
                 open_maker(settings, builder, executor, metrics, now, budget=UNBOUNDED)
             )
-            chores = chores_of(settings, builder.store, maker.pulls, now)
+            chores = chores_of(settings, builder.store, maker.source, now)
             handlers = [
                 *_builds(executor, records),
                 TaskHandler(FORM, _forms(maker.forms)),

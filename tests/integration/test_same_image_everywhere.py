@@ -11,6 +11,7 @@ from builder.oci.layout import OciLayout
 from conformance.channel import ChannelPaths, ensure
 from registry.settings import Settings
 from registry.wiring import open_services
+from tests.registry import pulling
 
 NAME = "env/click.ruamel.yaml.python-dateutil:py3.11"
 
@@ -99,9 +100,7 @@ def test_a_server_answers_the_image_that_the_command_line_builds(
         )
         repository, _, tag = NAME.partition(":")
         async with open_services(settings) as services:
-            manifest = await services.pulls.by_tag(
-                repository, tag, "oci-zstd", index=True, timeout_seconds=100
-            )
+            manifest = await pulling.pull(services, repository, tag, wait=100)
         return manifest.digest
 
     built = command(ONE, tmp_path / "one", paths, "build", NAME, "-o", "image")

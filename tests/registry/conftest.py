@@ -5,7 +5,7 @@ import pytest
 
 from registry.storage.filesystem import FilesystemStore
 from tests.registry.asgi import Client, open_client
-from tests.registry.fakes import FakePulls, FakeService
+from tests.registry.fakes import FakeBuiltSource, FakeService
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def house(store: FilesystemStore, tmp_path: Path) -> Iterator[FakeService]:
 
 
 @pytest.fixture
-def pulls(house: FakeService) -> FakePulls:
+def pulls(house: FakeService) -> FakeBuiltSource:
     return house.pulls
 
 

@@ -12,7 +12,14 @@ from starlette.applications import Starlette
 from builder.build.image import Flavour
 from builder.keys import blob_key
 from builder.oci.digest import Digest, digest_of
-from builder.oci.models import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Descriptor
+from builder.oci.models import (
+    DOCKER_LIST,
+    DOCKER_MANIFEST,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    Descriptor,
+    dump,
+)
 from builder.ports import Progress
 from registry.app import create_app
 from registry.auth.access import Access
@@ -21,11 +28,14 @@ from registry.auth.policy import FixedPolicy, Policy
 from registry.auth.rights import Need
 from registry.content.blobs import Blobs
 from registry.content.manifests import Manifest, Manifests
+from registry.content.names import RepositoryName
 from registry.content.pushed_blobs import PushedBlobs
 from registry.content.referrers import Referrers
 from registry.content.repositories import Repositories
 from registry.content.uploads import Uploads
-from registry.errors import NameUnknown, StillBuilding
+from registry.errors import ManifestUnknown, NameUnknown, StillBuilding
+from registry.sources.pushed import PushedSource
+from registry.sources.source import JsonDescriptor, Reference, Sources
 from registry.storage.filesystem import FilesystemStore
 from registry.storage.probe import check_store
 from registry.telemetry import Metrics
@@ -35,23 +45,25 @@ from registry.web.services import BuildServices, ReadinessCheck, Services
 MAX_BLOB_BYTES = 8 * 1024 * 1024
 
 
-class FakePulls:
-    """Knows the repositories below ``env/``; implements :class:`registry.sources.built.Pulls`."""
+class FakeBuiltSource:
+    """Does as it is told; implements :class:`registry.sources.source.Source`."""
+
+    is_writable = False
 
     def __init__(self, manifests: Manifests) -> None:
         self._manifests = manifests
-        #: What ``by_tag`` raises, by tag.
+        #: What ``resolve`` raises, by tag.
         self.errors: dict[str, Exception] = {}
-        #: How often ``by_tag`` still says that it is building, by tag.
+        #: How often ``resolve`` still says that it is building, by tag.
         self.rounds: dict[str, int] = {}
-        #: While this is clear, ``by_tag`` of the tag ``hangs`` waits.
+        #: While this is clear, ``resolve`` of the tag ``hangs`` waits.
         self.released = asyncio.Event()
         #: How many calls wait now, and whether that are ``expected``.
         self.waiting = 0
         self.expected = 0
         self.all_wait = asyncio.Event()
         self.known_tags: tuple[str, ...] = ()
-        #: Digests that belong to no image made here.
+        #: Digests that belong to no image built here.
         self.not_made: set[Digest] = set()
         #: What ``restore`` puts back, and how often it says before that it is building.
         self.lost: dict[Digest, bytes] = {}
@@ -63,12 +75,10 @@ class FakePulls:
         self.artifacts: dict[Digest, Sequence[Descriptor]] = {}
         self.referrer_error: Exception | None = None
 
-    def is_generated(self, repository: str) -> bool:
-        return repository.startswith("env/")
-
-    async def by_tag(
-        self, repository: str, tag: str, flavour: Flavour, *, index: bool, timeout_seconds: float
+    async def resolve(
+        self, reference: Reference, *, index: bool, timeout_seconds: float
     ) -> Manifest:
+        repository, tag, flavour = reference
         self.timeouts.add(timeout_seconds)
         if tag in self.errors:
             raise self.errors[tag]
@@ -79,21 +89,33 @@ class FakePulls:
             await self._hang()
         return await put(self._manifests, manifest_data(repository, flavour, index=index))
 
-    def tag_at_hand(
-        self, repository: str, tag: str, flavour: Flavour, *, index: bool
-    ) -> Manifest | None:
-        return self.at_hand.get((repository, tag, flavour, index))
+    def cached(self, reference: Reference, *, index: bool) -> Manifest | None:
+        return self.at_hand.get((*reference, index))
 
-    def digest_at_hand(self, digest: Digest) -> Manifest | None:
+    def cached_manifest(self, digest: Digest) -> Manifest | None:
         return None if digest in self.not_made else self._manifests.at_hand(digest)
 
-    async def tags(self, repository: str) -> tuple[str, ...]:
+    async def manifest(self, repository: RepositoryName, digest: Digest) -> Manifest:
+        if digest in self.not_made:
+            raise ManifestUnknown(f"there is no manifest {digest} of an image made here")
+        return await self._manifests.get(digest)
+
+    async def has_manifest(self, repository: RepositoryName, digest: Digest) -> bool:
+        return digest not in self.not_made
+
+    async def has_blob(self, repository: RepositoryName, digest: Digest) -> bool:
+        return digest not in self.not_made
+
+    async def want_blob(self, repository: RepositoryName, digest: Digest) -> None:
+        pass
+
+    async def tags(
+        self, repository: RepositoryName, last: str, limit: int
+    ) -> tuple[list[str], bool]:
         if not self.known_tags:
             raise NameUnknown(f"'{repository}' was never pulled")
-        return self.known_tags
-
-    async def made(self, digest: Digest) -> bool:
-        return digest not in self.not_made
+        rest = [tag for tag in sorted(self.known_tags) if tag > last]
+        return rest[:limit], bool(limit) and len(rest) > limit
 
     async def restore(self, digest: Digest, *, timeout_seconds: float) -> bool:
         if self.restore_rounds > 0:
@@ -105,11 +127,19 @@ class FakePulls:
         return True
 
     async def referrers(
-        self, repository: str, digest: Digest, *, timeout_seconds: float
-    ) -> Sequence[Descriptor]:
+        self,
+        repository: RepositoryName,
+        subject: Digest,
+        artifact_type: str,
+        last: str,
+        *,
+        timeout_seconds: float,
+    ) -> tuple[list[JsonDescriptor], str]:
         if isinstance(self.referrer_error, Exception):
             raise self.referrer_error
-        return self.artifacts.get(digest, ())
+        found = self.artifacts.get(subject, ())
+        wanted = [one for one in found if artifact_type in {"", one.artifact_type}]
+        return [json.loads(dump(one)) for one in wanted], ""
 
     async def _hang(self) -> None:
         self.waiting += 1
@@ -146,7 +176,7 @@ class FakeService:
         #: Where the store is.
         self.root = scratch.parent / "store"
         self.uploads = Uploads(store, self.pushed_blobs, scratch, max_blob_bytes=MAX_BLOB_BYTES)
-        self.pulls = FakePulls(self.manifests)
+        self.pulls = FakeBuiltSource(self.manifests)
         self.metrics = Metrics()
         #: The API has its tests on a real service.
         self.builds = cast("BuildServices", None)
@@ -170,13 +200,13 @@ class FakeService:
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[Services]:
         self.opened += 1
+        pushed = PushedSource(self.repositories, self.pushed_blobs, Referrers(self.store))
         yield Services(
-            self.pulls,
+            Sources(built=self.pulls, pushed=pushed),
             self.manifests,
             self.blobs,
             self.repositories,
             self.pushed_blobs,
-            Referrers(self.store),
             self.uploads,
             self.metrics,
             self.builds,

@@ -17,6 +17,7 @@ from registry.errors import (
     RegistryError,
     Unsupported,
 )
+from registry.sources.source import Source
 from registry.web.asgi.boundary import ErrorBoundary
 from registry.web.asgi.disconnect import ClientGone
 from registry.web.asgi.headers import RequestHeaders, headers_of
@@ -26,10 +27,10 @@ from registry.web.distribution.authorize import authorize
 from registry.web.distribution.errors import FAILURE, error_answer
 from registry.web.distribution.paths import TEMPLATES, Kind, Target, belongs_here, parse_path
 from registry.web.distribution.request import Handler, RegistryRequest
-from registry.web.distribution.restoring import healing
+from registry.web.distribution.restoring import restoring_lost_content
 from registry.web.distribution.token import give_token
 from registry.web.observe import ROUTE
-from registry.web.services import Services, services_of
+from registry.web.services import services_of
 
 
 class Distribution:
@@ -39,9 +40,9 @@ class Distribution:
         """Make the face.
 
         Args:
-            redirect_after_seconds: How long a pull waits for its image before it is sent round again.
+            redirect_after_seconds: How long a pull waits before it is sent round again.
         """
-        get_manifest = healing(
+        get_manifest = restoring_lost_content(
             partial(manifests.get_manifest, redirect_after_seconds=redirect_after_seconds),
             redirect_after_seconds=redirect_after_seconds,
         )
@@ -56,7 +57,9 @@ class Distribution:
             ("manifest", "GET"): get_manifest,
             ("manifest", "PUT"): manifests.put_manifest,
             ("manifest", "DELETE"): manifests.delete_manifest,
-            ("blob", "GET"): healing(blobs.get_blob, redirect_after_seconds=redirect_after_seconds),
+            ("blob", "GET"): restoring_lost_content(
+                blobs.get_blob, redirect_after_seconds=redirect_after_seconds
+            ),
             ("blob", "DELETE"): blobs.delete_blob,
             ("uploads", "POST"): uploads.post_upload,
             ("upload", "GET"): uploads.get_upload,
@@ -80,21 +83,22 @@ class Distribution:
         target = parse_path(scope["path"])
         scope[ROUTE] = TEMPLATES[target.kind]
         services = services_of(scope)
-        handler = self._handler(target, scope["method"], services)
+        source = services.sources.of(target.name)
+        handler = self._handler(target, scope["method"], source)
         await authorize(scope, target)
         try:
-            return await handler(RegistryRequest(scope, receive, target, headers, services))
+            return await handler(RegistryRequest(scope, receive, target, headers, services, source))
         except BuilderError as exc:
             if not exc.transient:
                 raise
-            if not services.pulls.is_generated(target.name):
+            if source.is_writable:
                 raise ContentUnavailable(exc.message) from exc
             # The client has the manifest already: it is to come again for the rest.
             if target.kind == "blob":
                 raise BlobUnavailable(exc.message) from exc
             raise
 
-    def _handler(self, target: Target, method: str, services: Services) -> Handler:
+    def _handler(self, target: Target, method: str, source: Source) -> Handler:
         """Return what answers a method at an address.
 
         Raises:
@@ -103,7 +107,7 @@ class Distribution:
         handler = self.handlers.get((target.kind, "GET" if method == "HEAD" else method))
         if handler is not None:
             return handler
-        if services.pulls.is_generated(target.name):
+        if not source.is_writable:
             raise GeneratedRepository(target.name)
         known = [name for kind, name in self.handlers if kind == target.kind]
         allow = sorted({*known, *(["HEAD"] if "GET" in known else [])})

@@ -55,7 +55,7 @@ async def authorize(scope: Scope, target: Target) -> None:
         await require(scope, Need(verb, None))
         return
     repository = parse_repository(target.name)
-    if verb != "pull" and services_of(scope).pulls.is_generated(repository):
+    if verb != "pull" and not services_of(scope).sources.of(repository).is_writable:
         await require(scope, Need("pull", repository))
         raise GeneratedRepository(repository)
     await require(scope, Need(verb, repository))

@@ -8,7 +8,6 @@ from builder.oci.digest import parse_digest
 from registry.errors import BlobUnknown
 from registry.web.asgi.download import Download, answer_download
 from registry.web.asgi.responses import BytesResponse, header
-from registry.web.distribution.access import is_readable_blob
 from registry.web.distribution.request import IMMUTABLE, RegistryRequest
 
 
@@ -20,10 +19,10 @@ async def get_blob(call: RegistryRequest) -> ASGIApp:
     """
     services, repository = call.services, call.repository()
     digest = parse_digest(call.target.reference)
-    if not await is_readable_blob(services, repository, digest):
+    if not await call.source.has_blob(repository, digest):
         raise BlobUnknown(f"'{repository}' has no blob {digest}")
-    if call.method == "HEAD" and not services.pulls.is_generated(repository):
-        await services.pushed_blobs.want(repository, digest)
+    if call.method == "HEAD":
+        await call.source.want_blob(repository, digest)
     size = await services.blobs.size(digest)
     file = Download(
         size_bytes=size,

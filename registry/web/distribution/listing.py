@@ -1,15 +1,12 @@
 """What there is: tags, referrers, repositories."""
 
-import bisect
-import json
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlencode
 
 from starlette.types import ASGIApp
 
-from builder.oci.digest import Digest, parse_digest
-from builder.oci.models import OCI_INDEX, dump
-from registry.content.names import RepositoryName
+from builder.oci.digest import parse_digest
+from builder.oci.models import OCI_INDEX
 from registry.web.asgi.disconnect import cancel_on_disconnect
 from registry.web.asgi.responses import RawHeaders, header, json_answer
 from registry.web.distribution.request import REVALIDATE, RegistryRequest, next_page
@@ -26,14 +23,9 @@ async def list_tags(call: RegistryRequest) -> ASGIApp:
     Source:
         distribution-spec, "Listing Tags".
     """
-    repository, services = call.repository(), call.services
-    limit, last = call.limit(MAX_PAGE), call.last()
-    if services.pulls.is_generated(repository):
-        tags = sorted(await services.pulls.tags(repository))
-        rest = tags[bisect.bisect_right(tags, last) :] if last else tags
-        page, more = rest[:limit], bool(limit) and len(rest) > limit
-    else:
-        page, more = await services.repositories.tags(repository, last, limit)
+    repository = call.repository()
+    limit = call.limit(MAX_PAGE)
+    page, more = await call.source.tags(repository, call.last(), limit)
     lines = [REVALIDATE, *_next(f"/v2/{repository}/tags/list", limit, page, more=more)]
     return json_answer(200, {"name": repository, "tags": page}, lines)
 
@@ -58,7 +50,10 @@ async def list_referrers(call: RegistryRequest) -> ASGIApp:
     """
     subject, repository = parse_digest(call.target.reference), call.repository()
     artifact_type, last = call.parameter("artifactType") or "", call.last()
-    found, more = await _referrers(call, repository, subject, artifact_type, last)
+    work = call.source.referrers(
+        repository, subject, artifact_type, last, timeout_seconds=_WAIT_SECONDS
+    )
+    found, more = await cancel_on_disconnect(call.receive, work)
     lines: RawHeaders = [REVALIDATE]
     if call.parameter("artifactType") is not None:
         lines.append(header("oci-filters-applied", "artifactType"))
@@ -68,21 +63,6 @@ async def list_referrers(call: RegistryRequest) -> ASGIApp:
         lines.append(next_page(f"/v2/{repository}/referrers/{subject}?{query}"))
     index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": found}
     return json_answer(200, index, lines, media_type=OCI_INDEX)
-
-
-async def _referrers(
-    call: RegistryRequest,
-    repository: RepositoryName,
-    subject: Digest,
-    artifact_type: str,
-    last: str,
-) -> tuple[list[dict[str, Any]], str]:
-    """Return a page of descriptors, and what the next one comes after; empty if there is none."""
-    if not call.services.pulls.is_generated(repository):
-        return await call.services.referrers.page(repository, subject, artifact_type, last)
-    work = call.services.pulls.referrers(repository, subject, timeout_seconds=_WAIT_SECONDS)
-    made = await cancel_on_disconnect(call.receive, work)
-    return [json.loads(dump(one)) for one in made if artifact_type in {"", one.artifact_type}], ""
 
 
 def _next(path: str, limit: int, page: list[str], *, more: bool) -> RawHeaders:

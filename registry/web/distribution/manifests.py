@@ -7,20 +7,20 @@ from starlette.types import ASGIApp
 
 from builder.oci.digest import is_digest, parse_digest
 from registry.content.manifests import MAX_MANIFEST_BYTES, Manifest
-from registry.content.names import RepositoryName, TagName, parse_tag
-from registry.errors import ManifestInvalid, ManifestUnknown, StillBuilding, TagInvalid
+from registry.content.names import TagName, parse_tag
+from registry.errors import ManifestInvalid, StillBuilding, TagInvalid
+from registry.sources.source import Reference
 from registry.web.access import for_account
 from registry.web.asgi.body import read_body
 from registry.web.asgi.disconnect import cancel_on_disconnect
 from registry.web.asgi.ranges import is_not_modified
 from registry.web.asgi.responses import BytesResponse, RawHeaders, header
 from registry.web.asgi.waiting import waiting_redirect
-from registry.web.distribution.access import is_readable_manifest
 from registry.web.distribution.client import negotiate
 from registry.web.distribution.request import IMMUTABLE, REVALIDATE, RegistryRequest, digest_lines
 
-#: What a tag of an image made here stands for may change, and depends on who asks.
-MADE_BY_TAG: Final = [REVALIDATE, (b"vary", b"Accept, User-Agent")]
+#: What a tag of an image built here stands for may change, and depends on who asks.
+BUILT_BY_TAG: Final = [REVALIDATE, (b"vary", b"Accept, User-Agent")]
 #: How many tags one push may set.
 _MAX_TAGS: Final = 100
 
@@ -33,26 +33,21 @@ async def get_manifest(call: RegistryRequest, *, redirect_after_seconds: float) 
     Source:
         distribution-spec, "Pulling manifests".
     """
-    repository, reference = call.repository(), call.target.reference
-    services = call.services
-    is_generated = services.pulls.is_generated(repository)
-    if is_digest(reference):
-        digest = parse_digest(reference)
-        if not is_generated:
-            return _answer(call, await services.repositories.manifest(repository, digest))
-        if not await is_readable_manifest(services, repository, digest):
-            raise ManifestUnknown(f"there is no manifest {digest} of an image made here")
-        return _answer(call, await services.manifests.get(digest))
-    tag = parse_tag(reference)
-    if not is_generated:
-        digest = await services.repositories.resolve(repository, tag)
-        manifest = await services.repositories.manifest(repository, digest)
-        return _answer(call, manifest, [REVALIDATE])
+    repository, source = call.repository(), call.source
+    if is_digest(call.target.reference):
+        digest = parse_digest(call.target.reference)
+        return _answer(call, await source.manifest(repository, digest), [IMMUTABLE])
+    wanted = negotiate(call.headers)
+    reference = Reference(repository, parse_tag(call.target.reference), wanted.flavour)
+    resolve = partial(
+        source.resolve, reference, index=wanted.index, timeout_seconds=redirect_after_seconds
+    )
     try:
-        manifest = await _pull(call, repository, tag, redirect_after_seconds)
+        # Nobody waits for a client that has gone; its build goes on.
+        manifest = await cancel_on_disconnect(call.receive, for_account(call.scope, resolve))
     except StillBuilding as error:
-        return waiting_redirect(tag, call.scope["query_string"], error)
-    return _answer(call, manifest, MADE_BY_TAG)
+        return waiting_redirect(reference.tag, call.scope["query_string"], error)
+    return _answer(call, manifest, [REVALIDATE] if source.is_writable else BUILT_BY_TAG)
 
 
 async def put_manifest(call: RegistryRequest) -> ASGIApp:
@@ -99,22 +94,6 @@ async def delete_manifest(call: RegistryRequest) -> ASGIApp:
     return BytesResponse(202, [])
 
 
-async def _pull(
-    call: RegistryRequest, repository: RepositoryName, tag: TagName, redirect_after_seconds: float
-) -> Manifest:
-    """Return the manifest behind a tag, as the client can take it; stop waiting when it goes."""
-    wanted = negotiate(call.headers)
-    by_tag = partial(
-        call.services.pulls.by_tag,
-        repository,
-        tag,
-        wanted.flavour,
-        index=wanted.index,
-        timeout_seconds=redirect_after_seconds,
-    )
-    return await cancel_on_disconnect(call.receive, for_account(call.scope, by_tag))
-
-
 def _pushed_tag(text: str) -> TagName:
     """Return a tag that is to be set; that it cannot be one is the push's fault, not a 404."""
     try:
@@ -123,31 +102,25 @@ def _pushed_tag(text: str) -> TagName:
         raise ManifestInvalid(exc.message) from exc
 
 
-def whole_manifest(manifest: Manifest, caching: RawHeaders, *, is_generated: bool) -> BytesResponse:
+def whole_manifest(manifest: Manifest, caching: RawHeaders) -> BytesResponse:
     """Return the answer with a manifest, to those who have not got it.
 
     Args:
         manifest: Is answered byte for byte.
         caching: What caches may do with it.
-        is_generated: Whether it is of an image made here.
     """
-    lines = _about(manifest, caching, is_generated=is_generated)
-    lines.append(header("content-type", manifest.media_type))
+    lines = [*_about(manifest, caching), header("content-type", manifest.media_type)]
     return BytesResponse(200, lines, manifest.data)
 
 
-def _answer(
-    call: RegistryRequest, manifest: Manifest, caching: RawHeaders | None = None
-) -> BytesResponse:
-    caching = caching or [IMMUTABLE]
-    is_generated = call.services.pulls.is_generated(call.target.name)
+def _answer(call: RegistryRequest, manifest: Manifest, caching: RawHeaders) -> BytesResponse:
     if is_not_modified(call.headers, f'"{manifest.digest}"'):
-        return BytesResponse(304, _about(manifest, caching, is_generated=is_generated))
-    return whole_manifest(manifest, caching, is_generated=is_generated)
+        return BytesResponse(304, _about(manifest, caching))
+    return whole_manifest(manifest, caching)
 
 
-def _about(manifest: Manifest, caching: RawHeaders, *, is_generated: bool) -> RawHeaders:
+def _about(manifest: Manifest, caching: RawHeaders) -> RawHeaders:
     lines = [*digest_lines(manifest.digest), *caching]
-    if manifest.build is not None and is_generated:
+    if manifest.build is not None:
         lines.append(header("pullforge-build", manifest.build))
     return lines

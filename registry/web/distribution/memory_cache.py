@@ -15,12 +15,13 @@ from builder.errors import BuilderError
 from builder.oci.digest import Digest, is_digest, parse_digest
 from registry.auth.rights import Need
 from registry.content.manifests import Manifest
-from registry.content.names import RepositoryName, TagName, parse_repository, parse_tag
+from registry.content.names import RepositoryName, parse_repository, parse_tag
 from registry.errors import RegistryError
 from registry.lru import LruCache
+from registry.sources.source import Reference, Source
 from registry.telemetry import AccessLog
 from registry.web.distribution.client import Negotiated, negotiate
-from registry.web.distribution.manifests import MADE_BY_TAG, whole_manifest
+from registry.web.distribution.manifests import BUILT_BY_TAG, whole_manifest
 from registry.web.distribution.paths import TEMPLATES, belongs_here, parse_path
 from registry.web.distribution.request import IMMUTABLE
 from registry.web.observe import new_request_id, sane_request_id
@@ -41,10 +42,10 @@ class _Asked:
 
     path: str
     user_agent: str
-    repository: RepositoryName
-    reference: TagName | Digest
-    #: What the client can take.
-    wanted: Negotiated
+    source: Source
+    reference: Reference | Digest
+    #: Whether the client takes an index.
+    index: bool
     needs: tuple[Need]
     #: The last answer, and its header lines.
     manifest: Manifest | None = None
@@ -90,10 +91,9 @@ class WarmManifests:
         return b"%sx-request-id: %s\r\n" % (asked.lines, request_id.encode("ascii")), body
 
     def _at_hand(self, asked: _Asked) -> Manifest | None:
-        pulls, reference, wanted = self._services.pulls, asked.reference, asked.wanted
-        if is_digest(reference):
-            return pulls.digest_at_hand(Digest(reference))
-        return pulls.tag_at_hand(asked.repository, reference, wanted.flavour, index=wanted.index)
+        if isinstance(asked.reference, Reference):
+            return asked.source.cached(asked.reference, index=asked.index)
+        return asked.source.cached_manifest(asked.reference)
 
     def _read(self, key: tuple[bytes, bytes, bytes]) -> _Asked | None:
         """Return what is asked for, and remember it; ``None`` if it is no manifest made here."""
@@ -103,18 +103,18 @@ class WarmManifests:
         path = url.partition("?")[0]
         if not belongs_here(path):
             return None
+        wanted = negotiate({"accept": accept, "user-agent": user_agent})
         try:
             target = parse_path(path)
             repository = parse_repository(target.name)
-            text = target.reference
-            reference = parse_digest(text) if is_digest(text) else parse_tag(text)
+            reference = _reference(repository, target.reference, wanted)
         except (BuilderError, RegistryError):
             return None
-        if target.kind != "manifest" or not self._services.pulls.is_generated(repository):
+        source = self._services.sources.of(repository)
+        if target.kind != "manifest" or source.is_writable:
             return None
-        wanted = negotiate({"accept": accept, "user-agent": user_agent})
         needs = (Need("pull", repository),)
-        asked = _Asked(path, user_agent, repository, reference, wanted, needs)
+        asked = _Asked(path, user_agent, source, reference, wanted.index, needs)
         self._asked.put(key, asked)
         return asked
 
@@ -131,7 +131,13 @@ class WarmManifests:
         )
 
 
+def _reference(repository: RepositoryName, text: str, wanted: Negotiated) -> Reference | Digest:
+    if is_digest(text):
+        return parse_digest(text)
+    return Reference(repository, parse_tag(text), wanted.flavour)
+
+
 def _lines(asked: _Asked, manifest: Manifest) -> bytes:
-    caching = [IMMUTABLE] if is_digest(asked.reference) else MADE_BY_TAG
-    answer = whole_manifest(manifest, caching, is_generated=True)
+    caching = BUILT_BY_TAG if isinstance(asked.reference, Reference) else [IMMUTABLE]
+    answer = whole_manifest(manifest, caching)
     return b"".join(b"%s: %s\r\n" % line for line in answer.lines)

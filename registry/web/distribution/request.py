@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope
 
 from registry.content.names import RepositoryName, parse_repository
 from registry.errors import PageInvalid
+from registry.sources.source import Source
 from registry.web.asgi.headers import RequestHeaders
 from registry.web.asgi.responses import RawHeaders, header
 from registry.web.distribution.paths import Target
@@ -35,6 +36,8 @@ class RegistryRequest:
     target: Target
     headers: RequestHeaders
     services: Services
+    #: Answers for the repository that the address names.
+    source: Source
 
     @property
     def method(self) -> str:

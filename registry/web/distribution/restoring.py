@@ -9,11 +9,10 @@ from registry.errors import BlobUnknown, ManifestUnknown, StillBuilding
 from registry.web.access import for_account
 from registry.web.asgi.disconnect import cancel_on_disconnect
 from registry.web.asgi.waiting import waiting_redirect
-from registry.web.distribution.access import is_readable_blob, is_readable_manifest
 from registry.web.distribution.request import Handler, RegistryRequest
 
 
-def healing(handler: Handler, *, redirect_after_seconds: float) -> Handler:
+def restoring_lost_content(handler: Handler, *, redirect_after_seconds: float) -> Handler:
     """Return ``handler`` with a second try after what it did not find has been made again.
 
     A client waits for that as for any build.
@@ -26,7 +25,7 @@ def healing(handler: Handler, *, redirect_after_seconds: float) -> Handler:
             if not await _is_lost(call):
                 raise
             restore = partial(
-                call.services.pulls.restore,
+                call.source.restore,
                 parse_digest(call.target.reference),
                 timeout_seconds=redirect_after_seconds,
             )
@@ -46,5 +45,7 @@ async def _is_lost(call: RegistryRequest) -> bool:
     """Tell whether what was not found belongs to the repository: else it costs no build."""
     if not is_digest(call.target.reference):
         return False
-    look = is_readable_blob if call.target.kind == "blob" else is_readable_manifest
-    return await look(call.services, call.repository(), parse_digest(call.target.reference))
+    repository, digest = call.repository(), parse_digest(call.target.reference)
+    if call.target.kind == "blob":
+        return await call.source.has_blob(repository, digest)
+    return await call.source.has_manifest(repository, digest)

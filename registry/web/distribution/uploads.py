@@ -26,7 +26,6 @@ from registry.errors import NameInvalid, UploadInvalid
 from registry.web.access import allows
 from registry.web.asgi.body import body_pieces
 from registry.web.asgi.responses import BytesResponse, RawHeaders, header
-from registry.web.distribution.access import is_readable_blob
 from registry.web.distribution.request import NO_STORE, RegistryRequest
 
 _CONTENT_RANGE: Final = re.compile(r"(?:bytes[ =])?([0-9]{1,18})-([0-9]{1,18})(?:/(?:[0-9]+|\*))?")
@@ -94,7 +93,7 @@ async def _mount(call: RegistryRequest, repository: RepositoryName, digest: Dige
         sources = [name async for name in services.pushed_blobs.holders(digest)]
     for name in sources:
         may_pull = await allows(call.scope, Need("pull", name))
-        if may_pull and await is_readable_blob(services, name, digest):
+        if may_pull and await services.sources.of(name).has_blob(name, digest):
             return await services.pushed_blobs.mount(repository, digest)
     return False
 

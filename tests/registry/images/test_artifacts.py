@@ -21,6 +21,8 @@ from registry.settings import Settings
 from registry.storage.filesystem import FilesystemStore
 from registry.web.services import Services
 from registry.wiring import open_services
+from tests.registry import pulling
+from tests.registry.pulling import referrers
 from tests.tiny_channel import write_tiny_channel
 
 NAME = "env/tool"
@@ -58,21 +60,19 @@ async def open_house(root: Path, store: str = "store") -> AsyncIterator[Services
 
 
 async def pull(services: Services, flavour: Flavour = "oci-zstd") -> Manifest:
-    return await services.pulls.by_tag(
-        NAME, "bare", flavour, index=True, timeout_seconds=WAIT_SECONDS
-    )
+    return await pulling.pull(services, NAME, "bare", flavour)
 
 
 async def artifacts(services: Services, digest: Digest) -> dict[str, Any]:
     """Return the manifest of each artifact, by type."""
-    found = await services.pulls.referrers(NAME, digest, timeout_seconds=WAIT_SECONDS)
+    found = await referrers(services, NAME, digest)
     kinds = {}
     for descriptor in found:
-        manifest = await services.manifests.get(descriptor.digest)
-        assert len(manifest.data) == descriptor.size
+        manifest = await services.manifests.get(descriptor["digest"])
+        assert len(manifest.data) == descriptor["size"]
         content = json.loads(manifest.data)
-        assert content["artifactType"] == descriptor.artifact_type
-        assert content.get("annotations") == descriptor.annotations
+        assert content["artifactType"] == descriptor["artifactType"]
+        assert content.get("annotations") == descriptor["annotations"]
         kinds[content["artifactType"]] = content
     return kinds
 
@@ -136,9 +136,7 @@ def test_another_server_gives_the_same_artifacts(root: Path) -> None:
         for store in ("one", "other"):
             async with open_house(root, store) as services:
                 index = await pull(services)
-                answers.append(
-                    await services.pulls.referrers(NAME, index.digest, timeout_seconds=WAIT_SECONDS)
-                )
+                answers.append(await referrers(services, NAME, index.digest))
         assert answers[0] == answers[1]
         assert len(answers[0]) == 4
 
@@ -149,9 +147,13 @@ def test_artifacts_that_are_gone_from_the_store_are_made_again(root: Path) -> No
     async def scenario() -> None:
         async with open_house(root) as services:
             index = await pull(services)
-            found = await services.pulls.referrers(NAME, index.digest, timeout_seconds=WAIT_SECONDS)
-            artifact = json.loads((await services.manifests.get(found[0].digest)).data)
-            lost = [artifact["layers"][0]["digest"], artifact["config"]["digest"], found[0].digest]
+            found = await referrers(services, NAME, index.digest)
+            artifact = json.loads((await services.manifests.get(found[0]["digest"])).data)
+            lost = [
+                artifact["layers"][0]["digest"],
+                artifact["config"]["digest"],
+                found[0]["digest"],
+            ]
         store = store_at(root)
         for digest in lost:
             await store.delete(blob_key(digest))
@@ -159,7 +161,7 @@ def test_artifacts_that_are_gone_from_the_store_are_made_again(root: Path) -> No
             await store.delete(entry.key)
         async with open_house(root) as services:
             for digest in lost:
-                assert await services.pulls.restore(digest, timeout_seconds=WAIT_SECONDS)
+                assert await pulling.built(services).restore(digest, timeout_seconds=WAIT_SECONDS)
             assert yaml.safe_load(await content(services, artifact))["version"] == 1
 
     asyncio.run(scenario())
@@ -175,19 +177,15 @@ def test_nothing_refers_to_layers_configs_artifacts_and_what_is_unknown(root: Pa
             index = await pull(services)
             child = json.loads(index.data)["manifests"][0]["digest"]
             manifest = json.loads((await services.manifests.get(child)).data)
-            found = await services.pulls.referrers(NAME, index.digest, timeout_seconds=WAIT_SECONDS)
+            found = await referrers(services, NAME, index.digest)
             for digest in (
                 manifest["config"]["digest"],
                 manifest["layers"][0]["digest"],
-                found[0].digest,
+                found[0]["digest"],
                 digest_of(b"unknown"),
             ):
-                assert not await services.pulls.referrers(
-                    NAME, digest, timeout_seconds=WAIT_SECONDS
-                )
-            assert not await services.pulls.referrers(
-                "library/debian", index.digest, timeout_seconds=WAIT_SECONDS
-            )
+                assert not await referrers(services, NAME, digest)
+            assert not await referrers(services, "library/debian", index.digest)
 
     asyncio.run(scenario())
 
@@ -220,7 +218,7 @@ def test_what_cannot_be_made_now_is_said_to_be_unavailable(root: Path) -> None:
             package.write_bytes(b"damaged")
         async with open_house(root) as services:
             with pytest.raises(ReferrersUnavailable, match="damaged"):
-                await services.pulls.referrers(NAME, index.digest, timeout_seconds=WAIT_SECONDS)
+                await referrers(services, NAME, index.digest)
 
     asyncio.run(scenario())
 
@@ -230,7 +228,7 @@ def test_who_has_no_time_is_told_to_ask_again(root: Path) -> None:
         async with open_house(root) as services:
             index = await pull(services)
             with pytest.raises(StillBuilding):
-                await services.pulls.referrers(NAME, index.digest, timeout_seconds=0)
+                await referrers(services, NAME, index.digest, 0)
             assert list(await artifacts(services, index.digest)) == KINDS
 
     asyncio.run(scenario())

@@ -6,12 +6,12 @@ import pytest
 from builder.ports import Store
 from registry.maintenance.renewal import Renewal
 from registry.settings import Settings
-from registry.sources.built import ImagePulls
 from registry.storage.filesystem import FilesystemStore
 from registry.storage.layout import image_key, solve_key, tag_key, used_key
 from registry.web.services import Services
 from registry.wiring import open_services
 from tests.registry.maintenance.clock import Clock
+from tests.registry.pulling import built, pull
 from tests.tiny_channel import IN_2025, publish, tool, write_tiny_channel
 
 pytestmark = pytest.mark.anyio
@@ -40,8 +40,7 @@ class House:
         )
 
     def renewal(self, services: Services, store: Store) -> Renewal:
-        assert isinstance(services.pulls, ImagePulls)
-        return Renewal(store, services.pulls, self.clock)
+        return Renewal(store, built(services), self.clock)
 
 
 @pytest.fixture
@@ -55,7 +54,7 @@ def shelf(house: House) -> FilesystemStore:
 
 
 async def pulled_key(services: Services) -> str | None:
-    manifest = await services.pulls.by_tag(TOOL, TAG, "oci-zstd", index=True, timeout_seconds=60)
+    manifest = await pull(services, TOOL, TAG)
     return manifest.build
 
 
@@ -123,7 +122,7 @@ async def test_each_flavour_that_was_pulled_is_made_new(
 ) -> None:
     async with open_services(house.settings, now=house.clock) as services:
         await pulled_key(services)
-        await services.pulls.by_tag(TOOL, TAG, "docker-gzip", index=True, timeout_seconds=60)
+        await pull(services, TOOL, TAG, "docker-gzip")
         await publish(house.channel, tool("3.0", IN_2025))
         house.clock.now += TTL
         await house.renewal(services, shelf).renew(within_seconds=TTL / 2, used_seconds=DAY)

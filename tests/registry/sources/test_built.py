@@ -18,9 +18,10 @@ from conformance.channel.writer import Entry, Package
 from registry.content.manifests import Manifest
 from registry.errors import ManifestUnknown, NameUnknown, StillBuilding
 from registry.settings import Settings
-from registry.sources.built import ImagePulls
 from registry.web.services import Services
 from registry.wiring import open_services
+from tests.registry import pulling
+from tests.registry.pulling import built, reference
 from tests.tiny_channel import IN_2025, publish, tool, write_tiny_channel
 
 REPOSITORY, TAG = "env/tool", "bare"
@@ -80,7 +81,7 @@ async def pull(
     flavour: Flavour = "oci-zstd",
     wait: float = WAIT_SECONDS,
 ) -> Manifest:
-    return await services.pulls.by_tag(repository, tag, flavour, index=True, timeout_seconds=wait)
+    return await pulling.pull(services, repository, tag, flavour, wait)
 
 
 def counted(services: Services, name: str) -> float:
@@ -163,8 +164,7 @@ def test_what_another_server_has_renewed_is_served_instead_of_an_old_answer(hous
             old = await pull(one)
             await publish(house.channel, tool("3.0", IN_2025))
             house.clock.now += 4000
-            assert isinstance(other.pulls, ImagePulls)
-            await other.pulls.keep(REPOSITORY, TAG, "oci-zstd", max_age=0)
+            await built(other).ensure(reference(REPOSITORY, TAG), max_age=0)
             new = await pull(one)
             assert layers(new) != layers(old)
             assert counted(one, "pullforge_solves_total") == 1
@@ -176,15 +176,15 @@ def test_what_is_at_hand_is_what_a_pull_would_get_until_there_is_something_to_do
     house: House,
 ) -> None:
     def at_hand(services: Services) -> Manifest | None:
-        return services.pulls.tag_at_hand(REPOSITORY, TAG, "oci-zstd", index=True)
+        return built(services).cached(reference(REPOSITORY, TAG), index=True)
 
     async def scenario() -> None:
         async with house.open() as services:
             assert at_hand(services) is None
             first = await pull(services)
             assert at_hand(services) == first
-            assert services.pulls.digest_at_hand(first.digest) == first
-            assert services.pulls.digest_at_hand(Digest(layers(first)[0])) is None
+            assert built(services).cached_manifest(first.digest) == first
+            assert built(services).cached_manifest(Digest(layers(first)[0])) is None
             assert counted(services, "pullforge_pulls_total") == 2
             house.clock.now += 3601  # to be renewed, and its use to be noted again
             assert at_hand(services) is None
@@ -197,8 +197,7 @@ def test_what_is_at_hand_is_what_a_pull_would_get_until_there_is_something_to_do
 
 async def _settle(services: Services) -> None:
     """Wait until what goes on in the background has ended."""
-    assert isinstance(services.pulls, ImagePulls)
-    await asyncio.wait_for(services.pulls._flights.settle(), WAIT_SECONDS)
+    await asyncio.wait_for(built(services)._flights.settle(), WAIT_SECONDS)
 
 
 def test_an_old_answer_stays_while_the_channel_is_down(house: House) -> None:
@@ -285,10 +284,10 @@ def test_the_tags_of_a_name_are_those_that_were_pulled(house: House) -> None:
     async def scenario() -> None:
         async with house.open() as services:
             with pytest.raises(NameUnknown):
-                await services.pulls.tags(REPOSITORY)
+                await pulling.tags(services, REPOSITORY)
             await pull(services)
             await pull(services, tag="2024-06-01-bare")
-            assert await services.pulls.tags(REPOSITORY) == ("2024-06-01-bare", "bare")
+            assert await pulling.tags(services, REPOSITORY) == ["2024-06-01-bare", "bare"]
 
     asyncio.run(scenario())
 
@@ -311,7 +310,7 @@ def test_every_digest_answered_before_is_made_again_while_the_server_runs(house:
             before = {digest: await _read(services, digest) for digest in digests}
             for digest in digests:
                 shutil.rmtree(house.root / "store" / "blobs")
-                assert await services.pulls.restore(digest, timeout_seconds=WAIT_SECONDS)
+                assert await built(services).restore(digest, timeout_seconds=WAIT_SECONDS)
                 assert await _read(services, digest) == before[digest]
 
     asyncio.run(scenario())
@@ -326,7 +325,7 @@ def test_a_digest_that_was_never_answered_is_not_made(house: House) -> None:
         async with house.open() as services:
             await pull(services)
             unknown = digest_of(b"never made")
-            assert not await services.pulls.restore(unknown, timeout_seconds=WAIT_SECONDS)
+            assert not await built(services).restore(unknown, timeout_seconds=WAIT_SECONDS)
 
     asyncio.run(scenario())
 
@@ -366,7 +365,7 @@ def test_a_build_is_pulled_by_its_key_for_ever(house: House) -> None:
             first = await pull(services)
             key = json.loads(first.data)["annotations"][KEY_ANNOTATION]
             assert await pull(services, f"build/{key}", "latest") == first
-            assert await services.pulls.tags(f"build/{key}") == ("latest",)
+            assert await pulling.tags(services, f"build/{key}") == ["latest"]
         shutil.rmtree(house.root / "store" / "blobs")
         shutil.rmtree(house.root / "store" / "images")
         async with house.open() as services:

@@ -15,6 +15,7 @@ from registry.maintenance.eviction import Budget
 from registry.settings import Settings
 from registry.web.services import Services
 from registry.wiring import open_services, open_store
+from tests.registry import pulling
 from tests.registry.storage.s3_stores import new_location
 from tests.tiny_channel import write_tiny_channel
 
@@ -22,9 +23,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def pull(services: Services) -> Manifest:
-    return await services.pulls.by_tag(
-        "env/tool", "bare", "oci-zstd", index=True, timeout_seconds=60
-    )
+    return await pulling.pull(services, "env/tool", "bare")
 
 
 async def layers_in(settings: Settings) -> int:

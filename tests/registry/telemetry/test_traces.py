@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from conformance.collector import Collector, RecordedSpan
 from registry.telemetry import open_traces
 from tests.registry.asgi import Client
+from tests.registry.pulling import built
 from tests.registry.web.api.site import Site
 
 pytestmark = pytest.mark.anyio
@@ -90,7 +91,7 @@ async def test_an_answer_that_is_the_servers_fault_is_a_failure(
     site: Site, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with site.open(traces=collector.url) as client:
-        monkeypatch.setattr(client.services.pulls, "tags", None)
+        monkeypatch.setattr(built(client.services), "tags", None)
         assert (await client.get("/v2/env/tool/tags/list")).status == 500
     assert named(collector, "GET /v2/{name}/tags/list").failure == "the answer is 500"
 

@@ -6,7 +6,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from tests.registry.asgi import Client, open_client
-from tests.registry.fakes import FakePulls, FakeService
+from tests.registry.fakes import FakeBuiltSource, FakeService
 
 pytestmark = pytest.mark.anyio
 
@@ -53,7 +53,7 @@ async def test_any_other_request_id_is_replaced(client: Client, sent: str) -> No
 
 
 async def test_the_id_is_bound_to_lines_of_the_request_alone(
-    client: Client, pulls: FakePulls, lines: list[Any]
+    client: Client, pulls: FakeBuiltSource, lines: list[Any]
 ) -> None:
     pulls.errors["broken"] = RuntimeError("boom")
     await client.get("/v2/env/numpy/manifests/broken", x_request_id="mine")
@@ -62,7 +62,7 @@ async def test_the_id_is_bound_to_lines_of_the_request_alone(
 
 
 async def test_an_unforeseen_error_is_logged_and_not_told(
-    client: Client, pulls: FakePulls, lines: list[Any]
+    client: Client, pulls: FakeBuiltSource, lines: list[Any]
 ) -> None:
     pulls.errors["broken"] = RuntimeError("secret /etc/passwd")
     reply = await client.get("/v2/env/numpy/manifests/broken")

@@ -7,7 +7,7 @@ from registry.content.names import TagName
 from registry.errors import StillBuilding
 from registry.web.asgi.waiting import MAX_HOPS, hops_of, waiting_redirect
 from tests.registry.asgi import Client, assert_oci_error, open_client
-from tests.registry.fakes import FakePulls, FakeService
+from tests.registry.fakes import FakeBuiltSource, FakeService
 
 LATEST = "/v2/env/numpy/manifests/latest"
 BUILDING = StillBuilding(Progress("download", 3, 35))
@@ -17,7 +17,7 @@ BUILDING = StillBuilding(Progress("download", 3, 35))
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("rounds", [1, 5, 9])
 async def test_a_slow_pull_is_sent_round_until_it_is_ready(
-    client: Client, pulls: FakePulls, method: str, rounds: int
+    client: Client, pulls: FakeBuiltSource, method: str, rounds: int
 ) -> None:
     pulls.rounds["latest"] = rounds
     reply, hops = await client.follow(method, LATEST)
@@ -28,7 +28,7 @@ async def test_a_slow_pull_is_sent_round_until_it_is_ready(
 
 @pytest.mark.anyio
 async def test_a_redirect_is_relative_counted_and_says_how_far_it_is(
-    client: Client, pulls: FakePulls
+    client: Client, pulls: FakeBuiltSource
 ) -> None:
     pulls.rounds["latest"] = 2
     first = await client.get(f"{LATEST}?ns=docker.io&x=%2F")
@@ -41,7 +41,9 @@ async def test_a_redirect_is_relative_counted_and_says_how_far_it_is(
 
 
 @pytest.mark.anyio
-async def test_the_last_head_makes_clients_go_on_with_get(client: Client, pulls: FakePulls) -> None:
+async def test_the_last_head_makes_clients_go_on_with_get(
+    client: Client, pulls: FakeBuiltSource
+) -> None:
     pulls.rounds["latest"] = 99
     reply, hops = await client.follow("HEAD", LATEST)
     assert hops == 9
@@ -50,7 +52,7 @@ async def test_the_last_head_makes_clients_go_on_with_get(client: Client, pulls:
 
 
 @pytest.mark.anyio
-async def test_the_last_get_says_what_is_being_done(client: Client, pulls: FakePulls) -> None:
+async def test_the_last_get_says_what_is_being_done(client: Client, pulls: FakeBuiltSource) -> None:
     pulls.rounds["latest"] = 99
     reply, hops = await client.follow("GET", LATEST)
     assert hops == 9
@@ -61,7 +63,7 @@ async def test_the_last_get_says_what_is_being_done(client: Client, pulls: FakeP
 
 @pytest.mark.anyio
 async def test_the_wait_is_what_the_application_was_made_with(
-    house: FakeService, pulls: FakePulls
+    house: FakeService, pulls: FakeBuiltSource
 ) -> None:
     async with open_client(house.app(redirect_after_seconds=0.25)) as client:
         await client.get(LATEST)

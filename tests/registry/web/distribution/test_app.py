@@ -6,7 +6,7 @@ from builder.errors import ChannelUnavailable
 from builder.oci.digest import EMPTY, digest_of
 from tests.registry.accounts import access_of, basic, user
 from tests.registry.asgi import Client, assert_oci_error, open_client
-from tests.registry.fakes import FakePulls, FakeService
+from tests.registry.fakes import FakeBuiltSource, FakeService
 
 pytestmark = pytest.mark.anyio
 
@@ -130,7 +130,7 @@ HEADERS = [
 
 @pytest.mark.parametrize("has_users", [False, True])
 async def test_ten_thousand_odd_requests_are_all_answered_as_the_protocol_says(
-    house: FakeService, pulls: FakePulls, *, has_users: bool
+    house: FakeService, pulls: FakeBuiltSource, *, has_users: bool
 ) -> None:
     if has_users:
         house.access = access_of(user("ada", "env/**:*"), private=("env/latest", "a*"))

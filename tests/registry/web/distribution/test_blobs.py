@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from builder.keys import blob_key
 from builder.oci.digest import EMPTY, Digest, digest_of
 from tests.registry.asgi import Client, assert_oci_error, open_client
-from tests.registry.fakes import FakePulls, FakeService
+from tests.registry.fakes import FakeBuiltSource, FakeService
 
 DATA = bytes(range(256)) * 4096 * 3 + b"tail"
 MIB = 1024 * 1024
@@ -100,7 +100,7 @@ async def test_an_unknown_blob_is_not_found(client: Client) -> None:
 
 @pytest.mark.anyio
 async def test_a_blob_of_a_repository_that_is_none_is_not_found(
-    client: Client, house: FakeService, pulls: FakePulls
+    client: Client, house: FakeService, pulls: FakeBuiltSource
 ) -> None:
     digest = await house.put_blob(b"layer")
     url = f"/v2/library/alpine/blobs/{digest}"

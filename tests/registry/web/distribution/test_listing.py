@@ -7,7 +7,7 @@ from builder.oci.models import OCI_INDEX, OCI_MANIFEST, Descriptor
 from builder.ports import Progress
 from registry.errors import ReferrersUnavailable, StillBuilding
 from tests.registry.asgi import Client, assert_oci_error
-from tests.registry.fakes import FakePulls
+from tests.registry.fakes import FakeBuiltSource
 
 pytestmark = pytest.mark.anyio
 
@@ -16,7 +16,7 @@ LIST = "/v2/env/numpy/tags/list"
 
 
 @pytest.fixture(autouse=True)
-def _tags(pulls: FakePulls) -> None:
+def _tags(pulls: FakeBuiltSource) -> None:
     pulls.known_tags = TAGS
 
 
@@ -59,7 +59,9 @@ async def test_a_page_size_that_is_no_number_is_refused(client: Client, number: 
     assert_oci_error(reply, 400, "PAGINATION_NUMBER_INVALID")
 
 
-async def test_a_repository_never_pulled_has_no_tags(client: Client, pulls: FakePulls) -> None:
+async def test_a_repository_never_pulled_has_no_tags(
+    client: Client, pulls: FakeBuiltSource
+) -> None:
     pulls.known_tags = ()
     assert_oci_error(await client.get(LIST), 404, "NAME_UNKNOWN")
 
@@ -87,7 +89,7 @@ SUBJECT = digest_of(b"an image")
 SBOM, LOCK = artifact("application/spdx+json"), artifact("application/vnd.conda-lock.v1+yaml")
 
 
-async def test_what_refers_to_an_image_is_listed(client: Client, pulls: FakePulls) -> None:
+async def test_what_refers_to_an_image_is_listed(client: Client, pulls: FakeBuiltSource) -> None:
     pulls.artifacts[SUBJECT] = [SBOM, LOCK]
     reply = await client.get(f"/v2/env/a/referrers/{SUBJECT}")
     assert reply.status == 200
@@ -104,7 +106,7 @@ async def test_what_refers_to_an_image_is_listed(client: Client, pulls: FakePull
     ]
 
 
-async def test_referrers_are_filtered_by_type(client: Client, pulls: FakePulls) -> None:
+async def test_referrers_are_filtered_by_type(client: Client, pulls: FakeBuiltSource) -> None:
     pulls.artifacts[SUBJECT] = [SBOM, LOCK]
     url = f"/v2/env/a/referrers/{SUBJECT}?artifactType="
     reply = await client.get(url + "application/spdx%2Bjson")
@@ -114,7 +116,7 @@ async def test_referrers_are_filtered_by_type(client: Client, pulls: FakePulls) 
 
 
 async def test_referrers_that_are_being_made_are_asked_for_again(
-    client: Client, pulls: FakePulls
+    client: Client, pulls: FakeBuiltSource
 ) -> None:
     pulls.referrer_error = StillBuilding(Progress("finish"))
     reply = await client.get(f"/v2/env/a/referrers/{SUBJECT}")
@@ -123,7 +125,7 @@ async def test_referrers_that_are_being_made_are_asked_for_again(
 
 
 async def test_referrers_that_cannot_be_made_are_no_404_which_would_mean_no_such_api(
-    client: Client, pulls: FakePulls
+    client: Client, pulls: FakeBuiltSource
 ) -> None:
     pulls.referrer_error = ReferrersUnavailable("the channel does not answer")
     reply = await client.get(f"/v2/env/a/referrers/{SUBJECT}")

@@ -8,7 +8,7 @@ from builder.oci.digest import digest_of
 from builder.oci.models import DOCKER_MANIFEST, OCI_MANIFEST
 from registry.content.manifests import Manifest
 from tests.registry.asgi import Client, assert_oci_error, assert_serves
-from tests.registry.fakes import FakePulls, FakeService, manifest_data, put
+from tests.registry.fakes import FakeBuiltSource, FakeService, manifest_data, put
 
 pytestmark = pytest.mark.anyio
 
@@ -118,7 +118,7 @@ async def test_an_unknown_repository_is_told_how_names_look(client: Client) -> N
 
 
 async def test_what_belongs_to_no_image_made_here_is_not_read_through_their_names(
-    client: Client, house: FakeService, pulls: FakePulls
+    client: Client, house: FakeService, pulls: FakeBuiltSource
 ) -> None:
     manifest = await expected(house, "oci-gzip", index=True)
     assert_serves(await client.get(f"/v2/env/x/manifests/{manifest.digest}"), manifest)
@@ -127,7 +127,9 @@ async def test_what_belongs_to_no_image_made_here_is_not_read_through_their_name
     assert_oci_error(reply, 404, "MANIFEST_UNKNOWN")
 
 
-async def test_a_failed_pull_says_why_in_one_sentence(client: Client, pulls: FakePulls) -> None:
+async def test_a_failed_pull_says_why_in_one_sentence(
+    client: Client, pulls: FakeBuiltSource
+) -> None:
     pulls.errors["latest"] = UnknownPackage("nunpy", ["conda-forge"], "linux-64", ["numpy"])
     reply = await client.get("/v2/env/nunpy/manifests/latest", user_agent="docker/27.0")
     message = assert_oci_error(reply, 404, "MANIFEST_UNKNOWN")
@@ -135,7 +137,9 @@ async def test_a_failed_pull_says_why_in_one_sentence(client: Client, pulls: Fak
     assert "retry-after" not in reply.headers
 
 
-async def test_containerd_is_told_so_that_it_shows_it(client: Client, pulls: FakePulls) -> None:
+async def test_containerd_is_told_so_that_it_shows_it(
+    client: Client, pulls: FakeBuiltSource
+) -> None:
     pulls.errors["latest"] = MalformedName("no\nsense")
     head = await client.head(LATEST, user_agent=CONTAINERD)
     assert head.status == 405
@@ -146,7 +150,7 @@ async def test_containerd_is_told_so_that_it_shows_it(client: Client, pulls: Fak
 
 
 async def test_an_error_that_may_pass_says_when_to_ask_again(
-    client: Client, pulls: FakePulls
+    client: Client, pulls: FakeBuiltSource
 ) -> None:
     pulls.errors["latest"] = ChannelUnavailable("conda-forge does not answer")
     reply = await client.get(LATEST)
@@ -155,7 +159,7 @@ async def test_an_error_that_may_pass_says_when_to_ask_again(
 
 
 async def test_an_unforeseen_error_tells_nothing_of_the_inside(
-    client: Client, pulls: FakePulls
+    client: Client, pulls: FakeBuiltSource
 ) -> None:
     pulls.errors["latest"] = RuntimeError("password=hunter2 in /srv/store")
     message = assert_oci_error(await client.get(LATEST), 500, "UNKNOWN")
@@ -163,7 +167,9 @@ async def test_an_unforeseen_error_tells_nothing_of_the_inside(
     assert "/srv" not in message
 
 
-async def test_clients_that_leave_leave_nothing_running(client: Client, pulls: FakePulls) -> None:
+async def test_clients_that_leave_leave_nothing_running(
+    client: Client, pulls: FakeBuiltSource
+) -> None:
     before = asyncio.all_tasks()
     gone = asyncio.Event()
     pulls.expected = 50
@@ -180,7 +186,7 @@ async def test_clients_that_leave_leave_nothing_running(client: Client, pulls: F
 
 
 async def test_clients_that_stay_are_answered_by_the_same_build(
-    client: Client, pulls: FakePulls
+    client: Client, pulls: FakeBuiltSource
 ) -> None:
     pulls.expected = 50
     requests = [asyncio.create_task(client.get("/v2/env/a/manifests/hangs")) for _ in range(50)]

@@ -2,7 +2,7 @@ import pytest
 
 from builder.oci.digest import digest_of
 from tests.registry.asgi import Client, assert_oci_error
-from tests.registry.fakes import FakePulls, manifest_data
+from tests.registry.fakes import FakeBuiltSource, manifest_data
 
 pytestmark = pytest.mark.anyio
 
@@ -14,7 +14,7 @@ MANIFEST = f"/v2/env/numpy/manifests/{DIGEST}"
 
 @pytest.mark.parametrize("path", [BLOB, MANIFEST])
 async def test_what_is_gone_from_the_store_is_made_again(
-    client: Client, pulls: FakePulls, path: str
+    client: Client, pulls: FakeBuiltSource, path: str
 ) -> None:
     pulls.lost[DIGEST] = LOST
     reply = await client.get(path)
@@ -25,7 +25,7 @@ async def test_what_is_gone_from_the_store_is_made_again(
 @pytest.mark.parametrize("path", [BLOB, MANIFEST])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_a_client_waits_for_it_as_for_any_build(
-    client: Client, pulls: FakePulls, path: str, method: str
+    client: Client, pulls: FakeBuiltSource, path: str, method: str
 ) -> None:
     pulls.lost[DIGEST] = LOST
     pulls.restore_rounds = 3
@@ -34,7 +34,7 @@ async def test_a_client_waits_for_it_as_for_any_build(
 
 
 async def test_the_redirect_is_no_absolute_address_though_digests_have_a_colon(
-    client: Client, pulls: FakePulls
+    client: Client, pulls: FakeBuiltSource
 ) -> None:
     pulls.restore_rounds = 1
     reply = await client.get(BLOB)

@@ -10,7 +10,7 @@ from builder.oci.digest import Algorithm, digest_of
 from registry.content.names import parse_repository
 from registry.content.uploads import MAX_PARTS
 from tests.registry.asgi import Client, Reply, assert_oci_error, open_client
-from tests.registry.fakes import MAX_BLOB_BYTES, FakePulls, FakeService
+from tests.registry.fakes import MAX_BLOB_BYTES, FakeBuiltSource, FakeService
 from tests.registry.pushing import manifest_of, push_blob, put_manifest
 
 pytestmark = pytest.mark.anyio
@@ -225,7 +225,7 @@ async def test_a_blob_is_mounted_from_another_repository(client: Client) -> None
 
 
 async def test_what_the_other_repository_does_not_have_is_uploaded(
-    client: Client, pulls: FakePulls, house: FakeService
+    client: Client, pulls: FakeBuiltSource, house: FakeService
 ) -> None:
     await push_blob(client, "team/base", DATA)
     pulls.not_made |= {DIGEST, digest_of(b"never")}
@@ -271,7 +271,7 @@ async def test_a_blob_is_deleted_unless_a_manifest_has_it(client: Client) -> Non
 
 
 async def test_a_blob_of_one_repository_is_not_read_through_another(
-    client: Client, pulls: FakePulls
+    client: Client, pulls: FakeBuiltSource
 ) -> None:
     await push_blob(client, "team/secret", DATA)
     pulls.not_made.add(DIGEST)

@@ -1,0 +1,74 @@
+"""What tags led to lately, and with which errors, in memory."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from builder.errors import BuilderError
+from registry.content.manifests import Manifest
+from registry.lru import LruCache
+from registry.sources.source import Reference
+
+_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class CachedTag:
+    """What a tag led to."""
+
+    #: The key of the build.
+    key: str
+    #: The index, or the only manifest.
+    top: Manifest
+    #: The manifest of the first platform.
+    first: Manifest
+    #: In seconds since 1970, after which it is renewed; ``None``: it is right for ever.
+    fresh_until: float | None
+
+    def manifest(self, *, index: bool) -> Manifest:
+        """Return what a client gets that takes an index, or takes none."""
+        return self.top if index else self.first
+
+
+class TagCache:
+    """Remembers what tags led to, and errors for a while."""
+
+    def __init__(self, now: Callable[[], float], *, error_ttl_seconds: float) -> None:
+        """Begin with nothing.
+
+        Args:
+            now: The time in seconds since 1970.
+            error_ttl_seconds: How long an error is answered again without another try; errors
+                that may pass are kept a tenth of it.
+        """
+        self._now = now
+        self._error_ttl_seconds = error_ttl_seconds
+        self._tags: LruCache[Reference, CachedTag] = LruCache(_REMEMBERED)
+        #: By repository and tag: no flavour can be built then.
+        self._failures: LruCache[tuple[str, str], tuple[float, BuilderError]] = LruCache(
+            _REMEMBERED
+        )
+
+    def get(self, reference: Reference) -> CachedTag | None:
+        """Return what a tag led to, however long ago."""
+        return self._tags.get(reference)
+
+    def put(self, reference: Reference, cached: CachedTag) -> CachedTag:
+        """Remember what a tag led to, and return it."""
+        self._tags.put(reference, cached)
+        return cached
+
+    def is_fresh(self, cached: CachedTag) -> bool:
+        """Tell whether nothing has to be done before it is answered."""
+        return cached.fresh_until is None or self._now() < cached.fresh_until
+
+    def put_failure(self, reference: Reference, error: BuilderError) -> None:
+        """Remember an error."""
+        until = self._now() + self._error_ttl_seconds / (10 if error.transient else 1)
+        self._failures.put((reference.repository, reference.tag), (until, error))
+
+    def failure(self, reference: Reference) -> BuilderError | None:
+        """Return the error a tag ended with lately, if it is too early to try again."""
+        failure = self._failures.get((reference.repository, reference.tag))
+        if failure is None or failure[0] <= self._now():
+            return None
+        return failure[1].with_traceback(None)
