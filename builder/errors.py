@@ -38,22 +38,55 @@ something to do, what: it is all that a user of ``docker pull`` gets to see.
 """
 
 from collections.abc import Sequence
+from typing import ClassVar, Literal, Self
+
+#: What an error means to whoever made the request; a face has a status for each.
+#:
+#: ``invalid`` it cannot be understood, ``failed`` it is understood and cannot be done,
+#: ``not_found``, ``denied``, ``conflict`` something else is in its way, ``too_large``, ``busy``
+#: others are first, ``unavailable`` what it needs does not answer, ``internal`` it is no fault of
+#: the request.
+ErrorKind = Literal[
+    "invalid",
+    "failed",
+    "not_found",
+    "denied",
+    "conflict",
+    "too_large",
+    "busy",
+    "unavailable",
+    "internal",
+]
 
 
 class BuilderError(Exception):
     """Something went wrong while an image was made."""
 
-    #: Whether trying again later may help although the request stays the same.
-    transient = False
+    kind: ClassVar[ErrorKind] = "failed"
 
     @property
     def message(self) -> str:
         """The sentence for the user, in one line."""
         return " ".join(str(self).split())
 
+    @classmethod
+    def saying(cls, message: str) -> Self:
+        """Return an error of this class with a sentence that another process has made."""
+        # Not by its constructor, which takes the parts of the sentence.
+        error = cls.__new__(cls)
+        error.args = (message,)
+        return error
+
+    @property
+    def transient(self) -> bool:
+        """Whether trying again later may help although the request stays the same."""
+        return self.kind in {"busy", "unavailable"}
+
 
 class InvalidDigest(BuilderError):
     """A digest is not written as an algorithm that is known here and its hex digits."""
+
+    kind: ClassVar[ErrorKind] = "invalid"
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -65,6 +98,8 @@ class InvalidDigest(BuilderError):
 
 class ImageNameError(BuilderError):
     """The image name cannot be understood."""
+
+    kind: ClassVar[ErrorKind] = "invalid"
 
 
 class MalformedName(ImageNameError):
@@ -78,9 +113,13 @@ class MalformedTag(ImageNameError):
 class UnsupportedItem(ImageNameError):
     """The name asks for something this server cannot build."""
 
+    kind: ClassVar[ErrorKind] = "failed"
+
 
 class ChannelNotAllowed(ImageNameError):
     """The name asks for a channel that the administrator did not allow."""
+
+    kind: ClassVar[ErrorKind] = "failed"
 
     def __init__(self, channel: str, allowed: Sequence[str]) -> None:
         self.channel = channel
@@ -121,25 +160,25 @@ class NoWheel(SolveError):
 class SolveTimeout(SolveError):
     """The solver did not finish in the time it is given."""
 
-    transient = True
+    kind: ClassVar[ErrorKind] = "unavailable"
 
 
 class ChannelUnavailable(SolveError):
     """A channel does not answer, or answers with something that is not a channel."""
 
-    transient = True
+    kind: ClassVar[ErrorKind] = "unavailable"
 
 
 class NoChannel(ChannelUnavailable):
     """What a channel must have is not at its address; asking again does not help."""
 
-    transient = False
+    kind: ClassVar[ErrorKind] = "failed"
 
 
 class IndexUnavailable(SolveError):
     """PyPI, or the index in its place, does not answer."""
 
-    transient = True
+    kind: ClassVar[ErrorKind] = "unavailable"
 
 
 class LockError(BuilderError):
@@ -148,6 +187,8 @@ class LockError(BuilderError):
 
 class InputError(BuilderError):
     """A file or request that describes an environment cannot be understood, or is not allowed."""
+
+    kind: ClassVar[ErrorKind] = "invalid"
 
     def __init__(self, reason: str, field: str | None = None, line: int | None = None) -> None:
         # All of it goes into ``args``: the error is raised in a worker process, and pickled.
@@ -172,7 +213,7 @@ class PackageError(BuilderError):
 class PackageUnavailable(PackageError):
     """A package archive cannot be downloaded."""
 
-    transient = True
+    kind: ClassVar[ErrorKind] = "unavailable"
 
 
 class CorruptPackage(PackageError):
@@ -194,31 +235,31 @@ class BytecodeError(BuilderError):
 class SandboxUnavailable(BuilderError):
     """The server has nothing in which it could run the Python of an environment."""
 
-    transient = True
+    kind: ClassVar[ErrorKind] = "unavailable"
 
 
 class WorkerLost(BuilderError):
     """A process that assembled a layer ended before its time."""
 
-    transient = True
+    kind: ClassVar[ErrorKind] = "unavailable"
 
 
 class WorkersBusy(BuilderError):
     """More work waits for the workers than is let wait."""
 
-    transient = True
+    kind: ClassVar[ErrorKind] = "busy"
 
 
 class WorkersUnavailable(BuilderError):
     """The workers cannot be reached."""
 
-    transient = True
+    kind: ClassVar[ErrorKind] = "unavailable"
 
 
 class StoreUnavailable(BuilderError):
     """The store does not answer, or has no room left."""
 
-    transient = True
+    kind: ClassVar[ErrorKind] = "unavailable"
 
 
 class BaseImageError(BuilderError):
@@ -228,4 +269,4 @@ class BaseImageError(BuilderError):
 class BaseImageUnavailable(BaseImageError):
     """The registry of the base image does not answer."""
 
-    transient = True
+    kind: ClassVar[ErrorKind] = "unavailable"

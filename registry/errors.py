@@ -41,12 +41,16 @@
 """
 
 from collections.abc import Sequence
+from typing import ClassVar
 
+from builder.errors import ErrorKind
 from builder.ports import Progress
 
 
 class RegistryError(Exception):
     """The request cannot be answered as it was meant."""
+
+    kind: ClassVar[ErrorKind] = "internal"
 
     @property
     def message(self) -> str:
@@ -57,45 +61,67 @@ class RegistryError(Exception):
 class EndpointUnknown(RegistryError):
     """The address leads to nothing that the distribution-spec describes."""
 
+    kind: ClassVar[ErrorKind] = "not_found"
+
 
 class NameInvalid(RegistryError):
     """The repository's name does not follow the distribution-spec's grammar."""
+
+    kind: ClassVar[ErrorKind] = "invalid"
 
 
 class NameUnknown(RegistryError):
     """There is no such repository."""
 
+    kind: ClassVar[ErrorKind] = "not_found"
+
 
 class ManifestUnknown(RegistryError):
     """The repository has no such manifest."""
+
+    kind: ClassVar[ErrorKind] = "not_found"
 
 
 class BlobUnknown(RegistryError):
     """There is no such blob."""
 
+    kind: ClassVar[ErrorKind] = "not_found"
+
 
 class BlobUnavailable(RegistryError):
     """The blob cannot be read now, and will be readable again."""
+
+    kind: ClassVar[ErrorKind] = "unavailable"
 
 
 class ReferrersUnavailable(RegistryError):
     """What refers to an image cannot be made now, and may be later."""
 
+    kind: ClassVar[ErrorKind] = "unavailable"
+
 
 class TagInvalid(RegistryError):
     """The tag does not follow the distribution-spec's grammar."""
+
+    kind: ClassVar[ErrorKind] = "invalid"
 
 
 class ContentUnavailable(RegistryError):
     """What was pushed, or is being pushed, cannot be read or written now, and will be later."""
 
+    kind: ClassVar[ErrorKind] = "unavailable"
+
 
 class UploadUnknown(RegistryError):
     """There is no such upload."""
 
+    kind: ClassVar[ErrorKind] = "not_found"
+
 
 class UploadInvalid(RegistryError):
     """The request does not fit the upload, or its body is not what its headers say."""
+
+    kind: ClassVar[ErrorKind] = "invalid"
 
 
 class ChunkOutOfOrder(UploadInvalid):
@@ -117,6 +143,8 @@ class BodyTooSlow(UploadInvalid):
 class DigestMismatch(RegistryError):
     """What was pushed has another digest than its address says."""
 
+    kind: ClassVar[ErrorKind] = "invalid"
+
     def __init__(self, digest: str, found: str) -> None:
         self.digest = digest
         self.found = found
@@ -126,6 +154,8 @@ class DigestMismatch(RegistryError):
 class TooLarge(RegistryError):
     """What is pushed is larger than this registry takes."""
 
+    kind: ClassVar[ErrorKind] = "too_large"
+
     def __init__(self, what: str, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         super().__init__(f"{what} has at most {limit_bytes} bytes here")
@@ -134,9 +164,13 @@ class TooLarge(RegistryError):
 class ManifestInvalid(RegistryError):
     """What was pushed is no manifest or index that registries take."""
 
+    kind: ClassVar[ErrorKind] = "invalid"
+
 
 class PartsUnknown(RegistryError):
     """A manifest names blobs or manifests that the repository does not have."""
+
+    kind: ClassVar[ErrorKind] = "not_found"
 
     def __init__(self, digests: Sequence[str]) -> None:
         self.digests = tuple(digests)
@@ -147,13 +181,19 @@ class PartsUnknown(RegistryError):
 class BlobInUse(RegistryError):
     """A manifest of the repository needs the blob that is to be deleted."""
 
+    kind: ClassVar[ErrorKind] = "conflict"
+
 
 class PageInvalid(RegistryError):
     """The number of entries asked for is not a number."""
 
+    kind: ClassVar[ErrorKind] = "invalid"
+
 
 class RangeInvalid(RegistryError):
     """The range of bytes asked for lies outside the blob."""
+
+    kind: ClassVar[ErrorKind] = "invalid"
 
     def __init__(self, size_bytes: int) -> None:
         self.size_bytes = size_bytes
@@ -162,6 +202,8 @@ class RangeInvalid(RegistryError):
 
 class Unsupported(RegistryError):
     """The registry does not offer this."""
+
+    kind: ClassVar[ErrorKind] = "invalid"
 
     def __init__(self, message: str, allow: Sequence[str]) -> None:
         """Say what is offered instead.
@@ -189,6 +231,8 @@ class GeneratedRepository(Unsupported):
 class StillBuilding(RegistryError):
     """The image is being built and not ready yet."""
 
+    kind: ClassVar[ErrorKind] = "busy"
+
     def __init__(self, progress: Progress, *, what: str = "the image") -> None:
         self.progress = progress
         super().__init__(
@@ -199,6 +243,8 @@ class StillBuilding(RegistryError):
 
 class Unauthorized(RegistryError):
     """The request needs credentials, or better ones."""
+
+    kind: ClassVar[ErrorKind] = "denied"
 
     def __init__(self, message: str, problem: str | None = None, *, challenge: str = "") -> None:
         """Make the error.
@@ -216,9 +262,13 @@ class Unauthorized(RegistryError):
 class Denied(RegistryError):
     """Whoever sent the request may not do this."""
 
+    kind: ClassVar[ErrorKind] = "denied"
+
 
 class TooManyRequests(RegistryError):
     """Whoever sent the request has to wait before the next one."""
+
+    kind: ClassVar[ErrorKind] = "busy"
 
     def __init__(self, message: str, seconds: int) -> None:
         """Make the error.
@@ -251,9 +301,13 @@ class PolicyInvalid(RegistryError):
 class ApiError(RegistryError):
     """What was asked of the API cannot be done."""
 
+    kind: ClassVar[ErrorKind] = "invalid"
+
 
 class BuildUnknown(ApiError):
     """There is no such build."""
+
+    kind: ClassVar[ErrorKind] = "not_found"
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -267,13 +321,19 @@ class BuildUnknown(ApiError):
 class RequestUnknown(ApiError):
     """There is no such request, or it failed long ago and is forgotten."""
 
+    kind: ClassVar[ErrorKind] = "not_found"
+
 
 class TooManyBuilds(ApiError):
     """As many requests are under way as the administrator allows."""
 
+    kind: ClassVar[ErrorKind] = "busy"
+
 
 class BodyTooLarge(ApiError):
     """What was sent is larger than the administrator allows."""
+
+    kind: ClassVar[ErrorKind] = "too_large"
 
 
 class ParameterInvalid(ApiError):

@@ -1,8 +1,8 @@
 """A proxy for clients that follow redirects by themselves: uv and py-rattler.
 
-It connects where :class:`.hosts.Hosts` allows it, to the address that was checked. It listens on the
-loopback interface, and has no password: clients drop one when a redirect leads to another host. It
-reaches nothing that a process of this machine could not reach without it.
+It connects where :class:`.hosts.Hosts` allows it, to the address that was checked. It listens on
+the loopback interface, and has no password: clients drop one when a redirect leads to another host.
+It reaches nothing that a process of this machine could not reach without it.
 """
 
 import asyncio

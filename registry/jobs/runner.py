@@ -21,12 +21,12 @@ from redis.exceptions import RedisError
 from builder.concurrency.priority import Priority, current_priority
 from builder.errors import BuilderError, WorkerLost
 from builder.ports import Progress, ProgressListener
+from registry.images.failure import Failure
 from registry.images.fairness import SCHEDULED
 from registry.jobs.cancellation import cancel_and_wait
 from registry.jobs.queue import Message
 from registry.jobs.state import TaskState
 from registry.jobs.types import CHORE, Payload, Result, TaskName, TaskType
-from registry.requests.status import Failure
 from registry.telemetry import NO_TRACES, Attributes, Traces
 
 #: How often, at most, progress is shown, in seconds.

@@ -28,8 +28,8 @@ from redis.asyncio.lock import Lock as RedisLock
 from redis.exceptions import LockNotOwnedError, RedisError
 
 from builder.ports import Progress
+from registry.images.failure import Failure
 from registry.jobs.cancellation import cancel_and_wait
-from registry.requests.status import Failure
 
 _PREFIX: Final = "pullforge:"
 #: How long a worker is believed to be at a task without a sign of life.

@@ -35,9 +35,10 @@ from builder.ports import Store, Workers
 from builder.spec import EnvironmentSpec
 from registry.errors import TooManyBuilds
 from registry.images.budget import Budget
+from registry.images.failure import Failure
 from registry.requests.progress import RequestProgress
 from registry.requests.runner import BuildRunner, Requested
-from registry.requests.status import Failure, RequestStatus, dump_status, parse_status
+from registry.requests.status import RequestStatus, dump_status, parse_status
 from registry.storage.layout import INPUTS, input_key, request_key
 
 #: Raises an error if whoever asks may not pull from a repository.

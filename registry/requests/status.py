@@ -10,52 +10,11 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Final, Literal
 
-from builder import errors
-from builder.errors import BuilderError, InputError
+from registry.images.failure import Failure
 
 State = Literal["queued", "solving", "building", "done", "failed"]
 
 _ENDS: Final = frozenset({"done", "failed"})
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a request failed, as an error that outlives the process it was raised in."""
-
-    #: The name of the error's class, e.g. ``"Unsatisfiable"``.
-    kind: str
-    #: One complete sentence.
-    message: str
-    #: The part of what was sent that is at fault, e.g. ``"dependencies[3]"``.
-    field: str | None = None
-    #: Its line, counted from 1.
-    line: int | None = None
-    #: Whether the same request may succeed later.
-    transient: bool = False
-
-    @classmethod
-    def of(cls, error: BuilderError) -> "Failure":
-        """Return what is kept of an error."""
-        # Modules have subclasses of their own, which nobody else knows.
-        kind = next(base for base in type(error).__mro__ if base.__module__ == "builder.errors")
-        return cls(
-            kind.__name__,
-            error.message,
-            getattr(error, "field", None),
-            getattr(error, "line", None),
-            error.transient,
-        )
-
-    def error(self) -> BuilderError:
-        """Return an error of the same class that says the same."""
-        if self.kind == InputError.__name__:
-            place = str(InputError("", self.field, self.line))
-            return InputError(self.message.removeprefix(place), self.field, self.line)
-        kind: type[BuilderError] = getattr(errors, self.kind, BuilderError)
-        # Not by its constructor, which takes the parts of the sentence.
-        error = kind.__new__(kind)
-        error.args = (self.message,)
-        return error
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from builder.errors import BuilderError
+from registry.images.failure import Failure
 from registry.jobs.types import BUILD, CHORE, COMPLETE, FORM, LAYER, SOLVE, TaskType
-from registry.requests.status import Failure
 
 MESSAGES = json.loads((Path(__file__).parent / "earlier" / "messages.json").read_bytes())
 KINDS: tuple[TaskType[Any, Any], ...] = (SOLVE, COMPLETE, BUILD, FORM, CHORE, LAYER)

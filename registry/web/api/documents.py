@@ -10,7 +10,7 @@ from builder.platforms import Subdir
 from registry.images.catalog import Description
 from registry.images.inventory import BuiltFlavour
 from registry.requests.status import RequestStatus
-from registry.web.api.errors import error_document, status_of
+from registry.web.api.errors import error_document, failure_status
 
 PREFIX: Final = "/api/v1"
 
@@ -58,7 +58,9 @@ def status_document(status: RequestStatus) -> dict[str, Any]:
         "progress": status.progress,
         "percent": status.percent,
         "key": status.key,
-        "error": {**error_document(failure), "status": status_of(failure)} if failure else None,
+        "error": {**error_document(failure), "status": failure_status(failure)}
+        if failure
+        else None,
         "links": links,
     }
 

@@ -1,4 +1,4 @@
-"""How errors are told to container engines: one table for every error there is.
+"""How errors are told to container engines: by what they mean, with a table of exceptions.
 
 Engines show the ``message`` of the first error, and only some of them for some statuses
 (docs/clients.md, section 3):
@@ -16,23 +16,11 @@ Engines show the ``message`` of the first error, and only some of them for some 
 import re
 from typing import Final
 
-from builder import errors as builder_errors
-from builder.errors import BuilderError, WorkersBusy
+from builder.errors import BuilderError, ErrorKind, InvalidDigest, WorkersBusy
 from builder.oci.models import INDEX_TYPES, MANIFEST_TYPES
 from registry import errors
 from registry.web.asgi.headers import RequestHeaders
 from registry.web.asgi.responses import BytesResponse, RawHeaders, header, json_answer
-
-#: Errors of the registry after which the same request may succeed.
-_PASSING: Final = (
-    errors.StillBuilding,
-    errors.BlobUnavailable,
-    errors.ContentUnavailable,
-    errors.ReferrersUnavailable,
-)
-
-#: Errors that say: the work goes on, or will once others are done.
-_BUSY: Final = (errors.StillBuilding, errors.TooManyNewImages, WorkersBusy)
 
 #: When a build or a channel is worth asking for again.
 _RETRY_SECONDS: Final = 10
@@ -40,77 +28,49 @@ _RETRY_SECONDS: Final = 10
 #: The major version of a containerd, also of the one that docker has inside from 29 on.
 _CONTAINERD: Final = re.compile(r"(?:^|\s)containerd(?:-client)?/v?([0-9]{1,6})\b")
 
+#: What an image cannot be pulled for; it is shown by docker, podman and skopeo.
 _UNMADE: Final = (404, "MANIFEST_UNKNOWN")
 
 #: The statuses whose text containerd hides, and after which it does not ask again by itself.
 _HIDDEN: Final = frozenset({400, 404, 503})
 
-#: Status and code (distribution-spec, "Error Codes") of every error.
-ERRORS: Final[dict[type[Exception], tuple[int, str]]] = {
-    errors.RegistryError: (500, "UNKNOWN"),
+#: Status and code (distribution-spec, "Error Codes") of errors of the registry, by what they mean.
+_KINDS: Final[dict[ErrorKind, tuple[int, str]]] = {
+    "invalid": (400, "UNSUPPORTED"),
+    "failed": _UNMADE,
+    "not_found": _UNMADE,
+    "denied": (403, "DENIED"),
+    "conflict": (409, "DENIED"),
+    "too_large": (413, "SIZE_INVALID"),
+    "busy": (429, "TOOMANYREQUESTS"),
+    # docker asks six times for a blob after this; the code is not in the specification.
+    "unavailable": (503, "UNAVAILABLE"),
+    "internal": (500, "UNKNOWN"),
+}
+
+#: Of those that the specification has codes for, or engines expect to be told otherwise.
+_EXCEPTIONS: Final[dict[type[Exception], tuple[int, str]]] = {
     errors.EndpointUnknown: (404, "UNSUPPORTED"),
     errors.NameInvalid: (400, "NAME_INVALID"),
     errors.NameUnknown: (404, "NAME_UNKNOWN"),
-    errors.ManifestUnknown: (404, "MANIFEST_UNKNOWN"),
     errors.BlobUnknown: (404, "BLOB_UNKNOWN"),
-    # docker asks six times for a blob after this; the code is not in the specification.
-    errors.BlobUnavailable: (503, "UNAVAILABLE"),
-    # Not 404: clients would take that for a registry without the referrers API.
-    errors.ReferrersUnavailable: (503, "UNAVAILABLE"),
     # Not 400: the conformance suite asks for a tag that cannot be and expects to find nothing.
-    errors.TagInvalid: (404, "MANIFEST_UNKNOWN"),
-    errors.ContentUnavailable: (503, "UNAVAILABLE"),
+    errors.TagInvalid: _UNMADE,
     errors.UploadUnknown: (404, "BLOB_UPLOAD_UNKNOWN"),
     errors.UploadInvalid: (400, "BLOB_UPLOAD_INVALID"),
     errors.ChunkOutOfOrder: (416, "BLOB_UPLOAD_INVALID"),
     errors.BodyTooSlow: (408, "BLOB_UPLOAD_INVALID"),
     errors.DigestMismatch: (400, "DIGEST_INVALID"),
-    errors.TooLarge: (413, "SIZE_INVALID"),
     errors.ManifestInvalid: (400, "MANIFEST_INVALID"),
     errors.PartsUnknown: (404, "MANIFEST_BLOB_UNKNOWN"),
-    errors.BlobInUse: (409, "DENIED"),
     errors.PageInvalid: (400, "PAGINATION_NUMBER_INVALID"),
     errors.RangeInvalid: (416, "RANGE_INVALID"),
     errors.Unsupported: (405, "UNSUPPORTED"),
-    errors.GeneratedRepository: (405, "UNSUPPORTED"),
-    errors.StillBuilding: (429, "TOOMANYREQUESTS"),
     errors.Unauthorized: (401, "UNAUTHORIZED"),
-    errors.Denied: (403, "DENIED"),
-    errors.TooManyRequests: (429, "TOOMANYREQUESTS"),
-    errors.TooManyLogins: (429, "TOOMANYREQUESTS"),
-    errors.TooManyNewImages: (429, "TOOMANYREQUESTS"),
-    # Not while requests are answered: a server does not start with it, and keeps the last good one.
-    errors.PolicyInvalid: (500, "UNKNOWN"),
-    builder_errors.BuilderError: _UNMADE,
-    builder_errors.InvalidDigest: (400, "DIGEST_INVALID"),
-    builder_errors.ImageNameError: _UNMADE,
-    builder_errors.MalformedName: _UNMADE,
-    builder_errors.MalformedTag: _UNMADE,
-    builder_errors.UnsupportedItem: _UNMADE,
-    builder_errors.ChannelNotAllowed: _UNMADE,
-    builder_errors.SolveError: _UNMADE,
-    builder_errors.UnknownPackage: _UNMADE,
-    builder_errors.Unsatisfiable: _UNMADE,
-    builder_errors.NoWheel: _UNMADE,
-    builder_errors.SolveTimeout: _UNMADE,
-    builder_errors.ChannelUnavailable: _UNMADE,
-    builder_errors.NoChannel: _UNMADE,
-    builder_errors.IndexUnavailable: _UNMADE,
-    builder_errors.LockError: _UNMADE,
-    builder_errors.InputError: _UNMADE,
-    builder_errors.PackageError: _UNMADE,
-    builder_errors.PackageUnavailable: _UNMADE,
-    builder_errors.CorruptPackage: _UNMADE,
-    builder_errors.UnsafePackage: _UNMADE,
-    builder_errors.UnsupportedPackage: _UNMADE,
-    builder_errors.BytecodeError: _UNMADE,
-    builder_errors.SandboxUnavailable: _UNMADE,
-    builder_errors.WorkerLost: _UNMADE,
-    builder_errors.WorkersBusy: (429, "TOOMANYREQUESTS"),
-    builder_errors.WorkersUnavailable: _UNMADE,
-    builder_errors.StoreUnavailable: _UNMADE,
-    builder_errors.BaseImageError: _UNMADE,
-    builder_errors.BaseImageUnavailable: _UNMADE,
+    # Whatever an image cannot be made for, engines show the sentence of a 404 alone.
+    BuilderError: _UNMADE,
+    InvalidDigest: (400, "DIGEST_INVALID"),
+    WorkersBusy: _KINDS["busy"],
 }
 
 
@@ -133,7 +93,7 @@ def error_answer(
         status = 403
     elif is_unmade and containerd is not None and not shows_403:
         status = 405 if method == "HEAD" else 400
-    elif isinstance(error, _BUSY) and method == "HEAD":
+    elif _is_being_made(error) and method == "HEAD":
         status = 405  # which makes containerd go on with GET; docker does so anyway
     if isinstance(error, errors.Unsupported):
         lines.append(header("allow", ", ".join(error.allow)))
@@ -143,7 +103,7 @@ def error_answer(
         lines.append(header("www-authenticate", error.challenge))
     if isinstance(error, errors.TooManyRequests):
         lines.append(header("retry-after", str(error.seconds)))
-    if isinstance(error, _PASSING) or _is_transient(error):
+    elif error.kind in {"busy", "unavailable"}:
         lines.append(header("retry-after", str(_RETRY_SECONDS)))
     if isinstance(error, errors.RangeInvalid):
         lines.append(header("content-range", f"bytes */{error.size_bytes}"))
@@ -152,15 +112,21 @@ def error_answer(
     return errors_body(status, code, error.message, lines)
 
 
+def _is_being_made(error: Exception) -> bool:
+    """Tell whether the work goes on, or will once others are done."""
+    return isinstance(error, errors.StillBuilding | errors.TooManyNewImages | WorkersBusy)
+
+
 def _is_resolving(headers: RequestHeaders) -> bool:
     """Tell whether containerd asks what a reference stands for."""
     types = {word.strip() for word in headers.get("accept", "").split(",")}
     return types >= MANIFEST_TYPES | INDEX_TYPES
 
 
-def status_and_code(kind: type[BaseException]) -> tuple[int, str]:
-    """Return the table's entry for an error class: its own, else that of the nearest base."""
-    return next(ERRORS[base] for base in kind.__mro__ if base in ERRORS)
+def status_and_code(error: type[BuilderError | errors.RegistryError]) -> tuple[int, str]:
+    """Return what an error class is for clients: its exception or its base's, else its kind's."""
+    found = (_EXCEPTIONS[base] for base in error.__mro__ if base in _EXCEPTIONS)
+    return next(found, _KINDS[error.kind])
 
 
 def errors_body(
@@ -175,7 +141,3 @@ def errors_body(
 
 #: What is answered for an error that nobody foresaw; the log has it.
 FAILURE: Final = errors_body(500, "UNKNOWN", "the server failed to answer; its log says why")
-
-
-def _is_transient(error: Exception) -> bool:
-    return isinstance(error, BuilderError) and error.transient

@@ -9,9 +9,9 @@ from builder.concurrency.priority import current_priority
 from builder.errors import BuilderError, InputError
 from builder.ports import Progress, ProgressListener
 from conformance.workers.brokers import RedisServer
+from registry.images.failure import Failure
 from registry.jobs.queue import Message
 from registry.jobs.state import Outcome, TaskState
-from registry.requests.status import Failure
 from tests.registry.jobs.queue_harness import DOUBLE, Counted, carrier_of, double, message_of
 
 pytestmark = pytest.mark.anyio

@@ -6,8 +6,8 @@ import pytest
 from redis.asyncio import Redis
 
 from builder.ports import Progress
+from registry.images.failure import Failure
 from registry.jobs.state import TaskState
-from registry.requests.status import Failure
 
 pytestmark = pytest.mark.anyio
 

@@ -14,8 +14,8 @@ from builder.layer import LayerBlob, LayerPackage, LayerPlan, PythonTarget
 from builder.lock import Lock
 from builder.oci.digest import EMPTY
 from registry.images.executor import StoredImage
+from registry.images.failure import Failure
 from registry.jobs.types import BUILD, COMPLETE, LAYER, SOLVE, BuildTask, LayerTask
-from registry.requests.status import Failure
 from tests.builder.lock.test_lock import (
     CERTIFI,
     DEBIAN,

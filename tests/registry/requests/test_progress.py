@@ -2,8 +2,9 @@ import asyncio
 from typing import get_args
 
 from builder.ports import Progress, Stage
+from registry.images.failure import Failure
 from registry.requests.progress import RequestProgress, percent_of
-from registry.requests.status import Failure, RequestStatus, dump_status, parse_status
+from registry.requests.status import RequestStatus, dump_status, parse_status
 
 
 def request_progress() -> RequestProgress:
