@@ -7,7 +7,7 @@ structlog a line takes 16 µs; written out by :class:`JsonAccessLog` it takes 3.
 import asyncio
 import time
 from json.encoder import encode_basestring_ascii as quoted
-from typing import Final, Protocol, TextIO
+from typing import Final, NamedTuple, Protocol, TextIO
 
 import structlog
 
@@ -15,38 +15,32 @@ import structlog
 _MAX_LOGGED: Final = 300
 
 
+class AnsweredRequest(NamedTuple):
+    """A request that was answered; ``path``, ``user_agent`` and ``user`` are as they were sent."""
+
+    request_id: str
+    method: str
+    path: str
+    status: int
+    seconds: float
+    sent_bytes: int
+    user_agent: str
+    #: Who sent it, if they logged in.
+    user: str | None
+
+
 class AccessLog(Protocol):
     """Writes down what was answered."""
 
-    def answered(
-        self,
-        request_id: str,
-        method: str,
-        path: str,
-        status: int,
-        seconds: float,
-        sent_bytes: int,
-        user_agent: str,
-        user: str | None,
-    ) -> None:
-        """Write one line; ``path``, ``user_agent`` and ``user`` may be anything a client sent."""
+    def answered(self, request: AnsweredRequest) -> None:
+        """Write one line."""
         ...
 
 
 class NoAccessLog:
     """Writes nothing; implements :class:`AccessLog`."""
 
-    def answered(
-        self,
-        request_id: str,
-        method: str,
-        path: str,
-        status: int,
-        seconds: float,
-        sent_bytes: int,
-        user_agent: str,
-        user: str | None,
-    ) -> None:
+    def answered(self, request: AnsweredRequest) -> None:
         """Do nothing."""
 
 
@@ -56,28 +50,18 @@ class StructuredAccessLog:
     def __init__(self) -> None:
         self._log = structlog.get_logger("registry.access")
 
-    def answered(
-        self,
-        request_id: str,
-        method: str,
-        path: str,
-        status: int,
-        seconds: float,
-        sent_bytes: int,
-        user_agent: str,
-        user: str | None,
-    ) -> None:
+    def answered(self, request: AnsweredRequest) -> None:
         """Write one line."""
         self._log.info(
             "answered request",
-            request_id=request_id,
-            method=method,
-            path=path[:_MAX_LOGGED],
-            status=status,
-            seconds=round(seconds, 6),
-            bytes=sent_bytes,
-            user_agent=user_agent[:_MAX_LOGGED],
-            **({} if user is None else {"user": user}),
+            request_id=request.request_id,
+            method=request.method,
+            path=request.path[:_MAX_LOGGED],
+            status=request.status,
+            seconds=round(request.seconds, 6),
+            bytes=request.sent_bytes,
+            user_agent=request.user_agent[:_MAX_LOGGED],
+            **({} if request.user is None else {"user": request.user}),
         )
 
 
@@ -95,18 +79,9 @@ class JsonAccessLog:
         self._second = 0
         self._second_text = ""
 
-    def answered(
-        self,
-        request_id: str,
-        method: str,
-        path: str,
-        status: int,
-        seconds: float,
-        sent_bytes: int,
-        user_agent: str,
-        user: str | None,
-    ) -> None:
+    def answered(self, request: AnsweredRequest) -> None:
         """Write one line, at the end of this turn of the event loop."""
+        request_id, method, path, status, seconds, sent_bytes, user_agent, user = request
         by_user = "" if user is None else f',"user":{quoted(user)}'
         if not self._lines:
             asyncio.get_running_loop().call_soon(self.flush)

@@ -24,8 +24,8 @@ first.
 is somebody to send traces to. All else knows these ports.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final, Literal, Protocol
 
 Attributes = Mapping[str, str | int | float]
@@ -110,29 +110,3 @@ class _NoSpan:
 
 _NO_SPAN: Final = _NoSpan()
 NO_TRACES: Final = NoTraces()
-
-
-@contextmanager
-def open_traces(endpoint: str | None, ratio: float, service: str) -> Iterator[Traces]:
-    """Give what records traces; on exit, all that was recorded has been sent, if that is possible.
-
-    A thread sends them: open it after any fork.
-
-    Args:
-        endpoint: Where they are sent, e.g. ``"http://collector:4318"``; ``None``: nothing is
-            recorded.
-        ratio: How many of the traces that begin here are recorded, 0 to 1. Those that began
-            elsewhere are if they are there.
-        service: The name of this part of the service.
-    """
-    if endpoint is None:
-        yield NO_TRACES
-        return
-    # It takes 0.1 s to import, which a process without traces need not wait for.
-    from registry.telemetry.opentelemetry_traces import OpenTelemetryTraces  # noqa: PLC0415
-
-    traces = OpenTelemetryTraces(endpoint, ratio, service)
-    try:
-        yield traces
-    finally:
-        traces.close()

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from registry.telemetry import AccessLog, StructuredAccessLog
+from registry.telemetry import AccessLog, AnsweredRequest, StructuredAccessLog
 from registry.web.services import services_of
 
 #: The key of the scope under which a face leaves the template of its route, for metrics.
@@ -70,14 +70,16 @@ class Observe:
             method = scope["method"] if scope["method"] in METHODS else "other"
             metrics.request_ended(route_of(scope), method, status, seconds, observed.sent_bytes)
             self._access_log.answered(
-                request_id,
-                method,
-                scope["path"],
-                status,
-                seconds,
-                observed.sent_bytes,
-                user_agent.decode("latin-1"),
-                scope.get(USER),
+                AnsweredRequest(
+                    request_id,
+                    method,
+                    scope["path"],
+                    status,
+                    seconds,
+                    observed.sent_bytes,
+                    user_agent.decode("latin-1"),
+                    scope.get(USER),
+                )
             )
             structlog.contextvars.reset_contextvars(**tokens)
 

@@ -19,7 +19,7 @@ from registry.content.names import RepositoryName, parse_repository, parse_tag
 from registry.errors import RegistryError
 from registry.lru import LruCache
 from registry.sources.source import Reference, Source
-from registry.telemetry import AccessLog
+from registry.telemetry import AccessLog, AnsweredRequest
 from registry.web.distribution.client import Negotiated, negotiate
 from registry.web.distribution.manifests import BUILT_BY_TAG, whole_manifest
 from registry.web.distribution.paths import TEMPLATES, belongs_here, parse_path
@@ -127,7 +127,9 @@ class WarmManifests:
         metrics.request_started()
         metrics.request_ended(TEMPLATES["manifest"], method, 200, seconds, sent_bytes)
         self._access_log.answered(
-            request_id, method, asked.path, 200, seconds, sent_bytes, asked.user_agent, None
+            AnsweredRequest(
+                request_id, method, asked.path, 200, seconds, sent_bytes, asked.user_agent, None
+            )
         )
 
 

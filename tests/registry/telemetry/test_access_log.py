@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 import structlog
 
-from registry.telemetry import JsonAccessLog, NoAccessLog, StructuredAccessLog, configure_logs
+from registry.telemetry import (
+    AnsweredRequest,
+    JsonAccessLog,
+    NoAccessLog,
+    StructuredAccessLog,
+    configure_logs,
+)
 
 #: Text that would break a line, or end a string, if it were written as it is.
 HOSTILE = 'a"b\\c\n{"status":1}\r\x00\x1b[31mä\u2028😀'
@@ -37,7 +43,7 @@ def test_a_line_is_the_one_that_structlog_writes(
 ) -> None:
     async def scenario() -> None:
         for log in (JsonAccessLog(file), StructuredAccessLog()):
-            log.answered("r1", "GET", text, 200, 0.00001234, 77, text, user)
+            log.answered(AnsweredRequest("r1", "GET", text, 200, 0.00001234, 77, text, user))
             await asyncio.sleep(0)
 
     asyncio.run(scenario())
@@ -49,7 +55,7 @@ def test_a_line_is_the_one_that_structlog_writes(
 
 def test_the_time_is_written_as_in_other_lines(file: io.StringIO) -> None:
     async def scenario() -> None:
-        JsonAccessLog(file).answered("r1", "GET", "/", 200, 1.5, 7, "", None)
+        JsonAccessLog(file).answered(AnsweredRequest("r1", "GET", "/", 200, 1.5, 7, "", None))
         await asyncio.sleep(0)
         structlog.get_logger().info("something else")
 
@@ -65,11 +71,11 @@ def test_lines_of_one_turn_of_the_event_loop_are_written_together_at_its_end(
     async def scenario() -> None:
         log = JsonAccessLog(file)
         for at in range(3):
-            log.answered(f"r{at}", "GET", "/", 200, 0.1, 7, "", None)
+            log.answered(AnsweredRequest(f"r{at}", "GET", "/", 200, 0.1, 7, "", None))
         assert file.getvalue() == ""
         await asyncio.sleep(0)
         assert [line["request_id"] for line in lines_of(file)] == ["r0", "r1", "r2"]
-        log.answered("r3", "GET", "/", 200, 0.1, 7, "", None)
+        log.answered(AnsweredRequest("r3", "GET", "/", 200, 0.1, 7, "", None))
         await asyncio.sleep(0)
         assert len(lines_of(file)) == 4
 
@@ -80,7 +86,7 @@ def test_what_the_event_loop_left_is_written_at_the_end(file: io.StringIO) -> No
     log = JsonAccessLog(file)
 
     async def scenario() -> None:
-        log.answered("r1", "GET", "/", 200, 0.1, 7, "", None)
+        log.answered(AnsweredRequest("r1", "GET", "/", 200, 0.1, 7, "", None))
 
     asyncio.run(scenario())
     log.flush()
@@ -89,5 +95,5 @@ def test_what_the_event_loop_left_is_written_at_the_end(file: io.StringIO) -> No
 
 
 def test_no_log_writes_nothing(file: io.StringIO) -> None:
-    NoAccessLog().answered("r1", "GET", "/", 200, 0.1, 7, "", None)
+    NoAccessLog().answered(AnsweredRequest("r1", "GET", "/", 200, 0.1, 7, "", None))
     assert file.getvalue() == ""
