@@ -59,15 +59,26 @@ ErrorKind = Literal[
 ]
 
 
-class BuilderError(Exception):
-    """Something went wrong while an image was made."""
+class DomainError(Exception):
+    """An error that users are told, each by one sentence.
 
-    kind: ClassVar[ErrorKind] = "failed"
+    A class says what it means: ``class NoSuchThing(DomainError, kind="not_found")``.
+    """
+
+    kind: ClassVar[ErrorKind]
+
+    def __init_subclass__(cls, kind: ErrorKind | None = None) -> None:
+        super().__init_subclass__()
+        cls.kind = kind or cls.kind
 
     @property
     def message(self) -> str:
         """The sentence for the user, in one line."""
         return " ".join(str(self).split())
+
+
+class BuilderError(DomainError, kind="failed"):
+    """Something went wrong while an image was made."""
 
     @classmethod
     def saying(cls, message: str) -> Self:
@@ -83,10 +94,8 @@ class BuilderError(Exception):
         return self.kind in {"busy", "unavailable"}
 
 
-class InvalidDigest(BuilderError):
+class InvalidDigest(BuilderError, kind="invalid"):
     """A digest is not written as an algorithm that is known here and its hex digits."""
-
-    kind: ClassVar[ErrorKind] = "invalid"
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -96,10 +105,8 @@ class InvalidDigest(BuilderError):
         )
 
 
-class ImageNameError(BuilderError):
+class ImageNameError(BuilderError, kind="invalid"):
     """The image name cannot be understood."""
-
-    kind: ClassVar[ErrorKind] = "invalid"
 
 
 class MalformedName(ImageNameError):
@@ -110,16 +117,12 @@ class MalformedTag(ImageNameError):
     """The tag is neither ``latest`` nor made of known parts."""
 
 
-class UnsupportedItem(ImageNameError):
+class UnsupportedItem(ImageNameError, kind="failed"):
     """The name asks for something this server cannot build."""
 
-    kind: ClassVar[ErrorKind] = "failed"
 
-
-class ChannelNotAllowed(ImageNameError):
+class ChannelNotAllowed(ImageNameError, kind="failed"):
     """The name asks for a channel that the administrator did not allow."""
-
-    kind: ClassVar[ErrorKind] = "failed"
 
     def __init__(self, channel: str, allowed: Sequence[str]) -> None:
         self.channel = channel
@@ -157,38 +160,28 @@ class NoWheel(SolveError):
     """A project of PyPI has no wheel for the target: none at all, or none for its Python."""
 
 
-class SolveTimeout(SolveError):
+class SolveTimeout(SolveError, kind="unavailable"):
     """The solver did not finish in the time it is given."""
 
-    kind: ClassVar[ErrorKind] = "unavailable"
 
-
-class ChannelUnavailable(SolveError):
+class ChannelUnavailable(SolveError, kind="unavailable"):
     """A channel does not answer, or answers with something that is not a channel."""
 
-    kind: ClassVar[ErrorKind] = "unavailable"
 
-
-class NoChannel(ChannelUnavailable):
+class NoChannel(ChannelUnavailable, kind="failed"):
     """What a channel must have is not at its address; asking again does not help."""
 
-    kind: ClassVar[ErrorKind] = "failed"
 
-
-class IndexUnavailable(SolveError):
+class IndexUnavailable(SolveError, kind="unavailable"):
     """PyPI, or the index in its place, does not answer."""
-
-    kind: ClassVar[ErrorKind] = "unavailable"
 
 
 class LockError(BuilderError):
     """A lock file cannot be read, or cannot be written for these packages."""
 
 
-class InputError(BuilderError):
+class InputError(BuilderError, kind="invalid"):
     """A file or request that describes an environment cannot be understood, or is not allowed."""
-
-    kind: ClassVar[ErrorKind] = "invalid"
 
     def __init__(self, reason: str, field: str | None = None, line: int | None = None) -> None:
         # All of it goes into ``args``: the error is raised in a worker process, and pickled.
@@ -210,10 +203,8 @@ class PackageError(BuilderError):
     """A package archive cannot be turned into a layer."""
 
 
-class PackageUnavailable(PackageError):
+class PackageUnavailable(PackageError, kind="unavailable"):
     """A package archive cannot be downloaded."""
-
-    kind: ClassVar[ErrorKind] = "unavailable"
 
 
 class CorruptPackage(PackageError):
@@ -232,41 +223,29 @@ class BytecodeError(BuilderError):
     """The target's Python could not compile a package."""
 
 
-class SandboxUnavailable(BuilderError):
+class SandboxUnavailable(BuilderError, kind="unavailable"):
     """The server has nothing in which it could run the Python of an environment."""
 
-    kind: ClassVar[ErrorKind] = "unavailable"
 
-
-class WorkerLost(BuilderError):
+class WorkerLost(BuilderError, kind="unavailable"):
     """A process that assembled a layer ended before its time."""
 
-    kind: ClassVar[ErrorKind] = "unavailable"
 
-
-class WorkersBusy(BuilderError):
+class WorkersBusy(BuilderError, kind="busy"):
     """More work waits for the workers than is let wait."""
 
-    kind: ClassVar[ErrorKind] = "busy"
 
-
-class WorkersUnavailable(BuilderError):
+class WorkersUnavailable(BuilderError, kind="unavailable"):
     """The workers cannot be reached."""
 
-    kind: ClassVar[ErrorKind] = "unavailable"
 
-
-class StoreUnavailable(BuilderError):
+class StoreUnavailable(BuilderError, kind="unavailable"):
     """The store does not answer, or has no room left."""
-
-    kind: ClassVar[ErrorKind] = "unavailable"
 
 
 class BaseImageError(BuilderError):
     """The base image is not an image, or has no such platform."""
 
 
-class BaseImageUnavailable(BaseImageError):
+class BaseImageUnavailable(BaseImageError, kind="unavailable"):
     """The registry of the base image does not answer."""
-
-    kind: ClassVar[ErrorKind] = "unavailable"

@@ -41,87 +41,57 @@
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
 
-from builder.errors import ErrorKind
+from builder.errors import DomainError
 from builder.ports import Progress
 
 
-class RegistryError(Exception):
+class RegistryError(DomainError, kind="internal"):
     """The request cannot be answered as it was meant."""
 
-    kind: ClassVar[ErrorKind] = "internal"
 
-    @property
-    def message(self) -> str:
-        """The sentence for the user, in one line."""
-        return " ".join(str(self).split())
-
-
-class EndpointUnknown(RegistryError):
+class EndpointUnknown(RegistryError, kind="not_found"):
     """The address leads to nothing that the distribution-spec describes."""
 
-    kind: ClassVar[ErrorKind] = "not_found"
 
-
-class NameInvalid(RegistryError):
+class NameInvalid(RegistryError, kind="invalid"):
     """The repository's name does not follow the distribution-spec's grammar."""
 
-    kind: ClassVar[ErrorKind] = "invalid"
 
-
-class NameUnknown(RegistryError):
+class NameUnknown(RegistryError, kind="not_found"):
     """There is no such repository."""
 
-    kind: ClassVar[ErrorKind] = "not_found"
 
-
-class ManifestUnknown(RegistryError):
+class ManifestUnknown(RegistryError, kind="not_found"):
     """The repository has no such manifest."""
 
-    kind: ClassVar[ErrorKind] = "not_found"
 
-
-class BlobUnknown(RegistryError):
+class BlobUnknown(RegistryError, kind="not_found"):
     """There is no such blob."""
 
-    kind: ClassVar[ErrorKind] = "not_found"
 
-
-class BlobUnavailable(RegistryError):
+class BlobUnavailable(RegistryError, kind="unavailable"):
     """The blob cannot be read now, and will be readable again."""
 
-    kind: ClassVar[ErrorKind] = "unavailable"
 
-
-class ReferrersUnavailable(RegistryError):
+class ReferrersUnavailable(RegistryError, kind="unavailable"):
     """What refers to an image cannot be made now, and may be later."""
 
-    kind: ClassVar[ErrorKind] = "unavailable"
 
-
-class TagInvalid(RegistryError):
+class TagInvalid(RegistryError, kind="invalid"):
     """The tag does not follow the distribution-spec's grammar."""
 
-    kind: ClassVar[ErrorKind] = "invalid"
 
-
-class ContentUnavailable(RegistryError):
+class ContentUnavailable(RegistryError, kind="unavailable"):
     """What was pushed, or is being pushed, cannot be read or written now, and will be later."""
 
-    kind: ClassVar[ErrorKind] = "unavailable"
 
-
-class UploadUnknown(RegistryError):
+class UploadUnknown(RegistryError, kind="not_found"):
     """There is no such upload."""
 
-    kind: ClassVar[ErrorKind] = "not_found"
 
-
-class UploadInvalid(RegistryError):
+class UploadInvalid(RegistryError, kind="invalid"):
     """The request does not fit the upload, or its body is not what its headers say."""
-
-    kind: ClassVar[ErrorKind] = "invalid"
 
 
 class ChunkOutOfOrder(UploadInvalid):
@@ -140,10 +110,8 @@ class BodyTooSlow(UploadInvalid):
         super().__init__(f"nothing was received for {seconds:g} s: send it again")
 
 
-class DigestMismatch(RegistryError):
+class DigestMismatch(RegistryError, kind="invalid"):
     """What was pushed has another digest than its address says."""
-
-    kind: ClassVar[ErrorKind] = "invalid"
 
     def __init__(self, digest: str, found: str) -> None:
         self.digest = digest
@@ -151,26 +119,20 @@ class DigestMismatch(RegistryError):
         super().__init__(f"the digest of what was sent is {found}, not {digest}: send it again")
 
 
-class TooLarge(RegistryError):
+class TooLarge(RegistryError, kind="too_large"):
     """What is pushed is larger than this registry takes."""
-
-    kind: ClassVar[ErrorKind] = "too_large"
 
     def __init__(self, what: str, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         super().__init__(f"{what} has at most {limit_bytes} bytes here")
 
 
-class ManifestInvalid(RegistryError):
+class ManifestInvalid(RegistryError, kind="invalid"):
     """What was pushed is no manifest or index that registries take."""
 
-    kind: ClassVar[ErrorKind] = "invalid"
 
-
-class PartsUnknown(RegistryError):
+class PartsUnknown(RegistryError, kind="not_found"):
     """A manifest names blobs or manifests that the repository does not have."""
-
-    kind: ClassVar[ErrorKind] = "not_found"
 
     def __init__(self, digests: Sequence[str]) -> None:
         self.digests = tuple(digests)
@@ -178,32 +140,24 @@ class PartsUnknown(RegistryError):
         super().__init__(f"push these first, which the manifest names: {few}")
 
 
-class BlobInUse(RegistryError):
+class BlobInUse(RegistryError, kind="conflict"):
     """A manifest of the repository needs the blob that is to be deleted."""
 
-    kind: ClassVar[ErrorKind] = "conflict"
 
-
-class PageInvalid(RegistryError):
+class PageInvalid(RegistryError, kind="invalid"):
     """The number of entries asked for is not a number."""
 
-    kind: ClassVar[ErrorKind] = "invalid"
 
-
-class RangeInvalid(RegistryError):
+class RangeInvalid(RegistryError, kind="invalid"):
     """The range of bytes asked for lies outside the blob."""
-
-    kind: ClassVar[ErrorKind] = "invalid"
 
     def __init__(self, size_bytes: int) -> None:
         self.size_bytes = size_bytes
         super().__init__(f"the range asked for lies outside the blob's {size_bytes} bytes")
 
 
-class Unsupported(RegistryError):
+class Unsupported(RegistryError, kind="invalid"):
     """The registry does not offer this."""
-
-    kind: ClassVar[ErrorKind] = "invalid"
 
     def __init__(self, message: str, allow: Sequence[str]) -> None:
         """Say what is offered instead.
@@ -228,10 +182,8 @@ class GeneratedRepository(Unsupported):
         )
 
 
-class StillBuilding(RegistryError):
+class StillBuilding(RegistryError, kind="busy"):
     """The image is being built and not ready yet."""
-
-    kind: ClassVar[ErrorKind] = "busy"
 
     def __init__(self, progress: Progress, *, what: str = "the image") -> None:
         self.progress = progress
@@ -241,10 +193,8 @@ class StillBuilding(RegistryError):
         )
 
 
-class Unauthorized(RegistryError):
+class Unauthorized(RegistryError, kind="denied"):
     """The request needs credentials, or better ones."""
-
-    kind: ClassVar[ErrorKind] = "denied"
 
     def __init__(self, message: str, problem: str | None = None, *, challenge: str = "") -> None:
         """Make the error.
@@ -259,16 +209,12 @@ class Unauthorized(RegistryError):
         super().__init__(message)
 
 
-class Denied(RegistryError):
+class Denied(RegistryError, kind="denied"):
     """Whoever sent the request may not do this."""
 
-    kind: ClassVar[ErrorKind] = "denied"
 
-
-class TooManyRequests(RegistryError):
+class TooManyRequests(RegistryError, kind="busy"):
     """Whoever sent the request has to wait before the next one."""
-
-    kind: ClassVar[ErrorKind] = "busy"
 
     def __init__(self, message: str, seconds: int) -> None:
         """Make the error.
@@ -298,16 +244,12 @@ class PolicyInvalid(RegistryError):
     """The file with users, tokens and rights cannot be used."""
 
 
-class ApiError(RegistryError):
+class ApiError(RegistryError, kind="invalid"):
     """What was asked of the API cannot be done."""
 
-    kind: ClassVar[ErrorKind] = "invalid"
 
-
-class BuildUnknown(ApiError):
+class BuildUnknown(ApiError, kind="not_found"):
     """There is no such build."""
-
-    kind: ClassVar[ErrorKind] = "not_found"
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -318,22 +260,16 @@ class BuildUnknown(ApiError):
         )
 
 
-class RequestUnknown(ApiError):
+class RequestUnknown(ApiError, kind="not_found"):
     """There is no such request, or it failed long ago and is forgotten."""
 
-    kind: ClassVar[ErrorKind] = "not_found"
 
-
-class TooManyBuilds(ApiError):
+class TooManyBuilds(ApiError, kind="busy"):
     """As many requests are under way as the administrator allows."""
 
-    kind: ClassVar[ErrorKind] = "busy"
 
-
-class BodyTooLarge(ApiError):
+class BodyTooLarge(ApiError, kind="too_large"):
     """What was sent is larger than the administrator allows."""
-
-    kind: ClassVar[ErrorKind] = "too_large"
 
 
 class ParameterInvalid(ApiError):
