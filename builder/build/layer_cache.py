@@ -4,7 +4,8 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final, Protocol
@@ -23,7 +24,8 @@ from builder.records import PackageRecord
 FindPython = Callable[[], Awaitable[Sequence[PackageRecord]]]
 #: Makes that Python ready on this machine.
 ReadyCompiler = Callable[[Sequence[PackageRecord], PythonTarget], Awaitable[Compiler]]
-
+#: Watches a layer while it is made: gives what is told which one it came to.
+WatchLayer = Callable[[LayerPlan, Encoding], AbstractContextManager[Callable[[LayerBlob], None]]]
 
 #: How often a layer is made that does not come out as it was before.
 _TRIES: Final = 3
@@ -69,6 +71,7 @@ class LayerCache:
         compiler: ReadyCompiler,
         scratch: Path,
         metrics: BuildMetrics,
+        watch: WatchLayer | None = None,
     ) -> None:
         self._store = store
         self._packages = packages
@@ -76,6 +79,7 @@ class LayerCache:
         self._compiler = compiler
         self._scratch = scratch
         self._metrics = metrics
+        self._watch = watch or _unwatched
         self._flights: SingleFlight[LayerBlob] = SingleFlight()
 
     async def ensure(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> LayerBlob:
@@ -106,9 +110,12 @@ class LayerCache:
         )
 
     async def _ensure(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> LayerBlob:
-        known = await self.known(plan, encoding)
-        if known is not None:
-            return known
+        with self._watch(plan, encoding) as tell:
+            blob = await self.known(plan, encoding) or await self._make(plan, encoding, python)
+            tell(blob)
+        return blob
+
+    async def _make(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> LayerBlob:
         records = [package.record for package in plan.packages]
 
         async def work(archives: list[Path]) -> LayerBlob:
@@ -174,3 +181,8 @@ class LayerCache:
             out.unlink(missing_ok=True)
         self._metrics.assembled(blob.tar_size_bytes, time.monotonic() - started)
         return blob
+
+
+@contextmanager
+def _unwatched(_plan: LayerPlan, _encoding: Encoding) -> Iterator[Callable[[LayerBlob], None]]:
+    yield lambda _blob: None

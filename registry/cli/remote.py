@@ -1,13 +1,13 @@
 """A server's API, from the command line."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urljoin, urlsplit
 
 import httpx
+from httpx_sse import ServerSentEvent, aconnect_sse
 
 from builder.oci.models import OCI_INDEX, OCI_MANIFEST
 
@@ -112,11 +112,11 @@ async def _follow(
     while True:
         try:
             async for event in _events(http, f"{request}/events", last_line):
-                attempts, last_line = 0, event.get("id", last_line)
-                if event["event"] == "log":
+                attempts, last_line = 0, event.id or last_line
+                if event.event == "log":
                     continue
-                status: dict[str, Any] = json.loads(event["data"])
-                if event["event"] == "end":
+                status: dict[str, Any] = event.json()
+                if event.event == "end":
                     return status
                 on_progress(f"{status['progress'] or status['state']} ({status['percent']} %)")
         except httpx.TransportError:
@@ -130,22 +130,15 @@ async def _follow(
 
 async def _events(
     http: httpx.AsyncClient, url: str, last_line: str
-) -> AsyncIterator[dict[str, str]]:
+) -> AsyncIterator[ServerSentEvent]:
     """Yield the events of a stream: those after the line of that number, if one is given."""
     headers = {"Last-Event-ID": last_line} if last_line else {}
-    async with http.stream("GET", url, headers=headers) as reply:
-        if reply.status_code != 200:
-            await reply.aread()
-            _document(reply)
-        event: dict[str, str] = {}
-        async for line in reply.aiter_lines():
-            name, _, value = line.partition(": ")
-            if name:
-                event[name] = value
-            elif "event" in event:
-                yield event
-            if not line:
-                event = {}
+    async with aconnect_sse(http, "GET", url, headers=headers) as source:
+        if source.response.status_code != 200:
+            await source.response.aread()
+            _document(source.response)
+        async for event in source.aiter_sse():
+            yield event
 
 
 def _document(reply: httpx.Response) -> dict[str, Any]:

@@ -1,12 +1,11 @@
 """Solves, builds and layers as spans of a trace."""
 
-import asyncio
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Literal
 
 from builder.build.image import Flavour
-from builder.build.layer_cache import FindPython, Layers
-from builder.concurrency.single_flight import SingleFlight
+from builder.build.layer_cache import WatchLayer
 from builder.inputs import PackageList
 from builder.layer import Encoding, LayerBlob, LayerPlan
 from builder.lock import Lock
@@ -51,54 +50,26 @@ class TracedExecutor:
             return await self._executor.build(lock, flavour, on_progress)
 
 
-class TracedLayers:
-    """What makes layers, in spans; implements :class:`builder.build.layer_cache.Layers`.
+def watch_layers(traces: Traces, place: Place) -> WatchLayer:
+    """Return what makes a span of each layer, from when it is begun to when it is there."""
+    spans = _Spans(traces, place)
 
-    A span begins when its layer does, which may be before anybody waits for it.
-    """
-
-    def __init__(self, layers: Layers, traces: Traces, place: Place) -> None:
-        self._layers = layers
-        self._place = place
-        self._spans = _Spans(traces, place)
-        self._flights: SingleFlight[LayerBlob] = SingleFlight()
-
-    async def ensure(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> LayerBlob:
-        """Return the layer; see :meth:`Layers.ensure`."""
-        return await asyncio.shield(self._start(plan, encoding, python))
-
-    def begin(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> None:
-        """Begin to make a layer; see :meth:`Layers.begin`."""
-        if self._place == "here":
-            self._start(plan, encoding, python)
-        else:
-            self._layers.begin(plan, encoding, python)
-
-    async def close(self) -> None:
-        """Wait for nothing any more; what is made elsewhere goes on."""
-        await self._flights.close()
-
-    def _start(
-        self, plan: LayerPlan, encoding: Encoding, python: FindPython
-    ) -> asyncio.Task[LayerBlob]:
-        return self._flights.start(
-            f"{plan.key}-{encoding}", lambda: self._ensure(plan, encoding, python)
-        )
-
-    async def _ensure(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> LayerBlob:
+    @contextmanager
+    def watch(plan: LayerPlan, encoding: Encoding) -> Iterator[Callable[[LayerBlob], None]]:
         known: Attributes = {
             "pullforge.layer": plan.key,
             "pullforge.encoding": encoding,
             "pullforge.packages": len(plan.packages),
         }
-        with self._spans.of("layer", known) as span:
-            blob = await self._layers.ensure(plan, encoding, python)
-            sizes = {
-                "pullforge.size_bytes": blob.size_bytes,
-                "pullforge.tar_size_bytes": blob.tar_size_bytes,
-            }
-            span.note(sizes)
-        return blob
+        with spans.of("layer", known) as span:
+            yield lambda blob: span.note(
+                {
+                    "pullforge.size_bytes": blob.size_bytes,
+                    "pullforge.tar_size_bytes": blob.tar_size_bytes,
+                }
+            )
+
+    return watch
 
 
 class _Spans:

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
-from builder.build.layer_cache import LayerCache
+from builder.build.layer_cache import LayerCache, WatchLayer
 from registry.jobs.client import TaskClient, TaskTimeouts
 from registry.jobs.executor import TaskExecutor, TaskExports, TaskLayers
 from registry.jobs.queue import ANSWER_SECONDS, TaskQueue
@@ -39,9 +39,9 @@ class Tasks:
         """What has forms of locks made by workers."""
         return TaskExports(self.orders)
 
-    def layers(self, cache: LayerCache) -> TaskLayers:
+    def layers(self, cache: LayerCache, watch: WatchLayer) -> TaskLayers:
         """Return what has layers assembled by workers that ``cache`` does not have."""
-        return TaskLayers(self.orders, cache)
+        return TaskLayers(self.orders, cache, watch)
 
 
 @asynccontextmanager

@@ -3,7 +3,8 @@
 import hashlib
 
 from builder.build.image import Flavour
-from builder.build.layer_cache import FindPython, LayerCache
+from builder.build.layer_cache import FindPython, LayerCache, WatchLayer
+from builder.concurrency.single_flight import SingleFlight
 from builder.exports import ExportFormat
 from builder.inputs import PackageList
 from builder.layer import Encoding, LayerBlob, LayerPlan
@@ -70,22 +71,39 @@ class TaskExports:
 class TaskLayers:
     """Has layers assembled by workers; implements :class:`builder.build.layer_cache.Layers`."""
 
-    def __init__(self, orders: TaskClient, cache: LayerCache) -> None:
-        """Make the orderer; ``cache`` knows what is there already."""
+    def __init__(self, orders: TaskClient, cache: LayerCache, watch: WatchLayer) -> None:
+        """Have done what ``cache`` does not have, watched by ``watch``."""
         self._orders = orders
         self._cache = cache
+        self._watch = watch
+        self._flights: SingleFlight[LayerBlob] = SingleFlight()
 
     def begin(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> None:
         """Do nothing: a worker would fetch packages that are being fetched for their contents."""
 
     async def ensure(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> LayerBlob:
         """Return the layer; see :meth:`Layers.ensure`."""
-        known = await self._cache.known(plan, encoding)
-        if known is not None:
-            return known
+        name = f"{plan.key}-{encoding}"
+        return await self._flights.run(name, lambda: self._ensure(name, plan, encoding, python))
+
+    async def close(self) -> None:
+        """Wait for nothing any more; what is made elsewhere goes on."""
+        await self._flights.close()
+
+    async def _ensure(
+        self, name: str, plan: LayerPlan, encoding: Encoding, python: FindPython
+    ) -> LayerBlob:
+        with self._watch(plan, encoding) as tell:
+            known = await self._cache.known(plan, encoding)
+            blob = known or await self._have(name, plan, encoding, python)
+            tell(blob)
+        return blob
+
+    async def _have(
+        self, name: str, plan: LayerPlan, encoding: Encoding, python: FindPython
+    ) -> LayerBlob:
         found = tuple(await python()) if plan.python is not None else ()
-        order = LayerTask(plan, encoding, found)
-        blob, _ = await self._orders.order(LAYER, f"{plan.key}-{encoding}", order, _ignore)
+        blob, _ = await self._orders.order(LAYER, name, LayerTask(plan, encoding, found), _ignore)
         return blob
 
 

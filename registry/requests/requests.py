@@ -34,8 +34,8 @@ from builder.lock import Lock
 from builder.ports import Store, Workers
 from builder.spec import EnvironmentSpec
 from registry.errors import TooManyBuilds
-from registry.images.budget import Budget
 from registry.images.failure import Failure
+from registry.images.rate_limit import RateLimit
 from registry.requests.progress import RequestProgress
 from registry.requests.runner import BuildRunner, Requested
 from registry.requests.status import RequestStatus, dump_status, parse_status
@@ -73,7 +73,7 @@ class BuildRequests:
         making: BuildRunner,
         defaults: EnvironmentPolicy,
         patience: RequestTimeouts,
-        budget: Budget,
+        rate_limit: RateLimit,
         *,
         limit: int,
         max_bytes: int,
@@ -87,7 +87,7 @@ class BuildRequests:
             making: Makes the builds.
             defaults: What the administrator offers.
             patience: How long is waited for what.
-            budget: Bounds what a client may have made.
+            rate_limit: Bounds what a client may have made.
             limit: How many requests this server carries out at once.
             max_bytes: The largest input to read.
             now: The time in seconds since 1970.
@@ -97,7 +97,7 @@ class BuildRequests:
         self._making = making
         self._defaults = defaults
         self._patience = patience
-        self._budget = budget
+        self._rate_limit = rate_limit
         self._limit = limit
         self._max_bytes = max_bytes
         self._now = now
@@ -138,7 +138,7 @@ class BuildRequests:
             return replace(known, state="done", failure=None)
         if known is not None and known.failure is not None and self._is_recent(known):
             return known
-        self._budget.spend()
+        self._rate_limit.spend()
         key = known.key if known is not None else None
         await self._accept(RequestStatus(request, key=key, pin=pin), data, asked)
         return await self.status(request) or RequestStatus(request)

@@ -39,11 +39,11 @@ from registry.errors import (
     TooManyNewImages,
 )
 from registry.images.artifacts import Artifacts
-from registry.images.budget import Budget
 from registry.images.executor import StoredImage
 from registry.images.fairness import current_client
 from registry.images.images import ImageBuilds
 from registry.images.progress import ProgressTracker
+from registry.images.rate_limit import RateLimit
 from registry.images.records import SolveRecord
 from registry.images.tag_records import TagRecord, TagRecords
 from registry.images.usage import Usage
@@ -81,7 +81,7 @@ class BuiltSource:
         tags: TagRecords,
         usage: Usage,
         metrics: PullMetrics,
-        budget: Budget,
+        rate_limit: RateLimit,
         *,
         now: Callable[[], float],
         latest_ttl_seconds: float,
@@ -97,7 +97,7 @@ class BuiltSource:
             tags: Remember which tags were pulled.
             usage: Notes which images are used, for eviction.
             metrics: Counts pulls by outcome.
-            budget: Bounds what a client may have built.
+            rate_limit: Bounds what a client may have built.
             now: The time in seconds since 1970.
             latest_ttl_seconds: How long an answer is served before it is renewed.
             error_ttl_seconds: As :class:`.tag_cache.TagCache` says.
@@ -109,7 +109,7 @@ class BuiltSource:
         self._tags = tags
         self._usage = usage
         self._metrics = metrics
-        self._budget = budget
+        self._rate_limit = rate_limit
         self._now = now
         self._latest_ttl_seconds = latest_ttl_seconds
         self._cache = TagCache(now, error_ttl_seconds=error_ttl_seconds)
@@ -220,7 +220,7 @@ class BuiltSource:
         name = f"restore {digest}"
 
         async def work() -> bool:
-            self._budget.spend()
+            self._rate_limit.spend()
             with self._progress.of(name) as on_progress:
                 return await self._artifacts.restore(
                     digest, on_progress
@@ -281,7 +281,7 @@ class BuiltSource:
                 if failure is not None:
                     self._metrics.pulled("failed")
                     raise failure
-                self._budget.spend()
+                self._rate_limit.spend()
                 return await self._make(reference)
             cached = found
         self._metrics.pulled("stored")
@@ -321,7 +321,7 @@ class BuiltSource:
         return await self._read(record.key, image, record.fresh_until)
 
     async def _build(self, lock: Lock, reference: Reference) -> StoredImage:
-        self._budget.spend()
+        self._rate_limit.spend()
         with self._progress.of(str(reference)) as on_progress:
             return await self._builds.build(lock, reference.flavour, on_progress)
 

@@ -19,7 +19,7 @@ import structlog
 from builder.build.activation_cache import ActivationCache
 from builder.build.contents_cache import ContentsCache
 from builder.build.interpreters import CompilingPythons
-from builder.build.layer_cache import LayerCache
+from builder.build.layer_cache import LayerCache, Layers
 from builder.build.pipeline import Pipeline
 from builder.errors import SandboxUnavailable
 from builder.exports import Exports
@@ -46,7 +46,7 @@ from registry.content.bases import HeldBases
 from registry.content.manifests import Manifests
 from registry.content.repositories import Repositories
 from registry.images.processes import LocalProcesses
-from registry.images.traced import TracedLayers
+from registry.images.traced import watch_layers
 from registry.settings import Settings
 from registry.storage.scratch import Scratch
 from registry.telemetry import NO_TRACES, Traces
@@ -163,16 +163,25 @@ async def open_builder(
         stack.push_async_callback(compilers.close)
         contents = ContentsCache(store, packages, workers)
         stack.push_async_callback(contents.close)
-        layers = LayerCache(store, packages, workers, compilers.compiler, scratch, metrics)
+        layers = LayerCache(
+            store,
+            packages,
+            workers,
+            compilers.compiler,
+            scratch,
+            metrics,
+            watch_layers(traces, "here"),
+        )
         stack.push_async_callback(layers.close)
-        made = layers if tasks is None else tasks.layers(layers)
-        traced = TracedLayers(made, traces, "here" if tasks is None else "elsewhere")
-        stack.push_async_callback(traced.close)
+        made: Layers = layers
+        if tasks is not None:
+            made = elsewhere = tasks.layers(layers, watch_layers(traces, "elsewhere"))
+            stack.push_async_callback(elsewhere.close)
         activations = ActivationCache(
             store, workers, compilers.sandbox, scratch, max(1, _processors(settings) // 2)
         )
         stack.push_async_callback(activations.close)
-        pipeline = Pipeline(store, bases, contents, traced, compilers, activations)
+        pipeline = Pipeline(store, bases, contents, made, compilers, activations)
         wheels = (
             WheelResolver(contents, _pypi(settings, scratch, network)) if settings.pypi else None
         )

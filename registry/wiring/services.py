@@ -23,12 +23,12 @@ from registry.content.files import StoredFiles, StoreLinks
 from registry.content.pushed_blobs import PushedBlobs
 from registry.content.referrers import Referrers
 from registry.content.uploads import Uploads
-from registry.images.budget import Budget
 from registry.images.catalog import BuildCatalog
 from registry.images.executor import Executor
 from registry.images.inventory import BuiltFlavours
 from registry.images.local import LocalExecutor
 from registry.images.pins import Pins
+from registry.images.rate_limit import RateLimit
 from registry.images.records import ImageRecords
 from registry.images.stages import Stages
 from registry.images.traced import TracedExecutor
@@ -89,10 +89,16 @@ async def open_services(
             tasks = await stack.enter_async_context(open_workers(settings, traces))
             executor = TracedExecutor(tasks.executor, traces, "elsewhere")
             gauges, make_form = tasks.task_state.waiting, tasks.forms.make
-        budget = Budget(settings.new_images, settings.new_images_per_minute)
+        rate_limit = RateLimit(settings.new_images, settings.new_images_per_minute)
         maker = await stack.enter_async_context(
             open_maker(
-                settings, builder, executor, metrics, now, budget=budget, make_form=make_form
+                settings,
+                builder,
+                executor,
+                metrics,
+                now,
+                rate_limit=rate_limit,
+                make_form=make_form,
             )
         )
         if settings.broker is None:
@@ -120,7 +126,7 @@ async def open_services(
             uploads,
             metrics,
             await stack.enter_async_context(
-                _open_builds(settings, builder, maker, budget, links, now)
+                _open_builds(settings, builder, maker, rate_limit, links, now)
             ),
             access,
             checks=checks,
@@ -135,7 +141,7 @@ async def _open_builds(
     settings: Settings,
     builder: Builder,
     maker: Maker,
-    budget: Budget,
+    rate_limit: RateLimit,
     links: StoreLinks | None,
     now: Callable[[], float],
 ) -> AsyncIterator[BuildServices]:
@@ -156,7 +162,7 @@ async def _open_builds(
         making,
         environment_policy(settings),
         RequestTimeouts(settings.error_ttl_seconds),
-        budget,
+        rate_limit,
         limit=settings.max_builds,
         max_bytes=settings.max_request_bytes,
         now=now,

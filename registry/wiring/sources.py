@@ -14,9 +14,9 @@ from builder.oci.digest import Digest
 from builder.ports import ProgressListener
 from builder.solve import Solver
 from registry.images.artifacts import Artifacts
-from registry.images.budget import Budget
 from registry.images.executor import Executor
 from registry.images.images import ImageBuilds
+from registry.images.rate_limit import RateLimit
 from registry.images.records import ImageRecords
 from registry.images.tag_records import TagRecords
 from registry.images.usage import Usage
@@ -47,7 +47,7 @@ async def open_maker(
     metrics: Metrics,
     now: Callable[[], float],
     *,
-    budget: Budget,
+    rate_limit: RateLimit,
     make_form: MakeForm | None = None,
 ) -> AsyncIterator[Maker]:
     """Give what answers references, by what ``executor`` solves and builds.
@@ -74,7 +74,7 @@ async def open_maker(
             TagRecords(store),
             Usage(store, now),
             metrics,
-            budget,
+            rate_limit,
             now=now,
             latest_ttl_seconds=settings.latest_ttl_seconds,
             error_ttl_seconds=settings.error_ttl_seconds,

@@ -13,12 +13,11 @@ from builder.lock import Lock
 from builder.ports import ProgressListener
 from builder.records import PackageRecord
 from builder.spec import EnvironmentSpec
-from registry.images.budget import UNBOUNDED
 from registry.images.executor import StoredImage
 from registry.images.local import LocalExecutor
+from registry.images.rate_limit import UNBOUNDED
 from registry.images.records import ImageRecords
 from registry.images.stages import Stages
-from registry.images.traced import TracedLayers
 from registry.jobs.runner import TaskHandler, TaskRunner
 from registry.jobs.types import (
     BUILD,
@@ -63,12 +62,10 @@ async def open_runner(
         if role == "layers":
             threads = stack.enter_context(closing(ThreadWorkers()))
             builder = await stack.enter_async_context(
-                open_builder(settings, metrics, workers=threads)
+                open_builder(settings, metrics, workers=threads, traces=traces)
             )
             await tell_of_sandbox(builder)
-            layers = TracedLayers(builder.layers, traces, "here")
-            stack.push_async_callback(layers.close)
-            handlers = [TaskHandler(LAYER, _layers(layers))]
+            handlers = [TaskHandler(LAYER, _layers(builder.layers))]
         else:
             processes = stack.enter_context(closing(local_processes(settings)))
             loading = asyncio.create_task(processes.start())
@@ -83,7 +80,7 @@ async def open_runner(
             # By the executor of this process, not by orders: what has a place in this role must not
             # wait for another place in it.
             maker = await stack.enter_async_context(
-                open_maker(settings, builder, executor, metrics, now, budget=UNBOUNDED)
+                open_maker(settings, builder, executor, metrics, now, rate_limit=UNBOUNDED)
             )
             chores = chores_of(settings, builder.store, maker.source, now)
             handlers = [

@@ -15,7 +15,7 @@ from registry.errors import TooManyNewImages
 from registry.images.fairness import current_client
 
 
-class Budget:
+class RateLimit:
     """Counts new work by client, in this process."""
 
     def __init__(
@@ -51,4 +51,4 @@ class Budget:
 
 
 #: Of what nobody in particular asks for.
-UNBOUNDED: Final = Budget(0, 1)
+UNBOUNDED: Final = RateLimit(0, 1)
