@@ -43,7 +43,7 @@ class RateLimit:
         if wait:
             seconds = math.ceil(wait)
             raise TooManyNewImages(
-                "too many images that have to be built were asked for from your address: ask again"
+                "you have asked for too many images that have to be built first: ask again"
                 f" in {seconds} s; those that exist can be pulled at any time",
                 seconds,
                 client,

@@ -35,7 +35,7 @@ async def test_names_that_are_new_are_refused_after_so_many(site: Site) -> None:
         replies = await ask(client, 12)
         assert statuses(replies) == {404: 5, 429: 7}
         message = assert_oci_error(replies[-1], 429, "TOOMANYREQUESTS")
-        assert "images that were not made before" in message
+        assert "images that have to be built first" in message
         assert int(replies[-1].headers["retry-after"]) > 1000
 
 
