@@ -81,7 +81,7 @@ def build_key(manifest: Answered) -> str:
 async def lock(builder: Builder, name: str) -> Lock:
     """Return what a name is solved to."""
     repository, _, tag = name.partition(":")
-    spec = await builder.resolver.spec(repository, tag, today())
+    spec = await builder.resolver.spec(repository, tag, builder.policy, today())
     return await builder.resolver.lock(spec, ignore)
 
 

@@ -34,7 +34,6 @@ class Resolver:
 
     def __init__(
         self,
-        defaults: EnvironmentPolicy,
         solver: Solver,
         bases: BaseImages,
         compilers: CompilingPythons,
@@ -42,7 +41,6 @@ class Resolver:
         wheels: WheelResolver | None = None,
     ) -> None:
         """Make the resolver; without ``wheels`` what asks for projects of PyPI is refused."""
-        self._defaults = defaults
         self._solver = solver
         self._bases = bases
         self._compilers = compilers
@@ -53,12 +51,15 @@ class Resolver:
         )
         self._suggestion_turns = PrioritySemaphore(_PARALLEL_SUGGESTIONS)
 
-    async def spec(self, repository: str, tag: str, today: datetime.date) -> EnvironmentSpec:
+    async def spec(
+        self, repository: str, tag: str, policy: EnvironmentPolicy, today: datetime.date
+    ) -> EnvironmentSpec:
         """Return what a name such as ``env/numpy.pandas`` and a tag mean.
 
         Args:
             repository: The name, with ``env/``.
             tag: For example ``"latest"``; a date after ``today`` is refused.
+            policy: What is offered, and what the name means where it says nothing.
             today: UTC.
 
         Raises:
@@ -66,8 +67,8 @@ class Resolver:
             UnknownPackage: No channel has such a package.
             ChannelUnavailable: A channel does not answer.
         """
-        scanned = scan(repository, tag, self._defaults, today=today)
-        known = await self._solver.known_names(scanned.channels, self._defaults.platforms)
+        scanned = scan(repository, tag, policy, today=today)
+        known = await self._solver.known_names(scanned.channels, policy.platforms)
         try:
             return scanned.resolve(known, suggests=False)
         except UnknownPackage:
@@ -112,7 +113,9 @@ class Resolver:
         )
         return await self._compilers.choose(lock)
 
-    async def complete(self, packages: PackageList, on_progress: ProgressListener) -> Lock:
+    async def complete(
+        self, packages: PackageList, policy: EnvironmentPolicy, on_progress: ProgressListener
+    ) -> Lock:
         """Return the lock of packages that another tool has chosen.
 
         What their channels list of them counts, so that equal packages give equal locks in
@@ -128,23 +131,27 @@ class Resolver:
         """
         on_progress(Progress("solve"))
         completed = {
-            platform: await self._complete(packages, platform) for platform in packages.platforms
+            platform: await self._complete(packages, policy, platform)
+            for platform in packages.platforms
         }
         if packages.exact is not None:
             return packages.exact
         base = await self._bases.resolve(packages.base) if packages.base else None
         lock = Lock(
             platforms=completed,
-            channels=self._channels(packages, completed),
+            channels=_channels(packages, policy, completed),
             virtual_packages=packages.virtual_packages,
             base=base,
             wheels=packages.wheels,
-            user=self._defaults.user,
+            user=policy.user,
         )
         return await self._compilers.choose(lock)
 
     async def settle(
-        self, wanted: EnvironmentSpec | Lock | PackageList, on_progress: ProgressListener
+        self,
+        wanted: EnvironmentSpec | Lock | PackageList,
+        policy: EnvironmentPolicy,
+        on_progress: ProgressListener,
     ) -> Lock:
         """Return the lock of whatever :func:`builder.inputs.read_request` has read.
 
@@ -155,13 +162,15 @@ class Resolver:
             case Lock():
                 return wanted
             case PackageList():
-                return await self.complete(wanted, on_progress)
+                return await self.complete(wanted, policy, on_progress)
             case EnvironmentSpec():
                 return await self.lock(wanted, on_progress)
 
-    async def _complete(self, packages: PackageList, platform: Subdir) -> tuple[PackageRecord, ...]:
+    async def _complete(
+        self, packages: PackageList, policy: EnvironmentPolicy, platform: Subdir
+    ) -> tuple[PackageRecord, ...]:
         known: dict[tuple[str, str], PackageRecord] = {}
-        for channel in self._defaults.channels:
+        for channel in policy.channels:
             places = packages.places(platform, channel)
             if places:
                 found = await self._solver.find(channel, platform, places)
@@ -175,17 +184,6 @@ class Resolver:
             ]
         )
 
-    def _channels(
-        self, packages: PackageList, completed: Mapping[Subdir, Sequence[PackageRecord]]
-    ) -> tuple[Channel, ...]:
-        """Return the channels that the packages come from, in the administrator's order."""
-        said = {record.channel for records in completed.values() for record in records}
-        return tuple(
-            channel
-            for channel in self._defaults.channels
-            if channel in packages.channels or without_credentials(channel.url) in said
-        )
-
 
 def _address(channel: Channel | None) -> str:
     return channel.url if channel else ""
@@ -196,3 +194,17 @@ def _with_python(spec: EnvironmentSpec) -> EnvironmentSpec:
     if not spec.pip or any(wanted.name == "python" for wanted in spec.requirements):
         return spec
     return replace(spec, requirements=tuple(sorted([*spec.requirements, Requirement("python")])))
+
+
+def _channels(
+    packages: PackageList,
+    policy: EnvironmentPolicy,
+    completed: Mapping[Subdir, Sequence[PackageRecord]],
+) -> tuple[Channel, ...]:
+    """Return the channels that the packages come from, in the administrator's order."""
+    said = {record.channel for records in completed.values() for record in records}
+    return tuple(
+        channel
+        for channel in policy.channels
+        if channel in packages.channels or without_credentials(channel.url) in said
+    )

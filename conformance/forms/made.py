@@ -40,7 +40,7 @@ async def _make(settings: Settings, directory: Path) -> Made:
 
     async with open_builder(settings, NullMetrics()) as builder:
         today = datetime.datetime.now(datetime.UTC).date()
-        spec = await builder.resolver.spec(NAME, TAG, today)
+        spec = await builder.resolver.spec(NAME, TAG, builder.policy, today)
         lock = await builder.resolver.lock(spec, on_progress)
 
         async def build(lock: Lock, flavour: Flavour, on_progress: ProgressListener) -> Digest:

@@ -64,7 +64,7 @@ def building(tmp_path: Path) -> OpenBuilder:
 
 async def lock(builder: Builder, name: str = "env/click", tag: str = "py3.11-bare") -> Lock:
     """Return what a name means."""
-    spec = await builder.resolver.spec(name, tag, TODAY)
+    spec = await builder.resolver.spec(name, tag, builder.policy, TODAY)
     return await builder.resolver.lock(spec, lambda _: None)
 
 

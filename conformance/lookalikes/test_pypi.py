@@ -59,7 +59,7 @@ def building(tmp_path: Path, paths: ChannelPaths) -> OpenBuilder:
 
 async def wheels(builder: Builder, name: str, tag: str = "py3.11-bare") -> dict[str, WheelRecord]:
     """Return the wheels that a name means, by project."""
-    spec = await builder.resolver.spec(f"env/{name}", tag, TODAY)
+    spec = await builder.resolver.spec(f"env/{name}", tag, builder.policy, TODAY)
     locked = await builder.resolver.lock(spec, lambda _: None)
     return {wheel.name: wheel for wheel in locked.wheels["linux-64"]}
 

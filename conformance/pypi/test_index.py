@@ -47,7 +47,7 @@ async def builder(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Builder]:
 
 
 async def _lock(builder: Builder, name: str, tag: str) -> Lock:
-    spec = await builder.resolver.spec(f"env/{name}", tag, TODAY)
+    spec = await builder.resolver.spec(f"env/{name}", tag, builder.policy, TODAY)
     return await builder.resolver.lock(spec, lambda _: None)
 
 

@@ -15,7 +15,7 @@ from registry.cli.session import split_name, today
 from registry.errors import BuildUnknown
 from registry.settings import Settings
 from registry.sources.source import ENVIRONMENTS
-from registry.wiring import Builder, environment_policy
+from registry.wiring import Builder
 
 #: What is said of such an argument in ``--help``.
 ASKED: Final = "an image name (env/numpy:py3.12), a file (environment.yml, a lock), or a key"
@@ -52,11 +52,11 @@ async def lock_of(builder: Builder, text: str, on_progress: ProgressListener) ->
     if path is not None:
         settings = Settings()
         read = partial(read_request, max_bytes=settings.max_request_bytes, today=today())
-        wanted = await builder.workers.run(read, path.read_bytes(), environment_policy(settings))
-        return await builder.resolver.settle(wanted, on_progress)
+        wanted = await builder.workers.run(read, path.read_bytes(), builder.policy)
+        return await builder.resolver.settle(wanted, builder.policy, on_progress)
     if _KEY.fullmatch(text):
         return await kept_lock(builder, text)
-    spec = await builder.resolver.spec(*split_name(text), today())
+    spec = await builder.resolver.spec(*split_name(text), builder.policy, today())
     return await builder.resolver.lock(spec, on_progress)
 
 

@@ -11,6 +11,7 @@ from builder.build.pipeline import Pipeline
 from builder.concurrency.priority import Priority, current_priority
 from builder.inputs import PackageList
 from builder.lock import Lock
+from builder.policy import EnvironmentPolicy
 from builder.ports import ProgressListener
 from builder.resolve.resolver import Resolver
 from builder.spec import EnvironmentSpec
@@ -26,6 +27,7 @@ class LocalExecutor:
     def __init__(
         self,
         resolver: Resolver,
+        policy: EnvironmentPolicy,
         pipeline: Pipeline,
         records: ImageRecords,
         now: Callable[[], float],
@@ -35,12 +37,14 @@ class LocalExecutor:
 
         Args:
             resolver: Solves.
+            policy: What is offered.
             pipeline: Builds.
             records: Where images are written down.
             now: The time in seconds since 1970.
             stages: Watches the stages of what is done.
         """
         self._resolver = resolver
+        self._policy = policy
         self._pipeline = pipeline
         self._records = records
         self._now = now
@@ -63,7 +67,7 @@ class LocalExecutor:
     async def complete(self, packages: PackageList, on_progress: ProgressListener) -> Lock:
         """Return the lock of packages that another tool has chosen."""
         with self._turn(), self._stages.of(on_progress) as told:
-            return await self._resolver.complete(packages, told)
+            return await self._resolver.complete(packages, self._policy, told)
 
     async def build(
         self, lock: Lock, flavour: Flavour, on_progress: ProgressListener

@@ -27,6 +27,7 @@ from builder.errors import BuilderError, StoreUnavailable
 from builder.lock import Lock
 from builder.oci.digest import Digest
 from builder.oci.models import Descriptor, dump
+from builder.policy import EnvironmentPolicy
 from builder.resolve.resolver import Resolver
 from builder.spec import EnvironmentSpec
 from registry.content.manifests import Manifest, Manifests
@@ -76,6 +77,7 @@ class BuiltSource:
         self,
         manifests: Manifests,
         resolver: Resolver,
+        policy: EnvironmentPolicy,
         builds: ImageBuilds,
         artifacts: Artifacts,
         tags: TagRecords,
@@ -92,6 +94,7 @@ class BuiltSource:
         Args:
             manifests: Reads manifests.
             resolver: Reads names.
+            policy: What is offered by such names.
             builds: Solves and builds.
             artifacts: Makes what refers to images.
             tags: Remember which tags were pulled.
@@ -104,6 +107,7 @@ class BuiltSource:
         """
         self._manifests = manifests
         self._resolver = resolver
+        self._policy = policy
         self._builds = builds
         self._artifacts = artifacts
         self._tags = tags
@@ -346,7 +350,9 @@ class BuiltSource:
         today = datetime.datetime.fromtimestamp(self._now(), datetime.UTC).date()
         try:
             with self._progress.of(str(reference)) as on_progress:
-                spec = await self._resolver.spec(reference.repository, reference.tag, today)
+                spec = await self._resolver.spec(
+                    reference.repository, reference.tag, self._policy, today
+                )
                 solved, image = await self._builds.make(
                     spec, reference.flavour, on_progress, max_age=max_age
                 )

@@ -72,6 +72,8 @@ class Builder:
     store: Store
     manifests: Manifests
     repositories: Repositories
+    #: What the server offers.
+    policy: EnvironmentPolicy
     solver: Solver
     resolver: Resolver
     pipeline: Pipeline
@@ -185,25 +187,26 @@ async def open_builder(
         wheels = (
             WheelResolver(contents, _pypi(settings, scratch, network)) if settings.pypi else None
         )
-        resolver = Resolver(environment_policy(settings), solver, bases, compilers, metrics, wheels)
+        resolver = Resolver(solver, bases, compilers, metrics, wheels)
 
         def forms(build: BuildImage, make: MakeForm | None) -> Exports:
             return Exports(store, pipeline, contents, packages, workers, scratch, build, make)
 
         yield Builder(
-            store,
-            manifests,
-            repositories,
-            solver,
-            resolver,
-            pipeline,
-            layers,
-            packages,
-            bases,
-            workers,
-            compilers.sandbox,
-            scratch,
-            forms,
+            store=store,
+            manifests=manifests,
+            repositories=repositories,
+            policy=environment_policy(settings),
+            solver=solver,
+            resolver=resolver,
+            pipeline=pipeline,
+            layers=layers,
+            packages=packages,
+            bases=bases,
+            workers=workers,
+            sandbox=compilers.sandbox,
+            scratch=scratch,
+            forms=forms,
         )
 
 

@@ -43,7 +43,6 @@ from registry.telemetry import Metrics, open_traces
 from registry.web.services import BuildServices, PinsOf, QueueGauges, ReadinessCheck, Services
 from registry.wiring.building import (
     Builder,
-    environment_policy,
     local_processes,
     open_builder,
     tell_of_sandbox,
@@ -83,7 +82,9 @@ async def open_services(
             checks["sandbox"] = lambda: _find_sandbox(builder)
             await tell_of_sandbox(builder)
             records, stages = ImageRecords(store, workers), Stages(metrics, traces)
-            local = LocalExecutor(builder.resolver, builder.pipeline, records, now, stages)
+            local = LocalExecutor(
+                builder.resolver, builder.policy, builder.pipeline, records, now, stages
+            )
             executor = TracedExecutor(local, traces, "here")
         else:
             tasks = await stack.enter_async_context(open_workers(settings, traces))
@@ -117,18 +118,19 @@ async def open_services(
         )
         stack.callback(uploads.close)
         access = await stack.enter_async_context(open_access(settings))
+        builds = await stack.enter_async_context(
+            _open_builds(settings, builder, maker, rate_limit, links, now)
+        )
         yield Services(
-            Sources(built=maker.source, pushed=pushed),
-            builder.manifests,
-            Blobs(builder.store, links),
-            builder.repositories,
-            pushed_blobs,
-            uploads,
-            metrics,
-            await stack.enter_async_context(
-                _open_builds(settings, builder, maker, rate_limit, links, now)
-            ),
-            access,
+            sources=Sources(built=maker.source, pushed=pushed),
+            manifests=builder.manifests,
+            blobs=Blobs(builder.store, links),
+            repositories=builder.repositories,
+            pushed_blobs=pushed_blobs,
+            uploads=uploads,
+            metrics=metrics,
+            builds=builds,
+            access=access,
             checks=checks,
             queue=gauges,
             public_url=settings.public_url.rstrip("/") if settings.public_url else None,
@@ -160,7 +162,7 @@ async def _open_builds(
         builder.store,
         builder.workers,
         making,
-        environment_policy(settings),
+        builder.policy,
         RequestTimeouts(settings.error_ttl_seconds),
         rate_limit,
         limit=settings.max_builds,

@@ -11,6 +11,7 @@ from builder.exports import Exports
 from builder.exports.exports import MakeForm
 from builder.lock import Lock
 from builder.oci.digest import Digest
+from builder.policy import EnvironmentPolicy
 from builder.ports import ProgressListener
 from builder.solve import Solver
 from registry.images.artifacts import Artifacts
@@ -24,7 +25,7 @@ from registry.maintenance.periodic import PeriodicJob, run_forever
 from registry.settings import Settings
 from registry.sources.built import BuiltSource
 from registry.telemetry import Metrics
-from registry.wiring.building import Builder, environment_policy
+from registry.wiring.building import Builder
 
 #: How often, at most, indexes are fetched that nobody has asked for.
 _REFRESH_SECONDS: Final = 60
@@ -69,6 +70,7 @@ async def open_maker(
         source = BuiltSource(
             builder.manifests,
             builder.resolver,
+            builder.policy,
             builds,
             artifacts,
             TagRecords(store),
@@ -80,17 +82,18 @@ async def open_maker(
             error_ttl_seconds=settings.error_ttl_seconds,
         )
         stack.push_async_callback(source.close)
-        refreshing = asyncio.create_task(run_forever([_refresh(settings, builder.solver)]))
+        refreshing = asyncio.create_task(
+            run_forever([_refresh(settings, builder.policy, builder.solver)])
+        )
         stack.callback(refreshing.cancel)
         yield Maker(source, builds, forms)
 
 
-def _refresh(settings: Settings, solver: Solver) -> PeriodicJob:
+def _refresh(settings: Settings, policy: EnvironmentPolicy, solver: Solver) -> PeriodicJob:
     """Return what has the channels' indexes at hand when they are needed, in this process."""
-    defaults = environment_policy(settings)
-    channels = [one for one in defaults.channels if one.name in defaults.default_channels]
+    channels = [one for one in policy.channels if one.name in policy.default_channels]
 
     async def fetch() -> None:
-        await solver.known_names(channels, defaults.platforms)
+        await solver.known_names(channels, policy.platforms)
 
     return PeriodicJob("refresh", max(settings.repodata_ttl_seconds, _REFRESH_SECONDS), fetch)

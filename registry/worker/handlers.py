@@ -76,7 +76,9 @@ async def open_runner(
             await tell_of_sandbox(builder)
             records = ImageRecords(builder.store, builder.workers)
             stages = Stages(metrics, traces)
-            executor = LocalExecutor(builder.resolver, builder.pipeline, records, now, stages)
+            executor = LocalExecutor(
+                builder.resolver, builder.policy, builder.pipeline, records, now, stages
+            )
             # By the executor of this process, not by orders: what has a place in this role must not
             # wait for another place in it.
             maker = await stack.enter_async_context(

@@ -72,7 +72,7 @@ def build(root: Path, channel: Path, variables: Mapping[str, str], workers: int 
             workers=workers,
         )
         async with open_builder(settings, NullMetrics()) as builder:
-            spec = await builder.resolver.spec(NAME, "bare", today())
+            spec = await builder.resolver.spec(NAME, "bare", builder.policy, today())
             lock = await builder.resolver.lock(spec, quiet)
             lock = dataclasses.replace(lock, variables=dict(variables))
             image = await builder.pipeline.build(lock, "oci-zstd", quiet)

@@ -77,7 +77,7 @@ def quiet(_progress: Progress) -> None:
 
 async def lock_with_wheels(builder: Builder, name: str, wheels: dict[WheelRecord, Path]) -> Lock:
     """Return the lock of a name, with wheels and a variable added; the wheels are in the store."""
-    spec = await builder.resolver.spec(name, "latest", today())
+    spec = await builder.resolver.spec(name, "latest", builder.policy, today())
     lock = await builder.resolver.lock(spec, quiet)
     for record, path in wheels.items():
         copy = path.with_name(f"{path.name}.{id(builder)}")

@@ -65,7 +65,7 @@ async def open_workshop(root: Path, name: str = "env/tool") -> AsyncIterator[Wor
         workers=1,
     )
     async with open_builder(settings, NullMetrics()) as builder:
-        spec = await builder.resolver.spec(name, "bare", TODAY)
+        spec = await builder.resolver.spec(name, "bare", builder.policy, TODAY)
         lock = await builder.resolver.lock(spec, on_progress)
         built: list[Flavour] = []
 
@@ -249,7 +249,7 @@ def test_nothing_of_a_form_stays_in_scratch(tmp_path: Path) -> None:
 def test_bytes_to_fetch_are_those_of_layers_that_the_other_image_lacks(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with open_workshop(tmp_path, "env/library") as shop:
-            spec = await shop.builder.resolver.spec("env/tool", "bare", TODAY)
+            spec = await shop.builder.resolver.spec("env/tool", "bare", shop.builder.policy, TODAY)
             larger = await shop.builder.resolver.lock(spec, on_progress)
             same = await shop.forms.fetched_bytes(shop.lock, shop.lock, on_progress)
             assert same == {"linux-64": 0}

@@ -107,7 +107,7 @@ def lock(channel: ServedChannel, store: Path, wanted: bytes = SPECS, *, forget: 
                 (store / package_key(forget)).unlink()
             offered = replace(environment_policy(settings), base=None)
             asked = read_request(wanted, offered, max_bytes=10_000)
-            return await builder.resolver.settle(asked, lambda _: None)
+            return await builder.resolver.settle(asked, builder.policy, lambda _: None)
 
     return asyncio.run(scenario())
 

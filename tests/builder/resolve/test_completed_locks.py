@@ -79,9 +79,9 @@ class Server:
                     "linux-64",
                     "none",
                 )
-                resolver = Resolver(self.defaults, solver, bases, compilers, CountingMetrics())
+                resolver = Resolver(solver, bases, compilers, CountingMetrics())
                 try:
-                    return await resolver.settle(wanted, _unheard)
+                    return await resolver.settle(wanted, self.defaults, _unheard)
                 finally:
                     await solver.close()
 

@@ -73,7 +73,7 @@ async def builder(settings: Settings, anyio_backend: str) -> AsyncIterator[Build
 
 
 async def lock(builder: Builder, name: str) -> Lock:
-    spec = await builder.resolver.spec(f"env/{name}", "bare", TODAY)
+    spec = await builder.resolver.spec(f"env/{name}", "bare", builder.policy, TODAY)
     return await builder.resolver.lock(spec, lambda _: None)
 
 
@@ -136,7 +136,7 @@ async def test_a_lock_without_projects_of_pypi_asks_no_index(
 
 
 async def test_pypi_can_be_switched_off(builder: Builder, settings: Settings) -> None:
-    spec = await builder.resolver.spec("env/pypi--tool", "bare", TODAY)
+    spec = await builder.resolver.spec("env/pypi--tool", "bare", builder.policy, TODAY)
     assert canonical_name(spec) == "env/pypi--tool:bare"
     off = settings.model_copy(update={"pypi": False})
     async with open_builder(off, Metrics()) as without:

@@ -81,8 +81,8 @@ def _sent_back(tmp_path: Path, sent: bytes, *channels: Channel) -> Lock:
     compilers = CompilingPythons(
         solver, nothing, nothing, tmp_path / "compilers", "linux-64", "none"
     )
-    resolver = Resolver(defaults, solver, nothing, compilers, CountingMetrics())
-    return run(solver, lambda: resolver.settle(asked, lambda _: None))
+    resolver = Resolver(solver, nothing, compilers, CountingMetrics())
+    return run(solver, lambda: resolver.settle(asked, defaults, lambda _: None))
 
 
 def test_a_record_knows_where_it_lies_and_whose_it_is(tmp_path: Path, channel: Channel) -> None:
