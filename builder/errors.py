@@ -30,6 +30,7 @@
     ├── WorkersBusy
     ├── WorkersUnavailable
     ├── StoreUnavailable
+    ├── MachineUnavailable
     └── BaseImageError
         └── BaseImageUnavailable
 
@@ -241,6 +242,10 @@ class WorkersUnavailable(BuilderError, kind="unavailable"):
 
 class StoreUnavailable(BuilderError, kind="unavailable"):
     """The store does not answer, or has no room left."""
+
+
+class MachineUnavailable(BuilderError, kind="unavailable"):
+    """This machine has no files, memory, threads or processes left."""
 
 
 class BaseImageError(BuilderError):

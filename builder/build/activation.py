@@ -38,11 +38,11 @@ from typing import Final
 
 from builder.build.conflicts import directories_above
 from builder.errors import SandboxUnavailable, UnsupportedPackage
-from builder.fetch.disk_errors import disk_errors
 from builder.install.activation import MAX_ENV_BYTES, ActivationScript, env_size, is_sound
 from builder.layer import PREFIX
 from builder.platforms import Platform
 from builder.sandbox.sandbox import Sandbox, ensure_works
+from builder.system_errors import disk_errors
 
 #: Raised when the same scripts would set something else.
 ACTIVATION_FORMAT: Final = 2

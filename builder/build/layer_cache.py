@@ -12,13 +12,13 @@ from typing import Final, Protocol
 
 from builder.bytecode.compiler import Compiler
 from builder.concurrency.single_flight import SingleFlight
-from builder.fetch.disk_errors import disk_errors
 from builder.fetch.packages import Packages
 from builder.install.assemble import assemble
 from builder.keys import blob_key, layer_record_key
 from builder.layer import Encoding, LayerBlob, LayerPlan, PythonTarget
 from builder.ports import BuildMetrics, Store, Workers
 from builder.records import PackageRecord
+from builder.system_errors import disk_errors
 
 #: Finds the Python that compiles for a layer, when and only when the layer must be assembled.
 FindPython = Callable[[], Awaitable[Sequence[PackageRecord]]]

@@ -21,7 +21,6 @@ from builder.exports.image_tree import ImageTree, read_manifest, read_tree
 from builder.exports.pixi_lock import to_pixi_lock
 from builder.exports.provenance import to_provenance
 from builder.exports.spdx import to_spdx
-from builder.fetch.disk_errors import disk_errors
 from builder.fetch.packages import Packages
 from builder.install.portable import assemble_portable
 from builder.keys import blob_key, form_key
@@ -30,6 +29,7 @@ from builder.lock import Lock, to_explicit, to_yaml
 from builder.oci.digest import Digest
 from builder.platforms import PLATFORMS, Subdir
 from builder.ports import Progress, ProgressListener, Store, Workers
+from builder.system_errors import disk_errors
 
 #: Makes the image of a lock and returns the digest of its index or only manifest; every blob of it
 #: is in the store then.

@@ -16,7 +16,6 @@ import httpx
 
 from builder.concurrency.single_flight import together
 from builder.errors import BaseImageError, BaseImageUnavailable
-from builder.fetch.disk_errors import disk_errors
 from builder.keys import base_part_key, blob_key
 from builder.oci.digest import Digest, algorithm_of, digest_of, hex_of, parse_digest
 from builder.oci.layout import OciLayout
@@ -36,6 +35,7 @@ from builder.oci.remote import RemoteRegistry
 from builder.platforms import Platform
 from builder.ports import PushedBases, Store
 from builder.records import BaseReference
+from builder.system_errors import disk_errors
 
 #: What a base reference starts with when it is a layout directory.
 LAYOUT_SCHEME = "oci:"

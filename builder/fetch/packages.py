@@ -15,11 +15,11 @@ from builder.concurrency.priority import PrioritySemaphore
 from builder.concurrency.single_flight import SingleFlight, together
 from builder.errors import CorruptPackage, PackageUnavailable, UnsafePackage
 from builder.fetch.channel_credentials import SETTING, ChannelCredentials
-from builder.fetch.disk_errors import disk_errors
 from builder.keys import package_key
 from builder.network.hosts import RefusedHost
 from builder.ports import BuildMetrics, Store
 from builder.records import ArchiveRecord, PackageRecord, WheelRecord
+from builder.system_errors import disk_errors
 
 Result = TypeVar("Result")
 
@@ -171,6 +171,10 @@ class Packages:
             for attempt in range(1, _ATTEMPTS + 1):
                 try:
                     size_bytes, sha256, md5 = await self._fetch(record, path)
+                except RefusedHost as exc:
+                    raise UnsafePackage(
+                        f"{record.file_name} cannot be downloaded: {_source(record)} {exc}"
+                    ) from exc
                 except httpx.HTTPError as exc:
                     pause_seconds = _retry_after(exc) or attempt * self._retry_seconds
                     too_long = pause_seconds > _LONGEST_PAUSE_SECONDS
@@ -251,6 +255,8 @@ class Packages:
         if isinstance(error, RefusedHost):
             return PackageUnavailable(f"{record.file_name} cannot be downloaded: {error}")
         reason = "does not answer"
+        if isinstance(error, httpx.TooManyRedirects):
+            reason = f"redirects more than {self._http.max_redirects} times"
         if isinstance(error, httpx.HTTPStatusError):
             status = error.response.status_code
             reason = f"answered {status} for it"

@@ -6,7 +6,6 @@ one that is connected to.
 """
 
 import asyncio
-import errno
 import socket
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -24,6 +23,7 @@ Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 SETTING: Final = "PULLFORGE_PRIVATE_NETWORKS"
 #: How often one download may be sent on.
 MAX_REDIRECTS: Final = 10
+_PORTS: Final = {"http": 80, "https": 443}
 #: Public by Python's tables, yet of no host of the internet: protocol assignments (where Oracle's
 #: cloud has metadata), 6to4's relays, Azure's agent of its machines, and what stands for, or is
 #: translated to, addresses of IPv4: compatible, NAT64, Teredo, 6to4; and site-local.
@@ -38,7 +38,7 @@ _SPECIAL: Final = tuple(
 
 
 class RefusedHost(httpx.HTTPError):
-    """A download was led to where it may not go; the text says where, and what allows it."""
+    """A host leads to where it may not; the text says where, as a predicate of who leads there."""
 
 
 class Hosts:
@@ -74,16 +74,29 @@ class Hosts:
         found = await self._resolve(name, port)
         allowed = [str(address) for address in found if self._is_allowed(address)]
         if not allowed:
-            raise RefusedHost(
-                f"{host}:{port} is not a public address, and downloads are not led to others; an"
-                f" administrator can allow its network by {SETTING}"
-            )
+            raise _refused(host, port)
         return allowed
 
+    def check(self, url: httpx.URL) -> None:
+        """Check an address that a proxy will be asked for, as far as it can be without resolving.
+
+        Raises:
+            RefusedHost: It is written as numbers, or as a name of this machine, and not allowed.
+        """
+        host, port = _normalized(url.raw_host.decode()), url.port or _PORTS.get(url.scheme, 0)
+        if (host, port) in self._configured:
+            return
+        if host == "localhost" or host.endswith(".localhost"):
+            host = "127.0.0.1"
+        try:
+            found = socket.getaddrinfo(host, port, flags=socket.AI_NUMERICHOST)
+        except (OSError, UnicodeError):
+            return  # A name.
+        if not all(self._is_allowed(ip_address(place[0])) for *_, place in found):
+            raise _refused(url.host, port)
+
     def _is_allowed(self, address: Address) -> bool:
-        if any(address in network for network in self._networks):
-            return True
-        return is_public(address) and not _is_own(address)
+        return is_public(address) or any(address in network for network in self._networks)
 
 
 class _CheckedBackend(httpcore.AsyncNetworkBackend):
@@ -125,19 +138,23 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
 def guard(http: httpx.AsyncClient, hosts: Hosts) -> httpx.AsyncClient:
     """Return the client, which goes from now on only where it may.
 
-    What it asks through a proxy of the environment is resolved, and to be refused, by that.
+    A proxy of the environment resolves names itself, and has to refuse what they mean.
     """
-    transport = http._transport  # noqa: SLF001 - a transport of one's own would have no proxies
+
+    async def check(request: httpx.Request) -> None:
+        hosts.check(request.url)
+
+    transport = http._transport  # noqa: SLF001 - with one of our own, httpx would use no proxies
     assert isinstance(transport, httpx.AsyncHTTPTransport)
     pool = transport._pool  # noqa: SLF001 - httpx has no argument for it
     pool._network_backend = _CheckedBackend(hosts, pool._network_backend)  # noqa: SLF001
-    http.event_hooks["response"].append(_refuse_downgrade)
-    http.event_hooks = http.event_hooks
+    http.event_hooks["request"].append(check)
+    http.event_hooks["response"].append(_check_redirect)
     http.max_redirects = MAX_REDIRECTS
     return http
 
 
-async def _refuse_downgrade(response: httpx.Response) -> None:
+async def _check_redirect(response: httpx.Response) -> None:
     if not response.has_redirect_location:
         return
     try:
@@ -145,11 +162,18 @@ async def _refuse_downgrade(response: httpx.Response) -> None:
     except (httpx.InvalidURL, ValueError):
         return  # httpx says so itself.
     if target.userinfo:
-        raise RefusedHost(f"{response.url.host} redirects to an address with a user")
-    if response.url.scheme == "https" and target.scheme != "https":
+        raise RefusedHost("redirects to an address with a user, which is not followed")
+    if target.scheme != "https" and (target.scheme != "http" or response.url.scheme == "https"):
         raise RefusedHost(
-            f"{response.url.host} redirects from https to {target.scheme}, which is not followed"
+            f"redirects from {response.url.scheme} to {target.scheme}, which is not followed"
         )
+
+
+def _refused(host: str, port: int) -> RefusedHost:
+    return RefusedHost(
+        f"leads to {host}:{port}, which has no public address: name that host in the settings, or"
+        f" its network in {SETTING}"
+    )
 
 
 def is_public(address: Address) -> bool:
@@ -165,18 +189,6 @@ def is_public(address: Address) -> bool:
     return address.is_global and not (address.is_multicast or address.is_reserved)
 
 
-def _is_own(address: Address) -> bool:
-    """Tell whether an address is one of this machine's: only such can be bound."""
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind((str(address), 0))
-    except OSError as exc:
-        # Whoever has no descriptors left, say, does not know.
-        return exc.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
-    return True
-
-
 async def _resolved(host: str, port: int) -> Sequence[Address]:
     loop = asyncio.get_running_loop()
     try:
@@ -188,8 +200,8 @@ async def _resolved(host: str, port: int) -> Sequence[Address]:
 
 def _places(host: str) -> Collection[tuple[str, int]]:
     url = httpx.URL(f"//{host}")
-    ports = (80, 443) if url.port is None else (url.port,)
-    return [(_normalized(url.host), port) for port in ports]
+    ports = _PORTS.values() if url.port is None else (url.port,)
+    return [(_normalized(url.raw_host.decode()), port) for port in ports]
 
 
 def _normalized(host: str) -> str:

@@ -145,7 +145,9 @@ def _mapped(reference: Reference) -> Iterator[None]:
     try:
         yield
     except RefusedHost as exc:
-        raise BaseImageError(f"the base image cannot be read from {reference.host}: {exc}") from exc
+        raise BaseImageError(
+            f"the base image {reference} cannot be read: {reference.host} {exc}"
+        ) from exc
     except httpx.HTTPError as exc:
         raise BaseImageUnavailable(
             f"the base image's registry {reference.host} does not answer; try again later"

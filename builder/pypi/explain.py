@@ -18,6 +18,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from builder.errors import IndexUnavailable, NoWheel, SolveError, UnknownPackage, Unsatisfiable
+from builder.network.forwarding import cause_of
 from builder.pypi.target import Target
 
 _MAX_LENGTH: Final = 500
@@ -120,6 +121,6 @@ def _unavailable(said: str, index_url: str) -> IndexUnavailable:
     refused = _REFUSED.search(said)
     lines = said.partition("\n\n")[0].strip().splitlines() or ["uv ended without a word"]
     cause = refused[1] if refused else lines[-1].strip().removeprefix("cause: ")
-    cause = cause.removeprefix("error: ")[:200]
+    cause = cause_of(said) or cause.removeprefix("error: ")[:200]
     host = urlsplit(index_url).netloc
     return IndexUnavailable(f"the index of PyPI packages at {host} does not answer: {cause}")

@@ -17,8 +17,8 @@ from uv import find_uv_bin
 
 from builder.concurrency.priority import PrioritySemaphore
 from builder.errors import IndexUnavailable, SolveTimeout
-from builder.fetch.disk_errors import used_bytes
 from builder.network.index_limits import CACHE_SETTING, FILE_SETTING, MEMORY_SETTING, IndexLimits
+from builder.system_errors import used_bytes
 
 #: No configuration file, no build of anything, no other Python, nothing for a terminal.
 _COMMAND: Final = (

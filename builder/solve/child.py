@@ -25,11 +25,11 @@ from typing import Any, Final
 
 from builder.errors import BuilderError, ChannelUnavailable, SolveError
 from builder.fetch.channel_credentials import ChannelCredentials
-from builder.fetch.disk_errors import used_bytes
 from builder.network.index_limits import IndexLimits
 from builder.solve.cache import hold_cache, sweep_cache
 from builder.solve.repodata import Repodata
 from builder.spec import Channel, EnvironmentSpec
+from builder.system_errors import used_bytes
 
 #: How the process ends where a limit is seen by itself.
 OUT_OF_MEMORY: Final = 64

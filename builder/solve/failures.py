@@ -14,6 +14,7 @@ from rattler import exceptions as rattler_errors
 
 from builder.errors import ChannelUnavailable, NoChannel, SolveError, SolveTimeout, Unsatisfiable
 from builder.fetch.channel_credentials import SETTING, ChannelCredentials
+from builder.network.forwarding import cause_of
 from builder.network.index_limits import FILE_SETTING
 from builder.spec import Channel
 
@@ -89,6 +90,9 @@ def channel_unavailable(
 
 
 def _cause(message: str) -> str:
+    cause = cause_of(message)
+    if cause is not None:
+        return cause
     status = _STATUS.search(message)
     if status and not status[1].startswith("404"):
         return f"it answers {status[1]}"

@@ -186,7 +186,12 @@ def test_a_server_over_a_bucket_says_403_of_a_directory_that_is_missing(
     """That can mean either, and is not to be asked for again."""
     with (
         AnacondaOrg(paths.channel, noarch=False, missing=403) as channel,
-        Server(tmp_path / "store", channel.url, paths.base, {"pypi": False}) as server,
+        Server(
+            tmp_path / "store",
+            channel.url,
+            paths.base,
+            {"pypi": False, "private_networks": ["127.0.0.0/8"]},
+        ) as server,
     ):
         answer = send(server, b'{"specs": ["libzlib"]}')
         assert answer.status_code == 422, answer.text
@@ -199,7 +204,12 @@ def test_a_channel_of_noarch_alone_can_be_built_from(paths: ChannelPaths, tmp_pa
     (tmp_path / "channel" / "noarch").symlink_to(paths.channel / "noarch")
     with (
         AnacondaOrg(tmp_path / "channel") as channel,
-        Server(tmp_path / "store", channel.url, paths.base, {"pypi": False}) as server,
+        Server(
+            tmp_path / "store",
+            channel.url,
+            paths.base,
+            {"pypi": False, "private_networks": ["127.0.0.0/8"]},
+        ) as server,
     ):
         answer = send(server, b'{"specs": ["ca-certificates"]}')
         assert answer.status_code == 201, answer.text

@@ -12,6 +12,7 @@ import pytest
 from builder.build.image import FLAVOURS, EnvironmentLayers, image_config, image_manifest
 from builder.errors import BaseImageError, BaseImageUnavailable
 from builder.fetch.base_image import BaseImages
+from builder.network.hosts import Hosts, guard
 from builder.platforms import PLATFORMS
 from conformance.channel import ChannelPaths
 from conformance.lookalikes import DockerHub, Ghcr
@@ -47,7 +48,9 @@ def ghcr(paths: ChannelPaths) -> Iterator[Ghcr]:
 async def bases(tmp_path: Path, anyio_backend: str) -> AsyncIterator[BaseImages]:
     """What finds base images, with an empty store."""
     (tmp_path / "scratch").mkdir()
-    async with httpx.AsyncClient() as http:
+    # Docker Hub's three hosts are on this machine.
+    hosts = Hosts(networks=["127.0.0.0/8"])
+    async with guard(httpx.AsyncClient(), hosts) as http:
         yield BaseImages(FilesystemStore(tmp_path / "store"), http, tmp_path / "scratch")
 
 

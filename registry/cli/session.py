@@ -11,6 +11,7 @@ from rich.console import Console
 
 from builder.errors import BuilderError
 from builder.ports import Progress, ProgressListener
+from builder.system_errors import machine_errors
 from registry.errors import RegistryError
 from registry.settings import Settings
 from registry.wiring import Builder, open_builder
@@ -39,7 +40,8 @@ def run(work: Callable[[Builder, ProgressListener], Coroutine[Any, Any, None]]) 
 def exit_on_error() -> Iterator[None]:
     """Turn what can go wrong into one sentence and exit code 1."""
     try:
-        yield
+        with machine_errors():
+            yield
     except (BuilderError, RegistryError) as exc:
         typer.echo(f"pullforge: {exc.message}", err=True)
         raise typer.Exit(1) from None

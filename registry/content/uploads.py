@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from builder.fetch.disk_errors import disk_errors
 from builder.oci.digest import Digest, algorithm_of
 from builder.ports import Store, StoreEntry
+from builder.system_errors import disk_errors
 from registry.content.names import RepositoryName
 from registry.content.pushed_blobs import PushedBlobs
 from registry.errors import (

@@ -36,6 +36,7 @@ ERROR_CODES: Final[dict[str, type[BuilderError]]] = {
     "WorkersBusy": errors.WorkersBusy,
     "WorkersUnavailable": errors.WorkersUnavailable,
     "StoreUnavailable": errors.StoreUnavailable,
+    "MachineUnavailable": errors.MachineUnavailable,
     "BaseImageError": errors.BaseImageError,
     "BaseImageUnavailable": errors.BaseImageUnavailable,
 }

@@ -13,7 +13,8 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import ParamSpec, TypeVar
 
 from builder.concurrency.priority import PrioritySemaphore
-from builder.errors import WorkerLost
+from builder.errors import MachineUnavailable, WorkerLost
+from builder.system_errors import machine_errors
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -47,7 +48,14 @@ class LocalProcesses:
         async with self._turns.slot():
             pool = self._pool = self._pool or self._new_pool()
             try:
-                return await asyncio.get_running_loop().run_in_executor(pool, function, *args)
+                with machine_errors():
+                    computing = asyncio.get_running_loop().run_in_executor(pool, function, *args)
+            except MachineUnavailable:  # no process could be started: the pool is in pieces
+                self._pool = None
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+            try:
+                return await computing
             except BrokenProcessPool as exc:
                 if self._pool is pool:
                     self._pool = None

@@ -79,7 +79,6 @@ class TaskClient:
     async def order(
         self,
         kind: TaskType[Payload, Result],
-        name: str,
         asked: Payload,
         on_progress: ProgressListener,
         *,
@@ -92,7 +91,6 @@ class TaskClient:
 
         Args:
             kind: What is to be done.
-            name: Stands for ``asked``: equal names, equal work.
             asked: What the kind takes.
             on_progress: Is told how far it is.
             max_age: In seconds; what was made of the same before is taken if it is not older.
@@ -103,7 +101,7 @@ class TaskClient:
             WorkersBusy: Too much waits already.
             WorkersUnavailable: Redis or the broker does not answer.
         """
-        task = f"{kind.name}-{name}"
+        task = kind.task_of(asked)
         cancellation = Cancellation()
         async with AsyncExitStack() as stack:
             wake = await stack.enter_async_context(self._task_events.of(task))
@@ -120,7 +118,10 @@ class TaskClient:
             on_progress(Progress("finish", note=note))
         if outcome.failure is not None:
             raise outcome.failure.error()
-        return kind.made.validate_json(outcome.made or ""), outcome.at
+        try:
+            return kind.made.validate_json(outcome.made or ""), outcome.at
+        except ValueError as exc:
+            raise WorkerLost("what a worker has answered cannot be read; pull again") from exc
 
     @asynccontextmanager
     async def _priority(self) -> AsyncIterator[Priority]:

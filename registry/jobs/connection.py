@@ -10,6 +10,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
 from builder.build.layer_cache import LayerCache, WatchLayer
+from registry.images.records import ImageRecords
 from registry.jobs.client import TaskClient, TaskTimeouts
 from registry.jobs.executor import TaskExecutor, TaskExports, TaskLayers
 from registry.jobs.queue import ANSWER_SECONDS, TaskQueue
@@ -29,10 +30,9 @@ class Tasks:
     task_state: TaskState
     orders: TaskClient
 
-    @property
-    def executor(self) -> TaskExecutor:
-        """What has solves and builds carried out by workers."""
-        return TaskExecutor(self.orders)
+    def executor(self, records: ImageRecords) -> TaskExecutor:
+        """Return what has solves and builds carried out by workers; ``records`` know the store."""
+        return TaskExecutor(self.orders, records)
 
     @property
     def forms(self) -> TaskExports:

@@ -1,10 +1,9 @@
 """Solves, builds and layers as orders to workers."""
 
-import hashlib
-
 from builder.build.image import Flavour
 from builder.build.layer_cache import FindPython, LayerCache, WatchLayer
 from builder.concurrency.single_flight import SingleFlight
+from builder.errors import WorkerLost
 from builder.exports import ExportFormat
 from builder.inputs import PackageList
 from builder.layer import Encoding, LayerBlob, LayerPlan
@@ -13,6 +12,7 @@ from builder.platforms import Subdir
 from builder.ports import Progress, ProgressListener
 from builder.spec import EnvironmentSpec
 from registry.images.executor import StoredImage, TimedLock
+from registry.images.records import ImageRecords
 from registry.jobs.client import TaskClient
 from registry.jobs.types import (
     BUILD,
@@ -29,28 +29,31 @@ from registry.jobs.types import (
 class TaskExecutor:
     """Has everything carried out by workers; implements :class:`builds.executor.Executor`."""
 
-    def __init__(self, orders: TaskClient) -> None:
+    def __init__(self, orders: TaskClient, records: ImageRecords) -> None:
+        """Make the executor; ``records`` know what was built."""
         self._orders = orders
+        self._records = records
 
     async def solve(
         self, spec: EnvironmentSpec, on_progress: ProgressListener, *, max_age: float
     ) -> TimedLock:
         """Return what ``spec`` means; see :meth:`Executor.solve`."""
-        lock, at = await self._orders.order(SOLVE, spec.digest, spec, on_progress, max_age=max_age)
+        lock, at = await self._orders.order(SOLVE, spec, on_progress, max_age=max_age)
         return TimedLock(lock, at)
 
     async def complete(self, packages: PackageList, on_progress: ProgressListener) -> Lock:
         """Return the lock of packages; see :meth:`Executor.complete`."""
-        name = hashlib.sha256(COMPLETE.asked.dump_json(packages)).hexdigest()
-        lock, _ = await self._orders.order(COMPLETE, name, packages, on_progress)
+        lock, _ = await self._orders.order(COMPLETE, packages, on_progress)
         return lock
 
     async def build(
         self, lock: Lock, flavour: Flavour, on_progress: ProgressListener
     ) -> StoredImage:
         """Return the image of ``lock``; see :meth:`Executor.build`."""
-        name = f"{lock.key}-{flavour}"
-        image, _ = await self._orders.order(BUILD, name, BuildTask(lock, flavour), on_progress)
+        image, _ = await self._orders.order(BUILD, BuildTask(lock, flavour), on_progress)
+        # What is served is what the store says: Redis knows only that it was made.
+        if image != await self._records.recorded(lock.key, flavour):
+            raise WorkerLost("what a worker has made is not in the store; pull again")
         return image
 
 
@@ -64,8 +67,7 @@ class TaskExports:
         self, lock: Lock, form: ExportFormat, platform: Subdir | None, on_progress: ProgressListener
     ) -> None:
         """Put a form into the store; a :data:`builder.exports.MakeForm`."""
-        name = f"{lock.key}-{platform or 'all'}-{form}"
-        await self._orders.order(FORM, name, ExportTask(lock, form, platform), on_progress)
+        await self._orders.order(FORM, ExportTask(lock, form, platform), on_progress)
 
 
 class TaskLayers:
@@ -83,28 +85,29 @@ class TaskLayers:
 
     async def ensure(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> LayerBlob:
         """Return the layer; see :meth:`Layers.ensure`."""
-        name = f"{plan.key}-{encoding}"
-        return await self._flights.run(name, lambda: self._ensure(name, plan, encoding, python))
+        return await self._flights.run(
+            f"{plan.key}-{encoding}", lambda: self._ensure(plan, encoding, python)
+        )
 
     async def close(self) -> None:
         """Wait for nothing any more; what is made elsewhere goes on."""
         await self._flights.close()
 
-    async def _ensure(
-        self, name: str, plan: LayerPlan, encoding: Encoding, python: FindPython
-    ) -> LayerBlob:
+    async def _ensure(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> LayerBlob:
         with self._watch(plan, encoding) as tell:
             known = await self._cache.known(plan, encoding)
-            blob = known or await self._have(name, plan, encoding, python)
+            blob = known or await self._have(plan, encoding, python)
             tell(blob)
         return blob
 
-    async def _have(
-        self, name: str, plan: LayerPlan, encoding: Encoding, python: FindPython
-    ) -> LayerBlob:
+    async def _have(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> LayerBlob:
         found = tuple(await python()) if plan.python is not None else ()
-        blob, _ = await self._orders.order(LAYER, name, LayerTask(plan, encoding, found), _ignore)
-        return blob
+        await self._orders.order(LAYER, LayerTask(plan, encoding, found), _ignore)
+        # What is served is what the store says: Redis knows only that it was made.
+        made = await self._cache.known(plan, encoding)
+        if made is None:
+            raise WorkerLost("a layer that a worker has made is not in the store; pull again")
+        return made
 
 
 def _ignore(_: Progress) -> None:

@@ -19,19 +19,22 @@ import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from celery import Celery
 from kombu.entity import Queue
 from kombu.exceptions import OperationalError
+from pydantic import Field, TypeAdapter
 
 from registry.images.fairness import LEVELS, SCHEDULED
-from registry.jobs.types import ROLES, Role, TaskName
+from registry.jobs.types import ROLES, Role
 
 #: The name under which workers have what servers order; what is to do is in the message.
 TASK: Final = "pullforge.carry_out"
 #: The name under which they have what beat orders: a chore, by its name.
 CHORE_TASK: Final = "pullforge.do_chore"
+#: What is asked is never longer, in characters: a lock of the largest request, many times over.
+MAX_ASKED: Final = 64 * 1024 * 1024
 #: How long connecting to the broker and sending may take, in seconds.
 _SEND_SECONDS: Final = 5
 #: How long Redis may take to answer, in seconds.
@@ -47,17 +50,51 @@ _START_SECONDS: Final = 120
 class Message:
     """What a worker is told."""
 
-    kind: TaskName
+    #: One of :data:`KindName`; a newer server may send others.
+    kind: Annotated[str, Field(max_length=20, pattern="^[a-z]+$")]
     #: The name of the task: equal names are the same work.
-    task: str
+    task: Annotated[str, Field(max_length=400, pattern=r"^[A-Za-z0-9._+-]+$")]
     #: What the kind takes, as JSON.
     asked: str
     #: How urgent it is, 0 first.
-    level: int
+    level: Annotated[int, Field(ge=LEVELS[0], le=SCHEDULED)]
     #: In Redis's time: an outcome from after it makes the message void.
-    sent_at: float
+    sent_at: Annotated[float, Field(allow_inf_nan=False)]
     #: Carries the trace that the work belongs to, as W3C's headers.
     trace: dict[str, str] = field(default_factory=dict)
+
+
+_MESSAGE: Final = TypeAdapter(Message)
+_CHORE: Final = TypeAdapter(
+    tuple[
+        Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9._+ -]+$")],
+        Annotated[float, Field(gt=0, allow_inf_nan=False)],
+    ]
+)
+
+
+def read_message(content: object) -> Message:
+    """Return the message that whoever reaches the broker has sent; its kind may be unknown.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        message = _MESSAGE.validate_python(content, strict=False)
+    except RecursionError as exc:
+        raise ValueError("it is nested too deeply") from exc
+    if len(message.asked) > MAX_ASKED:
+        raise ValueError(f"it asks with {len(message.asked)} characters")
+    return message
+
+
+def read_chore(name: object, every_seconds: object) -> tuple[str, float]:
+    """Return a chore's name and after how long it is done again, as beat has sent them.
+
+    Raises:
+        ValueError: They are none.
+    """
+    return _CHORE.validate_python((name, every_seconds))
 
 
 def make_app(broker_url: str, *, task_seconds: float) -> Celery:

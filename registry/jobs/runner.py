@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 from builder.concurrency.priority import Priority, current_priority
 from builder.errors import BuilderError, WorkerLost
 from builder.ports import Progress, ProgressListener
+from builder.system_errors import machine_errors
 from registry.images.failure import Failure
 from registry.images.fairness import SCHEDULED
 from registry.jobs.cancellation import cancel_and_wait
@@ -67,14 +68,39 @@ class TaskHandler(Generic[Payload, Result]):
         """How often it is begun that never ends."""
         return self._kind.attempts
 
-    async def carry_out(self, asked: str, on_progress: ProgressListener) -> str:
-        """Return what was made, as JSON, of what is asked, as JSON.
+    async def carry_out(self, message: Message, on_progress: ProgressListener) -> str:
+        """Return what was made, as JSON, of what a message asks.
 
         Raises:
-            BuilderError: What the work raised.
+            BuilderError: What the work raised, or that the message is not what it says.
         """
-        made = await self._work(self._kind.asked.validate_json(asked), on_progress)
+        asked = self._read(message)
+        with machine_errors():
+            try:
+                made = await self._work(asked, on_progress)
+            except MemoryError as exc:
+                raise WorkerLost(
+                    "it needs more memory than a task may have (PULLFORGE_TASK_MEMORY_BYTES)"
+                ) from exc
         return self._kind.made.dump_json(made).decode()
+
+    def _read(self, message: Message) -> Payload:
+        """Return what a message asks: whoever reaches the broker may have sent it.
+
+        What is made under a name is taken for what the name stands for.
+        """
+        try:
+            asked = self._kind.asked.validate_json(message.asked)
+            if self._kind.task_of(asked) == message.task:
+                return asked
+        except (ValueError, BuilderError) as exc:
+            structlog.get_logger().warning(
+                "cannot read a message", task=message.task, error=str(exc)[:300]
+            )
+        raise WorkerLost(
+            "the message to the worker does not say what its name stands for: the server and its"
+            " workers have to be of the same version"
+        )
 
 
 class TaskRunner:
@@ -83,7 +109,7 @@ class TaskRunner:
     def __init__(
         self,
         task_state: TaskState,
-        handlers: Mapping[TaskName, TaskHandler[Any, Any]],
+        handlers: Mapping[str, TaskHandler[Any, Any]],
         metrics: TaskMetrics,
         *,
         task_seconds: float,
@@ -131,7 +157,7 @@ class TaskRunner:
             notes = tuple(reporter.notes)
             await _patiently(lambda: task_state.end(task, made, failure, notes))
             self._metrics.task_ended(
-                message.kind,
+                message.kind if message.kind in self._handlers else "unknown",
                 max(0.0, snapshot.now - message.sent_at),
                 time.monotonic() - started,
                 failed=failure is not None,
@@ -162,12 +188,9 @@ class TaskRunner:
                         " for lack of memory; the workers' logs say more"
                     )
                 async with asyncio.timeout(self._task_seconds) as limit:
-                    return await handler.carry_out(message.asked, reporter.on_progress), None
+                    return await handler.carry_out(message, reporter.on_progress), None
             except BuilderError as exc:
                 return None, Failure.of(exc)
-            except MemoryError:
-                sentence = "it needs more memory than a task may have (PULLFORGE_TASK_MEMORY_BYTES)"
-                return None, Failure.of(WorkerLost(sentence))
             except Exception as exc:  # noqa: BLE001 (logged; who waits is told that it failed)
                 if isinstance(exc, TimeoutError) and limit.expired():
                     seconds = self._task_seconds

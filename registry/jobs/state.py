@@ -20,8 +20,10 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+import structlog
+from pydantic import TypeAdapter
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.lock import Lock as RedisLock
@@ -31,7 +33,11 @@ from builder.ports import Progress
 from registry.images.failure import Failure
 from registry.jobs.cancellation import cancel_and_wait
 
+Known = TypeVar("Known")
+
 _PREFIX: Final = "pullforge:"
+#: More than any outcome has; what is larger is not read.
+_MAX_BYTES: Final = 64 * 1024 * 1024
 #: How long a worker is believed to be at a task without a sign of life.
 LEASE_SECONDS: Final = 15
 #: After how long a message that nobody has begun is sent again. The first of several that is begun
@@ -103,18 +109,18 @@ class TaskState:
             (seconds, micros), (ended, progress, running, asked) = await ask.execute()
         return TaskSnapshot(
             now=seconds + micros / 1e6,
-            outcome=_parse_outcome(ended) if ended else None,
-            progress=Progress(**json.loads(progress)) if progress else None,
+            outcome=_parse(_OUTCOME, ended),
+            progress=_parse(_PROGRESS, progress),
             is_running=running is not None,
-            asked=int(asked) if asked is not None else None,
+            asked=_parse(_LEVEL, asked),
         )
 
     async def mark_queued(self, task: str, level: int = 0) -> bool:
         """Note that a message is about to be sent; ``False`` if one as urgent was sent lately."""
         key, lasts = _key("asked", task), self._asked_milliseconds
         if not await self._redis.set(key, level, nx=True, px=lasts):
-            asked = await self._redis.get(key)
-            if asked is not None and int(asked) <= level:
+            asked = _parse(_LEVEL, await self._redis.get(key))
+            if asked is not None and asked <= level:
                 return False
             await self._redis.set(key, level, px=lasts)
         # What is sent again waits since it was sent first.
@@ -284,19 +290,26 @@ class TaskEvents:
             event.set()
 
 
+_OUTCOME: Final = TypeAdapter(Outcome)
+_PROGRESS: Final = TypeAdapter(Progress)
+_LEVEL: Final = TypeAdapter(int)
+
+
 def _key(kind: str, task: str) -> str:
     return f"{_PREFIX}{kind}:{task}"
 
 
-def _parse_outcome(data: bytes) -> Outcome:
-    content = json.loads(data)
-    failure = content["failure"]
-    return Outcome(
-        content["at"],
-        content["made"],
-        Failure(**failure) if failure else None,
-        tuple(content["notes"]),
-    )
+def _parse(adapter: TypeAdapter[Known], data: bytes | str | None) -> Known | None:
+    """Return what is written, or ``None`` for nothing and for what nobody here has written."""
+    if data is None:
+        return None
+    try:
+        if len(data) > _MAX_BYTES:
+            raise ValueError(f"{len(data)} bytes")  # noqa: TRY301 (it is one of many ways)
+        return adapter.validate_json(data)
+    except ValueError as exc:
+        structlog.get_logger().error("cannot read what redis has", error=str(exc)[:300])
+        return None
 
 
 async def _renew(lock: RedisLock, every_seconds: float) -> None:

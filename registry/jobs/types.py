@@ -4,6 +4,8 @@ Everything travels as JSON: whoever can write to the broker can make workers bui
 of theirs. What a worker gets is checked against its types again.
 """
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Generic, Literal, TypeVar
 
@@ -63,24 +65,56 @@ class TaskType(Generic[Payload, Result]):
     role: Role
     asked: TypeAdapter[Payload]
     made: TypeAdapter[Result]
+    #: Names a task by what is asked: equal names are the same work. A message under another name is
+    #: not carried out: what it makes would be taken for what was asked under that name.
+    name_of: Callable[[Payload], str]
     #: Whether it is refused when too much waits already; what is part of other work is not.
     is_refusable: bool = True
     #: How often a task is begun that never ends. Its worker may have been killed for other reasons,
     #: above all where one process has many tasks under way.
     attempts: int = 8
 
+    def task_of(self, asked: Payload) -> str:
+        """Return the name of the task, e.g. ``"layer-<layer key>-zstd"``."""
+        return f"{self.name}-{self.name_of(asked)}"
 
-SOLVE: Final = TaskType("solve", "builds", TypeAdapter(EnvironmentSpec), TypeAdapter(Lock))
-COMPLETE: Final = TaskType("complete", "builds", TypeAdapter(PackageList), TypeAdapter(Lock))
-BUILD: Final = TaskType("build", "builds", TypeAdapter(BuildTask), TypeAdapter(StoredImage))
-FORM: Final = TaskType("form", "builds", TypeAdapter(ExportTask), TypeAdapter(None))
+
+def _name_of_list(packages: PackageList) -> str:
+    return hashlib.sha256(COMPLETE.asked.dump_json(packages)).hexdigest()
+
+
+SOLVE: Final = TaskType(
+    "solve",
+    "builds",
+    TypeAdapter(EnvironmentSpec),
+    TypeAdapter(Lock),
+    name_of=lambda spec: spec.digest,
+)
+COMPLETE: Final = TaskType(
+    "complete", "builds", TypeAdapter(PackageList), TypeAdapter(Lock), name_of=_name_of_list
+)
+BUILD: Final = TaskType(
+    "build",
+    "builds",
+    TypeAdapter(BuildTask),
+    TypeAdapter(StoredImage),
+    name_of=lambda order: f"{order.lock.key}-{order.flavour}",
+)
+FORM: Final = TaskType(
+    "form",
+    "builds",
+    TypeAdapter(ExportTask),
+    TypeAdapter(None),
+    name_of=lambda order: f"{order.lock.key}-{order.platform or 'all'}-{order.form}",
+)
 #: A chore of :mod:`registry.maintenance.schedule`, by its name.
-CHORE: Final = TaskType("chore", "builds", TypeAdapter(str), TypeAdapter(None))
+CHORE: Final = TaskType("chore", "builds", TypeAdapter(str), TypeAdapter(None), name_of=str)
 LAYER: Final = TaskType(
     "layer",
     "layers",
     TypeAdapter(LayerTask),
     TypeAdapter(LayerBlob),
+    name_of=lambda order: f"{order.plan.key}-{order.encoding}",
     is_refusable=False,
     attempts=3,
 )

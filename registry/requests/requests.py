@@ -33,6 +33,7 @@ from builder.keys import base_part_key
 from builder.lock import Lock
 from builder.ports import Store, Workers
 from builder.spec import EnvironmentSpec
+from builder.system_errors import machine_errors
 from registry.errors import TooManyBuilds
 from registry.images.failure import Failure
 from registry.images.rate_limit import RateLimit
@@ -300,9 +301,10 @@ class BuildRequests:
     async def _outcome(self, request_progress: RequestProgress, asked: Requested) -> dict[str, Any]:
         """Return what changes in the status at the end."""
         try:
-            key = await self._making.make(
-                asked, request_progress, renew=request_progress.status.key is not None
-            )
+            with machine_errors():
+                key = await self._making.make(
+                    asked, request_progress, renew=request_progress.status.key is not None
+                )
         except BuilderError as exc:
             request_progress.note(f"failed: {exc.message}")
             return {"state": "failed", "failure": Failure.of(exc)}

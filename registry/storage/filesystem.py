@@ -16,8 +16,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
 
-from builder.fetch.disk_errors import disk_errors
 from builder.ports import StoreEntry
+from builder.system_errors import disk_errors, missing_store
 from registry.storage.keys import checked_key, checked_prefix
 from registry.storage.reading import open_reader
 from registry.storage.scratch import Scratch
@@ -38,7 +38,9 @@ class FilesystemStore:
     caller is cancelled still ends as a whole: the bytes are there, or nothing is.
 
     Every method raises :class:`builder.errors.StoreUnavailable` when the disk is full, read-only or
-    broken. Nothing is left of what it was doing then, and it works again as soon as the disk does.
+    broken, or the directory is not there: it is never made again, since it may be on a disk that is
+    not mounted. Nothing is left of what a method was doing then, and it works again as soon as the
+    disk does.
     """
 
     def __init__(self, root: Path, *, threads: int = 16) -> None:
@@ -129,14 +131,31 @@ class FilesystemStore:
 
     async def _run(self, function: Callable[[], T]) -> T:
         with disk_errors():
-            return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+            return await asyncio.get_running_loop().run_in_executor(
+                self._threads, self._with_root, function
+            )
+
+    def _with_root(self, function: Callable[[], T]) -> T:
+        """Return what the function returns; a store without its directory is not an empty one."""
+        try:
+            found = function()
+        except (FileNotFoundError, NotADirectoryError):
+            self._require_root()
+            raise
+        if not found:
+            self._require_root()
+        return found
+
+    def _require_root(self) -> None:
+        if not self._root.is_dir():
+            raise missing_store() from _not_there(self._root)
 
     def _write(self, path: Path, data: bytes) -> None:
         temporary = self._scratch.new_path()
         try:
             with temporary.open("xb") as file:
                 file.write(data)
-            _publish(temporary, path)
+            _publish(temporary, path, self._root)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -144,25 +163,25 @@ class FilesystemStore:
         if not source.exists() and target.is_file():
             return
         try:
-            _publish(source, target)
+            _publish(source, target, self._root)
         except OSError as exc:
             if exc.errno != errno.EXDEV:
                 raise
             temporary = self._scratch.new_path()
             try:
                 shutil.copyfile(source, temporary)
-                _publish(temporary, target)
+                _publish(temporary, target, self._root)
                 source.unlink()
             finally:
                 temporary.unlink(missing_ok=True)
 
 
-def _publish(temporary: Path, path: Path) -> None:
+def _publish(temporary: Path, path: Path, root: Path) -> None:
     """Rename a written file to its key, for good: also when the power fails right afterwards."""
     _sync(temporary)
     for last in (False,) * _TRIES + (True,):
         try:
-            _make_directory(path.parent)
+            _make_directory(path.parent, root)
             temporary.replace(path)
             break
         except FileNotFoundError:  # somebody removed the directory, which was empty
@@ -172,11 +191,17 @@ def _publish(temporary: Path, path: Path) -> None:
         _sync(path.parent)
 
 
-def _make_directory(path: Path) -> None:
-    """Make ``path`` and what is missing above it; each is in its parent for good."""
+def _make_directory(path: Path, root: Path) -> None:
+    """Make ``path`` and what is missing above it, below ``root``; each is in its parent for good.
+
+    Raises:
+        StoreUnavailable: There is no ``root``.
+    """
     if path.is_dir():
         return
-    _make_directory(path.parent)
+    if path == root:
+        raise missing_store() from _not_there(root)
+    _make_directory(path.parent, root)
     # Not mkdir(exist_ok=True): that looks again and fails if the directory is removed in between.
     with suppress(FileExistsError):
         path.mkdir()
@@ -242,3 +267,7 @@ def _walk(directory: Path, base: str, prefix: str, after: str) -> Iterator[Store
             with suppress(FileNotFoundError):  # deleted since the directory was read
                 found = (directory / name).stat()
                 yield StoreEntry(key, found.st_size, found.st_mtime)
+
+
+def _not_there(root: Path) -> OSError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(root))

@@ -23,9 +23,9 @@ from botocore.exceptions import ClientError
 
 from builder.concurrency.single_flight import SingleFlight
 from builder.errors import StoreUnavailable
-from builder.fetch.disk_errors import disk_errors
 from builder.oci.digest import Digest, algorithm_of, hex_of
 from builder.ports import StoreEntry
+from builder.system_errors import disk_errors
 from registry.storage.content_addressed import digest_of_key
 from registry.storage.keys import checked_key, checked_prefix, is_key
 from registry.storage.local_copies import LocalCopies
@@ -43,6 +43,8 @@ T = TypeVar("T")
 _THREADS: Final = 8
 #: How long a bucket that was there is taken to be there.
 _BUCKET_SECONDS: Final = 5.0
+#: After how many pages in a row with nothing new a listing is given up.
+_IDLE_PAGES: Final = 100
 #: Adopted files under these keys are read again at once, so that they stay as local copies.
 _READ_SOON: Final = "packages/"
 
@@ -185,15 +187,23 @@ class S3Store:
             Prefix=self._prefix + checked_prefix(prefix),
             StartAfter=self._prefix + after if after else "",
         )
-        pages_left = aiter(pages)
+        pages_left, last, idle = aiter(pages), "", 0
         while True:
             async with s3_errors("list"):
                 page = await anext(pages_left, None)
             if page is None:
                 return
-            for found in page.get("Contents", []):
-                key = found["Key"].removeprefix(self._prefix)
-                if is_key(key):  # others may keep things in the bucket too
+            names = page.get("Contents", [])
+            idle = 0 if names and names[-1]["Key"] != last else idle + 1
+            if idle == _IDLE_PAGES:
+                raise StoreUnavailable(
+                    "the store's lists have no end: its administrator has to look"
+                )
+            for found in names:
+                last = found["Key"]
+                key = last.removeprefix(self._prefix)
+                # Others may keep things in the bucket too.
+                if last.startswith(self._prefix) and is_key(key):
                     yield StoreEntry(key, found["Size"], found["LastModified"].timestamp())
 
     def _name(self, key: str) -> str:

@@ -1,5 +1,6 @@
 """Addresses under which clients get blobs from S3 themselves, for a while."""
 
+import re
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -12,6 +13,8 @@ from registry.storage.s3_errors import s3_errors
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
+#: What stands between quotes in a header without ending them, or it.
+_FILE_NAME: Final = re.compile(r"[A-Za-z0-9._+-]{1,200}")
 #: How many addresses are remembered; each takes about half a kilobyte.
 _REMEMBERED: Final = 10_000
 
@@ -62,6 +65,8 @@ class S3Links:
             return known[1]
         named = {}
         if file_name is not None:
+            if not _FILE_NAME.fullmatch(file_name):
+                raise ValueError(f"{file_name[:200]!r} is not a safe name of a file")
             named["ResponseContentDisposition"] = f'attachment; filename="{file_name}"'
         async with s3_errors("sign"):
             address = await self._client.generate_presigned_url(

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from builder.fetch.disk_errors import disk_errors
 from builder.oci.digest import Algorithm, Digest
+from builder.system_errors import disk_errors
 
 
 async def save(

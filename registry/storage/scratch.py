@@ -10,14 +10,20 @@ be had belongs to nobody: the next store that opens removes it, and never one of
 lives.
 """
 
+import asyncio
 import fcntl
 import os
 import secrets
 import shutil
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Final
 
 _FOLDER: Final = ".tmp"
+#: How often it is looked whether the directory is there.
+_RENEW_SECONDS: Final = 2.0
 
 
 class Scratch:
@@ -30,6 +36,7 @@ class Scratch:
         for left in sorted(folder.iterdir()):
             _remove_if_dead(left)
         self._path, self._descriptor = _locked_directory(folder)
+        self._renewing = threading.Lock()
 
     @property
     def path(self) -> Path:
@@ -38,7 +45,30 @@ class Scratch:
 
     def new_path(self) -> Path:
         """Return a path that nobody else has, on the file system of the store."""
+        self.renew()
         return self._path / secrets.token_hex(16)
+
+    def renew(self) -> None:
+        """Make the directory again if somebody has removed it, but not the root that it is in.
+
+        Raises:
+            FileNotFoundError: The root is gone.
+        """
+        if self._path.is_dir():
+            return
+        with self._renewing:
+            if self._descriptor < 0 or self._path.is_dir():
+                return
+            with suppress(FileExistsError):
+                self._path.parent.mkdir()
+            path, descriptor = _locked_directory(self._path.parent)
+            try:
+                path.rename(self._path)  # locked by then: no other process takes it for a dead one
+            except OSError:
+                os.close(descriptor)
+                raise
+            os.close(self._descriptor)
+            self._descriptor = descriptor
 
     def close(self) -> None:
         """Remove the directory; harmless when it is closed already."""
@@ -46,6 +76,32 @@ class Scratch:
             shutil.rmtree(self._path, ignore_errors=True)
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+@asynccontextmanager
+async def open_scratch(root: Path) -> AsyncIterator[Path]:
+    """Give a directory below ``root`` until the exit; it is made again when somebody removes it.
+
+    What ``root`` is in is not made again: it may be on a disk that is not mounted.
+    """
+    with closing(Scratch(root)) as scratch:
+        keeping = asyncio.create_task(_keep(scratch, root))
+        try:
+            yield scratch.path
+        finally:
+            keeping.cancel()
+            await asyncio.wait({keeping})
+
+
+async def _keep(scratch: Scratch, root: Path) -> None:
+    def renew() -> None:
+        root.mkdir(exist_ok=True)
+        scratch.renew()
+
+    while True:
+        await asyncio.sleep(_RENEW_SECONDS)
+        with suppress(OSError):  # whoever needs it tells
+            await asyncio.to_thread(renew)
 
 
 def _locked_directory(folder: Path) -> tuple[Path, int]:

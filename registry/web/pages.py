@@ -17,6 +17,7 @@ from registry.errors import Denied, RegistryError, TooManyLogins, Unauthorized
 from registry.web.access import require
 from registry.web.address import host_of
 from registry.web.services import AppState, ReadinessCheck
+from registry.web.system_errors import machine_trouble
 
 _log = structlog.get_logger("registry.web")
 
@@ -131,8 +132,9 @@ ROUTES: Final = [
 async def _why_not(name: str, check: ReadinessCheck) -> str | None:
     """Return why a part of the service cannot be used, in words fit for strangers."""
     try:
-        async with asyncio.timeout(_CHECK_SECONDS):
-            await check()
+        with machine_trouble():
+            async with asyncio.timeout(_CHECK_SECONDS):
+                await check()
     except TimeoutError:
         return f"no answer within {_CHECK_SECONDS} s"
     except (BuilderError, RegistryError) as exc:

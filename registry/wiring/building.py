@@ -30,7 +30,7 @@ from builder.fetch.packages import Packages
 from builder.image_name import EnvironmentPolicy
 from builder.network.content_encoding import refuse_encodings
 from builder.network.forwarding import open_forwarding
-from builder.network.hosts import Hosts, guard
+from builder.network.hosts import guard
 from builder.network.index_limits import IndexLimits
 from builder.platforms import Subdir
 from builder.policy import DEFAULT_VIRTUAL_PACKAGES
@@ -48,20 +48,15 @@ from registry.content.repositories import Repositories
 from registry.images.processes import LocalProcesses
 from registry.images.traced import watch_layers
 from registry.settings import Settings
-from registry.storage.scratch import Scratch
+from registry.storage.scratch import open_scratch
 from registry.telemetry import NO_TRACES, Traces
 from registry.wiring.authorities import trusted_authorities
+from registry.wiring.network import child_environment, hosts_of, indexes, network_of
 
 if TYPE_CHECKING:
     from registry.jobs.connection import Tasks
 from registry.wiring.stores import open_store, scratch_of
 
-#: How uv finds its way out, where others find it by themselves.
-_NETWORK_VARIABLES: Final = (
-    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
-    *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
-    *("SSL_CERT_FILE", "SSL_CERT_DIR"),
-)
 _HOST_SUBDIRS: Final[dict[str, Subdir]] = {"x86_64": "linux-64", "aarch64": "linux-aarch64"}
 
 
@@ -112,7 +107,7 @@ async def open_builder(
     timeout = httpx.Timeout(30, read=settings.download_timeout_seconds)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings, settings.store))
-        scratch = stack.enter_context(closing(Scratch(kept))).path
+        scratch = await stack.enter_async_context(open_scratch(kept))
         http = await stack.enter_async_context(
             httpx.AsyncClient(
                 timeout=timeout,
@@ -122,7 +117,9 @@ async def open_builder(
         )
         hosts = hosts_of(settings)
         guard(http, hosts)
-        network = _network(await stack.enter_async_context(open_forwarding(hosts)))
+        tls_alone = not any(url.startswith("http:") for url in indexes(settings))
+        forwarding = await stack.enter_async_context(open_forwarding(hosts, tls_alone=tls_alone))
+        network = network_of(forwarding)
         if workers is None:
             workers = stack.enter_context(closing(local_processes(settings)))
         packages = Packages(
@@ -145,7 +142,7 @@ async def open_builder(
             limits=_index_limits(settings),
             complete=sums.complete,
             credentials=credentials,
-            environment=_child_environment(network),
+            environment=child_environment(network),
         )
         stack.push_async_callback(solver.close)
         manifests = Manifests(store)
@@ -236,17 +233,6 @@ def environment_policy(settings: Settings) -> EnvironmentPolicy:
     )
 
 
-def hosts_of(settings: Settings) -> Hosts:
-    """Return where downloads may go: what the settings name, and what is public."""
-    urls = [*settings.channels.values(), *([settings.pypi_index] if settings.pypi else ())]
-    configured = {urlsplit(url).netloc for url in urls}
-    configured.update(settings.pypi_hosts if settings.pypi else ())
-    # A layout, a pushed image or a pattern for many hosts names none.
-    references = [base.partition("/") for base in (settings.base, *settings.bases)]
-    configured.update(host for host, slash, _ in references if slash and "*" not in host)
-    return Hosts(configured - {"", "oci:"}, settings.private_networks)
-
-
 def virtual_packages(settings: Settings) -> tuple[VirtualPackage, ...]:
     """Return what every image offers, sorted; what the administrator names comes last and wins."""
     found = {(package.name, package.platform): package for package in DEFAULT_VIRTUAL_PACKAGES}
@@ -267,23 +253,6 @@ def local_processes(settings: Settings) -> LocalProcesses:
 
 def _processors(settings: Settings) -> int:
     return settings.workers or os.cpu_count() or 1
-
-
-def _network(forwarding: str) -> dict[str, str]:
-    """Return by which variables uv and rattler get out: the proxy given, unless there is one."""
-    given = {name: os.environ[name] for name in _NETWORK_VARIABLES if os.environ.get(name)}
-    if any(name.lower() in {"http_proxy", "https_proxy", "all_proxy"} for name in given):
-        return given
-    kept = {name: value for name, value in given.items() if name.startswith("SSL_")}
-    names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
-    return kept | dict.fromkeys(names, forwarding)
-
-
-def _child_environment(network: Mapping[str, str]) -> dict[str, str]:
-    """Return what the processes have that read indexes: this one's, with another way out."""
-    # With a backtrace, one that reaches its limits would print its stack to the log.
-    left_out = {*_NETWORK_VARIABLES, "RUST_BACKTRACE"}
-    return {name: v for name, v in os.environ.items() if name not in left_out} | dict(network)
 
 
 def _pypi(settings: Settings, scratch: Path, network: Mapping[str, str]) -> Pypi:

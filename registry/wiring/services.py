@@ -77,18 +77,19 @@ async def open_services(
         executor: Executor
         # Not the workers: without them, all that was ever pulled is answered.
         checks: dict[str, ReadinessCheck] = {"store": lambda: check_store(store)}
+        records = ImageRecords(store, workers)
         if settings.broker is None:
             # A server that can make nothing must not take the place of one that can.
             checks["sandbox"] = lambda: _find_sandbox(builder)
             await tell_of_sandbox(builder)
-            records, stages = ImageRecords(store, workers), Stages(metrics, traces)
+            stages = Stages(metrics, traces)
             local = LocalExecutor(
                 builder.resolver, builder.policy, builder.pipeline, records, now, stages
             )
             executor = TracedExecutor(local, traces, "here")
         else:
             tasks = await stack.enter_async_context(open_workers(settings, traces))
-            executor = TracedExecutor(tasks.executor, traces, "elsewhere")
+            executor = TracedExecutor(tasks.executor(records), traces, "elsewhere")
             gauges, make_form = tasks.task_state.waiting, tasks.forms.make
         rate_limit = RateLimit(settings.new_images, settings.new_images_per_minute)
         maker = await stack.enter_async_context(

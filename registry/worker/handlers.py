@@ -2,17 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from typing import Any
 
 from builder.build.layer_cache import Layers
+from builder.errors import ChannelNotAllowed
 from builder.exports import Exports
+from builder.inputs import PackageList
 from builder.layer import LayerBlob
 from builder.lock import Lock
 from builder.ports import ProgressListener
 from builder.records import PackageRecord
-from builder.spec import EnvironmentSpec
+from builder.spec import Channel, EnvironmentSpec
 from registry.images.executor import StoredImage
 from registry.images.local import LocalExecutor
 from registry.images.rate_limit import UNBOUNDED
@@ -30,7 +32,6 @@ from registry.jobs.types import (
     ExportTask,
     LayerTask,
     Role,
-    TaskName,
 )
 from registry.maintenance.periodic import PeriodicJob
 from registry.settings import Settings
@@ -86,31 +87,39 @@ async def open_runner(
             )
             chores = chores_of(settings, builder.store, maker.source, now)
             handlers = [
-                *_builds(executor, records),
+                *_builds(executor, records, set(settings.channels.values())),
                 TaskHandler(FORM, _forms(maker.forms)),
                 TaskHandler(CHORE, _chores(chores)),
             ]
-        by_name: dict[TaskName, TaskHandler[Any, Any]] = {
-            handler.name: handler for handler in handlers
-        }
+        by_name: dict[str, TaskHandler[Any, Any]] = {handler.name: handler for handler in handlers}
         yield TaskRunner(
             tasks.task_state, by_name, metrics, task_seconds=settings.task_seconds, traces=traces
         )
 
 
-def _builds(executor: LocalExecutor, records: ImageRecords) -> list[TaskHandler[Any, Any]]:
+def _builds(
+    executor: LocalExecutor, records: ImageRecords, channels: Collection[str]
+) -> list[TaskHandler[Any, Any]]:
+    def check(asked: Sequence[Channel]) -> None:
+        """Refuse channels of others: whoever reaches the broker may ask for any address."""
+        for channel in asked:
+            if channel.url not in channels:
+                raise ChannelNotAllowed(channel.name[:100], ["those of its workers' settings"])
+
+    async def complete(packages: PackageList, on_progress: ProgressListener) -> Lock:
+        listed = [one.place for places in packages.platforms.values() for one in places]
+        check([*packages.channels, *(place.channel for place in listed if place.channel)])
+        return await executor.complete(packages, on_progress)
+
     async def solve(spec: EnvironmentSpec, on_progress: ProgressListener) -> Lock:
+        check(spec.channels)
         return (await executor.solve(spec, on_progress, max_age=0)).lock
 
     async def build(order: BuildTask, on_progress: ProgressListener) -> StoredImage:
         stored = await records.stored(order.lock.key, order.flavour)
         return stored or await executor.build(order.lock, order.flavour, on_progress)
 
-    return [
-        TaskHandler(SOLVE, solve),
-        TaskHandler(COMPLETE, executor.complete),
-        TaskHandler(BUILD, build),
-    ]
+    return [TaskHandler(SOLVE, solve), TaskHandler(COMPLETE, complete), TaskHandler(BUILD, build)]
 
 
 def _forms(forms: Exports) -> Callable[[ExportTask, ProgressListener], Awaitable[None]]:

@@ -3,17 +3,30 @@
 import os
 import resource
 import warnings
-from typing import Any, Final
+from typing import Final
 
+import structlog
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 
-from registry.jobs.queue import CHORE_TASK, TASK, Message, make_app, queue_of
+from registry.jobs.queue import (
+    CHORE_TASK,
+    TASK,
+    make_app,
+    queue_of,
+    read_chore,
+    read_message,
+)
 from registry.jobs.types import Role
 from registry.settings import Settings
 from registry.worker.handlers import open_runner
 from registry.worker.loop_thread import EventLoopThread
+from registry.worker.strategy import bound_messages
 
+_log = structlog.get_logger("registry.worker")
+
+#: Refuses what Celery cannot unpack.
+_STRATEGY: Final = "registry.worker.strategy:guarded"
 #: How many builds one worker has under way: they wait for channels and layers most of the time.
 _BUILDS: Final = 32
 #: After how many layers a process is replaced.
@@ -31,6 +44,7 @@ def run_role(settings: Settings, role: Role) -> int:
     app = make_app(settings.broker_url, task_seconds=settings.task_seconds)
     bench = EventLoopThread(lambda: open_runner(settings, role))
     _define(app, bench)
+    bound_messages()
     # What it says of the superuser is for those who let messages carry code.
     warnings.simplefilter("ignore", SecurityWarning)
     # Logs are ours, and configured already.
@@ -45,13 +59,23 @@ def run_role(settings: Settings, role: Role) -> int:
 
 
 def _define(app: Celery, bench: EventLoopThread) -> None:
-    @app.task(name=TASK, shared=False)  # type: ignore[untyped-decorator] # Celery has no types
-    def carry_out(message: dict[str, Any]) -> None:
-        bench.handle(Message(**message))
+    @app.task(name=TASK, shared=False, Strategy=_STRATEGY)  # type: ignore[untyped-decorator] # Celery has no types
+    def carry_out(message: object = None, *_: object, **__: object) -> None:
+        try:
+            read = read_message(message)
+        except ValueError as exc:  # not again: whoever waits for a task sends it again
+            _log.error("dropped what is no message", error=str(exc)[:300])
+            return
+        bench.handle(read)
 
-    @app.task(name=CHORE_TASK, shared=False)  # type: ignore[untyped-decorator] # as above
-    def do_chore(name: str, every_seconds: float) -> None:
-        bench.do_chore(name, every_seconds)
+    @app.task(name=CHORE_TASK, shared=False, Strategy=_STRATEGY)  # type: ignore[untyped-decorator] # as above
+    def do_chore(name: object = None, every_seconds: object = None, *_: object) -> None:
+        try:
+            read = read_chore(name, every_seconds)
+        except ValueError as exc:
+            _log.error("dropped what is no chore", error=str(exc)[:300])
+            return
+        bench.do_chore(*read)
 
 
 def _run_processes(app: Celery, settings: Settings, bench: EventLoopThread) -> int:

@@ -55,7 +55,7 @@ def test_a_server_whose_parts_do_not_work_says_which(
     assert answer.json() == {
         "ready": False,
         "reasons": {
-            "store": "No space left on device",
+            "store": "the store is full: its administrator has to make room, and then pull again",
             "solver": "conda-forge does not answer",
             "other": "RuntimeError",
         },

@@ -34,6 +34,7 @@ from registry.web.api.rights import authorize
 from registry.web.asgi.boundary import ErrorBoundary
 from registry.web.asgi.disconnect import ClientGone
 from registry.web.observe import ROUTE
+from registry.web.system_errors import machine_trouble
 
 Handler = Callable[[handlers.ApiRequest], Awaitable[ASGIApp]]
 
@@ -96,8 +97,9 @@ class _Address:
                 f"{request.method[:20]} is not possible here; {', '.join(allowed)} is", allowed
             )
         verb, handler = self._handlers[request.method]
-        await authorize(request, verb)
-        return await handler(request)
+        with machine_trouble():
+            await authorize(request, verb)
+            return await handler(request)
 
 
 async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:

@@ -31,6 +31,7 @@ from registry.web.distribution.restoring import restoring_lost_content
 from registry.web.distribution.token import give_token
 from registry.web.observe import ROUTE
 from registry.web.services import services_of
+from registry.web.system_errors import machine_trouble
 
 
 class Distribution:
@@ -85,9 +86,12 @@ class Distribution:
         services = services_of(scope)
         source = services.sources.of(target.name)
         handler = self._handler(target, scope["method"], source)
-        await authorize(scope, target)
         try:
-            return await handler(RegistryRequest(scope, receive, target, headers, services, source))
+            with machine_trouble():
+                await authorize(scope, target)
+                return await handler(
+                    RegistryRequest(scope, receive, target, headers, services, source)
+                )
         except BuilderError as exc:
             if not exc.transient:
                 raise

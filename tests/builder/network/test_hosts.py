@@ -1,17 +1,24 @@
 """Where downloads may be led; the forms are those of lists of attacks on other servers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
+from pathlib import Path
 
 import httpx
 import pytest
 
-from builder.errors import BaseImageError
+from builder.errors import BaseImageError, UnsafePackage
+from builder.fetch.channel_credentials import read_credentials
+from builder.fetch.packages import Packages
 from builder.network.hosts import Address, Hosts, RefusedHost, guard, is_public
 from builder.oci.reference import Reference
 from builder.oci.remote import RemoteRegistry
+from registry.storage.filesystem import FilesystemStore
+from tests.builder.counting import CountingMetrics
+from tests.builder.records_for_tests import record
 
 _FORBIDDEN = [
     *("127.0.0.1", "127.8.8.8", "0.0.0.0", "0.1.2.3", "10.0.0.1", "172.16.0.1", "192.168.1.1"),
@@ -52,21 +59,30 @@ class Site:
     def __init__(self) -> None:
         self.port = 0
         self.locations: dict[str, str] = {}
+        #: Bodies in HTML, by path.
+        self.pages: dict[str, str] = {}
         self.seen: list[str] = []
+        self.authorizations: list[str] = []
         self.challenge = ""
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         path = head.split(" ")[1]
         self.seen.append(path)
+        fields = [line.partition(": ") for line in head.split("\r\n")]
+        said = [value for name, _, value in fields if name.lower() == "authorization"]
+        self.authorizations.append("".join(said))
         if self.challenge:
             status = f"401 Unauthorized\r\nWWW-Authenticate: {self.challenge}"
         elif path in self.locations:
             status = f"302 Found\r\nLocation: {self.locations[path]}"
         else:
             status = "200 OK"
+        page = self.pages.get(path, "").encode()
+        kind = "Content-Type: text/html\r\n" if page else ""
+        length = f"Content-Length: {len(page)}"
         writer.write(
-            f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+            f"HTTP/1.1 {status}\r\n{kind}{length}\r\nConnection: close\r\n\r\n".encode() + page
         )
         await writer.drain()
         writer.close()
@@ -140,7 +156,7 @@ def test_another_scheme_is_not_followed(target: str) -> None:
     async def scenario() -> None:
         async with open_site() as site:
             site.locations = {"/": target}
-            with pytest.raises(httpx.UnsupportedProtocol):
+            with pytest.raises(RefusedHost, match="not followed"):
                 await get(site, Hosts([f"127.0.0.1:{site.port}"]))
 
     asyncio.run(scenario())
@@ -172,3 +188,100 @@ def test_the_realm_of_a_registrys_tokens_is_checked_too() -> None:
             return inner.seen
 
     assert asyncio.run(scenario()) == []
+
+
+def through(answer: Callable[[httpx.Request], httpx.Response], hosts: Hosts) -> httpx.AsyncClient:
+    """Return a guarded client that asks a proxy of the environment, as it were, for everything."""
+    return guard(httpx.AsyncClient(mounts={"all://": httpx.MockTransport(answer)}), hosts)
+
+
+@pytest.mark.parametrize("host", _SPELLINGS)
+def test_a_proxy_is_not_asked_for_an_address_that_is_not_of_the_internet(host: str) -> None:
+    seen = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.url.host)
+        return httpx.Response(302, headers=[(b"location", f"https://{host}/".encode())])
+
+    async def scenario() -> None:
+        async with through(answer, Hosts()) as http:
+            with pytest.raises((RefusedHost, httpx.RemoteProtocolError)):
+                await http.get("https://conda.test/", follow_redirects=True)
+
+    asyncio.run(scenario())
+    assert seen == ["conda.test"]
+
+
+@pytest.mark.parametrize("hop", ["/first", "/second"])
+def test_a_redirect_from_tls_to_none_is_refused_at_every_hop(hop: str) -> None:
+    seen = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(str(request.url))
+        if request.url.path == hop:
+            return httpx.Response(302, headers={"location": "http://conda.test/package"})
+        return httpx.Response(302, headers={"location": "https://cdn.test/second"})
+
+    async def scenario() -> None:
+        async with through(answer, Hosts(["conda.test"])) as http:
+            with pytest.raises(RefusedHost, match="from https to http, which is not followed"):
+                await http.get("https://conda.test/first", follow_redirects=True)
+
+    asyncio.run(scenario())
+    assert not any(url.startswith("http://") for url in seen)
+
+
+def test_credentials_are_sent_to_no_other_port_and_to_no_realm(tmp_path: Path) -> None:
+    """The realm of a challenge is chosen by whoever answers with it."""
+    file = tmp_path / "credentials.json"
+    file.write_text(json.dumps({"127.0.0.1": {"BearerToken": "s3cret"}}))
+
+    async def scenario() -> tuple[Site, Site]:
+        async with open_site() as site, open_site() as other:
+            site.locations = {"/": f"http://127.0.0.1:{other.port}/package"}
+            hosts = Hosts(f"127.0.0.1:{s.port}" for s in (site, other))
+            async with guard(httpx.AsyncClient(trust_env=False), hosts) as http:
+                url = f"http://127.0.0.1:{site.port}/"
+                await http.get(url, auth=read_credentials(file), follow_redirects=True)
+                site.challenge = f'Bearer realm="http://127.0.0.1:{other.port}/token"'
+                reference = Reference(f"127.0.0.1:{site.port}", "debian", "12", None)
+                with pytest.raises(BaseImageError):
+                    await RemoteRegistry(http).digest(reference)
+            return site, other
+
+    site, other = asyncio.run(scenario())
+    assert site.authorizations[0] == "Bearer s3cret"
+    assert [path.partition("?")[0] for path in other.seen][:2] == ["/package", "/token"]
+    assert set(other.authorizations) == {""}
+
+
+def test_a_package_that_is_led_to_a_private_host_is_refused_at_once(tmp_path: Path) -> None:
+    """It names its channel and the setting, and is not tried again: nothing of it passes."""
+
+    async def scenario() -> tuple[list[str], list[str], str]:
+        async with open_site() as site, open_site() as inner:
+            place = f"127.0.0.1:{site.port}"
+            zlib = record("zlib", data=b"bytes", channel=f"http://{place}/team")
+            site.locations = {
+                "/team/linux-64/zlib-1.0-0.conda": "/again",
+                "/again": f"http://127.0.0.1:{inner.port}/secret",
+            }
+            async with guard(httpx.AsyncClient(trust_env=False), Hosts([place])) as http:
+                packages = Packages(
+                    FilesystemStore(tmp_path / "store"),
+                    http,
+                    tmp_path,
+                    CountingMetrics(),
+                    allowed_hosts={place},
+                    wheel_hosts=(),
+                    max_size_bytes=1000,
+                    retry_seconds=0,
+                )
+                with pytest.raises(UnsafePackage) as refused:
+                    await packages.archive(zlib)
+            return site.seen, inner.seen, str(refused.value)
+
+    asked, inner, said = asyncio.run(scenario())
+    assert (len(asked), inner) == (2, [])
+    assert "PULLFORGE_PRIVATE_NETWORKS" in said
+    assert "has no public address" in said

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from builder.errors import IndexUnavailable
-from builder.fetch.disk_errors import used_bytes
 from builder.network.index_limits import IndexLimits
 from builder.pypi import Uv
+from builder.system_errors import used_bytes
 from tests.builder.hostile_channel import MIB, hostile_channel
 
 PLAIN = {"UV_HTTP_RETRIES": "0"}

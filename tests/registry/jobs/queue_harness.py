@@ -18,8 +18,14 @@ from registry.jobs.runner import TaskHandler, TaskRunner
 from registry.jobs.state import TaskEvents, TaskState
 from registry.jobs.types import Role, TaskType
 
-#: Doubles a number.
-DOUBLE: Final = TaskType("chore", "builds", TypeAdapter(int), TypeAdapter(int))
+#: Doubles a number, under a name.
+DOUBLE: Final = TaskType(
+    "chore",
+    "builds",
+    TypeAdapter(tuple[str, int]),
+    TypeAdapter(int),
+    name_of=lambda asked: asked[0],
+)
 ERROR_TTL_SECONDS: Final = 60
 LIMIT: Final = 2
 
@@ -72,13 +78,17 @@ def carrier_of(
     task_seconds: float = 60,
 ) -> TaskRunner:
     """Return a worker's part of the kind."""
-    handlers: dict[Any, TaskHandler[Any, Any]] = {DOUBLE.name: TaskHandler(DOUBLE, work)}
+
+    async def work_on(asked: tuple[str, int], on_progress: ProgressListener) -> int:
+        return await work(asked[1], on_progress)
+
+    handlers: dict[Any, TaskHandler[Any, Any]] = {DOUBLE.name: TaskHandler(DOUBLE, work_on)}
     return TaskRunner(task_state, handlers, metrics or Counted(), task_seconds=task_seconds)
 
 
-def message_of(number: int, sent_at: float, name: str = "x") -> Message:
+def message_of(number: int, sent_at: float, name: str = "x", level: int = 0) -> Message:
     """Return what a server sends."""
-    return Message(DOUBLE.name, f"{DOUBLE.name}-{name}", str(number), 0, sent_at)
+    return Message(DOUBLE.name, f"{DOUBLE.name}-{name}", f'["{name}", {number}]', level, sent_at)
 
 
 class Office:
@@ -98,7 +108,9 @@ class Office:
         return asyncio.create_task(self._order(number, name, max_age))
 
     async def _order(self, number: int, name: str, max_age: float) -> int:
-        made, _ = await self.orders.order(DOUBLE, name, number, self._on_progress, max_age=max_age)
+        made, _ = await self.orders.order(
+            DOUBLE, (name, number), self._on_progress, max_age=max_age
+        )
         return made
 
     def _on_progress(self, progress: Progress) -> None:

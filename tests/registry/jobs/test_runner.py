@@ -164,7 +164,7 @@ async def test_what_the_work_needs_of_others_is_as_urgent_as_itself(task_state: 
     async def level(_number: int, _on_progress: ProgressListener) -> int:
         return current_priority.get().level
 
-    message = Message(DOUBLE.name, TASK, "21", 2, await task_state.now())
+    message = message_of(21, await task_state.now(), level=2)
     await asyncio.create_task(carrier_of(task_state, level).handle(message))
     assert (await outcome_of(task_state)).made == "2"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from builder import system_errors as disk
 from builder.errors import StoreUnavailable
-from builder.fetch import disk_errors as disk
 from registry.storage.filesystem import FilesystemStore
 from tests.contracts.store import MIB, list_keys
 
