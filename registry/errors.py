@@ -157,15 +157,14 @@ class RangeInvalid(RegistryError, kind="invalid"):
 
 
 class Unsupported(RegistryError, kind="invalid"):
-    """The registry does not offer this."""
+    """The registry does not offer this.
+
+    Args:
+        message: The sentence for the user.
+        allow: The methods that the address knows.
+    """
 
     def __init__(self, message: str, allow: Sequence[str]) -> None:
-        """Say what is offered instead.
-
-        Args:
-            message: The sentence for the user.
-            allow: The methods that the address knows.
-        """
         self.allow = tuple(allow)
         super().__init__(message)
 
@@ -194,16 +193,15 @@ class StillBuilding(RegistryError, kind="busy"):
 
 
 class Unauthorized(RegistryError, kind="denied"):
-    """The request needs credentials, or better ones."""
+    """The request needs credentials, or better ones.
+
+    Args:
+        message: The sentence for the user.
+        problem: What is wrong with the token that was sent, as RFC 6750 calls it.
+        challenge: What to ask whom for: a value of ``WWW-Authenticate``.
+    """
 
     def __init__(self, message: str, problem: str | None = None, *, challenge: str = "") -> None:
-        """Make the error.
-
-        Args:
-            message: The sentence for the user.
-            problem: What is wrong with the token that was sent, as RFC 6750 calls it.
-            challenge: What to ask whom for: a value of ``WWW-Authenticate``.
-        """
         self.problem = problem
         self.challenge = challenge
         super().__init__(message)
@@ -214,15 +212,14 @@ class Denied(RegistryError, kind="denied"):
 
 
 class TooManyRequests(RegistryError, kind="busy"):
-    """Whoever sent the request has to wait before the next one."""
+    """Whoever sent the request has to wait before the next one.
+
+    Args:
+        message: The sentence for the user.
+        seconds: When it is worth trying again.
+    """
 
     def __init__(self, message: str, seconds: int) -> None:
-        """Make the error.
-
-        Args:
-            message: The sentence for the user.
-            seconds: When it is worth trying again.
-        """
         self.seconds = seconds
         super().__init__(message)
 

@@ -13,7 +13,15 @@ from builder.sandbox.sandbox import Sandbox
 
 
 class ActivationCache:
-    """Gives what an environment's scripts set, from the store or by running them."""
+    """Gives what an environment's scripts set, from the store or by running them.
+
+    Args:
+        store: Remembers.
+        workers: Run the scripts.
+        sandbox: Gives what they run in.
+        scratch: A directory for temporary files.
+        at_once: How many workers run scripts at a time; others go on with other things.
+    """
 
     def __init__(
         self,
@@ -23,15 +31,6 @@ class ActivationCache:
         scratch: Path,
         at_once: int = 1,
     ) -> None:
-        """Make the cache.
-
-        Args:
-            store: Remembers.
-            workers: Run the scripts.
-            sandbox: Gives what they run in.
-            scratch: A directory for temporary files.
-            at_once: How many workers run scripts at a time; others go on with other things.
-        """
         self._store = store
         self._workers = workers
         self._sandbox = sandbox

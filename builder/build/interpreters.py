@@ -25,7 +25,16 @@ _FORMAT: Final = 1
 
 
 class CompilingPythons:
-    """Finds, for a lock, the Python that compiles, and makes it ready to run on this machine."""
+    """Finds, for a lock, the Python that compiles, and makes it ready to run on this machine.
+
+    Args:
+        solver: Finds a Python for this machine where the lock has none.
+        packages: Downloads it.
+        workers: Unpack it.
+        directory: Where unpacked Pythons are kept; may be emptied at any time no build runs.
+        host_subdir: What this machine can run.
+        sandbox: What a Python that compiles runs in; looked for when it is needed first.
+    """
 
     def __init__(
         self,
@@ -36,16 +45,6 @@ class CompilingPythons:
         host_subdir: Subdir,
         sandbox: SandboxChoice,
     ) -> None:
-        """Make the finder.
-
-        Args:
-            solver: Finds a Python for this machine where the lock has none.
-            packages: Downloads it.
-            workers: Unpack it.
-            directory: Where unpacked Pythons are kept; may be emptied at any time no build runs.
-            host_subdir: What this machine can run.
-            sandbox: What a Python that compiles runs in; looked for when it is needed first.
-        """
         self._solver = solver
         self._packages = packages
         self._workers = workers

@@ -22,15 +22,14 @@ _CHUNK: Final = 1024 * 1024
 
 
 class DiskCache:
-    """One place of a directory of answers."""
+    """One place of a directory of answers.
+
+    Args:
+        directory: Made when it is first written to.
+        key: The sha256 of everything that the answer depends on.
+    """
 
     def __init__(self, directory: Path, key: bytes) -> None:
-        """Name the place.
-
-        Args:
-            directory: Made when it is first written to.
-            key: The sha256 of everything that the answer depends on.
-        """
         self._directory = directory
         self._key = key
         self._path = directory / key.hex()[:3]

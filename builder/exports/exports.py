@@ -75,6 +75,16 @@ class Exports:
 
     However many ask at once, a form is made once; that work belongs to this object and goes on when
     who asked leaves.
+
+    Args:
+        store: Where forms are kept.
+        pipeline: Plans environments.
+        contents: Knows licences.
+        packages: Gives archives.
+        workers: Write files.
+        scratch: A directory for files under way.
+        build: Makes images.
+        make: Makes forms elsewhere; ``None``: they are made here.
     """
 
     def __init__(
@@ -88,18 +98,6 @@ class Exports:
         build: BuildImage,
         make: MakeForm | None = None,
     ) -> None:
-        """Make the maker.
-
-        Args:
-            store: Where forms are kept.
-            pipeline: Plans environments.
-            contents: Knows licences.
-            packages: Gives archives.
-            workers: Write files.
-            scratch: A directory for files under way.
-            build: Makes images.
-            make: Makes forms elsewhere; ``None``: they are made here.
-        """
         self._make = make or self._make_here
         self._store = store
         self._pipeline = pipeline

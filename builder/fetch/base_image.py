@@ -57,7 +57,16 @@ class BaseImage:
 
 
 class BaseImages:
-    """Finds base images and keeps their blobs in the store."""
+    """Finds base images and keeps their blobs in the store.
+
+    Args:
+        store: Where blobs are kept.
+        http: For registries; its timeouts bound every wait.
+        scratch: A directory for downloads under way.
+        layout: The layout directory that serves bases named ``oci-layout`` in locks.
+        pushed: Finds images that were pushed to this registry; ``None`` where there is none.
+        max_layer_bytes: The largest layer to fetch.
+    """
 
     def __init__(
         self,
@@ -69,16 +78,6 @@ class BaseImages:
         *,
         max_layer_bytes: int = 64 * 1024**3,
     ) -> None:
-        """Make the finder.
-
-        Args:
-            store: Where blobs are kept.
-            http: For registries; its timeouts bound every wait.
-            scratch: A directory for downloads under way.
-            layout: The layout directory that serves bases named ``oci-layout`` in locks.
-            pushed: Finds images that were pushed to this registry; ``None`` where there is none.
-            max_layer_bytes: The largest layer to fetch.
-        """
         self._store = store
         self._remote = RemoteRegistry(http)
         self._scratch = scratch

@@ -32,7 +32,21 @@ _LONGEST_PAUSE_SECONDS: Final = 30
 
 
 class Packages:
-    """Gives package archives and wheels as local files."""
+    """Gives package archives and wheels as local files.
+
+    Args:
+        store: Where archives are kept.
+        http: For downloads; its timeouts bound every wait.
+        scratch: A directory for downloads under way.
+        metrics: Counts downloads.
+        allowed_hosts: Hosts that packages may come from, with the port where there is one;
+            ``""`` allows ``file://``.
+        wheel_hosts: The same for wheels.
+        max_size_bytes: The largest archive to accept.
+        credentials: What private channels ask for; wheels are asked for without.
+        parallel: How many downloads run at once.
+        retry_seconds: How long to wait before the second try; the third waits twice that.
+    """
 
     def __init__(
         self,
@@ -48,21 +62,6 @@ class Packages:
         parallel: int = 8,
         retry_seconds: float = 1,
     ) -> None:
-        """Make the cache.
-
-        Args:
-            store: Where archives are kept.
-            http: For downloads; its timeouts bound every wait.
-            scratch: A directory for downloads under way.
-            metrics: Counts downloads.
-            allowed_hosts: Hosts that packages may come from, with the port where there is one;
-                ``""`` allows ``file://``.
-            wheel_hosts: The same for wheels.
-            max_size_bytes: The largest archive to accept.
-            credentials: What private channels ask for; wheels are asked for without.
-            parallel: How many downloads run at once.
-            retry_seconds: How long to wait before the second try; the third waits twice that.
-        """
         self._store = store
         self._http = http
         self._scratch = scratch

@@ -59,16 +59,14 @@ class Layout:
     """Maps paths of a package's archive to paths below the prefix.
 
     First ``noarch: python`` is mapped, then comes what :class:`Destinations` does.
+
+    Raises:
+        UnsupportedPackage: The package needs a Python, and there is none.
     """
 
     def __init__(
         self, package: LayerPackage, info: PackageInfo, python: PythonTarget | None, label: str
     ) -> None:
-        """Make the map.
-
-        Raises:
-            UnsupportedPackage: The package needs a Python, and there is none.
-        """
         #: Where installed paths are written.
         self.destinations = Destinations(package, label)
         self._python = need_python(label, python) if info.noarch == "python" else None

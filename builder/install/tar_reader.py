@@ -135,15 +135,14 @@ class TarEntry:
 
 
 class TarReader:
-    """Iterates over the members of one tar."""
+    """Iterates over the members of one tar.
+
+    Args:
+        read: Returns at most the given number of bytes, none only at the end.
+        limit_bytes: Of the whole tar.
+    """
 
     def __init__(self, read: Callable[[int], bytes], limit_bytes: int) -> None:
-        """Make a reader.
-
-        Args:
-            read: Returns at most the given number of bytes, none only at the end.
-            limit_bytes: Of the whole tar.
-        """
         self._source = _Source(read, limit_bytes)
         self._current: TarEntry | None = None
         self._global: dict[bytes, bytes] = {}

@@ -42,7 +42,13 @@ class RefusedHost(httpx.HTTPError):
 
 
 class Hosts:
-    """Decides where may be connected to."""
+    """Decides where may be connected to.
+
+    Args:
+        configured: Hosts that may have any address, with the port where it is not 80 or 443.
+        networks: Networks that may be connected to though they are not public.
+        resolve: Gives the addresses of a host; ``None`` for the system's resolver.
+    """
 
     def __init__(
         self,
@@ -50,13 +56,6 @@ class Hosts:
         networks: Iterable[str] = (),
         resolve: Resolve | None = None,
     ) -> None:
-        """Make the decider.
-
-        Args:
-            configured: Hosts that may have any address, with the port where it is not 80 or 443.
-            networks: Networks that may be connected to though they are not public.
-            resolve: Gives the addresses of a host; ``None`` for the system's resolver.
-        """
         self._configured = {place for host in configured for place in _places(host)}
         self._networks = tuple(ip_network(network) for network in networks)
         self._resolve = resolve or _resolved

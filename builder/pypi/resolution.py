@@ -33,18 +33,17 @@ class Provided:
 
 
 class Pypi:
-    """Resolves what is wanted from PyPI; to be used by many at once."""
+    """Resolves what is wanted from PyPI; to be used by many at once.
+
+    Args:
+        uv: Asks the index.
+        scratch: A directory for files under way.
+        stubs: Where stand-ins for conda's packages are kept; may be emptied at any time
+            nothing is resolved.
+        hosts: Where wheels may lie, with the port where there is one.
+    """
 
     def __init__(self, uv: Uv, scratch: Path, stubs: Path, hosts: Collection[str]) -> None:
-        """Make the resolver.
-
-        Args:
-            uv: Asks the index.
-            scratch: A directory for files under way.
-            stubs: Where stand-ins for conda's packages are kept; may be emptied at any time
-                nothing is resolved.
-            hosts: Where wheels may lie, with the port where there is one.
-        """
         self._uv = uv
         self._scratch = scratch
         self._stubs = stubs

@@ -59,7 +59,16 @@ class Compiled:
 
 
 class Uv:
-    """Runs ``uv pip compile``; a bounded number at once."""
+    """Runs ``uv pip compile``; a bounded number at once.
+
+    Args:
+        index_url: A simple index (PEP 503, PEP 691), e.g. ``"https://pypi.org/simple"``.
+        cache_dir: Where uv keeps what the index said; may be emptied while no uv runs.
+        environment: Variables for the network alone: proxies and certificates.
+        timeout_seconds: What one run may take.
+        parallel: How many run at once; each may take some hundred megabytes.
+        limits: What a run, and all that is kept, may take.
+    """
 
     def __init__(
         self,
@@ -71,16 +80,6 @@ class Uv:
         parallel: int = 2,
         limits: IndexLimits | None = None,
     ) -> None:
-        """Make the runner.
-
-        Args:
-            index_url: A simple index (PEP 503, PEP 691), e.g. ``"https://pypi.org/simple"``.
-            cache_dir: Where uv keeps what the index said; may be emptied while no uv runs.
-            environment: Variables for the network alone: proxies and certificates.
-            timeout_seconds: What one run may take.
-            parallel: How many run at once; each may take some hundred megabytes.
-            limits: What a run, and all that is kept, may take.
-        """
         self.index_url = index_url
         self._cache_dir = cache_dir
         self._limits = limits or IndexLimits()

@@ -17,7 +17,14 @@ class _Names:
 
 
 class ChannelNames:
-    """Keeps names for the time-to-live; many may ask at once."""
+    """Keeps names for the time-to-live; many may ask at once.
+
+    Args:
+        fetch: Asks the channel.
+        ttl_seconds: How long names are kept.
+        retry_seconds: How long, where the channel is down and there are older ones.
+        clock: Tells the seconds.
+    """
 
     def __init__(
         self,
@@ -27,14 +34,6 @@ class ChannelNames:
         retry_seconds: float,
         clock: Callable[[], float],
     ) -> None:
-        """Make it.
-
-        Args:
-            fetch: Asks the channel.
-            ttl_seconds: How long names are kept.
-            retry_seconds: How long, where the channel is down and there are older ones.
-            clock: Tells the seconds.
-        """
         self._fetch = fetch
         self._ttl_seconds = ttl_seconds
         self._retry_seconds = min(retry_seconds, ttl_seconds)

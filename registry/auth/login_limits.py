@@ -51,14 +51,13 @@ class Try:
 
 
 class LoginLimits:
-    """Counts logins; its memory does not grow with what is sent."""
+    """Counts logins; its memory does not grow with what is sent.
+
+    Args:
+        clock: Tells seconds that pass.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin with nothing counted.
-
-        Args:
-            clock: Tells seconds that pass.
-        """
         self._together = TokenBuckets(MAX_FAILURES, MAX_FAILURES, clock)
         self._addresses = TokenBuckets(MAX_ADDRESS_FAILURES, MAX_ADDRESS_FAILURES, clock)
         self._names = TokenBuckets(MAX_NAME_FAILURES, MAX_NAME_FAILURES, clock)

@@ -40,14 +40,12 @@ class Logins:
 
     What it remembers is bounded, and holds no password: a digest keyed with what only this process
     knows.
+
+    Args:
+        clock: Tells seconds that pass.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start threads when they are needed.
-
-        Args:
-            clock: Tells seconds that pass.
-        """
         self._clock = clock
         self._key = secrets.token_bytes(32)
         self._verification = Verification()

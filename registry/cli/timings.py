@@ -9,17 +9,16 @@ from builder.ports import Progress, ProgressListener, Stage
 
 
 class Timings:
-    """Listens to a build and adds up the time of each stage; implements ``ProgressListener``."""
+    """Listens to a build and adds up the time of each stage; implements ``ProgressListener``.
+
+    Args:
+        on_progress: Is told everything too.
+        clock: Tells seconds.
+    """
 
     def __init__(
         self, on_progress: ProgressListener, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Begin with no stage.
-
-        Args:
-            on_progress: Is told everything too.
-            clock: Tells seconds.
-        """
         self._on_progress = on_progress
         self._clock = clock
         self._stage: Stage | None = None

@@ -26,18 +26,17 @@ _TOLERANCE_SECONDS: Final = 1e-6
 
 
 class TokenBuckets:
-    """Gives tokens to keys: a number at once, and from then on as many as come back."""
+    """Gives tokens to keys: a number at once, and from then on as many as come back.
+
+    Args:
+        burst: How many tokens a bucket holds.
+        per_minute: How many come back.
+        clock: Tells seconds that pass.
+    """
 
     def __init__(
         self, burst: int, per_minute: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Fill all buckets.
-
-        Args:
-            burst: How many tokens a bucket holds.
-            per_minute: How many come back.
-            clock: Tells seconds that pass.
-        """
         self._seconds_each = 60 / per_minute
         self._seconds_all = burst * self._seconds_each
         self._clock = clock

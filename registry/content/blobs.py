@@ -20,15 +20,13 @@ class Blobs:
     """Reads blobs of a store. They were verified when they were written, and are not again.
 
     Every method raises :class:`builder.errors.StoreUnavailable` when the store cannot be used.
+
+    Args:
+        store: Where blobs are.
+        links: Where clients can get them themselves, if they can.
     """
 
     def __init__(self, store: Store, links: StoreLinks | None = None) -> None:
-        """Read from ``store``.
-
-        Args:
-            store: Where blobs are.
-            links: Where clients can get them themselves, if they can.
-        """
         self._files = StoredFiles(store, links)
 
     async def size(self, digest: Digest) -> int:

@@ -28,15 +28,13 @@ class StoredFiles:
     """Reads a store for clients.
 
     Every method raises :class:`builder.errors.StoreUnavailable` when the store cannot be used.
+
+    Args:
+        store: Where the bytes are.
+        links: Where clients can get them themselves, if they can.
     """
 
     def __init__(self, store: Store, links: StoreLinks | None = None) -> None:
-        """Read from ``store``.
-
-        Args:
-            store: Where the bytes are.
-            links: Where clients can get them themselves, if they can.
-        """
         self._store = store
         self._links = links
 

@@ -31,15 +31,14 @@ class Manifest:
 
 
 class Manifests:
-    """Keeps manifests among the blobs of a store, and those used last in memory."""
+    """Keeps manifests among the blobs of a store, and those used last in memory.
+
+    Args:
+        store: Where they are kept.
+        memory_bytes: How many bytes of manifests are kept in memory at most.
+    """
 
     def __init__(self, store: Store, *, memory_bytes: int = 64 * 1024 * 1024) -> None:
-        """Read and write through to ``store``.
-
-        Args:
-            store: Where they are kept.
-            memory_bytes: How many bytes of manifests are kept in memory at most.
-        """
         self._store = store
         self._memory_bytes = memory_bytes
         self._used_bytes = 0

@@ -69,16 +69,14 @@ class Repositories:
 
     Every method raises :class:`builder.errors.StoreUnavailable` when the store cannot be used; a
     push that ends so can be repeated, and so can a deletion.
+
+    Args:
+        store: Where everything is.
+        manifests: Keep the documents.
+        sparse: Whether a manifest is taken although the repository lacks parts of it.
     """
 
     def __init__(self, store: Store, manifests: Manifests, *, sparse: bool) -> None:
-        """Make the keeper.
-
-        Args:
-            store: Where everything is.
-            manifests: Keep the documents.
-            sparse: Whether a manifest is taken although the repository lacks parts of it.
-        """
         self._store = store
         self._manifests = manifests
         self._sparse = sparse

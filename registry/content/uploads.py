@@ -56,19 +56,17 @@ class Uploads:
 
     Every method raises :class:`builder.errors.StoreUnavailable` when the store cannot be used; the
     upload is then as it was before, and the same request can be made again.
+
+    Args:
+        store: Where uploads are kept.
+        blobs: Where finished blobs go.
+        scratch: A directory for what is being received; best on the disk of a store on disk.
+        max_blob_bytes: The largest blob to take.
     """
 
     def __init__(
         self, store: Store, blobs: PushedBlobs, scratch: Path, *, max_blob_bytes: int
     ) -> None:
-        """Make the receiver.
-
-        Args:
-            store: Where uploads are kept.
-            blobs: Where finished blobs go.
-            scratch: A directory for what is being received; best on the disk of a store on disk.
-            max_blob_bytes: The largest blob to take.
-        """
         self._store = store
         self._blobs = blobs
         self._scratch = scratch

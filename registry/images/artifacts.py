@@ -66,17 +66,16 @@ class _Subject:
 
 
 class Artifacts:
-    """Makes the artifacts of images."""
+    """Makes the artifacts of images.
+
+    Args:
+        store: Where blobs and their origins are.
+        builds: Knows images.
+        forms: Makes locks and SBOMs.
+        workers: Compute.
+    """
 
     def __init__(self, store: Store, builds: ImageBuilds, forms: Exports, workers: Workers) -> None:
-        """Make the maker.
-
-        Args:
-            store: Where blobs and their origins are.
-            builds: Knows images.
-            forms: Makes locks and SBOMs.
-            workers: Compute.
-        """
         self._store = store
         self._builds = builds
         self._forms = forms

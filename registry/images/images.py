@@ -19,7 +19,14 @@ _RESTORES: Final = 3
 
 
 class ImageBuilds:
-    """Solves specs and builds images."""
+    """Solves specs and builds images.
+
+    Args:
+        store: Where blobs are.
+        records: Where locks, solves and images are written down.
+        executor: Solves and builds.
+        now: The time in seconds since 1970.
+    """
 
     def __init__(
         self,
@@ -28,14 +35,6 @@ class ImageBuilds:
         executor: Executor,
         now: Callable[[], float],
     ) -> None:
-        """Make the builder.
-
-        Args:
-            store: Where blobs are.
-            records: Where locks, solves and images are written down.
-            executor: Solves and builds.
-            now: The time in seconds since 1970.
-        """
         self._store = store
         #: What is written down of locks and images.
         self.records = records

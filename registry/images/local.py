@@ -22,7 +22,16 @@ from registry.images.stages import Stages
 
 
 class LocalExecutor:
-    """Carries everything out here; implements :class:`registry.images.executor.Executor`."""
+    """Carries everything out here; implements :class:`registry.images.executor.Executor`.
+
+    Args:
+        resolver: Solves.
+        policy: What is offered.
+        pipeline: Builds.
+        records: Where images are written down.
+        now: The time in seconds since 1970.
+        stages: Watches the stages of what is done.
+    """
 
     def __init__(
         self,
@@ -33,16 +42,6 @@ class LocalExecutor:
         now: Callable[[], float],
         stages: Stages,
     ) -> None:
-        """Make the executor.
-
-        Args:
-            resolver: Solves.
-            policy: What is offered.
-            pipeline: Builds.
-            records: Where images are written down.
-            now: The time in seconds since 1970.
-            stages: Watches the stages of what is done.
-        """
         self._resolver = resolver
         self._policy = policy
         self._pipeline = pipeline

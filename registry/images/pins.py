@@ -15,19 +15,18 @@ from registry.storage.layout import pin_key
 
 
 class Pins:
-    """Marks builds whose archives and base stay in the store, and puts there what is missing."""
+    """Marks builds whose archives and base stay in the store, and puts there what is missing.
+
+    Args:
+        store: Where archives, bases and pins are.
+        packages: Downloads archives that the store does not have (any more).
+        bases: Fetches base images.
+        now: The time in seconds since 1970.
+    """
 
     def __init__(
         self, store: Store, packages: Packages, bases: BaseImages, now: Callable[[], float]
     ) -> None:
-        """Make the keeper.
-
-        Args:
-            store: Where archives, bases and pins are.
-            packages: Downloads archives that the store does not have (any more).
-            bases: Fetches base images.
-            now: The time in seconds since 1970.
-        """
         self._store = store
         self._packages = packages
         self._bases = bases

@@ -16,18 +16,17 @@ from registry.images.fairness import current_client
 
 
 class RateLimit:
-    """Counts new work by client, in this process."""
+    """Counts new work by client, in this process.
+
+    Args:
+        burst: How much a client may ask for at once; 0: there is no bound.
+        per_minute: How much more it may ask for each minute.
+        clock: Tells seconds that pass.
+    """
 
     def __init__(
         self, burst: int, per_minute: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Begin with nothing spent.
-
-        Args:
-            burst: How much a client may ask for at once; 0: there is no bound.
-            per_minute: How much more it may ask for each minute.
-            clock: Tells seconds that pass.
-        """
         self._buckets = TokenBuckets(burst, per_minute, clock) if burst else None
 
     def spend(self) -> None:

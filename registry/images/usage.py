@@ -40,15 +40,14 @@ async def note_use(store: Store, key: str, at: float) -> None:
 
 
 class Usage:
-    """Notes which images are used; eviction takes those used longest ago first."""
+    """Notes which images are used; eviction takes those used longest ago first.
+
+    Args:
+        store: Where uses are noted.
+        now: The time in seconds since 1970.
+    """
 
     def __init__(self, store: Store, now: Callable[[], float]) -> None:
-        """Make the writer.
-
-        Args:
-            store: Where uses are noted.
-            now: The time in seconds since 1970.
-        """
         self._store = store
         self._now = now
         #: Build key → when its next use is to be noted.

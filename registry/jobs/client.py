@@ -47,7 +47,16 @@ class Sender(Protocol):
 
 
 class TaskClient:
-    """Gives work to workers, and waits for what they make."""
+    """Gives work to workers, and waits for what they make.
+
+    Args:
+        task_state: Knows how tasks are.
+        task_events: Wakes when something happens.
+        queue: Sends.
+        patience: How long is waited for what.
+        limit: How many tasks may wait for a worker until further orders are refused.
+        traces: Knows to which trace an order belongs.
+    """
 
     def __init__(
         self,
@@ -59,16 +68,6 @@ class TaskClient:
         limit: int,
         traces: Traces = NO_TRACES,
     ) -> None:
-        """Make the office.
-
-        Args:
-            task_state: Knows how tasks are.
-            task_events: Wakes when something happens.
-            queue: Sends.
-            patience: How long is waited for what.
-            limit: How many tasks may wait for a worker until further orders are refused.
-            traces: Knows to which trace an order belongs.
-        """
         self._task_state = task_state
         self._task_events = task_events
         self._queue = queue

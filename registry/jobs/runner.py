@@ -104,7 +104,15 @@ class TaskHandler(Generic[Payload, Result]):
 
 
 class TaskRunner:
-    """Carries out messages."""
+    """Carries out messages.
+
+    Args:
+        task_state: Knows how tasks are.
+        handlers: What can be carried out, by kind.
+        metrics: Counts.
+        task_seconds: The most time a task may take.
+        traces: Records what is done.
+    """
 
     def __init__(
         self,
@@ -115,15 +123,6 @@ class TaskRunner:
         task_seconds: float,
         traces: Traces = NO_TRACES,
     ) -> None:
-        """Make the carrier.
-
-        Args:
-            task_state: Knows how tasks are.
-            handlers: What can be carried out, by kind.
-            metrics: Counts.
-            task_seconds: The most time a task may take.
-            traces: Records what is done.
-        """
         self._task_state = task_state
         self._handlers = handlers
         self._metrics = metrics

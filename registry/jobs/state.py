@@ -81,6 +81,11 @@ class TaskState:
 
     Every method raises :class:`redis.exceptions.RedisError` when Redis does not answer in time, and
     may be called again then.
+
+    Args:
+        redis: Where everything is.
+        lease_seconds: How long a worker is believed to be at a task without a sign of life.
+        ask_again_seconds: After how long a message that nobody has begun is sent again.
     """
 
     def __init__(
@@ -90,13 +95,6 @@ class TaskState:
         lease_seconds: float = LEASE_SECONDS,
         ask_again_seconds: float = _ASK_AGAIN_SECONDS,
     ) -> None:
-        """Make the board.
-
-        Args:
-            redis: Where everything is.
-            lease_seconds: How long a worker is believed to be at a task without a sign of life.
-            ask_again_seconds: After how long a message that nobody has begun is sent again.
-        """
         self._redis = redis
         self._lease_seconds = lease_seconds
         self._asked_milliseconds = round(ask_again_seconds * 1000)

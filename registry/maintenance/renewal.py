@@ -23,16 +23,15 @@ _PREWARMED: Final[Flavour] = "oci-zstd"
 
 
 class Renewal:
-    """Renews what was pulled, and makes what is wanted beforehand."""
+    """Renews what was pulled, and makes what is wanted beforehand.
+
+    Args:
+        store: Knows what was pulled, and when.
+        source: Makes it anew.
+        now: The time in seconds since 1970.
+    """
 
     def __init__(self, store: Store, source: BuiltSource, now: Callable[[], float]) -> None:
-        """Make the renewal.
-
-        Args:
-            store: Knows what was pulled, and when.
-            source: Makes it anew.
-            now: The time in seconds since 1970.
-        """
         self._store = store
         self._source = source
         self._now = now

@@ -64,19 +64,18 @@ async def hashed_bytes(store: Store) -> int:
 
 
 class Scrub:
-    """Checks one store, once."""
+    """Checks one store, once.
+
+    Args:
+        store: To be read.
+        delete: Whether corrupt blobs and archives are deleted.
+        threads: How many things are hashed at once.
+        on_progress: Is told how many bytes were hashed since it was told last.
+    """
 
     def __init__(
         self, store: Store, *, delete: bool, threads: int, on_progress: Callable[[int], None]
     ) -> None:
-        """Make the checker.
-
-        Args:
-            store: To be read.
-            delete: Whether corrupt blobs and archives are deleted.
-            threads: How many things are hashed at once.
-            on_progress: Is told how many bytes were hashed since it was told last.
-        """
         self._store = store
         self._delete = delete
         self._parallel = threads

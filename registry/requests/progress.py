@@ -32,15 +32,14 @@ def percent_of(progress: Progress) -> int:
 
 
 class RequestProgress:
-    """The latest status of one running request; wakes who waits for the next."""
+    """The latest status of one running request; wakes who waits for the next.
+
+    Args:
+        status: What is known so far.
+        now: The time in seconds since 1970.
+    """
 
     def __init__(self, status: RequestStatus, now: Callable[[], float]) -> None:
-        """Begin.
-
-        Args:
-            status: What is known so far.
-            now: The time in seconds since 1970.
-        """
         self._status = status
         self._now = now
         self._changed = asyncio.Event()

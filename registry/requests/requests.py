@@ -65,7 +65,19 @@ class RequestTimeouts:
 
 
 class BuildRequests:
-    """Takes requests, carries them out, and tells how far they are."""
+    """Takes requests, carries them out, and tells how far they are.
+
+    Args:
+        store: Where requests are kept.
+        workers: Read what is sent.
+        making: Makes the builds.
+        defaults: What the administrator offers.
+        patience: How long is waited for what.
+        rate_limit: Bounds what a client may have made.
+        limit: How many requests this server carries out at once.
+        max_bytes: The largest input to read.
+        now: The time in seconds since 1970.
+    """
 
     def __init__(
         self,
@@ -80,19 +92,6 @@ class BuildRequests:
         max_bytes: int,
         now: Callable[[], float],
     ) -> None:
-        """Make the office.
-
-        Args:
-            store: Where requests are kept.
-            workers: Read what is sent.
-            making: Makes the builds.
-            defaults: What the administrator offers.
-            patience: How long is waited for what.
-            rate_limit: Bounds what a client may have made.
-            limit: How many requests this server carries out at once.
-            max_bytes: The largest input to read.
-            now: The time in seconds since 1970.
-        """
         self._store = store
         self._workers = workers
         self._making = making

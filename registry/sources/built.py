@@ -69,7 +69,22 @@ class PullMetrics(Protocol):
 
 
 class BuiltSource:
-    """Answers from memory, the store, or by building; implements :class:`~.source.Source`."""
+    """Answers from memory, the store, or by building; implements :class:`~.source.Source`.
+
+    Args:
+        manifests: Reads manifests.
+        resolver: Reads names.
+        policy: What is offered by such names.
+        builds: Solves and builds.
+        artifacts: Makes what refers to images.
+        tags: Remember which tags were pulled.
+        usage: Notes which images are used, for eviction.
+        metrics: Counts pulls by outcome.
+        rate_limit: Bounds what a client may have built.
+        now: The time in seconds since 1970.
+        latest_ttl_seconds: How long an answer is served before it is renewed.
+        error_ttl_seconds: As :class:`.tag_cache.TagCache` says.
+    """
 
     is_writable = False
 
@@ -89,22 +104,6 @@ class BuiltSource:
         latest_ttl_seconds: float,
         error_ttl_seconds: float,
     ) -> None:
-        """Take what it is answered from.
-
-        Args:
-            manifests: Reads manifests.
-            resolver: Reads names.
-            policy: What is offered by such names.
-            builds: Solves and builds.
-            artifacts: Makes what refers to images.
-            tags: Remember which tags were pulled.
-            usage: Notes which images are used, for eviction.
-            metrics: Counts pulls by outcome.
-            rate_limit: Bounds what a client may have built.
-            now: The time in seconds since 1970.
-            latest_ttl_seconds: How long an answer is served before it is renewed.
-            error_ttl_seconds: As :class:`.tag_cache.TagCache` says.
-        """
         self._manifests = manifests
         self._resolver = resolver
         self._policy = policy

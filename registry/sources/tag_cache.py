@@ -30,16 +30,15 @@ class CachedTag:
 
 
 class TagCache:
-    """Remembers what tags led to, and errors for a while."""
+    """Remembers what tags led to, and errors for a while.
+
+    Args:
+        now: The time in seconds since 1970.
+        error_ttl_seconds: How long an error is answered again without another try; errors
+            that may pass are kept a tenth of it.
+    """
 
     def __init__(self, now: Callable[[], float], *, error_ttl_seconds: float) -> None:
-        """Begin with nothing.
-
-        Args:
-            now: The time in seconds since 1970.
-            error_ttl_seconds: How long an error is answered again without another try; errors
-                that may pass are kept a tenth of it.
-        """
         self._now = now
         self._error_ttl_seconds = error_ttl_seconds
         self._tags: LruCache[Reference, CachedTag] = LruCache(_REMEMBERED)

@@ -25,7 +25,14 @@ _KEEP_SECONDS: Final = 3600
 
 
 class LocalCopies:
-    """Keeps copies; its methods read and write the disk, and belong into threads."""
+    """Keeps copies; its methods read and write the disk, and belong into threads.
+
+    Args:
+        directory: May be emptied whenever no build runs.
+        max_bytes: What is kept, beyond what was asked for in the last ``keep_seconds``.
+        keep_seconds: How long after it was asked for a copy is there for certain.
+        now: The time in seconds since 1970.
+    """
 
     def __init__(
         self,
@@ -35,14 +42,6 @@ class LocalCopies:
         keep_seconds: float = _KEEP_SECONDS,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Use ``directory``, which is made when it is needed.
-
-        Args:
-            directory: May be emptied whenever no build runs.
-            max_bytes: What is kept, beyond what was asked for in the last ``keep_seconds``.
-            keep_seconds: How long after it was asked for a copy is there for certain.
-            now: The time in seconds since 1970.
-        """
         self._directory = directory
         self._max_bytes = max_bytes
         self._keep_seconds = keep_seconds

@@ -24,6 +24,13 @@ class S3Links:
 
     An address is valid for at least half its lifetime when it is given out. Until then everyone
     gets the same one, so that a cache in front of S3 can answer the second client.
+
+    Args:
+        client: One whose endpoint is what clients can reach: its host is part of what is
+            signed. No request is made with it.
+        location: Bucket and prefix.
+        lifetime_seconds: How long an address works after it was signed.
+        now: Any clock that does not jump.
     """
 
     def __init__(
@@ -34,15 +41,6 @@ class S3Links:
         lifetime_seconds: int,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Make links.
-
-        Args:
-            client: One whose endpoint is what clients can reach: its host is part of what is
-                signed. No request is made with it.
-            location: Bucket and prefix.
-            lifetime_seconds: How long an address works after it was signed.
-            now: Any clock that does not jump.
-        """
         self._client = client
         self._location = location
         self._lifetime_seconds = lifetime_seconds

@@ -44,16 +44,15 @@ _MEDIA_TYPE: Final = "application/octet-stream"
 
 
 class MultipartWriter:
-    """Puts bytes and files into one bucket."""
+    """Puts bytes and files into one bucket.
+
+    Args:
+        client: For requests.
+        bucket: Where to.
+        threads: Read files and compute checksums.
+    """
 
     def __init__(self, client: "S3Client", bucket: str, threads: ThreadPoolExecutor) -> None:
-        """Make the writer.
-
-        Args:
-            client: For requests.
-            bucket: Where to.
-            threads: Read files and compute checksums.
-        """
         self._client = client
         self._bucket = bucket
         self._threads = threads

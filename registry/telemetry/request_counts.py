@@ -19,14 +19,13 @@ from prometheus_client.registry import Collector
 
 
 class RequestCounts(Collector):
-    """Counts requests, by route template, method and class of status; collected by Prometheus."""
+    """Counts requests, by route template, method and class of status; collected by Prometheus.
+
+    Args:
+        buckets: The upper bounds by which times are counted, in seconds, rising.
+    """
 
     def __init__(self, buckets: tuple[float, ...]) -> None:
-        """Start at nothing.
-
-        Args:
-            buckets: The upper bounds by which times are counted, in seconds, rising.
-        """
         self._buckets: Final = buckets
         self._in_flight = 0
         #: By route, method and first digit of the status.

@@ -36,15 +36,13 @@ class Observe:
 
     The id is the client's ``X-Request-Id`` if that is sane; it is answered, and bound to every log
     line written meanwhile.
+
+    Args:
+        app: Answers.
+        access_log: Where the lines go; ``None``: to the other lines.
     """
 
     def __init__(self, app: ASGIApp, *, access_log: AccessLog | None = None) -> None:
-        """Watch ``app``.
-
-        Args:
-            app: Answers.
-            access_log: Where the lines go; ``None``: to the other lines.
-        """
         self._app = app
         self._access_log = access_log or StructuredAccessLog()
 

@@ -11,15 +11,13 @@ class ErrorBoundary:
 
     Once an answer has begun it can only be cut short: then the error goes on to the server, which
     closes the connection, and the client sees that bytes are missing.
+
+    Args:
+        app: What may fail.
+        failure: Sends the answer with status 500.
     """
 
     def __init__(self, app: ASGIApp, *, failure: ASGIApp) -> None:
-        """Guard ``app``.
-
-        Args:
-            app: What may fail.
-            failure: Sends the answer with status 500.
-        """
         self._app = app
         self._failure = failure
 

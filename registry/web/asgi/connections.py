@@ -16,17 +16,16 @@ MAX_UNREAD: Final = 64
 
 
 class Connections:
-    """Counts connections by address, so that none takes them all from the others."""
+    """Counts connections by address, so that none takes them all from the others.
+
+    Args:
+        per_address: How many an address may have.
+        most: How many there may be in all.
+        unbounded: Addresses and networks without a bound of their own, or ``*``: proxies,
+            behind which everybody is.
+    """
 
     def __init__(self, per_address: int, most: int, unbounded: Sequence[str] = ()) -> None:
-        """Begin with none.
-
-        Args:
-            per_address: How many an address may have.
-            most: How many there may be in all.
-            unbounded: Addresses and networks without a bound of their own, or ``*``: proxies,
-                behind which everybody is.
-        """
         self._per_address = per_address
         self._most = most
         self._count = 0

@@ -35,14 +35,13 @@ from registry.web.system_errors import machine_trouble
 
 
 class Distribution:
-    """Answers everything below ``/v2``; each error is an OCI error, whatever the address."""
+    """Answers everything below ``/v2``; each error is an OCI error, whatever the address.
+
+    Args:
+        redirect_after_seconds: How long a pull waits before it is sent round again.
+    """
 
     def __init__(self, *, redirect_after_seconds: float = HOP_SECONDS) -> None:
-        """Make the face.
-
-        Args:
-            redirect_after_seconds: How long a pull waits before it is sent round again.
-        """
         get_manifest = restoring_lost_content(
             partial(manifests.get_manifest, redirect_after_seconds=redirect_after_seconds),
             redirect_after_seconds=redirect_after_seconds,
