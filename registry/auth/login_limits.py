@@ -18,10 +18,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from lru import LRU
+
 from registry.clients.address import client_at
 from registry.clients.token_buckets import TokenBuckets
 from registry.errors import TooManyLogins
-from registry.lru import LruCache
 
 #: Failures of one address with one name: at once, and each minute after that.
 MAX_FAILURES: Final = 10
@@ -61,7 +62,7 @@ class LoginLimits:
         self._together = TokenBuckets(MAX_FAILURES, MAX_FAILURES, clock)
         self._addresses = TokenBuckets(MAX_ADDRESS_FAILURES, MAX_ADDRESS_FAILURES, clock)
         self._names = TokenBuckets(MAX_NAME_FAILURES, MAX_NAME_FAILURES, clock)
-        self._known: LruCache[bytes, bool] = LruCache(_MAX_KNOWN)
+        self._known: LRU[bytes, bool] = LRU(_MAX_KNOWN)
 
     def begin(self, name: str, address: str) -> Try:
         """Count a try that is to be verified.
@@ -99,7 +100,7 @@ class LoginLimits:
     def succeed(self, tried: Try) -> None:
         """Count a try no more: it was right; from now on this name is known there."""
         self.take_back(tried)
-        self._known.put(tried.both, value=True)
+        self._known[tried.both] = True
 
 
 def _refused(what: str, wait: float) -> TooManyLogins:

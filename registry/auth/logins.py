@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
+from lru import LRU
 
 from builder.concurrency.single_flight import SingleFlight
 from registry.auth.login_limits import LoginLimits
@@ -16,7 +17,6 @@ from registry.auth.secret import is_token, verify_secret
 from registry.auth.verification import Verification
 from registry.clients.address import client_at
 from registry.errors import TooManyLogins, Unauthorized
-from registry.lru import LruCache
 
 #: How long a password that was right is not verified again.
 _REMEMBER_SECONDS: Final = 300
@@ -51,7 +51,7 @@ class Logins:
         self._verification = Verification()
         self._limits = LoginLimits(clock)
         self._flight: SingleFlight[bool] = SingleFlight()
-        self._verified: LruCache[bytes, _Verified] = LruCache(_MAX_REMEMBERED)
+        self._verified: LRU[bytes, _Verified] = LRU(_MAX_REMEMBERED)
 
     async def aclose(self) -> None:
         """Wait for what is being verified."""
@@ -87,7 +87,7 @@ class Logins:
                 _log.warning("refused login", user=name if identity else None, address=address)
                 raise _refused()
             if hashed:
-                self._verified.put(memory, _Verified(hashed, self._clock() + _REMEMBER_SECONDS))
+                self._verified[memory] = _Verified(hashed, self._clock() + _REMEMBER_SECONDS)
         if identity is None or identity.is_expired(time.time()):
             raise _refused()
         return identity

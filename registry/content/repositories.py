@@ -21,6 +21,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from lru import LRU
+
 from builder.concurrency.single_flight import together
 from builder.keys import blob_key
 from builder.oci.digest import Digest, algorithm_of, digest_of
@@ -37,7 +39,6 @@ from registry.errors import (
     PartsUnknown,
     TooLarge,
 )
-from registry.lru import LruCache
 from registry.storage.layout import (
     CATALOG,
     catalog_key,
@@ -80,7 +81,7 @@ class Repositories:
         self._store = store
         self._manifests = manifests
         self._sparse = sparse
-        self._known: LruCache[str, bool] = LruCache(_REMEMBERED)
+        self._known: LRU[str, bool] = LRU(_REMEMBERED)
         self._tags = Tags(store)
 
     async def push(
@@ -267,7 +268,7 @@ class Repositories:
             )
         if self._known.get(repository) is None:
             await self._store.write(catalog_key(repository), b"")
-            self._known.put(repository, value=True)
+            self._known[repository] = True
 
     async def _release(
         self, repository: RepositoryName, digest: Digest, document: PushedDocument | None

@@ -18,6 +18,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
+from lru import LRU
+
 from builder.build.image import KEY_ANNOTATION, Flavour
 from builder.concurrency.single_flight import SingleFlight
 from builder.exports import EXPORTS, ExportFormat, Exports
@@ -31,7 +33,6 @@ from builder.platforms import Subdir
 from builder.ports import ProgressListener, Store, Workers
 from registry.images.images import ImageBuilds
 from registry.images.records import Origin
-from registry.lru import LruCache
 
 _EMPTY: Final = b"{}"
 _TITLE: Final = "org.opencontainers.image.title"
@@ -81,7 +82,7 @@ class Artifacts:
         self._forms = forms
         self._workers = workers
         self._flights: SingleFlight[tuple[Descriptor, ...]] = SingleFlight()
-        self._recent: LruCache[Digest, tuple[Descriptor, ...]] = LruCache(1000)
+        self._recent: LRU[Digest, tuple[Descriptor, ...]] = LRU(1000)
 
     async def of(self, digest: Digest, on_progress: ProgressListener) -> tuple[Descriptor, ...]:
         """Return the artifacts of an index or manifest made here, each in the store; else none.
@@ -92,7 +93,7 @@ class Artifacts:
         known = self._recent.get(digest)
         if known is None:
             known = await self._make(digest, on_progress)
-            self._recent.put(digest, known)
+            self._recent[digest] = known
         return known
 
     async def restore(self, digest: Digest, on_progress: ProgressListener) -> bool:

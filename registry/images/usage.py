@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Final
 
 import structlog
+from lru import LRU
 
 from builder.errors import StoreUnavailable
 from builder.ports import Store
-from registry.lru import LruCache
 from registry.storage.layout import used_key
 
 #: How long a use is not noted again, in seconds.
@@ -51,7 +51,7 @@ class Usage:
         self._store = store
         self._now = now
         #: Build key → when its next use is to be noted.
-        self._due: LruCache[str, float] = LruCache(_REMEMBERED)
+        self._due: LRU[str, float] = LRU(_REMEMBERED)
 
     def is_noted(self, key: str) -> bool:
         """Tell whether :meth:`note` has nothing to write now."""
@@ -70,9 +70,9 @@ class Usage:
             return
         now = self._now()
         # Before the write: of many pulls at once only one writes.
-        self._due.put(key, now + NOTE_SECONDS)
+        self._due[key] = now + NOTE_SECONDS
         try:
             await note_use(self._store, key, now)
         except (StoreUnavailable, OSError) as exc:
-            self._due.put(key, now + _RETRY_SECONDS)
+            self._due[key] = now + _RETRY_SECONDS
             structlog.get_logger().warning("failed to note a use", key=key, error=str(exc))

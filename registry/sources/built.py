@@ -21,6 +21,7 @@ from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
 import structlog
+from lru import LRU
 
 from builder.concurrency.single_flight import SingleFlight
 from builder.errors import BuilderError, StoreUnavailable
@@ -48,7 +49,6 @@ from registry.images.rate_limit import RateLimit
 from registry.images.records import SolveRecord
 from registry.images.tag_records import TagRecord, TagRecords
 from registry.images.usage import Usage
-from registry.lru import LruCache
 from registry.sources.source import BUILDS, JsonDescriptor, Reference
 from registry.sources.tag_cache import CachedTag, TagCache
 
@@ -117,7 +117,7 @@ class BuiltSource:
         self._latest_ttl_seconds = latest_ttl_seconds
         self._cache = TagCache(now, error_ttl_seconds=error_ttl_seconds)
         #: Digests that are known to be built here, and so for ever.
-        self._built: LruCache[Digest, bool] = LruCache(10_000)
+        self._built: LRU[Digest, bool] = LRU(10_000)
         self._flights: SingleFlight[CachedTag] = SingleFlight()
         self._restores: SingleFlight[bool] = SingleFlight()
         self._listings: SingleFlight[Sequence[Descriptor]] = SingleFlight()
@@ -173,7 +173,7 @@ class BuiltSource:
         if self._built.get(digest) is None:
             if not await self._builds.records.has_origin(digest):
                 return False
-            self._built.put(digest, value=True)
+            self._built[digest] = True
         return True
 
     async def want_blob(self, repository: RepositoryName, digest: Digest) -> None:
@@ -372,8 +372,8 @@ class BuiltSource:
         # Documents in docker's own types cannot say which build they are of.
         top = replace(await self._manifests.get(image.top), build=key)
         # What is answered by its tag can be asked for by its digest while the store is down.
-        self._built.put(image.top, value=True)
-        self._built.put(image.first, value=True)
+        self._built[image.top] = True
+        self._built[image.first] = True
         if image.first == image.top:
             return CachedTag(key, top, top, fresh_until)
         first = replace(await self._manifests.get(image.first), build=key)

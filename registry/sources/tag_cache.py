@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lru import LRU
+
 from builder.errors import BuilderError
 from registry.content.manifests import Manifest
-from registry.lru import LruCache
 from registry.sources.source import Reference
 
 _REMEMBERED = 10_000
@@ -41,11 +42,9 @@ class TagCache:
     def __init__(self, now: Callable[[], float], *, error_ttl_seconds: float) -> None:
         self._now = now
         self._error_ttl_seconds = error_ttl_seconds
-        self._tags: LruCache[Reference, CachedTag] = LruCache(_REMEMBERED)
+        self._tags: LRU[Reference, CachedTag] = LRU(_REMEMBERED)
         #: By repository and tag: no flavour can be built then.
-        self._failures: LruCache[tuple[str, str], tuple[float, BuilderError]] = LruCache(
-            _REMEMBERED
-        )
+        self._failures: LRU[tuple[str, str], tuple[float, BuilderError]] = LRU(_REMEMBERED)
 
     def get(self, reference: Reference) -> CachedTag | None:
         """Return what a tag led to, however long ago."""
@@ -53,7 +52,7 @@ class TagCache:
 
     def put(self, reference: Reference, cached: CachedTag) -> CachedTag:
         """Remember what a tag led to, and return it."""
-        self._tags.put(reference, cached)
+        self._tags[reference] = cached
         return cached
 
     def is_fresh(self, cached: CachedTag) -> bool:
@@ -63,7 +62,7 @@ class TagCache:
     def put_failure(self, reference: Reference, error: BuilderError) -> None:
         """Remember an error."""
         until = self._now() + self._error_ttl_seconds / (10 if error.transient else 1)
-        self._failures.put((reference.repository, reference.tag), (until, error))
+        self._failures[(reference.repository, reference.tag)] = (until, error)
 
     def failure(self, reference: Reference) -> BuilderError | None:
         """Return the error a tag ended with lately, if it is too early to try again."""

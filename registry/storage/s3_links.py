@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from registry.lru import LruCache
+from lru import LRU
+
 from registry.storage.keys import checked_key
 from registry.storage.location import S3Location
 from registry.storage.s3_errors import s3_errors
@@ -45,7 +46,7 @@ class S3Links:
         self._location = location
         self._lifetime_seconds = lifetime_seconds
         self._now = now
-        self._signed: LruCache[tuple[str, str | None], tuple[float, str]] = LruCache(_REMEMBERED)
+        self._signed: LRU[tuple[str, str | None], tuple[float, str]] = LRU(_REMEMBERED)
 
     async def link(self, key: str, file_name: str | None = None) -> str:
         """Return an address for GET, whether or not something is under ``key``.
@@ -76,5 +77,5 @@ class S3Links:
                 },
                 ExpiresIn=self._lifetime_seconds,
             )
-        self._signed.put((key, file_name), (now, address))
+        self._signed[(key, file_name)] = (now, address)
         return address

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from lru import LRU
+
 from builder.errors import BuilderError
 from builder.oci.digest import Digest, is_digest, parse_digest
 from registry.auth.rights import Need
 from registry.content.manifests import Manifest
 from registry.content.names import RepositoryName, parse_repository, parse_tag
 from registry.errors import RegistryError
-from registry.lru import LruCache
 from registry.sources.source import Reference, Source
 from registry.telemetry import AccessLog, AnsweredRequest
 from registry.web.distribution.client import Negotiated, negotiate
@@ -58,7 +59,7 @@ class WarmManifests:
     def __init__(self, services: Services, access_log: AccessLog) -> None:
         self._services = services
         self._access_log = access_log
-        self._asked: LruCache[tuple[bytes, bytes, bytes], _Asked] = LruCache(_REMEMBERED)
+        self._asked: LRU[tuple[bytes, bytes, bytes], _Asked] = LRU(_REMEMBERED)
 
     def answer(
         self, method: bytes, url: bytes, headers: Sequence[tuple[bytes, bytes]]
@@ -115,7 +116,7 @@ class WarmManifests:
             return None
         needs = (Need("pull", repository),)
         asked = _Asked(path, user_agent, source, reference, wanted.index, needs)
-        self._asked.put(key, asked)
+        self._asked[key] = asked
         return asked
 
     def _observe(

@@ -249,4 +249,4 @@ async def test_no_secret_is_logged_or_kept(logins: Logins) -> None:
     assert {line["address"] for line in lines} == {"192.0.2.7"}
     for secret in (PASSWORD, "wr0ng", "hunter2"):
         assert secret not in str(lines)
-    assert PASSWORD not in str(logins._verified._entries)
+    assert PASSWORD not in str(logins._verified.keys())
