@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     trusted_proxies: list[str] = ["127.0.0.1", "::1"]
     #: How many connections an address may have at once; the proxies above, any number.
     address_connections: Annotated[int, Field(gt=0)] = 500
+    #: How many answers one address may leave unread at once.
+    address_unread: Annotated[int, Field(gt=0)] = 32
     #: How many images that were not made before one address may ask for at once, and one account
     #: when those of its address are used up; 0: any number.
     new_images: Annotated[int, Field(ge=0)] = 200

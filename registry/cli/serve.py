@@ -34,7 +34,10 @@ def serve() -> None:
             access_log=access_log,
             is_traced=settings.traces is not None,
             connections=Connections(
-                settings.address_connections, _most_connections(), settings.trusted_proxies
+                settings.address_connections,
+                _most_connections(),
+                settings.address_unread,
+                settings.trusted_proxies,
             ),
         )
         uvicorn.run(

@@ -214,19 +214,24 @@ class BuildRequests:
     async def _base_repository(self, asked: Requested) -> str | None:
         """Return the repository of this registry whose image is to be the base.
 
-        ``None`` if there is none, and for what everybody may have: the default, and what a lock
-        was made with here before.
+        ``None`` if there is none, and for what everybody may have: the default, and what images
+        were built on here while it was the default. That somebody who may pull an image has built
+        on it opens it to nobody else.
         """
-        if isinstance(asked, Lock) and asked.base is not None:
-            reference = asked.base.name
-            key = base_part_key(asked.base.name, asked.base.digest)
-            is_open = await self._store.size(key) is not None
+        default = self._defaults.base or ""
+        if isinstance(asked, Lock):
+            reference = asked.base.name if asked.base is not None else ""
         else:
-            reference = (None if isinstance(asked, Lock) else asked.base) or ""
-            is_open = reference == self._defaults.base
-        if is_open or not reference.startswith(PUSHED_SCHEME):
+            reference = asked.base or ""
+        if not reference.startswith(PUSHED_SCHEME):
             return None
-        return split_pushed(reference)[0]
+        repository = split_pushed(reference)[0]
+        is_open = reference == default
+        if isinstance(asked, Lock) and asked.base is not None and default.startswith(PUSHED_SCHEME):
+            key = base_part_key(reference, asked.base.digest)
+            is_default = repository == split_pushed(default)[0]
+            is_open = is_default and await self._store.size(key) is not None
+        return None if is_open else repository
 
     async def _take_up(self, status: RequestStatus) -> None:
         """Carry out a request that another server left, if there is room."""

@@ -7,12 +7,8 @@ from asyncio import WriteTransport
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
-from typing import Final
 
 from registry.clients.address import client_at
-
-#: How many answers an address may leave unread at once: each holds up to 2 MiB.
-MAX_UNREAD: Final = 64
 
 
 class Connections:
@@ -21,11 +17,15 @@ class Connections:
     Args:
         per_address: How many an address may have.
         most: How many there may be in all.
+        unread: How many answers an address may leave unread at once: each holds up to 2 MiB.
         unbounded: Addresses and networks without a bound of their own, or ``*``: proxies,
             behind which everybody is.
     """
 
-    def __init__(self, per_address: int, most: int, unbounded: Sequence[str] = ()) -> None:
+    def __init__(
+        self, per_address: int, most: int, unread: int = 32, unbounded: Sequence[str] = ()
+    ) -> None:
+        self._most_unread = unread
         self._per_address = per_address
         self._most = most
         self._count = 0
@@ -62,7 +62,7 @@ class Connections:
             return
         waiting = self._unread.setdefault(client_at(address), OrderedDict())
         waiting[transport] = None
-        if len(waiting) > MAX_UNREAD:
+        if len(waiting) > self._most_unread:
             longest, _ = waiting.popitem(last=False)
             longest.abort()
 

@@ -13,7 +13,7 @@ from builder.oci.layout import OciLayout
 from builder.oci.models import OCI_MANIFEST, Descriptor
 from builder.records import BaseReference
 from tests.registry.accounts import HASH, basic, write_policy
-from tests.registry.asgi import Client
+from tests.registry.asgi import Client, Reply
 from tests.registry.pushing import descriptor, manifest_of
 from tests.registry.web.api.site import BUILDS, Site, build, wish
 
@@ -96,3 +96,28 @@ async def test_a_pushed_base_is_used_by_the_rights_of_whoever_asks(
     assert refused.status == 401, refused.body
     reply = await client.post(BUILDS, body, prefer="wait=25", authorization=OWNER)
     assert reply.status == 201, reply.body
+
+
+async def test_a_base_that_somebody_has_built_on_is_opened_to_nobody_else(client: Client) -> None:
+    """Not by another lock of a stranger's own, and not as a way to ask what else lies there."""
+    owners = await build_as_owner(client, wish("tool", base="registry:team/base:1"))
+    assert owners.status == 201, owners.body
+    for digest in (digest_of(PRIVATE), digest_of(SECRET), digest_of(CONFIG)):
+        forged = from_yaml(await lock_on(client, f"registry:team/base@{digest}"))
+        other = dataclasses.replace(forged, variables={"MODE": "of a stranger"})
+        for lock in (forged, other):
+            refused = await client.post(BUILDS, to_yaml(lock))
+            assert refused.status == 401, (digest, refused.body)
+
+
+async def build_as_owner(client: Client, body: bytes) -> Reply:
+    return await client.post(BUILDS, body, prefer="wait=25", authorization=OWNER)
+
+
+async def test_the_default_base_is_everybodys_wherever_it_lies(site: Site, client: Client) -> None:
+    async with site.open(base="registry:team/base:1") as stranger:
+        first = await build(stranger, wish("tool"))
+        assert first.status == 201, first.body
+        lock = (await stranger.get(f"{BUILDS}/{first.json()['key']}/lock")).body
+        again = await build(stranger, lock)
+        assert again.status in {200, 201}, again.body

@@ -6,13 +6,15 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from registry.web.asgi import protocol
-from registry.web.asgi.connections import MAX_UNREAD, Connections
+from registry.web.asgi.connections import Connections
 from registry.web.asgi.protocol import MAX_HEAD_BYTES, MAX_HEADERS, MAX_URL_BYTES, ShortcutProtocol
 from tests.registry.connection import Connection, request
 
 pytestmark = pytest.mark.anyio
 
 BODY = b"from the shortcut"
+
+MAX_UNREAD = 32
 
 
 class Shortcut:
@@ -211,7 +213,7 @@ async def test_an_address_with_too_many_connections_gets_no_more(anyio_backend: 
 
 
 def test_proxies_have_as_many_connections_as_there_may_be_in_all() -> None:
-    connections = Connections(1, 5, ["10.0.0.0/8"])
+    connections = Connections(1, 5, unbounded=["10.0.0.0/8"])
     assert [connections.open(("192.0.2.1", 1)) for _ in range(2)] == [True, False]
     assert [connections.open(("10.1.2.3", 1)) for _ in range(5)] == [True] * 4 + [False]
 
@@ -220,7 +222,7 @@ async def test_an_address_leaves_so_many_answers_unread_and_then_loses_the_oldes
     anyio_backend: str,
 ) -> None:
     app = Starlette()
-    state = {"connections": Connections(1000, 1000)}
+    state = {"connections": Connections(1000, 1000, MAX_UNREAD)}
     slow = [Connection(ShortcutProtocol, app, state) for _ in range(MAX_UNREAD + 5)]
     for connection in slow:
         connection.protocol.pause_writing()
