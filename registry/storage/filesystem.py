@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
 
+from builder.errors import StoreUnavailable
 from builder.ports import StoreEntry
 from builder.system_errors import disk_errors, missing_store
 from registry.storage.keys import checked_key, checked_prefix
@@ -54,8 +55,14 @@ class FilesystemStore:
             StoreUnavailable: Nothing can be written there.
         """
         self._root = root
-        with disk_errors():
-            self._scratch = Scratch(root)
+        try:
+            with disk_errors():
+                self._scratch = Scratch(root)
+        except (FileNotFoundError, NotADirectoryError, FileExistsError) as exc:
+            raise StoreUnavailable(
+                f"the store's directory {root} cannot be made: {exc.strerror}; PULLFORGE_STORE"
+                " names another"
+            ) from exc
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="store")
 
     def close(self) -> None:

@@ -1,0 +1,46 @@
+"""Settings that cannot be used are told in a sentence, by every command that reads them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def said(tmp_path: Path, variables: dict[str, str], *command: str) -> str:
+    """Return what a command that has to fail says."""
+    known = {"PATH": os.environ["PATH"], "PULLFORGE_STORE": str(tmp_path / "store")}
+    ended = subprocess.run(
+        [sys.executable, "-m", "registry", *command],
+        env={**known, "PYTHONPATH": str(Path(__file__).parents[3]), **variables},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 1, ended
+    return ended.stderr
+
+
+@pytest.mark.parametrize("command", [("serve",), ("lock", "env/numpy")])
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        (
+            "PULLFORGE_STROE",
+            "/srv",
+            "PULLFORGE_STROE is not a setting; docs/settings.md lists them",
+        ),
+        ("PULLFORGE_PORT", "99999", "PULLFORGE_PORT: Input should be less than or equal to 65535"),
+        ("PULLFORGE_CHANNELS", "conda-forge", "PULLFORGE_CHANNELS cannot be read: lists and"),
+        ("PULLFORGE_STORE", "/proc/x", "the store's directory /proc/x cannot be made"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_told_in_one_line(
+    tmp_path: Path, command: tuple[str, ...], name: str, value: str, sentence: str
+) -> None:
+    lines = said(tmp_path, {name: value}, *command).splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith(f"pullforge: {sentence}"), lines
