@@ -39,7 +39,7 @@ What is ambiguous is decided so:
   PyPI: ``pypi--ruamel-yaml``. After ``pypi--ruamel.yaml``, ``yaml`` is a package of conda.
 
 >>> conda_forge = Channel("conda-forge", "https://conda.anaconda.org/conda-forge")
->>> defaults = NameDefaults((conda_forge,), base="docker.io/library/debian:bookworm-slim")
+>>> defaults = EnvironmentPolicy((conda_forge,), base="docker.io/library/debian:bookworm-slim")
 >>> known = {"conda-forge": {"numpy", "pandas", "python", "ruamel.yaml"}}
 >>> spec = parse("env/ruamel.yaml.python.3.12.numpy.ge.1.26.lt.2", "2026-11-01", known, defaults)
 >>> [str(requirement) for requirement in spec.requirements]

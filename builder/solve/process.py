@@ -189,6 +189,7 @@ class _Process:
         self._reading: asyncio.Task[None] | None = None
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
         self._starting = asyncio.Lock()
+        self._start: asyncio.Task[asyncio.subprocess.Process] | None = None
 
     @property
     def is_running(self) -> bool:
@@ -228,6 +229,8 @@ class _Process:
 
     async def close(self) -> None:
         """End it; whoever waits for an answer gets none."""
+        if self._start is not None and not self._start.done():
+            await asyncio.wait({self._start})
         process, reading = self._process, self._reading
         self._process = self._reading = None
         if process is None or reading is None:
@@ -244,21 +247,27 @@ class _Process:
         async with self._starting:
             if self._process is not None and self._process.returncode is None:
                 return self._process
-            await asyncio.to_thread(sweep_cache, self._setup.cache_dir, self._setup.limits)
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-c",
-                f"import sys; sys.path[:] = {sys.path!r}; import builder.solve.child as child;"
-                " child.main()",
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                env=self._environment,
-            )
-            _send(process, self._setup)
-            self._waiting = {}
-            self._process = process
-            self._reading = asyncio.create_task(_read_answers(process, self._waiting))
-            return process
+            # Not given up when whoever asks leaves: nobody would end what has begun to start.
+            if self._start is None or self._start.done():
+                self._start = asyncio.create_task(self._started_anew())
+            return await asyncio.shield(self._start)
+
+    async def _started_anew(self) -> asyncio.subprocess.Process:
+        await asyncio.to_thread(sweep_cache, self._setup.cache_dir, self._setup.limits)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            f"import sys; sys.path[:] = {sys.path!r}; import builder.solve.child as child;"
+            " child.main()",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=self._environment,
+        )
+        _send(process, self._setup)
+        self._waiting = {}
+        self._process = process
+        self._reading = asyncio.create_task(_read_answers(process, self._waiting))
+        return process
 
 
 def _send(process: asyncio.subprocess.Process, message: object) -> None:

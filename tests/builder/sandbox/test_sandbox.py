@@ -218,7 +218,7 @@ def test_where_the_kernel_refuses_user_namespaces_landlock_takes_over() -> None:
         capture_output=True,
         text=True,
         check=False,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
     )
     if outcome.returncode:
         pytest.skip(f"no user namespaces, or no landlock: {outcome.stderr[-200:]}")

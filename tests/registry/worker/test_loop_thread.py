@@ -22,7 +22,7 @@ class Porter:
         self.work = work
         self.state = "new"
 
-    async def take(self, message: Message) -> None:
+    async def handle(self, message: Message) -> None:
         assert self.state == "open"
         await self.work(message)
 
@@ -51,7 +51,7 @@ def bench(porter: Porter) -> Iterator[EventLoopThread]:
         yield bench
 
 
-def test_a_message_is_carried_out_before_take_returns(
+def test_a_message_is_carried_out_before_handle_returns(
     bench: EventLoopThread, porter: Porter
 ) -> None:
     seen = []

@@ -12,7 +12,7 @@ from registry.web.asgi.responses import header, quoted
 
 SOURCES = Path(registry.__file__).parent
 #: Whose header lines are made otherwise, and of what: lengths and a checked request id.
-OTHERS = {"web/answer.py", "web/observe.py"}
+OTHERS = {"web/asgi/responses.py", "web/observe.py"}
 
 
 @pytest.mark.parametrize(
