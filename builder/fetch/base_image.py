@@ -16,6 +16,7 @@ import httpx
 
 from builder.concurrency.single_flight import together
 from builder.errors import BaseImageError, BaseImageUnavailable
+from builder.fetch.saving import save
 from builder.keys import base_part_key, blob_key
 from builder.oci.digest import Digest, algorithm_of, digest_of, hex_of, parse_digest
 from builder.oci.layout import OciLayout
@@ -35,7 +36,6 @@ from builder.oci.remote import RemoteRegistry
 from builder.platforms import Platform
 from builder.ports import PushedBases, Store
 from builder.records import BaseReference
-from builder.system_errors import disk_errors
 
 #: What a base reference starts with when it is a layout directory.
 LAYOUT_SCHEME = "oci:"
@@ -190,15 +190,10 @@ class BaseImages:
             return
         base = parts.base
         path = self._scratch / f"base-{secrets.token_hex(8)}"
-        seen, digest = 0, hashlib.new(algorithm_of(layer.digest))
+        digest = hashlib.new(algorithm_of(layer.digest))
+        pieces = self._source(base, layer.digest, "blobs", None)
         try:
-            with disk_errors(), path.open("wb") as file:
-                async for chunk in self._source(base, layer.digest, "blobs", None):
-                    seen += len(chunk)
-                    if seen > layer.size:
-                        break
-                    await asyncio.to_thread(digest.update, chunk)
-                    await asyncio.to_thread(file.write, chunk)
+            seen = await save(pieces, path, [digest], max_bytes=layer.size)
             if seen != layer.size or digest.hexdigest() != hex_of(layer.digest):
                 raise BaseImageError(f"{base.name} answered other bytes than those of a layer")
             await self._store.adopt(key, path)

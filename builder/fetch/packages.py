@@ -6,7 +6,7 @@ import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from pathlib import Path
-from typing import BinaryIO, Final, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import httpx
@@ -15,11 +15,11 @@ from builder.concurrency.priority import PrioritySemaphore
 from builder.concurrency.single_flight import SingleFlight, together
 from builder.errors import CorruptPackage, PackageUnavailable, UnsafePackage
 from builder.fetch.channel_credentials import SETTING, ChannelCredentials
+from builder.fetch.saving import save
 from builder.keys import package_key
 from builder.network.hosts import RefusedHost
 from builder.ports import BuildMetrics, Store
 from builder.records import ArchiveRecord, PackageRecord, WheelRecord
-from builder.system_errors import disk_errors
 
 Result = TypeVar("Result")
 
@@ -195,15 +195,10 @@ class Packages:
 
         Return how many, their sha256, and where the record does not give that, their md5.
         """
-        sha256, md5, seen = hashlib.sha256(), _md5(), 0
-        digests = [sha256] if record.sha256 else [sha256, md5]
+        sha256, md5 = hashlib.sha256(), _md5()
+        hashes = [sha256] if record.sha256 else [sha256, md5]
         limit = record.size_bytes or self._max_size_bytes
-        with disk_errors(), path.open("wb") as file:
-            async for chunk in self._bytes(record):
-                seen += len(chunk)
-                if seen > limit:
-                    break
-                await asyncio.to_thread(_take, chunk, digests, file)
+        seen = await save(self._bytes(record), path, hashes, max_bytes=limit)
         kind, promised, found = "sha256", record.sha256, sha256.hexdigest()
         if not promised and isinstance(record, PackageRecord):
             kind, promised, found = "md5", record.md5, md5.hexdigest()
@@ -265,12 +260,6 @@ class Packages:
         return PackageUnavailable(
             f"{record.file_name} cannot be downloaded: {_source(record)} {reason}; pull again later"
         )
-
-
-def _take(chunk: bytes, digests: "Sequence[hashlib._Hash]", file: BinaryIO) -> None:
-    for digest in digests:
-        digest.update(chunk)
-    file.write(chunk)
 
 
 def _md5() -> "hashlib._Hash":

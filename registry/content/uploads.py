@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from builder.fetch.saving import save_blob
 from builder.oci.digest import Digest, algorithm_of
 from builder.ports import Store, StoreEntry
 from builder.system_errors import disk_errors
@@ -32,7 +33,6 @@ from registry.errors import (
     UploadUnknown,
 )
 from registry.storage.layout import upload_prefix
-from registry.storage.saving import save
 
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _THREADS: Final = 4
@@ -186,7 +186,7 @@ class Uploads:
 
         try:
             algorithm = algorithm_of(digest) if digest else "sha256"
-            found = await save(counted(), path, self._threads, algorithm)
+            found = await save_blob(counted(), path, self._threads, algorithm)
             if chunk.size_bytes not in {None, size_bytes}:
                 raise UploadInvalid(
                     f"{size_bytes} bytes came instead of {chunk.size_bytes}: send it again"
@@ -213,7 +213,7 @@ class Uploads:
 
         try:
             with disk_errors():
-                found = await save(pieces(), path, self._threads, algorithm_of(digest))
+                found = await save_blob(pieces(), path, self._threads, algorithm_of(digest))
             yield path, found
         except KeyError as exc:  # cancelled, or finished by another request
             raise UploadUnknown("the upload is gone: begin a new one") from exc

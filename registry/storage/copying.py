@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from builder.fetch.saving import save_blob
 from builder.oci.digest import algorithm_of
 from builder.ports import Store, StoreEntry
 from registry.storage.content_addressed import digest_of_key
-from registry.storage.saving import save
 
 #: What is larger goes through a file rather than through memory.
 _IN_MEMORY_BYTES: Final = 1024 * 1024
@@ -130,7 +130,7 @@ async def _copy(
         path = scratch / f"copy-{secrets.token_hex(8)}"
         try:
             algorithm = algorithm_of(digest) if digest is not None else "sha256"
-            found = await save(source.stream(entry.key), path, threads, algorithm)
+            found = await save_blob(source.stream(entry.key), path, threads, algorithm)
             if digest not in {None, found}:
                 copied.damaged.append(entry.key)
                 return

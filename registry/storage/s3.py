@@ -23,6 +23,7 @@ from botocore.exceptions import ClientError
 
 from builder.concurrency.single_flight import SingleFlight
 from builder.errors import StoreUnavailable
+from builder.fetch.saving import save_blob
 from builder.oci.digest import Digest, algorithm_of, hex_of
 from builder.ports import StoreEntry
 from builder.system_errors import disk_errors
@@ -33,7 +34,6 @@ from registry.storage.location import S3Location
 from registry.storage.s3_errors import PATIENCE_SECONDS, code_of, is_missing, s3_errors
 from registry.storage.s3_reading import read_object
 from registry.storage.s3_upload import MultipartWriter, sweep_leftovers
-from registry.storage.saving import save
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -223,7 +223,7 @@ class S3Store:
         try:
             pieces = read_object(self._client, self._bucket, name)
             algorithm = algorithm_of(digest) if digest is not None else "sha256"
-            found = await save(pieces, path, self._threads, algorithm)
+            found = await save_blob(pieces, path, self._threads, algorithm)
         except KeyError:
             return None
         if digest is None:

@@ -17,7 +17,6 @@ from registry.auth.access import Access
 from registry.auth.policy import Caller
 from registry.auth.rights import Need
 from registry.auth.tokens import SERVICE, scope_of
-from registry.clients.address import client_at
 from registry.errors import Denied, TooManyLogins, TooManyNewImages, Unauthorized
 from registry.images.fairness import current_client
 from registry.web.address import base_url
@@ -41,8 +40,6 @@ async def require(scope: Scope, *needs: Need) -> None:
         TooManyLogins: They have to wait before they log in again.
     """
     access = services_of(scope).access
-    client = scope.get("client")
-    current_client.set(client_at(client[0] if client else "") or "unknown")
     if access.is_open(needs):
         return
     headers = headers_of(scope)

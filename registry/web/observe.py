@@ -12,6 +12,8 @@ from typing import Final
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from registry.clients.address import client_at
+from registry.images.fairness import current_client
 from registry.telemetry import AccessLog, AnsweredRequest, StructuredAccessLog
 from registry.web.services import services_of
 
@@ -54,6 +56,9 @@ class Observe:
         request_id, user_agent = _identify(scope)
         observed = _Observed(send, request_id.encode("ascii"))
         metrics = services_of(scope).metrics
+        client = scope.get("client")
+        # Whoever logs in is known by their name from then on.
+        current_client.set(client_at(client[0] if client else "") or "unknown")
         tokens = structlog.contextvars.bind_contextvars(request_id=request_id)
         metrics.request_started()
         started = time.perf_counter()
