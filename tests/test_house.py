@@ -1,4 +1,4 @@
-"""The drawing of the house in ``docs/architecture.md`` is the house."""
+"""The drawing in ``docs/architecture.md`` has the packages that there are."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ def rooms(folder: Path) -> set[str]:
 def drawn() -> dict[str, set[str]]:
     """Return the rooms that the drawing has, by the package that they are below."""
     text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
-    drawing = text.split("## 7. The house", 1)[1].split("```")[1]
+    drawing = text.split("## 7. The packages", 1)[1].split("```")[1]
     found: dict[str, set[str]] = {}
     top = below = ""
     for line in drawing.strip().splitlines():

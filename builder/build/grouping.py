@@ -12,7 +12,7 @@ after another; and two images should have as many layers in common as they can. 
    docker reuses a layer only when everything under it is the same, so what changes least and is
    shared most lies lowest.
 
-Worked example: ``python`` (12 MB), ``numpy`` (16 MB), ``pandas`` (13 MB), ``openssl`` (2 MB),
+Worked example: ``python`` (12 MB), ``numpy`` (16 MB), ``pandas`` (13 MB), ``openssl`` (0.9 MB),
 ``tzdata`` (0.1 MB), ``six`` and ``pytz`` give: bins of ``openssl`` and ``tzdata``; ``python``;
 ``numpy``; ``pandas``; bins of ``six`` and ``pytz``.
 """

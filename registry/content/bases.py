@@ -17,8 +17,8 @@ from registry.storage.layout import BASES, part_holder_key, pushed_key
 class HeldBases:
     """Finds bases in repositories, and holds them; implements :class:`builder.ports.PushedBases`.
 
-    What is held belongs to :data:`builder.keys.BASES` from then on, which nobody can push to or
-    delete from, as a blob belongs to a repository.
+    What is held belongs to :data:`registry.storage.layout.BASES` from then on, as a blob belongs to
+    a repository; nobody can push to that or delete from it.
     """
 
     def __init__(self, store: Store, repositories: Repositories) -> None:

@@ -15,7 +15,7 @@ _STEPS: Final = (3, 9)
 
 #: Tells who wants what is done now from others: an address or the name of an account. Empty where
 #: nobody in particular does, or where it is known already how urgent it is.
-current_client: ContextVar[str] = ContextVar("asker", default="")
+current_client: ContextVar[str] = ContextVar("current_client", default="")
 
 
 def level_of(under_way: int) -> int:

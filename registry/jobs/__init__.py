@@ -3,8 +3,8 @@
 ::
 
     server                         Redis                            worker
-    order(solve, <spec digest>)
-      │ look ──────────────────→  ended:<task>    outcome? take it
+    TaskClient.run(solve, <spec digest>)
+      │ snapshot ──────────────→  ended:<task>    outcome? take it
       │                           running:<task>  somebody is at it? wait
       │ neither: send ──→ asked:<task> ──→ Celery's broker ──→ carry out
       │                           running:<task> ←─ lock, renewed while it lasts ─┤
@@ -16,10 +16,12 @@ the same task, on whatever machine. Nothing is lost with a message, a worker or 
 waits looks every two seconds, and sends again what nobody has asked for lately and nobody is at.
 Work is idempotent and looks into the store first, so a message that comes twice does no harm.
 
-    kinds     what there is to do, with what it takes and gives as JSON
-    board     what Redis knows of each task
-    queue     Celery's application, and how messages are sent
-    orders    sending and waiting
-    executor  solves, builds and layers as orders
-    carrying  the other end: what a worker does with a message
+    types         what there is to do, with what it takes and gives as JSON
+    state         what Redis knows of each task
+    queue         Celery's application, and how messages are sent
+    client        sending, sending again, and waiting
+    executor      solves, builds and layers as tasks
+    runner        the other end: what a worker does with a message
+    cancellation  ending what runs beside something else
+    connection    Redis and the broker
 """

@@ -53,7 +53,7 @@ class TaskClient:
         task_state: Knows how tasks are.
         task_events: Wakes when something happens.
         queue: Sends.
-        patience: How long is waited for what.
+        timeouts: How long is waited for what.
         limit: How many tasks may wait for a worker until further orders are refused.
         traces: Knows to which trace an order belongs.
     """
@@ -63,7 +63,7 @@ class TaskClient:
         task_state: TaskState,
         task_events: TaskEvents,
         queue: Sender,
-        patience: TaskTimeouts,
+        timeouts: TaskTimeouts,
         *,
         limit: int,
         traces: Traces = NO_TRACES,
@@ -71,11 +71,11 @@ class TaskClient:
         self._task_state = task_state
         self._task_events = task_events
         self._queue = queue
-        self._patience = patience
+        self._timeouts = timeouts
         self._limit = limit
         self._traces = traces
 
-    async def order(
+    async def run(
         self,
         kind: TaskType[Payload, Result],
         asked: Payload,
@@ -107,7 +107,7 @@ class TaskClient:
             its = await stack.enter_async_context(self._priority())
             stack.enter_context(its.followed(lambda _: wake.set()))
             try:
-                async with asyncio.timeout(2 * self._patience.task_seconds):
+                async with asyncio.timeout(2 * self._timeouts.task_seconds):
                     outcome = await self._wait(
                         kind, task, asked, its, wake, on_progress, max_age, cancellation
                     )
@@ -169,12 +169,12 @@ class TaskClient:
                 is_accepted = True
                 heard_at = clock()
             except (RedisError, OperationalError) as exc:
-                if clock() > heard_at + self._patience.away_seconds:
+                if clock() > heard_at + self._timeouts.away_seconds:
                     raise WorkersUnavailable(
                         "the queue of the workers does not answer; pull again in a moment"
                     ) from exc
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._patience.look_seconds):
+                async with asyncio.timeout(self._timeouts.look_seconds):
                     await wake.wait()
 
     def _counts(self, snapshot: TaskSnapshot, began: float, max_age: float) -> bool:
@@ -183,7 +183,7 @@ class TaskClient:
             return False
         failure = snapshot.outcome.failure
         if failure is not None:
-            max_age = self._patience.error_ttl_seconds / (10 if failure.transient else 1)
+            max_age = self._timeouts.error_ttl_seconds / (10 if failure.transient else 1)
         return snapshot.outcome.at >= began - max_age
 
     async def _refuse_if_busy(self) -> None:

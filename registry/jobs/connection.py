@@ -48,7 +48,7 @@ class Tasks:
 async def open_tasks(
     app: Celery,
     redis_url: str,
-    patience: TaskTimeouts,
+    timeouts: TaskTimeouts,
     *,
     max_waiting: int,
     traces: Traces = NO_TRACES,
@@ -58,7 +58,7 @@ async def open_tasks(
     Args:
         app: Celery's application, connected with the broker.
         redis_url: Where the state of tasks is.
-        patience: How long is waited for what.
+        timeouts: How long is waited for what.
         max_waiting: How many tasks may wait for a worker until further orders are refused.
         traces: Knows to which trace an order belongs.
     """
@@ -73,6 +73,6 @@ async def open_tasks(
         with closing(TaskQueue(app)) as queue:
             task_state = TaskState(redis)
             orders = TaskClient(
-                task_state, task_events, queue, patience, limit=max_waiting, traces=traces
+                task_state, task_events, queue, timeouts, limit=max_waiting, traces=traces
             )
             yield Tasks(task_state, orders)

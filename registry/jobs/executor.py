@@ -27,30 +27,30 @@ from registry.jobs.types import (
 
 
 class TaskExecutor:
-    """Has everything carried out by workers; implements :class:`builds.executor.Executor`."""
+    """Has everything done by workers; implements :class:`registry.images.executor.Executor`."""
 
-    def __init__(self, orders: TaskClient, records: ImageRecords) -> None:
+    def __init__(self, tasks: TaskClient, records: ImageRecords) -> None:
         """Make the executor; ``records`` know what was built."""
-        self._orders = orders
+        self._tasks = tasks
         self._records = records
 
     async def solve(
         self, spec: EnvironmentSpec, on_progress: ProgressListener, *, max_age: float
     ) -> TimedLock:
         """Return what ``spec`` means; see :meth:`Executor.solve`."""
-        lock, at = await self._orders.order(SOLVE, spec, on_progress, max_age=max_age)
+        lock, at = await self._tasks.run(SOLVE, spec, on_progress, max_age=max_age)
         return TimedLock(lock, at)
 
     async def complete(self, packages: PackageList, on_progress: ProgressListener) -> Lock:
         """Return the lock of packages; see :meth:`Executor.complete`."""
-        lock, _ = await self._orders.order(COMPLETE, packages, on_progress)
+        lock, _ = await self._tasks.run(COMPLETE, packages, on_progress)
         return lock
 
     async def build(
         self, lock: Lock, flavour: Flavour, on_progress: ProgressListener
     ) -> StoredImage:
         """Return the image of ``lock``; see :meth:`Executor.build`."""
-        image, _ = await self._orders.order(BUILD, BuildTask(lock, flavour), on_progress)
+        image, _ = await self._tasks.run(BUILD, BuildTask(lock, flavour), on_progress)
         # What is served is what the store says: Redis knows only that it was made.
         if image != await self._records.recorded(lock.key, flavour):
             raise WorkerLost("what a worker has made is not in the store; pull again")
@@ -60,22 +60,22 @@ class TaskExecutor:
 class TaskExports:
     """Has forms of locks made by workers."""
 
-    def __init__(self, orders: TaskClient) -> None:
-        self._orders = orders
+    def __init__(self, tasks: TaskClient) -> None:
+        self._tasks = tasks
 
     async def make(
         self, lock: Lock, form: ExportFormat, platform: Subdir | None, on_progress: ProgressListener
     ) -> None:
-        """Put a form into the store; a :data:`builder.exports.MakeForm`."""
-        await self._orders.order(FORM, ExportTask(lock, form, platform), on_progress)
+        """Put a form into the store; a :data:`builder.exports.exports.MakeForm`."""
+        await self._tasks.run(FORM, ExportTask(lock, form, platform), on_progress)
 
 
 class TaskLayers:
     """Has layers assembled by workers; implements :class:`builder.build.layer_cache.Layers`."""
 
-    def __init__(self, orders: TaskClient, cache: LayerCache, watch: WatchLayer) -> None:
+    def __init__(self, tasks: TaskClient, cache: LayerCache, watch: WatchLayer) -> None:
         """Have done what ``cache`` does not have, watched by ``watch``."""
-        self._orders = orders
+        self._tasks = tasks
         self._cache = cache
         self._watch = watch
         self._flights: SingleFlight[LayerBlob] = SingleFlight()
@@ -102,7 +102,7 @@ class TaskLayers:
 
     async def _have(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> LayerBlob:
         found = tuple(await python()) if plan.python is not None else ()
-        await self._orders.order(LAYER, LayerTask(plan, encoding, found), _ignore)
+        await self._tasks.run(LAYER, LayerTask(plan, encoding, found), _ignore)
         # What is served is what the store says: Redis knows only that it was made.
         made = await self._cache.known(plan, encoding)
         if made is None:

@@ -241,7 +241,7 @@ class ProgressReporter:
 
 
 async def _patiently(call: Callable[[], Awaitable[Answered]]) -> Answered:
-    """Return what a call to the board does; it is made again while Redis is away."""
+    """Return what a call to Redis does; it is made again while Redis is away."""
     for _ in range(_TRIES - 1):
         try:
             return await call()

@@ -107,7 +107,7 @@ FORM: Final = TaskType(
     TypeAdapter(None),
     name_of=lambda order: f"{order.lock.key}-{order.platform or 'all'}-{order.form}",
 )
-#: A chore of :mod:`registry.maintenance.schedule`, by its name.
+#: A chore of :mod:`registry.wiring.schedule`, by its name.
 CHORE: Final = TaskType("chore", "builds", TypeAdapter(str), TypeAdapter(None), name_of=str)
 LAYER: Final = TaskType(
     "layer",

@@ -72,7 +72,7 @@ class BuildRequests:
         workers: Read what is sent.
         making: Makes the builds.
         defaults: What the administrator offers.
-        patience: How long is waited for what.
+        timeouts: How long is waited for what.
         rate_limit: Bounds what a client may have made.
         limit: How many requests this server carries out at once.
         max_bytes: The largest input to read.
@@ -85,7 +85,7 @@ class BuildRequests:
         workers: Workers,
         making: BuildRunner,
         defaults: EnvironmentPolicy,
-        patience: RequestTimeouts,
+        timeouts: RequestTimeouts,
         rate_limit: RateLimit,
         *,
         limit: int,
@@ -96,13 +96,13 @@ class BuildRequests:
         self._workers = workers
         self._making = making
         self._defaults = defaults
-        self._patience = patience
+        self._timeouts = timeouts
         self._rate_limit = rate_limit
         self._limit = limit
         self._max_bytes = max_bytes
         self._now = now
         #: Of the requests that this server carries out.
-        self._journals: dict[str, RequestProgress] = {}
+        self._progress: dict[str, RequestProgress] = {}
         self._accepting: SingleFlight[None] = SingleFlight()
         self._running: SingleFlight[None] = SingleFlight()
 
@@ -145,8 +145,8 @@ class BuildRequests:
 
     async def status(self, request: str) -> RequestStatus | None:
         """Return how far a request is; one that nobody carries out any more is taken up again."""
-        if request in self._journals:
-            return self._journals[request].status
+        if request in self._progress:
+            return self._progress[request].status
         data = await self._store.read(request_key(request))
         if data is None:
             return None
@@ -164,12 +164,12 @@ class BuildRequests:
         deadline = clock() + timeout_seconds
         while True:
             left = deadline - clock()
-            if seen.id in self._journals:
-                return await self._journals[seen.id].next(seen, left)
+            if seen.id in self._progress:
+                return await self._progress[seen.id].next(seen, left)
             status = await self.status(seen.id) or seen
             if status != seen or left <= 0:
                 return status
-            await asyncio.sleep(min(self._patience.look_seconds, left))
+            await asyncio.sleep(min(self._timeouts.look_seconds, left))
 
     async def ended(self, status: RequestStatus, timeout_seconds: float) -> RequestStatus:
         """Return the status of a request once it has ended, or the latest when time is over."""
@@ -236,7 +236,7 @@ class BuildRequests:
     async def _take_up(self, status: RequestStatus) -> None:
         """Carry out a request that another server left, if there is room."""
         data = await self._store.read(input_key(status.id))
-        if data is None or len(self._journals) >= self._limit:
+        if data is None or len(self._progress) >= self._limit:
             return
         try:
             asked = await self._read(data)
@@ -250,7 +250,7 @@ class BuildRequests:
 
     async def _pinned(self, status: RequestStatus) -> RequestStatus:
         """Have the build pinned of a request that runs, which somebody began without that."""
-        request_progress = self._journals.get(status.id)
+        request_progress = self._progress.get(status.id)
         if request_progress is not None:
             request_progress.set(pin=True)
         elif not status.pin:  # the server that runs it will see
@@ -260,25 +260,25 @@ class BuildRequests:
     async def _accept(self, status: RequestStatus, data: bytes, asked: Requested) -> None:
         """Write a request down and begin it, unless it runs; a caller that leaves stops nothing."""
         request = status.id
-        if request not in self._journals or self._accepting.running(request):
+        if request not in self._progress or self._accepting.running(request):
             await self._accepting.run(request, lambda: self._begin(status, data, asked))
-        if status.pin and request in self._journals:
-            self._journals[request].set(pin=True)
+        if status.pin and request in self._progress:
+            self._progress[request].set(pin=True)
 
     async def _begin(self, status: RequestStatus, data: bytes, asked: Requested) -> None:
         request = status.id
-        if len(self._journals) >= self._limit:
+        if len(self._progress) >= self._limit:
             raise TooManyBuilds(
-                f"{len(self._journals)} builds are under way, as many as this server makes at"
+                f"{len(self._progress)} builds are under way, as many as this server makes at"
                 " once; send it again in a moment"
             )
         request_progress = RequestProgress(status, self._now)
-        self._journals[request] = request_progress
+        self._progress[request] = request_progress
         try:
             await self._store.write(input_key(request), data)
             await self._save(request_progress.status)
         except BaseException:
-            del self._journals[request]
+            del self._progress[request]
             raise
         self._running.start(request, lambda: self._run(request_progress, asked))
 
@@ -300,7 +300,7 @@ class BuildRequests:
         except BuilderError as exc:  # the store; whoever looks next finds a request nobody runs
             structlog.get_logger().warning("failed to end request", error=exc.message)
         finally:
-            del self._journals[request_progress.status.id]
+            del self._progress[request_progress.status.id]
 
     async def _outcome(self, request_progress: RequestProgress, asked: Requested) -> dict[str, Any]:
         """Return what changes in the status at the end."""
@@ -331,7 +331,7 @@ class BuildRequests:
         """Show the other servers, until the end, that the request is carried out, and how far."""
         while not ended.is_set():
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._patience.beat_seconds):
+                async with asyncio.timeout(self._timeouts.beat_seconds):
                     await ended.wait()
                 return
             with suppress(BuilderError):  # a store that is down will be seen at the end
@@ -363,7 +363,7 @@ class BuildRequests:
     def _is_recent(self, status: RequestStatus) -> bool:
         """Tell whether it is too early to try again what failed."""
         is_transient = status.failure is not None and status.failure.transient
-        ttl = self._patience.error_ttl_seconds / (10 if is_transient else 1)
+        ttl = self._timeouts.error_ttl_seconds / (10 if is_transient else 1)
         return self._now() < status.at + ttl
 
 

@@ -20,6 +20,7 @@
     inputs/<id>                                the bytes that were sent, while their request is open
     repositories/<name>/_tags/<tag>            tag → what was pulled by it, or pushed to it
     bases/<base>/<digest>                      blob → it came from where this base image lies
+    probes/<random>                            written and deleted to see whether the store works
 
 What was pushed, which is data and no cache::
 

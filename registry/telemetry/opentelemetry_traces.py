@@ -41,7 +41,7 @@ class OpenTelemetryTraces:
     """Records spans and sends them; implements :class:`registry.telemetry.traces.Traces`."""
 
     def __init__(self, endpoint: str, ratio: float, service: str) -> None:
-        """Begin to send; see :func:`registry.telemetry.traces.open_traces`."""
+        """Begin to send; see :func:`registry.telemetry.opening.open_traces`."""
         self._provider = TracerProvider(
             sampler=ParentBased(TraceIdRatioBased(ratio)),
             resource=Resource.create({SERVICE_NAME: service}),

@@ -3,10 +3,12 @@
 ::
 
     services     everything the faces of a server need
-    making       what answers references to images made here
-    chores       what is done again and again
+    sources      what answers for images that are built here
+    schedule     which periodic jobs there are
     workers      what has work done by workers elsewhere
     building     what turns names into images, with or without a server around it
+    network      where a builder may connect to, and how rattler and uv get out
+    authorities  whose certificates are accepted
     stores       where everything is kept
 """
 

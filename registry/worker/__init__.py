@@ -10,9 +10,11 @@
 
 Two roles, so that builds, which wait for layers, never take the place of what they wait for.
 
-    role       Celery's worker for one role
-    duties     what each role can do, put together from the settings
-    beat       orders chores in their time
-    bench      an event loop in a thread, where Celery's threads and processes have work done
-    supervise  one role or both
+    role         Celery's worker for one role
+    handlers     what each role can do, put together from the settings
+    beat         sends periodic jobs in their time
+    loop_thread  an event loop in a thread, where Celery's threads and processes have work done
+    strategy     what is taken from the broker: bounded before it is read
+    supervise    one role or both
+    threads      computation in processes that do one thing at a time
 """

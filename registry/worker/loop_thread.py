@@ -17,22 +17,22 @@ class EventLoopThread:
     """Has messages carried out on an event loop, for Celery, whose tasks are plain functions."""
 
     def __init__(self, open_runner: Callable[[], AbstractAsyncContextManager[TaskRunner]]) -> None:
-        """Make a bench; it is opened in the process that uses it, after any fork."""
-        self._open_carrier = open_runner
+        """Start nothing yet: it is opened in the process that uses it, after any fork."""
+        self._open_runner = open_runner
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready: asyncio.Future[TaskRunner] | None = None
         self._closing: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
 
     def open(self) -> None:
-        """Start the loop and open the carrier on it.
+        """Start the loop and open the runner on it.
 
         Raises:
             Exception: What opening raised.
         """
         started = threading.Event()
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._live(started)), name="bench", daemon=True
+            target=lambda: asyncio.run(self._live(started)), name="event-loop", daemon=True
         )
         self._thread.start()
         started.wait(_OPEN_SECONDS)
@@ -42,7 +42,7 @@ class EventLoopThread:
         """Carry a message out and return when it has ended.
 
         Raises:
-            Exception: What :meth:`TaskRunner.take` raised.
+            Exception: What :meth:`TaskRunner.handle` raised.
         """
         self._wait_for(self._runner().handle(message))
 
@@ -75,7 +75,7 @@ class EventLoopThread:
         self._closing = asyncio.Event()
         self._ready = self._loop.create_future()
         try:
-            async with self._open_carrier() as runner:
+            async with self._open_runner() as runner:
                 self._ready.set_result(runner)
                 started.set()
                 await self._closing.wait()

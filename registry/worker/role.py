@@ -42,23 +42,23 @@ def run_role(settings: Settings, role: Role) -> int:
     SIGTERM lets what is under way end first.
     """
     app = make_app(settings.broker_url, task_seconds=settings.task_seconds)
-    bench = EventLoopThread(lambda: open_runner(settings, role))
-    _define(app, bench)
+    loop_thread = EventLoopThread(lambda: open_runner(settings, role))
+    _define(app, loop_thread)
     bound_messages()
     # What it says of the superuser is for those who let messages carry code.
     warnings.simplefilter("ignore", SecurityWarning)
     # Logs are ours, and configured already.
     signals.setup_logging.connect(_leave_logs, weak=False)
     if role == "layers":
-        return _run_processes(app, settings, bench)
-    bench.open()
+        return _run_processes(app, settings, loop_thread)
+    loop_thread.open()
     try:
         return _run(app, role, pool="threads", concurrency=_BUILDS)
     finally:
-        bench.close()
+        loop_thread.close()
 
 
-def _define(app: Celery, bench: EventLoopThread) -> None:
+def _define(app: Celery, loop_thread: EventLoopThread) -> None:
     @app.task(name=TASK, shared=False, Strategy=_STRATEGY)  # type: ignore[untyped-decorator] # Celery has no types
     def carry_out(message: object = None, *_: object, **__: object) -> None:
         try:
@@ -66,7 +66,7 @@ def _define(app: Celery, bench: EventLoopThread) -> None:
         except ValueError as exc:  # not again: whoever waits for a task sends it again
             _log.error("dropped what is no message", error=str(exc)[:300])
             return
-        bench.handle(read)
+        loop_thread.handle(read)
 
     @app.task(name=CHORE_TASK, shared=False, Strategy=_STRATEGY)  # type: ignore[untyped-decorator] # as above
     def do_chore(name: object = None, every_seconds: object = None, *_: object) -> None:
@@ -75,18 +75,18 @@ def _define(app: Celery, bench: EventLoopThread) -> None:
         except ValueError as exc:
             _log.error("dropped what is no chore", error=str(exc)[:300])
             return
-        bench.do_chore(*read)
+        loop_thread.do_chore(*read)
 
 
-def _run_processes(app: Celery, settings: Settings, bench: EventLoopThread) -> int:
+def _run_processes(app: Celery, settings: Settings, loop_thread: EventLoopThread) -> int:
     limit = settings.task_memory_bytes
 
     def begin(**_: object) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-        bench.open()
+        loop_thread.open()
 
     signals.worker_process_init.connect(begin, weak=False)
-    signals.worker_process_shutdown.connect(lambda **_: bench.close(), weak=False)
+    signals.worker_process_shutdown.connect(lambda **_: loop_thread.close(), weak=False)
     return _run(
         app,
         "layers",

@@ -173,7 +173,7 @@ async def test_whoever_has_no_right_is_refused_at_every_door_and_learns_nothing(
             other = await client.request(door.method, door.url(**absent), lines, body)
             assert told(other, absent) == told(reply, names), door
     assert kept(site) == before, "nothing was begun, written or deleted"
-    assert client.services.builds.requests._journals == {}
+    assert client.services.builds.requests._progress == {}
 
 
 async def test_what_is_known_of_others_is_worth_nothing_in_a_repository_of_ones_own(

@@ -52,7 +52,7 @@ class ShortcutProtocol(HttpToolsProtocol):
         #: What came since something of a request was whole: of a head, or of what follows a body.
         self._pending_bytes = 0
         self._has_moved = False
-        self._patience: TimerHandle | None = None
+        self._timeouts: TimerHandle | None = None
         self._unread: TimerHandle | None = None
         self._default_headers: list[tuple[bytes, bytes]] = []
         self._default_lines = b""
@@ -145,13 +145,13 @@ class ShortcutProtocol(HttpToolsProtocol):
         is_busy = before is not None and not before.response_complete
         if is_busy or self.timeout_keep_alive_task is not None or self.transport.is_closing():
             self._stop_waiting()
-        elif self._patience is None:
-            self._patience = self.loop.call_later(HEAD_SECONDS, self._give_up)
+        elif self._timeouts is None:
+            self._timeouts = self.loop.call_later(HEAD_SECONDS, self._give_up)
 
     def _stop_waiting(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+        if self._timeouts is not None:
+            self._timeouts.cancel()
+            self._timeouts = None
 
     def _stop_unread(self) -> None:
         if self._unread is not None:
@@ -162,7 +162,7 @@ class ShortcutProtocol(HttpToolsProtocol):
 
     def _give_up(self) -> None:
         """Leave a client whose request does not come."""
-        self._patience = None
+        self._timeouts = None
         before = cast("RequestResponseCycle | None", self.cycle)
         if before is None or before.response_complete:
             self.transport.close()

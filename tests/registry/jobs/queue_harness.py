@@ -103,14 +103,12 @@ class Office:
         self.heard: list[Progress] = []
         self.hears = asyncio.Event()
 
-    def order(self, number: int, name: str = "x", max_age: float = 0) -> asyncio.Task[int]:
+    def run(self, number: int, name: str = "x", max_age: float = 0) -> asyncio.Task[int]:
         """Order a number to be doubled."""
         return asyncio.create_task(self._order(number, name, max_age))
 
     async def _order(self, number: int, name: str, max_age: float) -> int:
-        made, _ = await self.orders.order(
-            DOUBLE, (name, number), self._on_progress, max_age=max_age
-        )
+        made, _ = await self.orders.run(DOUBLE, (name, number), self._on_progress, max_age=max_age)
         return made
 
     def _on_progress(self, progress: Progress) -> None:

@@ -167,7 +167,7 @@ async def test_what_redis_has_that_nobody_wrote_is_as_if_it_were_not_there(
     snapshot = await task_state.snapshot(task)
     assert (snapshot.outcome, snapshot.progress, snapshot.asked) == (None, None, None)
     async with open_office(redis) as office, office.worker():
-        assert await office.order(21) == 42
+        assert await office.run(21) == 42
 
 
 async def test_an_outcome_of_another_shape_is_told_in_a_sentence(redis: Redis) -> None:
@@ -175,7 +175,7 @@ async def test_an_outcome_of_another_shape_is_told_in_a_sentence(redis: Redis) -
         now = await office.task_state.now()
         await office.task_state.end("chore-x", '{"not": "a number"}', None)
         with pytest.raises(WorkerLost, match="cannot be read"):
-            await office.order(21, max_age=now)
+            await office.run(21, max_age=now)
 
 
 async def test_a_message_that_lies_ends_its_task_and_the_next_is_carried_out(
@@ -215,7 +215,7 @@ class Taken:
     def __init__(self) -> None:
         self.messages: list[Message] = []
 
-    def take(self, message: Message) -> None:
+    def handle(self, message: Message) -> None:
         self.messages.append(message)
 
     def do_chore(self, name: str, every_seconds: float) -> None:
