@@ -9,15 +9,23 @@ import os
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 
 #: Pieces of 64 KiB were measured four times slower.
 CHUNK_BYTES: Final = 1024 * 1024
+_LEAST_BYTES: Final = 64 * 1024
+#: What all that is being read may hold: each client that does not read on holds the piece it got.
+_ALL_BYTES: Final = 32 * 1024 * 1024
 _NOWAIT: Final[int] = getattr(os, "RWF_NOWAIT", 0)
 
 
 class Reader:
-    """Reads one open file from ``start`` to ``stop``; a context manager that closes it."""
+    """Reads one open file from ``start`` to ``stop``; a context manager that closes it.
+
+    The more there are, the smaller are their pieces.
+    """
+
+    _count: ClassVar[int] = 0
 
     def __init__(self, file: FileIO, start: int, stop: int) -> None:
         self._file = file
@@ -28,6 +36,7 @@ class Reader:
         self._can_probe = _NOWAIT != 0
 
     def __enter__(self) -> Self:
+        Reader._count += 1
         return self
 
     def __exit__(
@@ -36,6 +45,7 @@ class Reader:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        Reader._count -= 1
         self._file.close()
 
     @property
@@ -61,7 +71,8 @@ class Reader:
         return chunk
 
     def _piece_bytes(self) -> int:
-        return min(CHUNK_BYTES, self._stop - self._offset)
+        share = max(_LEAST_BYTES, _ALL_BYTES // max(1, self._count))
+        return min(CHUNK_BYTES, share, self._stop - self._offset)
 
     def _is_cached(self, offset: int) -> bool:
         if not self._can_probe:

@@ -1,4 +1,5 @@
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,15 @@ def test_a_file_that_has_become_shorter_is_an_error(tmp_path: Path) -> None:
         os.truncate(path, 0)
         with pytest.raises(EOFError):
             reader.read()
+
+
+def test_all_that_is_read_holds_a_bounded_amount(tmp_path: Path) -> None:
+    """Clients that do not read on hold the piece they got, be it from a thousand addresses."""
+    path = tmp_path / "file"
+    path.write_bytes(bytes(CHUNK_BYTES))
+    with ExitStack() as stack:
+        readers = [stack.enter_context(open_reader(path, 0, None)) for _ in range(200)]
+        held = sum(len(reader.read()) for reader in readers)
+    assert held <= 32 * 1024 * 1024
+    with open_reader(path, 0, None) as alone:
+        assert len(alone.read()) == CHUNK_BYTES
