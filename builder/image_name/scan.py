@@ -40,7 +40,10 @@ def scan(
             f"use a named environment"
         )
     if not repository.startswith(PREFIX):
-        raise MalformedName(f"{quote(repository)} does not start with '{PREFIX}'")
+        raise MalformedName(
+            f"{quote(repository)} does not start with '{PREFIX}': write '{PREFIX}numpy' for a"
+            " package, without a host before it"
+        )
     runs = repository.removeprefix(PREFIX).split("/")
     if len(runs) > MAX_ITEMS:
         raise MalformedName(f"the name has {len(runs)} items, and {MAX_ITEMS} are allowed")

@@ -1,5 +1,8 @@
 """The ``pullforge`` command."""
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from registry.cli import (
@@ -18,12 +21,31 @@ from registry.cli import (
     worker,
 )
 
+
+def _tell_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(version("pullforge"))
+        raise typer.Exit
+
+
 app = typer.Typer(
     help="An OCI registry whose images are conda environments, built when they are pulled.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_tell_version, help="print the version"),
+    ] = False,
+) -> None:
+    """Take what every command takes."""
+
+
 app.command()(serve.serve)
 app.command()(prewarm.prewarm)
 app.command()(worker.worker)

@@ -36,7 +36,7 @@ def parse_location(text: str) -> Path | S3Location:
         ValueError: It is neither; the message is a sentence for the administrator.
     """
     if not text.startswith(_S3):
-        if "://" in text or not text:
+        if "://" in text or text.startswith("s3:") or not text:
             raise ValueError(
                 f"{text!r} is not a place for a store: write a directory or s3://BUCKET/PREFIX"
             )

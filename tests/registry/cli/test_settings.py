@@ -35,6 +35,11 @@ def said(tmp_path: Path, variables: dict[str, str], *command: str) -> str:
         ),
         ("PULLFORGE_PORT", "99999", "PULLFORGE_PORT: Input should be less than or equal to 65535"),
         ("PULLFORGE_CHANNELS", "conda-forge", "PULLFORGE_CHANNELS cannot be read: lists and"),
+        (
+            "PULLFORGE_STORE",
+            "s3:/bucket",
+            "PULLFORGE_STORE: 's3:/bucket' is not a place for a store",
+        ),
         ("PULLFORGE_STORE", "/proc/x", "the store's directory /proc/x cannot be made"),
     ],
 )
