@@ -5,7 +5,6 @@ Here alone errors of the system are judged. Whoever uses the store's disk does s
 """
 
 import errno
-import os
 import re
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -189,19 +188,3 @@ def _lacks_directory(error: OSError) -> bool:
         return not Path(error.filename).parent.is_dir()
     except OSError:
         return True
-
-
-def used_bytes(directory: Path) -> int:
-    """Return what all files below ``directory`` take on disk; takes some 2 µs each."""
-    return sum(found.st_blocks * 512 for _, found in files_below(directory))
-
-
-def files_below(directory: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield files and what they are; those that vanish meanwhile are left out."""
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            path = os.path.join(folder, name)  # noqa: PTH118 - many, and a Path costs more
-            try:
-                yield path, os.stat(path, follow_symlinks=False)  # noqa: PTH116 - as above
-            except FileNotFoundError:
-                continue

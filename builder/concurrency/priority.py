@@ -41,7 +41,7 @@ class Priority:
 _UTMOST: Final = Priority()
 
 #: How urgent what is done now is; inherited by every task that is begun for it.
-current_priority: ContextVar[Priority] = ContextVar("urgency", default=_UTMOST)
+current_priority: ContextVar[Priority] = ContextVar("current_priority", default=_UTMOST)
 
 
 class PrioritySemaphore:

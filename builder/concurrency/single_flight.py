@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 @dataclass(frozen=True, slots=True)
 class _Flight(Generic[Result]):
     task: asyncio.Task[Result]
-    current_priority: Priority
+    priority: Priority
     #: Ends when the flight does.
     joins: ExitStack = field(default_factory=ExitStack)
 
@@ -47,7 +47,7 @@ class SingleFlight(Generic[Result]):
             flight = _Flight(asyncio.create_task(work(), name=key, context=context), its)
             self._flights[key] = flight
             flight.task.add_done_callback(lambda _: self._forget(key))
-        flight.joins.enter_context(asked.followed(flight.current_priority.raise_to))
+        flight.joins.enter_context(asked.followed(flight.priority.raise_to))
         return flight.task
 
     async def run(self, key: str, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:

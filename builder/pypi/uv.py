@@ -1,7 +1,6 @@
 """uv, run as a program that knows nothing but what it is told."""
 
 import asyncio
-import resource
 import shutil
 import signal
 import sys
@@ -17,8 +16,13 @@ from uv import find_uv_bin
 
 from builder.concurrency.priority import PrioritySemaphore
 from builder.errors import IndexUnavailable, SolveTimeout
-from builder.network.index_limits import CACHE_SETTING, FILE_SETTING, MEMORY_SETTING, IndexLimits
-from builder.system_errors import used_bytes
+from builder.network.index_limits import (
+    CACHE_SETTING,
+    FILE_SETTING,
+    MEMORY_SETTING,
+    IndexLimits,
+    used_bytes,
+)
 
 #: No configuration file, no build of anything, no other Python, nothing for a terminal.
 _COMMAND: Final = (
@@ -124,7 +128,8 @@ class Uv:
             )
             self._running += 1
             try:
-                self._limit(process.pid)
+                with suppress(ProcessLookupError):
+                    self._limits.hold(process.pid)
                 out, err = await asyncio.wait_for(self._output(process), self._timeout_seconds)
             except TimeoutError as exc:
                 raise SolveTimeout(
@@ -145,14 +150,6 @@ class Uv:
                 return await self.compile(options, directory)
             raise UvFailed(said)
         return Compiled(out.decode(errors="replace"), said)
-
-    def _limit(self, pid: int) -> None:
-        """Hold a process to the limits, if it has not ended already."""
-        with suppress(ProcessLookupError):
-            memory, file = self._limits.memory_bytes, self._limits.file_bytes
-            resource.prlimit(pid, resource.RLIMIT_DATA, (memory, memory))
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (file, file))
-            resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
 
     async def _output(self, process: asyncio.subprocess.Process) -> tuple[bytes, bytes]:
         """Return what it says, until it ends or is too much.

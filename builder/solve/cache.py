@@ -10,8 +10,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from builder.network.index_limits import IndexLimits
-from builder.system_errors import files_below
+from builder.network.index_limits import IndexLimits, files_below
 
 _IN_USE: Final = ".in-use"
 #: How rattler names what it is writing.

@@ -14,7 +14,6 @@ answers go out by standard output. It ends with its standard input, that is, wit
 import asyncio
 import os
 import pickle
-import resource
 import struct
 import threading
 import time
@@ -25,11 +24,10 @@ from typing import Any, Final
 
 from builder.errors import BuilderError, ChannelUnavailable, SolveError
 from builder.fetch.channel_credentials import ChannelCredentials
-from builder.network.index_limits import IndexLimits
+from builder.network.index_limits import IndexLimits, used_bytes
 from builder.solve.cache import hold_cache, sweep_cache
 from builder.solve.repodata import Repodata
 from builder.spec import Channel, EnvironmentSpec
-from builder.system_errors import used_bytes
 
 #: How the process ends where a limit is seen by itself.
 OUT_OF_MEMORY: Final = 64
@@ -84,7 +82,7 @@ def main() -> None:
     os.dup2(2, 1)  # whatever prints shall not be taken for an answer
     setup: Setup = pickle.loads(_read(questions.read))  # noqa: S301 - of this server
     held = hold_cache(setup.cache_dir)
-    _limit(setup.limits)
+    setup.limits.hold()
     try:
         asyncio.run(_serve(setup, questions, answers))
     except MemoryError:
@@ -92,18 +90,6 @@ def main() -> None:
     finally:
         os.close(held)
         os._exit(0)  # rattler's threads may crash a process that ends in order
-
-
-def _limit(limits: IndexLimits) -> None:
-    """Hold this process to its limits, or to those it has if they are less."""
-    for kind, wanted in (
-        (resource.RLIMIT_DATA, limits.memory_bytes),
-        (resource.RLIMIT_FSIZE, limits.file_bytes),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        _, most = resource.getrlimit(kind)
-        limit = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
-        resource.setrlimit(kind, (limit, limit))
 
 
 async def _serve(setup: Setup, questions: Any, answers: Any) -> None:

@@ -50,7 +50,7 @@ _START_SECONDS: Final = 120
 class Message:
     """What a worker is told."""
 
-    #: One of :data:`KindName`; a newer server may send others.
+    #: One of :data:`.types.TaskName`; a newer server may send others.
     kind: Annotated[str, Field(max_length=20, pattern="^[a-z]+$")]
     #: The name of the task: equal names are the same work.
     task: Annotated[str, Field(max_length=400, pattern=r"^[A-Za-z0-9._+-]+$")]

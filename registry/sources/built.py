@@ -383,7 +383,7 @@ class BuiltSource:
         """Return a fresh answer that another server, or a worker, has put into the store."""
         try:
             record = await self._tags.get(reference.repository, reference.tag)
-            if record is None or not self._is_fresh(record):
+            if record is None or not self._cache.is_fresh(record):
                 return None
             image = await self._builds.records.stored(record.key, reference.flavour)
             if image is None:  # it has to be built, which is not waited for
@@ -392,9 +392,6 @@ class BuiltSource:
         except StoreUnavailable:
             return None
         return self._cache.put(reference, cached)
-
-    def _is_fresh(self, record: TagRecord) -> bool:
-        return record.fresh_until is None or self._now() < record.fresh_until
 
     def _renew(self, reference: Reference) -> None:
         """Make a stale answer new in the background; what fails leaves the old one."""

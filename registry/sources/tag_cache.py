@@ -7,6 +7,7 @@ from lru import LRU
 
 from builder.errors import BuilderError
 from registry.content.manifests import Manifest
+from registry.images.tag_records import TagRecord
 from registry.sources.source import Reference
 
 _REMEMBERED = 10_000
@@ -55,9 +56,9 @@ class TagCache:
         self._tags[reference] = cached
         return cached
 
-    def is_fresh(self, cached: CachedTag) -> bool:
+    def is_fresh(self, found: CachedTag | TagRecord) -> bool:
         """Tell whether nothing has to be done before it is answered."""
-        return cached.fresh_until is None or self._now() < cached.fresh_until
+        return found.fresh_until is None or self._now() < found.fresh_until
 
     def put_failure(self, reference: Reference, error: BuilderError) -> None:
         """Remember an error."""

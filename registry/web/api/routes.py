@@ -26,8 +26,7 @@ from builder.errors import BuilderError
 from builder.exports import ExportFormat
 from registry.auth.rights import Verb
 from registry.errors import EndpointUnknown, RegistryError, Unsupported
-from registry.web.api import exports as forms
-from registry.web.api import handlers
+from registry.web.api import exports, handlers
 from registry.web.api.documents import PREFIX
 from registry.web.api.errors import FAILURE, error_answer
 from registry.web.api.rights import authorize
@@ -48,9 +47,9 @@ ADDRESSES: Final[dict[str, dict[str, tuple[Verb, Handler]]]] = {
         "POST": ("pin", handlers.post_pin),
         "DELETE": ("pin", handlers.delete_pin),
     },
-    "/builds/{key}/sbom": {"GET": ("pull", forms.get_sbom)},
+    "/builds/{key}/sbom": {"GET": ("pull", exports.get_sbom)},
     **{
-        f"/builds/{{key}}/{form}": {"GET": ("pull", partial(forms.get_form, form=form))}
+        f"/builds/{{key}}/{form}": {"GET": ("pull", partial(exports.get_form, form=form))}
         for form in get_args(ExportFormat)
         if not form.startswith("sbom.")
     },

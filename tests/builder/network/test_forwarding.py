@@ -70,6 +70,19 @@ async def names(site: Site, directory: Path, proxy: str) -> None:
         await solver.close()
 
 
+async def told(directory: Path, *, channel: str, index: str) -> tuple[str, str]:
+    """Return what users are told where a channel and an index of PyPI lead elsewhere."""
+    async with open_site() as site:
+        redirect_indexes(site, channel)
+        site.locations["/simple/ada/"] = f"{index}/ada"
+        hosts = Hosts([f"127.0.0.1:{site.port}"])
+        async with open_forwarding(hosts) as proxy:
+            with pytest.raises(ChannelUnavailable) as failed:
+                await names(site, directory, proxy)
+        said = await compiled(site, directory, hosts)
+        return str(failed.value), str(explain_index(said))
+
+
 @pytest.mark.parametrize("is_configured", [False, True])
 def test_rattler_is_led_to_configured_hosts_alone(tmp_path: Path, is_configured: bool) -> None:
     async def scenario() -> tuple[list[str], str]:
@@ -126,18 +139,8 @@ def test_the_metadata_of_a_wheel_is_read_from_no_private_host(
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_client_that_is_refused_says_which_setting_allows_it(tmp_path: Path, scheme: str) -> None:
-    async def scenario() -> tuple[str, str]:
-        async with open_site() as site:
-            redirect_indexes(site, f"{scheme}://169.254.169.254")
-            site.locations["/simple/ada/"] = f"{scheme}://10.0.0.1/ada"
-            hosts = Hosts([f"127.0.0.1:{site.port}"])
-            async with open_forwarding(hosts) as proxy:
-                with pytest.raises(ChannelUnavailable) as failed:
-                    await names(site, tmp_path, proxy)
-            said = await compiled(site, tmp_path, hosts)
-            return str(failed.value), str(explain_index(said))
-
-    for sentence in asyncio.run(scenario()):
+    said = told(tmp_path, channel=f"{scheme}://169.254.169.254", index=f"{scheme}://10.0.0.1")
+    for sentence in asyncio.run(said):
         assert SETTING in sentence
 
 
@@ -145,18 +148,8 @@ def test_a_client_that_is_refused_says_which_setting_allows_it(tmp_path: Path, s
 def test_a_host_that_is_not_there_is_told_from_one_that_is_refused(
     tmp_path: Path, scheme: str
 ) -> None:
-    async def scenario() -> tuple[str, str]:
-        async with open_site() as site:
-            redirect_indexes(site, f"{scheme}://store.invalid")
-            site.locations["/simple/ada/"] = f"{scheme}://store.invalid/ada"
-            hosts = Hosts([f"127.0.0.1:{site.port}"])
-            async with open_forwarding(hosts) as proxy:
-                with pytest.raises(ChannelUnavailable) as failed:
-                    await names(site, tmp_path, proxy)
-            said = await compiled(site, tmp_path, hosts)
-            return str(failed.value), str(explain_index(said))
-
-    for sentence in asyncio.run(scenario()):
+    url = f"{scheme}://store.invalid"
+    for sentence in asyncio.run(told(tmp_path, channel=url, index=url)):
         assert "not found or takes no connections" in sentence
 
 

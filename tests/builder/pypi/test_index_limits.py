@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from builder.errors import IndexUnavailable
-from builder.network.index_limits import IndexLimits
+from builder.network.index_limits import IndexLimits, used_bytes
 from builder.pypi import Uv
-from builder.system_errors import used_bytes
 from tests.builder.hostile_channel import MIB, hostile_channel
 
 PLAIN = {"UV_HTTP_RETRIES": "0"}

@@ -11,11 +11,10 @@ import pytest
 import zstandard
 
 from builder.errors import ChannelUnavailable
-from builder.network.index_limits import IndexLimits
+from builder.network.index_limits import IndexLimits, used_bytes
 from builder.solve import Solution, Solver
 from builder.solve.cache import hold_cache, sweep_cache
 from builder.spec import Channel, EnvironmentSpec, Requirement, VirtualPackage
-from builder.system_errors import used_bytes
 from tests.builder.fake_channel import FakeChannels, fake_channels, package
 from tests.builder.hostile_channel import (
     MIB,
