@@ -504,6 +504,7 @@ WORDS = st.sampled_from(
 @example("." * 250, "latest")
 @example("a" * 120 + "." * 120, "-" * 128)
 @example("\ud800", "\ud800")
+@example("pypi--0", "latest")
 @settings(max_examples=300)
 def test_any_text_gives_a_spec_or_one_sentence(name: str, tag: str) -> None:
     try:
@@ -513,7 +514,7 @@ def test_any_text_gives_a_spec_or_one_sentence(name: str, tag: str) -> None:
         assert len(exc.message) < 600  # noqa: PT017 - as above
         exc.message.encode()
     else:
-        assert spec.requirements
+        assert spec.requirements or spec.pip
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import bz2
 import io
+import lzma
 import struct
 import tarfile
 import zipfile
@@ -38,6 +39,18 @@ _PAX_KEYS: Final = (
 )
 #: The longest body of a member that is made up.
 _MAX_BODY: Final = 3000
+
+#: What zipfile raises on what was changed before.
+_UNREADABLE_ZIP: Final = (
+    zipfile.BadZipFile,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    lzma.LZMAError,
+    zlib.error,
+)
 
 
 def change_tar(data: bytes, chance: Random) -> bytes:
@@ -87,14 +100,7 @@ def change_names(data: bytes, chance: Random) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = [(one, archive.read(one)) for one in archive.infolist()]
-    except (
-        zipfile.BadZipFile,
-        ValueError,
-        NotImplementedError,
-        RuntimeError,
-        EOFError,
-        zlib.error,
-    ):
+    except _UNREADABLE_ZIP:
         return change_bytes(data, chance)
     at = chance.randrange(len(members)) if members else 0
     out = io.BytesIO()
@@ -132,7 +138,7 @@ def change_package(data: bytes, chance: Random) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, zlib.error):
+    except _UNREADABLE_ZIP:
         return change_bytes(data, chance)
     tars = [name for name in members if name.endswith(".tar.zst")]
     if not tars:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, cast
 
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -18,6 +18,8 @@ class FakeTransport(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__({"peername": ("192.0.2.1", 1), "sockname": ("192.0.2.2", 80)})
         self.written = b""
+        #: Whether the server has said that it writes no more.
+        self.has_ended = False
         self._closed = asyncio.Event()
 
     @property
@@ -32,6 +34,12 @@ class FakeTransport(asyncio.Transport):
 
     def write(self, data: Any) -> None:
         self.written += bytes(data)
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.has_ended = True
 
     def is_closing(self) -> bool:
         return self.is_closed
@@ -53,7 +61,7 @@ class Connection:
     """Sends bytes and shows what comes back."""
 
     def __init__(
-        self, kind: type[HttpToolsProtocol], app: Starlette, state: Mapping[str, object]
+        self, kind: type[HttpToolsProtocol], app: ASGIApp, state: Mapping[str, object]
     ) -> None:
         self.server = ServerState()
         self.server.default_headers = SERVER_LINES

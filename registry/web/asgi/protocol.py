@@ -31,6 +31,9 @@ MAX_HEADERS: Final = 100
 HEAD_SECONDS: Final = 20.0
 #: How long a client may read nothing of an answer that it does not have yet.
 READ_SECONDS: Final = 300.0
+#: How long a client that was refused may go on sending. A connection that is closed with bytes
+#: unread is reset, and the client may lose the refusal with it.
+LINGER_SECONDS: Final = 2.0
 
 _METHODS: Final = frozenset({b"GET", b"HEAD"})
 _OK: Final = STATUS_LINE[200]
@@ -45,6 +48,9 @@ class ShortcutProtocol(HttpToolsProtocol):
         self._bound: Connections | None = self.app_state.get("connections")
         #: Whether the request whose end is still to be read was answered.
         self._is_answered = False
+        #: Whether nothing more is read, and what is still to be said of it.
+        self._is_refused = False
+        self._refusal: tuple[int, bytes] | None = None
         self.url = b""
         self.headers = []
         #: The names and values of the request's headers together.
@@ -63,6 +69,7 @@ class ShortcutProtocol(HttpToolsProtocol):
         if self._bound is not None and not self._bound.open(self.client):
             self._bound = None
             self._refuse(503, "this address has too many connections to this server")
+            self.transport.close()  # it is not counted: it may not stay
             return
         self._watch()
 
@@ -76,7 +83,7 @@ class ShortcutProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on, within bounds."""
-        if self.transport.is_closing():  # refused: the rest is of no interest
+        if self._is_left:  # the rest is of no interest
             return
         self._has_moved = False
         super().data_received(data)
@@ -119,7 +126,7 @@ class ShortcutProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Answer the request, or pass it on."""
         self._has_moved = True
-        if not self.transport.is_closing() and not self._answer():
+        if not self._is_left and not self._answer():
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -143,7 +150,9 @@ class ShortcutProtocol(HttpToolsProtocol):
         """
         before = cast("RequestResponseCycle | None", self.cycle)
         is_busy = before is not None and not before.response_complete
-        if is_busy or self.timeout_keep_alive_task is not None or self.transport.is_closing():
+        if self._is_left:
+            return
+        if is_busy or self.timeout_keep_alive_task is not None:
             self._stop_waiting()
         elif self._timeouts is None:
             self._timeouts = self.loop.call_later(HEAD_SECONDS, self._give_up)
@@ -177,20 +186,51 @@ class ShortcutProtocol(HttpToolsProtocol):
                 f" {MAX_HEAD_BYTES} bytes, here",
             )
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP."""
+        self._refuse(400, msg)
+
+    @property
+    def _is_left(self) -> bool:
+        """Whether nothing more is read from this client."""
+        return self._is_refused or self.transport.is_closing()
+
     def _refuse(self, status: int, sentence: str) -> None:
-        """Answer with one sentence and end the connection; more of it is not read."""
-        if self.transport.is_closing():
+        """Answer with one sentence and end the connection; what still comes is thrown away."""
+        if self._is_left:
             return
+        self._is_refused = True
+        self._stop_waiting()
+        self._refusal = status, f"{sentence}\n".encode()
         before = cast("RequestResponseCycle | None", self.cycle)
-        if before is not None and not before.response_complete:
-            self.transport.abort()  # an answer may be half written: nothing can be put into it
+        if before is None or before.response_complete:
+            self._end()
+        elif before.more_body:  # what is refused belongs to the request that is being answered
+            before.disconnected = True
+            before.message_event.set()
+            if before.response_started or self.pipeline:
+                self.transport.abort()  # nothing can be put into an answer
+            else:
+                self._end()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, or refuse what came after the last that was sound."""
+        super().on_response_complete()
+        if self._refusal is not None and self.cycle.response_complete:
+            self._end()
+
+    def _end(self) -> None:
+        """Send the refusal."""
+        if self._refusal is None or self.transport.is_closing():
             return
-        body = f"{sentence}\n".encode()
+        (status, body), self._refusal = self._refusal, None
+        self._unset_keepalive_if_required()
         lines = b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\n"
         length = b"content-length: %d\r\n\r\n" % len(body)
         self.transport.write(STATUS_LINE[status] + self._server_lines() + lines + length + body)
-        self._stop_waiting()
-        self.transport.close()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._timeouts = self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def _answer(self) -> bool:
         """Answer the request if that can be done at once; tell whether it was."""
@@ -202,7 +242,6 @@ class ShortcutProtocol(HttpToolsProtocol):
             # Answers have the order of their requests, and wait for clients that do not read.
             or (before is not None and not before.response_complete)
             or self.flow.write_paused
-            or self.transport.is_closing()
             or not self.parser.should_keep_alive()
             or self.parser.should_upgrade()
         ):

@@ -1,9 +1,14 @@
+import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from uvicorn.config import Config
+from uvicorn.server import ServerState
 
 from registry.web.asgi import protocol
 from registry.web.asgi.connections import Connections
@@ -154,15 +159,83 @@ async def test_an_application_without_a_shortcut_answers_everything(anyio_backen
 )
 @pytest.mark.parametrize("piece", [7, 10**9])
 async def test_a_head_that_is_too_long_is_refused_before_it_is_whole(
-    connection: Connection, head: bytes, status: int, piece: int
+    head: bytes, status: int, piece: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(protocol, "LINGER_SECONDS", 0.01)
+    connection = connect()
     answer = b""
     for at in range(0, len(head), piece):
         answer += await connection.send(head[at : at + piece])
     assert answer.startswith(b"HTTP/1.1 %d " % status), answer[:100]
     assert answer.count(b"HTTP/1.1") == 1
-    assert connection.transport.is_closed
+    assert connection.transport.has_ended
     assert not connection.busy
+    await connection.transport.until_closed()
+
+
+async def test_a_client_that_still_sends_when_it_is_refused_gets_the_sentence(
+    anyio_backend: str,
+) -> None:
+    """A connection closed with bytes unread is reset, and what was sent to it may be lost."""
+    loop = asyncio.get_running_loop()
+    state = ServerState()
+    config = Config(Starlette(), log_config=None, access_log=False)
+    server = await loop.create_server(lambda: ShortcutProtocol(config, state, {}), "127.0.0.1", 0)
+    async with server, asyncio.timeout(30):
+        for _ in range(50):
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(b"GET /long HTTP/1.1\r\n" + b"A: x\r\n" * 200_000)
+            await writer.drain()
+            assert (await reader.read()).startswith(b"HTTP/1.1 431 ")
+            writer.close()
+            await writer.wait_closed()
+
+
+async def test_what_is_no_request_is_refused_after_the_answers_before_it(
+    anyio_backend: str,
+) -> None:
+    """The last part of an answer may be empty, and come when a client has long gone on."""
+    goes_on = asyncio.Event()
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        headers = [(b"content-length", b"4")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"data", "more_body": True})
+        await goes_on.wait()
+        await send({"type": "http.response.body"})
+
+    connection = Connection(ShortcutProtocol, app, {})
+    connection.protocol.data_received(request("GET", "/"))
+    connection.protocol.data_received(request("GET", "/") + b"no request\r\n\r\n")
+    goes_on.set()
+    await connection.rest()
+    answers = re.findall(rb"HTTP/1.1 (\d+)", connection.transport.written)
+    assert answers == [b"200", b"200", b"400"]
+    assert connection.transport.has_ended
+    connection.end()
+
+
+async def test_an_answer_that_is_half_written_is_cut_when_its_client_is_refused(
+    anyio_backend: str,
+) -> None:
+    begun = asyncio.Event()
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        begun.set()
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        await asyncio.Event().wait()
+
+    connection = Connection(ShortcutProtocol, app, {})
+    connection.protocol.data_received(CHUNKED)
+    await begun.wait()
+    connection.protocol.data_received(b"no size\r\n")
+    assert connection.transport.is_closed
+    assert connection.transport.written.count(b"HTTP/1.1") == 1
+    for task in connection.server.tasks:
+        task.cancel()
+    connection.end()
+    await connection.rest()
 
 
 async def test_an_address_and_headers_of_the_largest_size_are_taken(
@@ -264,7 +337,7 @@ async def test_what_comes_after_a_body_is_bounded_as_a_head_is(
     await connection.send(CHUNKED)
     for at in range(0, len(after), 1000):
         await connection.send(after[at : at + 1000])
-    assert connection.transport.is_closed
+    assert connection.transport.has_ended
 
 
 @pytest.mark.parametrize(
