@@ -72,9 +72,10 @@ def load(name: str | None = None) -> Profile:
     """
     document = _read(profiles_path())
     if name is None:
-        name = document.get(_CURRENT)
-        if not isinstance(name, str):
+        current = document.get(_CURRENT)
+        if not isinstance(current, str):
             raise RemoteError("name a server, or log in to one first: pullforge login HOST")
+        name = current
     wanted = Profile(address_of(name))
     servers = document.get(_SERVERS)
     entry = servers.get(wanted.name) if isinstance(servers, dict) else None
