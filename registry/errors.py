@@ -28,6 +28,8 @@
     ├── StillBuilding
     ├── Unauthorized
     ├── Denied
+    │   └── LoginRefused
+    ├── ProviderUnavailable
     ├── TooManyRequests
     │   ├── TooManyLogins
     │   └── TooManyNewImages
@@ -209,6 +211,14 @@ class Unauthorized(RegistryError, kind="denied"):
 
 class Denied(RegistryError, kind="denied"):
     """Whoever sent the request may not do this."""
+
+
+class LoginRefused(Denied):
+    """A login in a browser came to nothing."""
+
+
+class ProviderUnavailable(RegistryError, kind="unavailable"):
+    """Where people log in does not answer, or says nothing that can be used."""
 
 
 class TooManyRequests(RegistryError, kind="busy"):

@@ -42,7 +42,8 @@ RELOAD_SECONDS: Final = 1.0
 _MAX_BYTES: Final = 16 * 1024 * 1024
 #: How much is told of what is wrong with one: names may be as long as the file.
 _MAX_REASON: Final = 500
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+#: What users and tokens can be called: HTTP's Basic scheme ends a name at a colon.
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _TOKEN_KEY: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -65,7 +66,7 @@ def _hash_of(kind: str) -> AfterValidator:
 
 
 def _require_name(name: str) -> None:
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise ValueError(
             f"{name!r} is no name: write up to 64 letters, digits, '.', '_', '-' and '@'"
         )
@@ -76,7 +77,6 @@ def _require_key(text: str) -> None:
         raise ValueError("it has to be 64 hexadecimal digits, as 'openssl rand -hex 32' writes")
 
 
-#: What users and tokens can be called: HTTP's Basic scheme ends a name at a colon.
 _Name = Annotated[str, _text_of(_require_name)]
 
 
