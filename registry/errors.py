@@ -29,6 +29,7 @@
     ├── Unauthorized
     ├── Denied
     │   └── LoginRefused
+    │       └── NameTaken
     ├── ProviderUnavailable
     ├── TooManyRequests
     │   ├── TooManyLogins
@@ -215,6 +216,17 @@ class Denied(RegistryError, kind="denied"):
 
 class LoginRefused(Denied):
     """A login in a browser came to nothing."""
+
+
+class NameTaken(LoginRefused):
+    """Who has logged in at a provider has the name of somebody else here."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"'{name}' is somebody else here already: ask the administrator to have your name"
+            " changed at the login service, or theirs"
+        )
 
 
 class ProviderUnavailable(RegistryError, kind="unavailable"):
