@@ -9,7 +9,7 @@
     └─ DistributionFirst
        ├─ /v2…           Distribution: routing and errors of its own
        └─ ErrorBoundary
-          └─ router      /  /healthz  /readyz  /metrics
+          └─ router      /  /healthz  /readyz  /metrics  /login…  /logout  /api/v1/login…
              └─ /api/v1  ErrorBoundary, router and errors of its own
 """
 
@@ -26,6 +26,7 @@ from registry.web.asgi.boundary import ErrorBoundary
 from registry.web.asgi.connections import Connections
 from registry.web.distribution import HOP_SECONDS, Distribution, DistributionFirst
 from registry.web.distribution.memory_cache import WarmManifests
+from registry.web.login import login_routes
 from registry.web.observe import Observe
 from registry.web.pages import ROUTES
 from registry.web.services import AppState, Services
@@ -67,7 +68,7 @@ def create_app(
             yield state
 
     return Starlette(
-        routes=[*ROUTES, api_route()],
+        routes=[*ROUTES, *login_routes(), api_route()],
         middleware=[
             *([Middleware(Traced)] if is_traced else []),
             Middleware(Observe, access_log=access_log),

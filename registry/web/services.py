@@ -8,6 +8,9 @@ from starlette.types import Scope
 
 from builder.exports import Exports
 from registry.auth.access import Access
+from registry.auth.device_logins import DeviceLogins
+from registry.auth.oidc import Oidc
+from registry.auth.sessions import Accounts, Sessions
 from registry.content.blobs import Blobs
 from registry.content.files import StoredFiles
 from registry.content.manifests import Manifests
@@ -47,6 +50,17 @@ class BuildServices:
 
 
 @dataclass(frozen=True, slots=True)
+class LoginServices:
+    """What logging in with a browser, or for a program, is answered from."""
+
+    accounts: Accounts
+    sessions: Sessions
+    devices: DeviceLogins
+    #: ``None``: there is no provider, and people log in by name and password.
+    oidc: Oidc | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """Everything that requests are answered from."""
 
@@ -68,6 +82,8 @@ class Services:
     traces: Traces = NO_TRACES
     #: How much waits for workers; ``None``: there are none.
     queue: QueueGauges | None = None
+    #: ``None``: browsers cannot log in here, since there is no database.
+    login: LoginServices | None = None
 
 
 class AppState(TypedDict):

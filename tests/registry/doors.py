@@ -13,6 +13,7 @@ from registry.web.api.routes import ADDRESSES
 from registry.web.distribution.app import Distribution
 from registry.web.distribution.authorize import PUBLIC, VERBS
 from registry.web.distribution.paths import TEMPLATES
+from registry.web.login.routes import METHODS
 from registry.web.pages import PAGES
 
 
@@ -63,6 +64,9 @@ def _declared() -> Iterator[Door]:
     for path, methods in ADDRESSES.items():
         for method, (needed, _) in methods.items():
             yield Door(method, PREFIX + path, needed)
+    for path, known in METHODS.items():
+        for method in known:
+            yield Door(method, path, None)
     for kind, method in Distribution().handlers:
         yield Door(method, TEMPLATES[kind], None if kind in PUBLIC else VERBS[kind, method])
 
