@@ -39,7 +39,7 @@ from registry.sources.source import JsonDescriptor, Reference, Sources
 from registry.storage.filesystem import FilesystemStore
 from registry.storage.probe import check_store
 from registry.telemetry import Metrics
-from registry.web.services import BuildServices, ReadinessCheck, Services
+from registry.web.services import BuildServices, LoginServices, ReadinessCheck, Services
 
 #: The largest blob that the house takes.
 MAX_BLOB_BYTES = 8 * 1024 * 1024
@@ -184,6 +184,7 @@ class FakeService:
         #: Who may do what: everybody everything, unless a test is about that.
         self.access = Access(FixedPolicy(Everything()), Logins())
         self.public_url: str | None = None
+        self.login: LoginServices | None = None
         #: How often the services were opened, and how often closed.
         self.opened = self.closed = 0
 
@@ -213,6 +214,7 @@ class FakeService:
             self.access,
             self.checks,
             self.public_url,
+            login=self.login,
         )
         self.closed += 1
 

@@ -151,6 +151,17 @@ def test_every_route_declares_what_it_needs(house: FakeService) -> None:
         "GET /v2/",
         "GET /v2/token",
         "POST /v2/token",
+        # What they find out is who somebody is.
+        "GET /login",
+        "POST /login",
+        "GET /login/oidc",
+        "GET /login/callback",
+        "GET /logout",
+        "POST /logout",
+        "GET /login/device",
+        "POST /login/device",
+        "POST /api/v1/login/device",
+        "POST /api/v1/login/device/token",
     }
 
 

@@ -24,7 +24,7 @@ from registry.web.login.browser import (
     name_of,
     see_other,
 )
-from registry.web.login.forms import HOME, form_of, local_path, query_of
+from registry.web.login.forms import HOME, form_of, local_path, query_of, require_own_page
 from registry.web.services import services_of
 
 CALLBACK: Final = "/login/callback"
@@ -128,7 +128,7 @@ async def get_logout(request: LoginRequest) -> ASGIApp:
 async def post_logout(request: LoginRequest) -> ASGIApp:
     """Log the browser out, here and at the provider."""
     login, cookies = login_of(request), cookies_of(request)
-    await form_of(request)
+    require_own_page(request)
     hint = cookies.hint
     await log_browser_out(request)
     lines = [cookies.drop_session(), cookies.drop_hint()]
