@@ -10,6 +10,7 @@ from registry.cli import (
     diff,
     gc,
     lock,
+    login,
     pin,
     prewarm,
     push,
@@ -47,6 +48,8 @@ def options(
 
 
 app.command()(serve.serve)
+app.command()(login.login)
+app.command()(login.logout)
 app.command()(prewarm.prewarm)
 app.command()(worker.worker)
 app.command()(worker.beat)
