@@ -50,6 +50,22 @@ class Settings(BaseSettings):
     new_images_per_minute: Annotated[float, Field(gt=0)] = 60
     #: The file with users, robot tokens and rights; ``None``: all may pull, and nobody may write.
     auth_file: Path | None = None
+    #: The OpenID provider where people log in, as it calls itself; ``None``: by password alone.
+    oidc_issuer: str | None = None
+    #: What the provider calls this service.
+    oidc_client_id: str = "pullforge"
+    #: The secret that the provider gave it; ``None`` for a public client.
+    oidc_client_secret: SecretStr | None = None
+    #: The claim that has somebody's name.
+    oidc_name_claim: Annotated[str, Field(min_length=1)] = "preferred_username"
+    #: The claim that lists somebody's groups.
+    oidc_groups_claim: Annotated[str, Field(min_length=1)] = "groups"
+    #: What the provider is asked for.
+    oidc_scopes: list[Annotated[str, Field(pattern=r"^[!#-\[\]-~]+$")]] = [
+        "openid",
+        "profile",
+        "email",
+    ]
     #: What keeps everything, blobs, locks, package archives: a directory or ``s3://BUCKET/PREFIX``.
     store: str = "~/.local/share/pullforge"
     #: A directory for what may be lost: downloads under way, channel indexes, unpacked Pythons.
@@ -225,6 +241,26 @@ class Settings(BaseSettings):
         if self.redis is None and broker.startswith("amqp"):
             raise ValueError("beside an amqp:// broker, PULLFORGE_REDIS is needed")
         return self
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _issuer_is_safe(cls, issuer: str | None) -> str | None:
+        if issuer is None:
+            return None
+        parts = urlsplit(issuer)
+        is_local = parts.scheme == "http" and parts.hostname in {"localhost", "127.0.0.1", "::1"}
+        if not parts.hostname or not (parts.scheme == "https" or is_local):
+            raise ValueError("the issuer is an https address: what it says is trusted")
+        if parts.query or parts.fragment or "@" in parts.netloc:
+            raise ValueError("the issuer is an address without a query, a fragment or a user")
+        return issuer
+
+    @field_validator("oidc_scopes")
+    @classmethod
+    def _scopes_have_openid(cls, scopes: list[str]) -> list[str]:
+        if "openid" not in scopes:
+            raise ValueError("'openid' has to be among the scopes")
+        return scopes
 
     @field_validator("channels")
     @classmethod

@@ -1,8 +1,11 @@
 """What logging in with a browser needs of those who keep accounts and tokens."""
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from registry.auth.oidc import Person
+
+#: How long a browser stays logged in.
+SESSION_SECONDS: Final = 12 * 3600
 
 
 class Accounts(Protocol):
@@ -37,6 +40,9 @@ class Sessions(Protocol):
 
     async def open(self, name: str, address: str) -> str:
         """Return the new secret of a browser in which ``name`` has logged in.
+
+        It ends after :data:`SESSION_SECONDS`, and is good for nothing but the cookie: neither as
+        a password nor as a Bearer token.
 
         Raises:
             DatabaseUnavailable: It cannot be kept now.

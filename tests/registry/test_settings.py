@@ -109,3 +109,33 @@ def _written(value: float | str) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "id.example",
+        "http://id.example",
+        "https://ada:pw@id.example",
+        "https://id.example/?a=b",
+        "https://id.example/#a",
+        "https://",
+    ],
+)
+def test_a_provider_is_an_address_whose_word_can_be_trusted(
+    monkeypatch: pytest.MonkeyPatch, issuer: str
+) -> None:
+    monkeypatch.setenv("PULLFORGE_OIDC_ISSUER", issuer)
+    with pytest.raises(ValidationError, match="the issuer is an"):
+        Settings()
+
+
+def test_a_provider_on_this_machine_needs_no_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULLFORGE_OIDC_ISSUER", "http://localhost:9400")
+    monkeypatch.setenv("PULLFORGE_OIDC_CLIENT_SECRET", "s3cret")
+    settings = Settings()
+    assert settings.oidc_issuer == "http://localhost:9400"
+    assert "s3cret" not in repr(settings)
+    monkeypatch.setenv("PULLFORGE_OIDC_SCOPES", '["profile"]')
+    with pytest.raises(ValidationError, match="'openid' has to be"):
+        Settings()

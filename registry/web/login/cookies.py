@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from starlette.types import Scope
 
 from registry.auth.oidc import LoginAttempt
+from registry.auth.sessions import SESSION_SECONDS
 from registry.errors import LoginRefused
 from registry.web.address import base_url
 from registry.web.asgi.headers import RequestHeaders
@@ -19,8 +20,6 @@ from registry.web.asgi.responses import header
 
 #: Holds the secret of a browser that has logged in.
 SESSION: Final = "pullforge"
-#: How long a browser stays logged in.
-SESSION_SECONDS: Final = 12 * 3600
 #: How long somebody may take to log in at the provider.
 ATTEMPT_SECONDS: Final = 900
 
