@@ -116,7 +116,8 @@ KNOWN: Final = set(
     b" location x-request-id docker-distribution-api-version docker-content-digest etag vary"
     b" accept-ranges content-range content-disposition retry-after link range docker-upload-uuid"
     b" oci-filters-applied oci-subject oci-tag pullforge-build preference-applied transfer-encoding"
-    b" x-accel-buffering content-security-policy x-content-type-options".split()
+    b" x-accel-buffering content-security-policy x-content-type-options referrer-policy"
+    b" set-cookie".split()
 )
 
 

@@ -14,6 +14,7 @@ from registry.errors import (
     ManifestUnknown,
     NameUnknown,
     PolicyInvalid,
+    ProviderUnavailable,
     RangeInvalid,
     ReferrersUnavailable,
     RegistryError,
@@ -51,6 +52,7 @@ def test_every_error_is_told(kind: type[BuilderError | RegistryError]) -> None:
         BlobUnavailable,
         ContentUnavailable,
         PolicyInvalid,
+        ProviderUnavailable,
         ReferrersUnavailable,
     }
 
