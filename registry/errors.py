@@ -35,6 +35,25 @@
     │   ├── TooManyLogins
     │   └── TooManyNewImages
     ├── PolicyInvalid
+    ├── DatabaseUnavailable
+    │   ├── DatabaseMissing
+    │   └── DatabaseOutdated
+    ├── CatalogError        raised for namespaces, environments, grants and tokens
+    │   ├── CatalogNameInvalid
+    │   ├── CatalogNameTaken
+    │   ├── NamespaceUnknown
+    │   ├── EnvironmentUnknown
+    │   ├── VersionUnknown
+    │   ├── GrantUnknown
+    │   ├── GrantInvalid
+    │   ├── TokenUnknown
+    │   ├── TokenInvalid
+    │   ├── PrincipalUnknown
+    │   ├── RevisionConflict
+    │   ├── VersionNotBuilt
+    │   ├── VersionEnded
+    │   ├── CursorInvalid
+    │   └── ExportInvalid
     └── ApiError            raised for the API alone
         ├── BuildUnknown
         ├── RequestUnknown
@@ -261,6 +280,124 @@ class TooManyNewImages(TooManyRequests):
 
 class PolicyInvalid(RegistryError):
     """The file with users, tokens and rights cannot be used."""
+
+
+class DatabaseUnavailable(RegistryError, kind="unavailable"):
+    """The database does not answer, and may do so later; nothing was changed."""
+
+    def __init__(
+        self, message: str = "the database does not answer: try again in a moment"
+    ) -> None:
+        super().__init__(message)
+
+
+class DatabaseMissing(DatabaseUnavailable):
+    """There is no database, and nobody said where one is."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "named environments need a database: the administrator has to set PULLFORGE_DATABASE"
+            " to postgresql://USER:PASSWORD@HOST/NAME or sqlite:////DIRECTORY/FILE"
+        )
+
+
+class DatabaseOutdated(DatabaseUnavailable):
+    """The database has the tables of another version of this program."""
+
+    def __init__(self, found: str, needed: str) -> None:
+        self.found = found
+        self.needed = needed
+        super().__init__(
+            f"the database has revision {found} and this program needs {needed}:"
+            " run 'pullforge database upgrade' with this program's version"
+        )
+
+
+class CatalogError(RegistryError, kind="invalid"):
+    """What was asked of namespaces, environments, grants or tokens cannot be done."""
+
+
+class CatalogNameInvalid(CatalogError):
+    """The name cannot be that of a namespace or an environment."""
+
+
+class CatalogNameTaken(CatalogError, kind="conflict"):
+    """Something else has the name, or one that would be the same in an image's name."""
+
+
+class NamespaceUnknown(CatalogError, kind="not_found"):
+    """There is no such namespace."""
+
+    def __init__(self, namespace: str) -> None:
+        self.namespace = namespace
+        super().__init__(f"there is no namespace '{namespace[:100]}' here")
+
+
+class EnvironmentUnknown(CatalogError, kind="not_found"):
+    """There is no such environment."""
+
+    def __init__(self, namespace: str, environment: str) -> None:
+        self.namespace = namespace
+        self.environment = environment
+        super().__init__(f"there is no environment '{namespace[:100]}/{environment[:100]}' here")
+
+
+class VersionUnknown(CatalogError, kind="not_found"):
+    """The environment has no such version."""
+
+    def __init__(self, path: str, number: int) -> None:
+        self.number = number
+        super().__init__(f"'{path}' has no version {number}")
+
+
+class GrantUnknown(CatalogError, kind="not_found"):
+    """There is no such grant."""
+
+
+class GrantInvalid(CatalogError):
+    """Nobody can be given that."""
+
+
+class TokenUnknown(CatalogError, kind="not_found"):
+    """There is no such token."""
+
+
+class TokenInvalid(CatalogError):
+    """No token can be made like that."""
+
+
+class PrincipalUnknown(CatalogError, kind="not_found"):
+    """There is no such user or robot."""
+
+
+class RevisionConflict(CatalogError, kind="conflict"):
+    """Somebody else has changed it since it was read."""
+
+    def __init__(self, path: str, revision: int) -> None:
+        #: What it has now.
+        self.revision = revision
+        super().__init__(
+            f"'{path}' was changed by somebody else in the meantime: read it again, and decide"
+        )
+
+
+class VersionNotBuilt(CatalogError, kind="conflict"):
+    """A version cannot be active that has nothing to pull."""
+
+
+class VersionEnded(CatalogError, kind="conflict"):
+    """A version cannot be cancelled that has ended."""
+
+
+class CursorInvalid(CatalogError):
+    """The place in a list, where a page is to begin, is none that an earlier page named."""
+
+    def __init__(self) -> None:
+        super().__init__("'after' is what the page before gave as 'next': send that, unchanged")
+
+
+class ExportInvalid(CatalogError):
+    """A file cannot be imported."""
 
 
 class ApiError(RegistryError, kind="invalid"):

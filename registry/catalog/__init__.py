@@ -1,0 +1,1 @@
+"""Namespaces, environments and their versions: what people share, with its history."""

@@ -1,0 +1,56 @@
+"""Names of namespaces and environments, and their slugs.
+
+A name is kept as it was written; its slug is a component of a repository's name, by which images
+are pulled. Two names with one slug are one name.
+"""
+
+import re
+import unicodedata
+from typing import Final
+
+from registry.errors import CatalogNameInvalid
+
+#: What the service itself answers, or may one day.
+RESERVED: Final = frozenset(
+    {
+        *("api", "build", "catalog", "conda-store", "conda-store-dynamic", "docs", "env"),
+        *("healthz", "login", "logout", "me", "metrics", "namespaces", "new", "oauth"),
+        *("readyz", "search", "static", "ui", "v1", "v2"),
+    }
+)
+_COMPONENT: Final = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
+_NAME: Final = re.compile(r"[^\W_](?:[\w .@+$&?^~=-]*[\w@+$&?^~=-])?")
+_ODD: Final = re.compile(r"[^a-z0-9._-]+")
+_RUN: Final = re.compile(r"[._-]{2,}")
+#: Two of them and what lies between fit into a repository's name.
+MAX_LENGTH: Final = 100
+
+
+def slug_of(name: str) -> str:
+    """Return the component of a repository's name that stands for ``name``.
+
+    What an OCI name cannot have becomes ``-``; letters lose case and accents.
+
+    >>> slug_of("forecast"), slug_of("Ada Lovelace"), slug_of("ada@x.org")
+    ('forecast', 'ada-lovelace', 'ada-x.org')
+
+    Raises:
+        CatalogNameInvalid: Nothing of it could stand in a repository's name, or it is reserved.
+    """
+    if len(name) > MAX_LENGTH or not _NAME.fullmatch(name):
+        raise CatalogNameInvalid(
+            f"'{name[:100]}' cannot be the name of a namespace or an environment: write at most"
+            f" {MAX_LENGTH} letters and digits, with '.', '_', '-', '@', '+' or blanks between them"
+        )
+    ascii_alone = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    slug = _ODD.sub("-", ascii_alone.lower())
+    slug = _RUN.sub(lambda run: "__" if run[0] == "__" else run[0][0], slug).strip("._-")
+    if not _COMPONENT.fullmatch(slug):
+        raise CatalogNameInvalid(
+            f"nothing in '{name}' can be part of an image's name: use latin letters and digits"
+        )
+    if slug in RESERVED:
+        raise CatalogNameInvalid(
+            f"'{slug}' is a name that the service itself answers: choose another one"
+        )
+    return slug
