@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from registry.auth.device_logins import LIFETIME_SECONDS
+from registry.cli.login import by_device, client_name
 from tests.registry.web.login.accounts import MemorySessions
 from tests.registry.web.login.browser import Browser, Page
 from tests.registry.web.login.conftest import HERE, Clock
@@ -168,3 +169,18 @@ async def test_questions_that_are_none_have_the_errors_of_the_rfc(browser: Brows
     assert (await ask(browser, "unknown"))[1]["error"] == "expired_token"
     get = await browser.get(url)
     assert (get.status_code, get.headers["allow"]) == (405, "POST")
+
+
+async def test_the_command_line_logs_in_this_way(
+    browsers: list[Browser], sessions: MemorySessions
+) -> None:
+    person, program, _ = browsers
+    await by_password(person)
+    said: list[str] = []
+
+    async def confirm(_seconds: float) -> None:
+        code = said[0].split()[-1]
+        await person.submit("/login/device", code=code, decision="grant")
+
+    token = await by_device(program.http, HERE, client_name(), said.append, sleep=confirm)
+    assert sessions.tokens == {token: ("root", client_name())}
