@@ -157,6 +157,10 @@ def check(sent: Sent, answer: Answer) -> None:
         assert answer.headers["content-type"] == "application/json"
         (error,) = answer.json()["errors"]
         assert set(error) == {"code", "message", "detail"}
+    elif path in {b"/api/v1/login/device", b"/api/v1/login/device/token"}:  # RFC 6749, 5.2
+        assert answer.headers["content-type"] == "application/json"
+        assert set(answer.json()) == {"error", "error_description"}
+        error = {"message": answer.json()["error_description"]}
     elif path.startswith(b"/api/v1/"):
         assert answer.headers["content-type"] == "application/json"
         error = answer.json()["error"]
