@@ -40,6 +40,7 @@
     │   └── DatabaseOutdated
     ├── CatalogError        raised for namespaces, environments, grants and tokens
     │   ├── CatalogNameInvalid
+    │   ├── CatalogTextInvalid
     │   ├── CatalogNameTaken
     │   ├── NamespaceUnknown
     │   ├── EnvironmentUnknown
@@ -319,6 +320,10 @@ class CatalogError(RegistryError, kind="invalid"):
 
 class CatalogNameInvalid(CatalogError):
     """The name cannot be that of a namespace or an environment."""
+
+
+class CatalogTextInvalid(CatalogError):
+    """A description or note cannot be kept."""
 
 
 class CatalogNameTaken(CatalogError, kind="conflict"):

@@ -11,10 +11,19 @@
     group.created  group.deleted  member.added  member.removed
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
 
+from sqlalchemy import Row, Select, func, select
+
+from registry.catalog.lookup import MAX_PAGE, searchable, sees_event
 from registry.catalog.records import Event, Visibility
-from registry.database import Database
+from registry.database import Database, tables
+from registry.errors import DatabaseUnavailable
+
+#: So many are read at once for those who follow.
+_BATCH = 200
 
 
 class Events:
@@ -29,7 +38,7 @@ class Events:
         self, database: Database, changed: Callable[[float], Awaitable[None]] | None = None
     ) -> None:
         self._database = database
-        self._changed = changed
+        self._changed = changed or asyncio.sleep
 
     async def list(
         self,
@@ -41,7 +50,12 @@ class Events:
         limit: int = 50,
     ) -> Sequence[Event]:
         """Return events after that of ``after_id``, the oldest first."""
-        raise NotImplementedError
+        limit = max(1, min(limit, MAX_PAGE))
+        table = tables.event
+        statement = _of(visible, namespace, environment).where(table.c.id > after_id)
+        async with self._database.reading() as connection:
+            rows = await connection.execute(statement.order_by(table.c.id).limit(limit))
+            return [_event_of(row) for row in rows]
 
     async def latest(
         self,
@@ -53,9 +67,16 @@ class Events:
         limit: int = 50,
     ) -> Sequence[Event]:
         """Return events before that of ``before_id``, the newest first."""
-        raise NotImplementedError
+        limit = max(1, min(limit, MAX_PAGE))
+        table = tables.event
+        statement = _of(visible, namespace, environment)
+        if before_id is not None:
+            statement = statement.where(table.c.id < before_id)
+        async with self._database.reading() as connection:
+            rows = await connection.execute(statement.order_by(table.c.id.desc()).limit(limit))
+            return [_event_of(row) for row in rows]
 
-    def follow(
+    async def follow(
         self,
         *,
         visible: Callable[[], Visibility],
@@ -73,4 +94,52 @@ class Events:
             after_id: The last event known; ``None``: begin with what happens from now on.
             beat_seconds: After how long without anything an empty list is yielded.
         """
-        raise NotImplementedError
+        clock = asyncio.get_running_loop().time
+        last = await self._last() if after_id is None else after_id
+        spoke_at = clock()
+        while True:
+            try:
+                found = await self.list(
+                    visible=visible(),
+                    namespace=namespace,
+                    environment=environment,
+                    after_id=last,
+                    limit=_BATCH,
+                )
+            except DatabaseUnavailable:  # whoever listens goes on when it is there again
+                found = ()
+            if found or clock() >= spoke_at + beat_seconds:
+                last = found[-1].id if found else last
+                yield found
+                spoke_at = clock()
+            if len(found) < _BATCH:
+                await self._changed(max(0.05, min(beat_seconds, spoke_at + beat_seconds - clock())))
+
+    async def _last(self) -> int:
+        async with self._database.reading() as connection:
+            return (await connection.execute(select(func.max(tables.event.c.id)))).scalar() or 0
+
+
+def _of(visible: Visibility, namespace: str | None, environment: str | None) -> Select[Any]:
+    table = tables.event
+    statement = select(table).where(sees_event(visible))
+    if namespace is not None:
+        statement = statement.where(table.c.namespace == searchable(namespace))
+    if environment is not None:
+        statement = statement.where(table.c.environment == searchable(environment))
+    return statement
+
+
+def _event_of(row: Row[Any]) -> Event:
+    return Event(
+        row.id,
+        row.at,
+        row.actor,
+        row.token_id,
+        row.address,
+        row.action,
+        row.namespace,
+        row.environment,
+        row.number,
+        row.detail or {},
+    )

@@ -1,11 +1,24 @@
 """Grants: who gave which role to whom."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any, Final, get_args
 
+from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, literal, or_, select
+
+from registry.catalog.journal import add_change, add_event, publish_where
+from registry.catalog.lookup import matches, searchable
 from registry.catalog.ports import Settled, settled_nowhere
 from registry.catalog.records import Actor, GrantRecord, SubjectKind
-from registry.database import Database
+from registry.database import Database, tables
+from registry.errors import GrantInvalid, GrantUnknown
+
+#: Roles in a namespace, from the least.
+ROLES: Final = ("viewer", "editor", "admin", "owner")
+#: Roles in the service.
+SERVICE_ROLES: Final = ("administrator", "auditor")
+_GLOB: Final = re.compile(r"[a-z0-9*]([a-z0-9._*-]{0,98}[a-z0-9*])?")
 
 
 class Grants:
@@ -50,11 +63,54 @@ class Grants:
         Raises:
             GrantInvalid: There is no such role, or subject, or the globs cannot match anything.
         """
-        raise NotImplementedError
+        _check(subject_kind, subject, namespace_glob, environment_glob, role, expires_at)
+        table = tables.grant
+        values = {
+            "subject_kind": subject_kind,
+            "subject": subject or "",
+            "namespace_glob": namespace_glob,
+            "environment_glob": environment_glob,
+            "source": source,
+        }
+        same = and_(*(table.c[column] == value for column, value in values.items()))
+        async with self._database.writing() as connection:
+            now = self._database.now()
+            replaced = await connection.execute(delete(table).where(same).returning(table.c.id))
+            for number in replaced.scalars().all():
+                await add_change(connection, "grant", str(number), now)
+            statement = insert(table).values(
+                **values, role=role, granted_by=actor.name, created_at=now, expires_at=expires_at
+            )
+            row = (await connection.execute(statement.returning(table))).one()
+            await add_event(
+                connection,
+                actor,
+                now,
+                "grant.given",
+                namespace=_one(namespace_glob),
+                environment=_one(environment_glob),
+                detail=_told(row),
+            )
+            change = await add_change(connection, "grant", str(row.id), now)
+            if subject_kind == "everyone":
+                change = await publish_where(connection, _covered(row), now)
+        await self._settled(change)
+        return grant_of(row)
 
     async def list(self, namespace: str | None = None) -> Sequence[GrantRecord]:
         """Return the grants whose globs match a namespace; ``None``: all."""
-        raise NotImplementedError
+        table = tables.grant
+        statement = select(table).order_by(table.c.id)
+        if namespace is not None:
+            # The other way round than elsewhere: the column has the pattern.
+            pattern = func.replace(table.c.namespace_glob, "_", "\\_")
+            pattern = func.replace(pattern, "*", "%")
+            name: ColumnElement[str] = literal(searchable(namespace))
+            statement = statement.where(
+                or_(table.c.namespace_glob == name, name.like(pattern, escape="\\"))
+            )
+        async with self._database.reading() as connection:
+            return [grant_of(row) for row in await connection.execute(statement)]
 
     async def get(self, grant: int) -> GrantRecord:
         """Return a grant.
@@ -62,7 +118,13 @@ class Grants:
         Raises:
             GrantUnknown: There is none.
         """
-        raise NotImplementedError
+        table = tables.grant
+        async with self._database.reading() as connection:
+            statement = select(table).where(table.c.id == grant)
+            row = (await connection.execute(statement)).first() if 0 < grant < 2**63 else None
+        if row is None:
+            raise GrantUnknown(f"there is no grant {grant} here")
+        return grant_of(row)
 
     async def take(self, actor: Actor, grant: int) -> None:
         """Take a grant back, on every server from now on.
@@ -70,4 +132,98 @@ class Grants:
         Raises:
             GrantUnknown: There is none.
         """
-        raise NotImplementedError
+        table = tables.grant
+        await self.get(grant)
+        async with self._database.writing() as connection:
+            now = self._database.now()
+            statement = delete(table).where(table.c.id == grant).returning(table)
+            row = (await connection.execute(statement)).first()
+            if row is None:
+                raise GrantUnknown(f"there is no grant {grant} here")
+            await add_event(
+                connection,
+                actor,
+                now,
+                "grant.taken",
+                namespace=_one(row.namespace_glob),
+                environment=_one(row.environment_glob),
+                detail=_told(row),
+            )
+            change = await add_change(connection, "grant", str(grant), now)
+            if row.subject_kind == "everyone":
+                change = await publish_where(connection, _covered(row), now)
+        await self._settled(change)
+
+
+def grant_of(row: Row[Any]) -> GrantRecord:
+    """Return the record of a row."""
+    return GrantRecord(
+        row.id,
+        row.subject_kind,
+        row.subject or None,
+        row.namespace_glob,
+        row.environment_glob,
+        row.role,
+        row.source,
+        row.granted_by,
+        row.created_at,
+        row.expires_at,
+    )
+
+
+def _check(
+    kind: str,
+    subject: str | None,
+    namespace_glob: str,
+    environment_glob: str,
+    role: str,
+    expires_at: datetime | None,
+) -> None:
+    if kind not in get_args(SubjectKind):
+        raise GrantInvalid(
+            f"'{kind[:50]}' is nobody: a role is given to a user, a group, everyone who is"
+            " authenticated, or everyone"
+        )
+    if (kind in {"user", "group"}) != bool(subject) or searchable(subject or "") != (subject or ""):
+        raise GrantInvalid("a role is given to a user or a group by its name, to others without")
+    if len(subject or "") > 200:
+        raise GrantInvalid("the name of a user or group has at most 200 characters")
+    if role not in ROLES + SERVICE_ROLES:
+        raise GrantInvalid(
+            f"'{role[:50]}' is no role: there are {', '.join(ROLES + SERVICE_ROLES)}"
+        )
+    for glob in (namespace_glob, environment_glob):
+        if not _GLOB.fullmatch(glob):
+            raise GrantInvalid(
+                f"'{glob[:100]}' stands for nothing: write a name as it is in addresses, with '*'"
+                " for any characters"
+            )
+    if role in SERVICE_ROLES and (namespace_glob, environment_glob) != ("*", "*"):
+        raise GrantInvalid(f"the role {role} is for everything: write '*' for both")
+    if kind in {"everyone", "authenticated"} and role in SERVICE_ROLES:
+        raise GrantInvalid(f"the role {role} is given to users and groups alone")
+    if kind == "everyone" and role != "viewer":
+        raise GrantInvalid("everyone, logged in or not, can be a viewer alone")
+    if kind == "everyone" and expires_at is not None:
+        # Documents in the store say what is public, and are written when something changes.
+        raise GrantInvalid("what everyone may see has no end by itself: take the grant back then")
+
+
+def _covered(grant: Row[Any]) -> ColumnElement[bool]:
+    path = tables.environment.c.path
+    alive = tables.environment.c.deleted_at.is_(None)
+    return alive & matches(path, f"{grant.namespace_glob}/{grant.environment_glob}")
+
+
+def _one(glob: str) -> str | None:
+    return None if "*" in glob else glob
+
+
+def _told(grant: Row[Any]) -> dict[str, Any]:
+    return {
+        "grant": grant.id,
+        "subject_kind": grant.subject_kind,
+        "subject": grant.subject or None,
+        "globs": f"{grant.namespace_glob}/{grant.environment_glob}",
+        "role": grant.role,
+    }

@@ -1,8 +1,15 @@
 """Idempotency keys: a request that is sent twice is carried out once."""
 
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
 
-from registry.database import Database
+from sqlalchemy import delete, insert, select, update
+
+from registry.database import Database, tables
+
+_KEPT: Final = timedelta(days=1)
+_LOST: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +37,36 @@ class Idempotency:
 
         A key that was begun a minute ago and never ended is the caller's, too.
         """
-        raise NotImplementedError
+        table = tables.idempotency
+        mine = (table.c.principal == principal) & (table.c.key == key)
+        async with self._database.writing() as connection:
+            now = self._database.now()
+            await connection.execute(delete(table).where(table.c.created_at < now - _KEPT))
+            row = (await connection.execute(select(table).where(mine))).first()
+            if row is not None and (row.status or row.created_at > now - _LOST):
+                return KeptAnswer(row.request_sha256, row.status, bytes(row.body))
+            await connection.execute(delete(table).where(mine))
+            await connection.execute(
+                insert(table).values(
+                    principal=principal, key=key, request_sha256=request_sha256, created_at=now
+                )
+            )
+        return None
 
     async def end(self, principal: str, key: str, status: int, body: bytes) -> None:
         """Keep what is answered."""
-        raise NotImplementedError
+        table = tables.idempotency
+        async with self._database.writing(is_ordered=False) as connection:
+            await connection.execute(
+                update(table)
+                .where(table.c.principal == principal, table.c.key == key)
+                .values(status=status, body=body)
+            )
 
     async def forget(self, principal: str, key: str) -> None:
         """Have the next request with that key carried out: this one came to nothing."""
-        raise NotImplementedError
+        table = tables.idempotency
+        async with self._database.writing(is_ordered=False) as connection:
+            await connection.execute(
+                delete(table).where(table.c.principal == principal, table.c.key == key)
+            )

@@ -1,8 +1,31 @@
 """Namespaces: what people and teams own."""
 
+from typing import Any
+
+from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from registry.catalog.journal import add_change, add_event, publish_where
+from registry.catalog.lookup import (
+    MAX_PAGE,
+    checked_text,
+    contains,
+    cursor,
+    namespace_of,
+    namespace_row,
+    page_after,
+    search_text,
+    searchable,
+    sees_namespace,
+)
+from registry.catalog.ownership import set_owner
 from registry.catalog.ports import RepositoryNames, Settled, settled_nowhere
 from registry.catalog.records import Actor, Namespace, Page, Visibility
-from registry.database import Database
+from registry.catalog.running import cancel_open
+from registry.catalog.slugs import slug_of
+from registry.database import Database, tables
+from registry.errors import CatalogNameTaken, NamespaceUnknown, RevisionConflict
 
 
 class Namespaces:
@@ -36,7 +59,28 @@ class Namespaces:
             CatalogNameInvalid: It cannot be named so.
             CatalogNameTaken: Another namespace, or a pushed repository, has that name.
         """
-        raise NotImplementedError
+        slug = slug_of(name)
+        checked_text("description", description)
+        await self._require_free(slug)
+        async with self._database.writing() as connection:
+            now = self._database.now()
+            values = {
+                "name": name,
+                "slug": slug,
+                "description": description,
+                "search_text": search_text(name, slug, description),
+                "owner": owner,
+                "created_at": now,
+            }
+            row = await _written(connection, insert(tables.namespace).values(values), slug)
+            await add_event(
+                connection, actor, now, "namespace.created", namespace=slug, detail={"owner": owner}
+            )
+            change = await add_change(connection, "namespace", slug, now)
+            if owner is not None:
+                change = await set_owner(connection, actor, slug, owner, now)
+        await self._settled(change)
+        return namespace_of(row)
 
     async def list(
         self, visible: Visibility, *, search: str = "", after: str | None = None, limit: int = 50
@@ -52,7 +96,23 @@ class Namespaces:
         Raises:
             CursorInvalid: ``after`` is of no page.
         """
-        raise NotImplementedError
+        table = tables.namespace
+        limit = max(1, min(limit, MAX_PAGE))
+        statement = (
+            select(table)
+            .where(
+                table.c.deleted_at.is_(None),
+                table.c.slug > page_after(after),
+                contains(table.c.search_text, search),
+                sees_namespace(visible, table.c.slug, table.c.id),
+            )
+            .order_by(table.c.slug)
+            .limit(limit + 1)
+        )
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(statement)).all()
+        more = cursor(rows[limit - 1].slug) if len(rows) > limit else None
+        return Page([namespace_of(row) for row in rows[:limit]], more)
 
     async def get(self, slug: str) -> Namespace:
         """Return a namespace.
@@ -60,7 +120,8 @@ class Namespaces:
         Raises:
             NamespaceUnknown: There is none of that slug.
         """
-        raise NotImplementedError
+        async with self._database.reading() as connection:
+            return namespace_of(await namespace_row(connection, slug))
 
     async def update(
         self,
@@ -90,7 +151,45 @@ class Namespaces:
             CatalogNameInvalid: It cannot be named so.
             CatalogNameTaken: Something else has that name.
         """
-        raise NotImplementedError
+        new = slug if name is None else slug_of(name)
+        checked_text("description", description or "")
+        if new != slug:
+            await self._require_free(new)
+        table = tables.namespace
+        async with self._database.writing() as connection:
+            now = self._database.now()
+            row = await namespace_row(connection, slug)
+            if revision not in {None, row.revision}:
+                raise RevisionConflict(slug, row.revision)
+            changed: dict[str, Any] = {
+                "name": row.name if name is None else name,
+                "slug": new,
+                "description": row.description if description is None else description,
+                "owner": row.owner if owner is None else owner,
+            }
+            detail = {
+                field: value for field, value in changed.items() if value != getattr(row, field)
+            }
+            if not detail:
+                return namespace_of(row)
+            text = search_text(changed["name"], new, changed["description"])
+            statement = (
+                update(table)
+                .where(table.c.id == row.id)
+                .values(**changed, search_text=text, revision=row.revision + 1)
+            )
+            found = await _written(connection, statement, new)
+            await add_event(
+                connection, actor, now, "namespace.updated", namespace=new, detail=detail
+            )
+            change = await add_change(connection, "namespace", new, now)
+            if new != slug:
+                await add_change(connection, "namespace", slug, now)
+                change = await _rename(connection, row, new, now)
+            if "owner" in detail:
+                change = await set_owner(connection, actor, new, changed["owner"], now)
+        await self._settled(change)
+        return namespace_of(found)
 
     async def delete(self, actor: Actor, slug: str) -> None:
         """Delete a namespace with all its environments; what is running in it is cancelled.
@@ -98,7 +197,22 @@ class Namespaces:
         Raises:
             NamespaceUnknown: There is none of that slug.
         """
-        raise NotImplementedError
+        table, environment = tables.namespace, tables.environment
+        async with self._database.writing() as connection:
+            now = self._database.now()
+            row = await namespace_row(connection, slug)
+            await connection.execute(
+                update(table)
+                .where(table.c.id == row.id)
+                .values(deleted_at=now, revision=row.revision + 1)
+            )
+            inside = (environment.c.namespace_id == row.id) & environment.c.deleted_at.is_(None)
+            await cancel_open(connection, actor, inside, now)
+            await publish_where(connection, inside, now)
+            await connection.execute(update(environment).where(inside).values(deleted_at=now))
+            await add_event(connection, actor, now, "namespace.deleted", namespace=slug)
+            change = await add_change(connection, "namespace", slug, now)
+        await self._settled(change)
 
     async def restore(self, actor: Actor, slug: str) -> Namespace:
         """Return the namespace of that slug deleted last, with what was deleted with it.
@@ -107,4 +221,72 @@ class Namespaces:
             NamespaceUnknown: None of that slug was deleted.
             CatalogNameTaken: Something else has got the name since.
         """
-        raise NotImplementedError
+        await self._require_free(slug)
+        table, environment = tables.namespace, tables.environment
+        newest = (
+            select(table)
+            .where(table.c.slug == searchable(slug), table.c.deleted_at.is_not(None))
+            .order_by(table.c.id.desc())
+            .limit(1)
+        )
+        async with self._database.writing() as connection:
+            now = self._database.now()
+            row = (await connection.execute(newest)).first()
+            if row is None:
+                raise NamespaceUnknown(slug)
+            statement = (
+                update(table)
+                .where(table.c.id == row.id)
+                .values(deleted_at=None, revision=row.revision + 1)
+            )
+            found = await _written(connection, statement, slug)
+            inside = (environment.c.namespace_id == row.id) & (
+                environment.c.deleted_at == row.deleted_at
+            )
+            await publish_where(connection, inside, now)
+            await connection.execute(update(environment).where(inside).values(deleted_at=None))
+            await add_event(connection, actor, now, "namespace.restored", namespace=slug)
+            change = await add_change(connection, "namespace", slug, now)
+        await self._settled(change)
+        return namespace_of(found)
+
+    async def _require_free(self, slug: str) -> None:
+        """Return if nothing was pushed where a namespace would be.
+
+        Raises:
+            CatalogNameTaken: Something was.
+        """
+        if await self._repositories.has_repository(slug):
+            raise CatalogNameTaken(
+                f"'{slug}' has pushed repositories: delete those first, or choose another name"
+            )
+
+
+async def _rename(connection: AsyncConnection, row: Row[Any], slug: str, now: Any) -> int:
+    """Give all environments of a namespace their new paths; return the last change."""
+    table = tables.environment
+    mine = table.c.namespace_id == row.id
+    await publish_where(connection, mine & table.c.deleted_at.is_(None), now)
+    await connection.execute(
+        update(table)
+        .where(mine)
+        .values(
+            path=f"{slug}/" + table.c.slug,
+            search_text=func.replace(table.c.search_text, f"{row.slug}/", f"{slug}/"),
+        )
+    )
+    return await publish_where(connection, mine & table.c.deleted_at.is_(None), now)
+
+
+async def _written(connection: AsyncConnection, statement: Any, slug: str) -> Row[Any]:
+    """Return the row that was written.
+
+    Raises:
+        CatalogNameTaken: Another namespace has the slug.
+    """
+    try:
+        return (await connection.execute(statement.returning(tables.namespace))).one()
+    except IntegrityError as exc:
+        raise CatalogNameTaken(
+            f"there is a namespace '{slug}' already: choose another name"
+        ) from exc

@@ -1,10 +1,18 @@
 """Principals and groups: who logs in, and with whom they belong."""
 
 from collections.abc import Sequence
+from typing import Any
 
+from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from registry.catalog.journal import add_change, add_event
+from registry.catalog.lookup import MAX_PAGE, contains, search_text, searchable
 from registry.catalog.ports import Settled, settled_nowhere
 from registry.catalog.records import Actor, Principal, PrincipalKind
-from registry.database import Database
+from registry.database import Database, tables
+from registry.errors import CatalogNameTaken, PrincipalUnknown
 
 
 class Principals:
@@ -37,7 +45,13 @@ class Principals:
         Raises:
             CatalogNameTaken: There is one of that name.
         """
-        raise NotImplementedError
+        async with self._database.writing() as connection:
+            row = await self._create(
+                connection, actor, name, kind, display_name, email, source, password_hash
+            )
+            change = await add_change(connection, "principal", name, self._database.now())
+        await self._settled(change)
+        return principal_of(row)
 
     async def get(self, name: str) -> Principal:
         """Return a principal.
@@ -45,13 +59,22 @@ class Principals:
         Raises:
             PrincipalUnknown: There is none.
         """
-        raise NotImplementedError
+        async with self._database.reading() as connection:
+            return principal_of(await _row(connection, name))
 
     async def list(
         self, *, search: str = "", after: str | None = None, limit: int = 50
     ) -> Sequence[Principal]:
         """Return those whose name comes after ``after``, by name."""
-        raise NotImplementedError
+        table = tables.principal
+        statement = select(table).order_by(table.c.name).limit(max(1, min(limit, MAX_PAGE)))
+        if after is not None:
+            statement = statement.where(table.c.name > searchable(after))
+        if search:
+            text = func.lower(table.c.name + "\n" + table.c.display_name + "\n" + table.c.email)
+            statement = statement.where(contains(text, search_text(search)))
+        async with self._database.reading() as connection:
+            return [principal_of(row) for row in await connection.execute(statement)]
 
     async def log_in_oidc(
         self,
@@ -70,7 +93,35 @@ class Principals:
         Raises:
             CatalogNameTaken: The name is that of somebody with another identity.
         """
-        raise NotImplementedError
+        table, identity = tables.principal, tables.identity
+        async with self._database.writing() as connection:
+            now = self._database.now()
+            known = select(identity.c.principal_name).where(
+                identity.c.issuer == issuer, identity.c.subject == subject
+            )
+            principal = (await connection.execute(known)).scalar()
+            change = 0
+            if principal is None:
+                actor = Actor(name)
+                await self._create(
+                    connection, actor, name, "human", display_name, email, "oidc", None
+                )
+                await connection.execute(
+                    insert(identity).values(issuer=issuer, subject=subject, principal_name=name)
+                )
+                principal = name
+                change = await add_change(connection, "principal", principal, now)
+            statement = (
+                update(table)
+                .where(table.c.name == principal)
+                .values(last_seen_at=now, display_name=display_name, email=email)
+                .returning(table)
+            )
+            row = (await connection.execute(statement)).one()
+            if groups is not None:
+                change = await _synchronise(connection, principal, set(groups), now) or change
+        await self._settled(change)
+        return principal_of(row)
 
     async def set_disabled(self, actor: Actor, name: str, *, is_disabled: bool) -> Principal:
         """Return the principal, refused at every door from now on, or let in again.
@@ -78,16 +129,152 @@ class Principals:
         Raises:
             PrincipalUnknown: There is none.
         """
-        raise NotImplementedError
+        table = tables.principal
+        async with self._database.writing() as connection:
+            now = self._database.now()
+            await _row(connection, name)
+            statement = (
+                update(table)
+                .where(table.c.name == name)
+                .values(disabled_at=now if is_disabled else None)
+                .returning(table)
+            )
+            row = (await connection.execute(statement)).one()
+            action = "principal.disabled" if is_disabled else "principal.enabled"
+            await add_event(connection, actor, now, action, detail={"principal": name})
+            change = await add_change(connection, "principal", name, now)
+        await self._settled(change)
+        return principal_of(row)
 
     async def groups_of(self, name: str) -> Sequence[str]:
         """Return the groups that somebody is in, by name."""
-        raise NotImplementedError
+        table = tables.membership
+        statement = (
+            select(table.c.group_name)
+            .where(table.c.principal_name == searchable(name))
+            .order_by(table.c.group_name)
+        )
+        async with self._database.reading() as connection:
+            return list((await connection.execute(statement)).scalars())
 
     async def add_member(self, actor: Actor, group: str, name: str) -> None:
         """Put somebody into a group, which is made if there is none. Idempotent."""
-        raise NotImplementedError
+        table = tables.membership
+        async with self._database.writing() as connection:
+            now = self._database.now()
+            await _ensure_group(connection, group, "local")
+            member = (table.c.group_name == group) & (table.c.principal_name == name)
+            if (await connection.execute(select(table).where(member))).first() is None:
+                await connection.execute(
+                    insert(table).values(group_name=group, principal_name=name, source="local")
+                )
+                await add_event(
+                    connection, actor, now, "member.added", detail={"group": group, "member": name}
+                )
+            change = await add_change(connection, "group", name, now)
+        await self._settled(change)
 
     async def remove_member(self, actor: Actor, group: str, name: str) -> None:
         """Take somebody out of a group. Idempotent."""
-        raise NotImplementedError
+        table = tables.membership
+        async with self._database.writing() as connection:
+            now = self._database.now()
+            member = (table.c.group_name == group) & (table.c.principal_name == name)
+            gone = await connection.execute(delete(table).where(member))
+            if gone.rowcount:
+                await add_event(
+                    connection,
+                    actor,
+                    now,
+                    "member.removed",
+                    detail={"group": group, "member": name},
+                )
+            change = await add_change(connection, "group", name, now)
+        await self._settled(change)
+
+    async def _create(
+        self,
+        connection: AsyncConnection,
+        actor: Actor,
+        name: str,
+        kind: PrincipalKind,
+        display_name: str,
+        email: str,
+        source: str,
+        password_hash: str | None,
+    ) -> Row[Any]:
+        now = self._database.now()
+        statement = insert(tables.principal).values(
+            name=name,
+            kind=kind,
+            display_name=display_name,
+            email=email,
+            source=source,
+            password_hash=password_hash,
+            created_at=now,
+        )
+        try:
+            row = (await connection.execute(statement.returning(tables.principal))).one()
+        except IntegrityError as exc:
+            raise CatalogNameTaken(f"'{name[:100]}' is somebody else here already") from exc
+        await add_event(
+            connection, actor, now, "principal.created", detail={"principal": name, "kind": kind}
+        )
+        return row
+
+
+def principal_of(row: Row[Any]) -> Principal:
+    """Return the record of a row."""
+    return Principal(
+        row.name,
+        row.kind,
+        row.display_name,
+        row.email,
+        row.source,
+        row.created_at,
+        row.disabled_at,
+        row.last_seen_at,
+    )
+
+
+async def _row(connection: AsyncConnection, name: str) -> Row[Any]:
+    table = tables.principal
+    statement = select(table).where(table.c.name == searchable(name))
+    row = (await connection.execute(statement)).first()
+    if row is None:
+        raise PrincipalUnknown(f"there is no user or robot '{name[:100]}' in the database")
+    return row
+
+
+async def _ensure_group(connection: AsyncConnection, group: str, source: str) -> None:
+    table = tables.group
+    known = select(table.c.name).where(table.c.name == group)
+    if (await connection.execute(known)).first() is None:
+        await connection.execute(insert(table).values(name=group, source=source))
+
+
+async def _synchronise(
+    connection: AsyncConnection, principal: str, groups: set[str], now: Any
+) -> int:
+    """Make the groups of a principal that a provider told of exactly those; return the change."""
+    table = tables.membership
+    mine = table.c.principal_name == principal
+    before = set(
+        (
+            await connection.execute(
+                select(table.c.group_name).where(mine, table.c.source == "oidc")
+            )
+        ).scalars()
+    )
+    if before == groups:
+        return 0
+    await connection.execute(
+        delete(table).where(mine, table.c.source == "oidc", table.c.group_name.in_(before - groups))
+    )
+    local = set((await connection.execute(select(table.c.group_name).where(mine))).scalars())
+    for group in sorted(groups - before - local):
+        await _ensure_group(connection, group, "oidc")
+        await connection.execute(
+            insert(table).values(group_name=group, principal_name=principal, source="oidc")
+        )
+    return await add_change(connection, "group", principal, now)

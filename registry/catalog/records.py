@@ -17,7 +17,7 @@ SubjectKind = Literal["user", "group", "authenticated", "everyone"]
 #: What a name that logs in stands for.
 PrincipalKind = Literal["human", "robot"]
 #: What a token is for.
-TokenKind = Literal["personal", "robot"]
+TokenKind = Literal["personal", "robot", "session"]
 
 
 @dataclass(frozen=True, slots=True)

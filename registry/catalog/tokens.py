@@ -1,14 +1,24 @@
 """Tokens: what programs log in with."""
 
+import hashlib
+import secrets
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any, Final
 
+from sqlalchemy import Row, insert, or_, select, update
+
+from registry.auth.rights import parse_right
+from registry.catalog.journal import add_change, add_event
+from registry.catalog.lookup import searchable
 from registry.catalog.ports import Settled, settled_nowhere
 from registry.catalog.records import Actor, TokenInfo, TokenKind
-from registry.database import Database
+from registry.database import Database, tables
+from registry.errors import TokenInvalid, TokenUnknown
 
 #: What every secret begins with: scanners find it, and no password of people does.
-PREFIX = "pft_"
+PREFIX: Final = "pft_"
+_USED_EVERY: Final = timedelta(hours=1)
 
 
 class TokenStore:
@@ -48,13 +58,49 @@ class TokenStore:
         Raises:
             TokenInvalid: Its name, its scopes or its end make no sense.
         """
-        raise NotImplementedError
+        now = self._database.now()
+        _check(name, scopes, expires_at, now)
+        secret = PREFIX + secrets.token_urlsafe(32)
+        table = tables.token
+        statement = insert(table).values(
+            sha256=digest_of(secret),
+            hint=secret[-6:],
+            principal_name=principal,
+            name=name,
+            kind=kind,
+            scopes=list(scopes) if scopes is not None else None,
+            created_at=now,
+            expires_at=expires_at,
+        )
+        async with self._database.writing() as connection:
+            row = (await connection.execute(statement.returning(table))).one()
+            await add_event(
+                connection,
+                actor,
+                now,
+                "token.created",
+                detail={"token": row.id, "of": principal, "name": name, "kind": kind},
+            )
+            change = await add_change(connection, "token", str(row.id), now)
+        await self._settled(change)
+        return token_of(row), secret
 
     async def list(
         self, principal: str | None = None, *, include_ended: bool = False
     ) -> Sequence[TokenInfo]:
         """Return the tokens of ``principal``, the newest first; ``None``: of everybody."""
-        raise NotImplementedError
+        table = tables.token
+        statement = select(table).order_by(table.c.id.desc())
+        if principal is not None:
+            statement = statement.where(table.c.principal_name == searchable(principal))
+        if not include_ended:
+            now = self._database.now()
+            statement = statement.where(
+                table.c.revoked_at.is_(None),
+                or_(table.c.expires_at.is_(None), table.c.expires_at > now),
+            )
+        async with self._database.reading() as connection:
+            return [token_of(row) for row in await connection.execute(statement)]
 
     async def get(self, token: int) -> TokenInfo:
         """Return a token.
@@ -62,7 +108,13 @@ class TokenStore:
         Raises:
             TokenUnknown: There is none.
         """
-        raise NotImplementedError
+        table = tables.token
+        async with self._database.reading() as connection:
+            statement = select(table).where(table.c.id == token)
+            row = (await connection.execute(statement)).first() if 0 < token < 2**63 else None
+        if row is None:
+            raise TokenUnknown(f"there is no token {token} here")
+        return token_of(row)
 
     async def revoke(self, actor: Actor, token: int) -> None:
         """Refuse a token from now on, at every door of every server. Idempotent.
@@ -70,8 +122,75 @@ class TokenStore:
         Raises:
             TokenUnknown: There is none.
         """
-        raise NotImplementedError
+        table = tables.token
+        found = await self.get(token)
+        if found.revoked_at is not None:
+            return
+        async with self._database.writing() as connection:
+            now = self._database.now()
+            await connection.execute(
+                update(table)
+                .where(table.c.id == token, table.c.revoked_at.is_(None))
+                .values(revoked_at=now)
+            )
+            await add_event(
+                connection,
+                actor,
+                now,
+                "token.revoked",
+                detail={"token": token, "of": found.principal, "name": found.name},
+            )
+            change = await add_change(connection, "token", str(token), now)
+        await self._settled(change)
 
     async def used(self, at: Mapping[int, datetime]) -> None:
         """Note when tokens were used last; what is noted already within the hour stays."""
-        raise NotImplementedError
+        table = tables.token
+        if not at:
+            return
+        async with self._database.writing(is_ordered=False) as connection:
+            for token, moment in sorted(at.items()):
+                is_old = or_(
+                    table.c.last_used_at.is_(None), table.c.last_used_at < moment - _USED_EVERY
+                )
+                await connection.execute(
+                    update(table).where(table.c.id == token, is_old).values(last_used_at=moment)
+                )
+
+
+def digest_of(secret: str) -> str:
+    """Return by what a token is looked up. Its secret is random: nothing slower is needed."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def token_of(row: Row[Any]) -> TokenInfo:
+    """Return the record of a row."""
+    return TokenInfo(
+        row.id,
+        row.principal_name,
+        row.name,
+        row.kind,
+        row.hint,
+        tuple(row.scopes) if row.scopes is not None else None,
+        row.created_at,
+        row.expires_at,
+        row.last_used_at,
+        row.revoked_at,
+        row.sha256,
+    )
+
+
+def _check(
+    name: str, scopes: Sequence[str] | None, expires_at: datetime | None, now: datetime
+) -> None:
+    if not name.strip() or len(name) > 200 or searchable(name) != name:
+        raise TokenInvalid("a token has a name of 1 to 200 characters that says what it is for")
+    if expires_at is not None and expires_at <= now:
+        raise TokenInvalid("the token would have ended already: choose a later time")
+    if scopes is not None and len(scopes) > 100:
+        raise TokenInvalid("a token has at most 100 scopes")
+    for scope in scopes or ():
+        try:
+            parse_right(scope)
+        except ValueError as exc:
+            raise TokenInvalid(str(exc)) from exc

@@ -8,9 +8,31 @@
        └──────────┴─────→ cancelled    the work goes on for others who wait for it
 """
 
+import hashlib
+from typing import Any, Final
+
+from sqlalchemy import Row, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from registry.catalog.activating import make_active
+from registry.catalog.journal import add_change, add_event, publish
+from registry.catalog.lookup import (
+    MAX_PAGE,
+    checked_text,
+    cursor,
+    environment_row,
+    page_after,
+    version_of,
+    version_row,
+)
 from registry.catalog.ports import Settled, settled_nowhere
 from registry.catalog.records import Actor, Page, Reason, Version
-from registry.database import Database
+from registry.catalog.running import OPEN
+from registry.database import Database, tables
+from registry.errors import CursorInvalid, RevisionConflict, VersionEnded, VersionNotBuilt
+
+#: What the newest of decides whether anything has changed.
+_COUNTS: Final = (*OPEN, "built")
 
 
 class Versions:
@@ -57,7 +79,55 @@ class Versions:
             activate: Whether it becomes active when it is built, unless a newer one is by then.
             renew: Make a new one although nothing has changed: solve anew.
         """
-        raise NotImplementedError
+        checked_text("note", note)
+        table = tables.version
+        sha256 = hashlib.sha256(data).hexdigest()
+        async with self._database.writing() as connection:
+            now = self._database.now()
+            found = await environment_row(connection, namespace, environment)
+            newest = await _newest(connection, found)
+            if newest is not None and newest.sha256 == sha256 and not renew:
+                is_open = newest.state in OPEN
+                if is_open and activate and not newest.activate:
+                    await connection.execute(
+                        update(table).where(table.c.id == newest.id).values(activate=1)
+                    )
+                if is_open or newest.number == found.active_version:
+                    return version_of(newest), False
+            number = found.last_version + 1
+            await connection.execute(
+                insert(table).values(
+                    environment_id=found.id,
+                    number=number,
+                    specification_id=await _specification(connection, sha256, data, now),
+                    state="queued",
+                    reason=reason,
+                    note=note,
+                    requested_by=actor.name,
+                    activate=int(activate),
+                    renew=int(renew),
+                    created_at=now,
+                )
+            )
+            await connection.execute(
+                update(tables.environment)
+                .where(tables.environment.c.id == found.id)
+                .values(last_version=number)
+            )
+            await add_event(
+                connection,
+                actor,
+                now,
+                "version.queued",
+                namespace=namespace,
+                environment=environment,
+                number=number,
+                detail={"reason": reason},
+            )
+            # Whoever makes versions, on any server, looks for them when something has changed.
+            await add_change(connection, "event", found.path, now)
+            row = await version_row(connection, found, number)
+        return version_of(row), True
 
     async def list(
         self, namespace: str, environment: str, *, after: str | None = None, limit: int = 50
@@ -67,7 +137,25 @@ class Versions:
         Raises:
             CursorInvalid: ``after`` is of no page.
         """
-        raise NotImplementedError
+        table = tables.version
+        limit = max(1, min(limit, MAX_PAGE))
+        before = page_after(after)
+        if before and not (before.isascii() and before.isdigit() and len(before) < 10):
+            raise CursorInvalid
+        statement = (
+            select(table, tables.specification.c.sha256)
+            .join(tables.specification)
+            .order_by(table.c.number.desc())
+            .limit(limit + 1)
+        )
+        if before:
+            statement = statement.where(table.c.number < int(before))
+        async with self._database.reading() as connection:
+            found = await environment_row(connection, namespace, environment)
+            statement = statement.where(table.c.environment_id == found.id)
+            rows = (await connection.execute(statement)).all()
+        more = cursor(str(rows[limit - 1].number)) if len(rows) > limit else None
+        return Page([version_of(row) for row in rows[:limit]], more)
 
     async def get(self, namespace: str, environment: str, number: int) -> Version:
         """Return a version.
@@ -75,7 +163,9 @@ class Versions:
         Raises:
             VersionUnknown: There is none of that number.
         """
-        raise NotImplementedError
+        async with self._database.reading() as connection:
+            found = await environment_row(connection, namespace, environment)
+            return version_of(await version_row(connection, found, number))
 
     async def specification(self, namespace: str, environment: str, number: int) -> bytes:
         """Return the bytes by which a version was asked for.
@@ -83,7 +173,12 @@ class Versions:
         Raises:
             VersionUnknown: There is none of that number.
         """
-        raise NotImplementedError
+        table = tables.specification
+        async with self._database.reading() as connection:
+            found = await environment_row(connection, namespace, environment)
+            row = await version_row(connection, found, number)
+            statement = select(table.c.data).where(table.c.id == row.specification_id)
+            return bytes((await connection.execute(statement)).scalar_one())
 
     async def activate(
         self,
@@ -110,7 +205,23 @@ class Versions:
             VersionNotBuilt: It has nothing to pull.
             RevisionConflict: The environment has another revision.
         """
-        raise NotImplementedError
+        async with self._database.writing() as connection:
+            now = self._database.now()
+            found = await environment_row(connection, namespace, environment)
+            if revision not in {None, found.revision}:
+                raise RevisionConflict(found.path, found.revision)
+            row = await version_row(connection, found, number)
+            if row.state != "built":
+                raise VersionNotBuilt(
+                    f"version {number} of '{found.path}' is {row.state}: one that is built can be"
+                    " activated"
+                )
+            if found.active_version == number and found.settled_version == found.last_version:
+                return version_of(row)
+            await make_active(connection, actor, found, number, row.key, now)
+            change = await publish(connection, [found.path], now)
+        await self._settled(change)
+        return version_of(row)
 
     async def cancel(self, actor: Actor, namespace: str, environment: str, number: int) -> Version:
         """Return a version that is wanted no more; what others wait for goes on.
@@ -121,4 +232,55 @@ class Versions:
             VersionUnknown: There is none of that number.
             VersionEnded: It was built, or failed, before.
         """
-        raise NotImplementedError
+        table = tables.version
+        async with self._database.writing() as connection:
+            now = self._database.now()
+            found = await environment_row(connection, namespace, environment)
+            row = await version_row(connection, found, number)
+            if row.state == "cancelled":
+                return version_of(row)
+            if row.state not in OPEN:
+                raise VersionEnded(
+                    f"version {number} of '{found.path}' is {row.state}: nothing of it can be"
+                    " cancelled any more"
+                )
+            await connection.execute(
+                update(table)
+                .where(table.c.id == row.id)
+                .values(state="cancelled", ended_at=now, claimed_by=None, claimed_until=None)
+            )
+            await add_event(
+                connection,
+                actor,
+                now,
+                "version.cancelled",
+                namespace=namespace,
+                environment=environment,
+                number=number,
+            )
+            await add_change(connection, "event", found.path, now)
+            return version_of(await version_row(connection, found, number))
+
+
+async def _newest(connection: AsyncConnection, environment: Row[Any]) -> Row[Any] | None:
+    """Return the newest version that is, or may become, something to pull."""
+    table = tables.version
+    statement = (
+        select(table, tables.specification.c.sha256)
+        .join(tables.specification)
+        .where(table.c.environment_id == environment.id, table.c.state.in_(_COUNTS))
+        .order_by(table.c.number.desc())
+        .limit(1)
+    )
+    return (await connection.execute(statement)).first()
+
+
+async def _specification(connection: AsyncConnection, sha256: str, data: bytes, now: Any) -> int:
+    """Return the number of a specification, which is kept once however many versions have it."""
+    table = tables.specification
+    known = select(table.c.id).where(table.c.sha256 == sha256)
+    found = (await connection.execute(known)).scalar()
+    if found is None:
+        made = insert(table).values(sha256=sha256, data=data, created_at=now).returning(table.c.id)
+        found = (await connection.execute(made)).scalar_one()
+    return int(found)

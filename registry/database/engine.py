@@ -13,14 +13,15 @@ late. Writing takes milliseconds, and nothing else is waited for meanwhile.
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
 import structlog
-from sqlalchemy import Connection, event, text
+from sqlalchemy import ColumnElement, Connection, event, func, literal, text, type_coerce
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError
 from sqlalchemy.exc import DataError as SqlDataError
@@ -30,6 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from registry.database.migrations import revision_of, upgrade
 from registry.database.migrations.versions import HEAD
+from registry.database.types import UtcDateTime
 from registry.errors import DatabaseOutdated, DatabaseUnavailable
 
 #: How long a writer waits for the one before, in seconds; SQLite's own unit is milliseconds.
@@ -51,9 +53,13 @@ class Database:
 
     Args:
         engine: Whose connections it uses.
+        now: The time, with its zone.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(
+        self, engine: AsyncEngine, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self.now = now
         self._engine = engine
         self._is_sqlite = engine.dialect.name == "sqlite"
         self._writing = asyncio.Lock()
@@ -63,6 +69,19 @@ class Database:
     def is_shared(self) -> bool:
         """Whether servers on several machines can use it at once."""
         return not self._is_sqlite
+
+    def clock(self) -> ColumnElement[datetime]:
+        """Return the time by one clock for all servers, to compare leases and signs of life by."""
+        if self._is_sqlite:
+            return literal(self.now(), UtcDateTime)
+        return func.clock_timestamp(type_=UtcDateTime)
+
+    def clock_after(self, seconds: float) -> ColumnElement[datetime]:
+        """Return the time by that clock in ``seconds``, which may be less than nothing."""
+        if self._is_sqlite:
+            return literal(self.now() + timedelta(seconds=seconds), UtcDateTime)
+        moment = func.clock_timestamp(type_=UtcDateTime) + timedelta(seconds=seconds)
+        return type_coerce(moment, UtcDateTime)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -185,18 +204,21 @@ def _unavailable(exc: BaseException) -> DatabaseUnavailable:
 
 
 @asynccontextmanager
-async def open_database(url: str) -> AsyncIterator[Database]:
+async def open_database(
+    url: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> AsyncIterator[Database]:
     """Give the database at ``url`` until the exit; nothing is connected to before it is used.
 
     Args:
         url: ``postgresql://USER:PASSWORD@HOST/NAME`` or ``sqlite:////DIRECTORY/FILE``.
+        now: The time, with its zone: what happens is written down with it.
 
     Raises:
         ValueError: It is neither.
     """
     engine = _engine(parse_url(url))
     try:
-        yield Database(engine)
+        yield Database(engine, now)
     finally:
         await engine.dispose()
 

@@ -1,0 +1,67 @@
+"""Making a version the active one: the one way in which an environment's pointer moves."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, insert, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from registry.catalog.journal import add_event
+from registry.catalog.records import Actor
+from registry.database import tables
+
+
+async def make_active(
+    connection: AsyncConnection,
+    actor: Actor,
+    environment: Row[Any],
+    number: int,
+    key: str,
+    now: datetime,
+) -> Row[Any]:
+    """Return the row of an environment whose active version is another from now on.
+
+    The caller has decided that it may be, and publishes the environment.
+
+    Args:
+        connection: Of the transaction.
+        actor: Who does it; the service itself where a build is finished.
+        environment: Its row.
+        number: The version.
+        key: Its build.
+        now: The time.
+    """
+    table = tables.environment
+    # What somebody has chosen is not overridden by what was asked for before.
+    settled = environment.settled_version if actor.name is None else environment.last_version
+    statement = (
+        update(table)
+        .where(table.c.id == environment.id)
+        .values(
+            active_version=number,
+            active_key=key,
+            settled_version=max(settled, number),
+            last_version=max(environment.last_version, number),
+            revision=environment.revision + 1,
+            updated_at=now,
+        )
+        .returning(table)
+    )
+    changed = (await connection.execute(statement)).one()
+    await connection.execute(
+        insert(tables.activation).values(
+            environment_id=environment.id, number=number, key=key, at=now, by=actor.name
+        )
+    )
+    namespace, _, slug = environment.path.partition("/")
+    await add_event(
+        connection,
+        actor,
+        now,
+        "version.activated",
+        namespace=namespace,
+        environment=slug,
+        number=number,
+        detail={"before": environment.active_version},
+    )
+    return changed

@@ -1,0 +1,111 @@
+"""What every change writes beside itself, in the same transaction.
+
+::
+
+    event     for people: who did what, from where
+    change    for servers: what to read again
+    outbox    for the store: whose document is to be written again
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, func, insert, literal, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from registry.catalog.records import Actor
+from registry.database import tables
+from registry.database.types import UtcDateTime
+
+#: What a server reads again: the subject is a slug, a path, a number or a name.
+ChangeKind = Literal["namespace", "environment", "grant", "token", "principal", "group", "event"]
+
+
+async def add_event(
+    connection: AsyncConnection,
+    actor: Actor,
+    at: datetime,
+    action: str,
+    *,
+    namespace: str | None = None,
+    environment: str | None = None,
+    number: int | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Write down what is being done."""
+    await connection.execute(
+        insert(tables.event).values(
+            at=at,
+            actor=actor.name,
+            token_id=actor.token,
+            address=actor.address,
+            action=action,
+            namespace=namespace,
+            environment=environment,
+            number=number,
+            detail=dict(detail) if detail else None,
+        )
+    )
+
+
+async def add_change(
+    connection: AsyncConnection, kind: ChangeKind, subject: str, at: datetime
+) -> int:
+    """Have servers read ``subject`` again; return the number of the change."""
+    added = await connection.execute(
+        insert(tables.change)
+        .values(kind=kind, subject=subject, at=at)
+        .returning(tables.change.c.id)
+    )
+    return int(added.scalar_one())
+
+
+async def publish(connection: AsyncConnection, paths: Iterable[str], at: datetime) -> int:
+    """Have servers read environments again, and their documents written; return the last change.
+
+    Args:
+        connection: Of the transaction.
+        paths: As in ``"analytics/forecast"``; one where nothing is any more has none.
+        at: Now.
+    """
+    last = 0
+    for path in paths:
+        last = await add_change(connection, "environment", path, at)
+        rows = select(literal(path), literal(1), literal(at, UtcDateTime))
+        await connection.execute(_queued(connection, rows))
+    return last
+
+
+async def publish_where(
+    connection: AsyncConnection, condition: ColumnElement[bool], at: datetime
+) -> int:
+    """Do as :func:`publish` for all environments of a condition, in two statements."""
+    path = tables.environment.c.path
+    moment = literal(at, UtcDateTime)
+    paths = select(path).where(condition).group_by(path)
+    await connection.execute(
+        insert(tables.change).from_select(
+            ["kind", "subject", "at"],
+            select(literal("environment"), path, moment).where(condition).group_by(path),
+        )
+    )
+    queued = select(paths.subquery().c.path, literal(1), moment)
+    await connection.execute(_queued(connection, queued))
+    last = await connection.execute(select(func.max(tables.change.c.id)))
+    return int(last.scalar_one() or 0)
+
+
+def _queued(connection: AsyncConnection, rows: Any) -> Any:
+    """Return what puts documents into the outbox; one that waits there gets a new generation."""
+    outbox = tables.outbox
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    # SQLite takes ON for a join's where a SELECT has no WHERE.
+    statement = dialect.insert(outbox).from_select(
+        ["store_key", "generation", "created_at"], rows.where(literal(1) == literal(1))
+    )
+    return statement.on_conflict_do_update(
+        index_elements=[outbox.c.store_key],
+        set_={"generation": outbox.c.generation + 1},
+    )
