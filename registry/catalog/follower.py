@@ -1,30 +1,216 @@
-"""What every server knows of the catalog in memory, and how it learns of changes."""
+"""What every server knows of the catalog in memory, and how it learns of changes.
 
-from registry.database import Database
+Each transaction that changes something adds rows to ``change``. A server looks every quarter of a
+second whether there are new ones, and reads again what they name; it writes down how far it is. So
+whoever has changed something can wait until all servers that are alive know of it
+(:meth:`Follower.settled`), and what is answered then holds everywhere.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from sqlalchemy import delete, func, insert, select, update
+
+from registry.catalog.loading import Loading
+from registry.catalog.pointers import Pointer
+from registry.catalog.ports import Directory, Entitlements
+from registry.database import Database, tables
+from registry.errors import DatabaseOutdated, DatabaseUnavailable
+
+_POLL_SECONDS: Final = 0.25
+#: A server is alive that was heard of within this time, in seconds.
+ALIVE_SECONDS: Final = 3
+#: How often it says so when there is nothing else to say.
+_BEAT_SECONDS: Final = 1
+#: How long others are waited for at most, in seconds.
+_SETTLE_SECONDS: Final = 2
+#: So many changes are read at once.
+_BATCH: Final = 1000
+#: How long changes are kept for servers that follow, in seconds.
+_KEPT_SECONDS: Final = 3600
 
 
 class Follower:
     """Keeps memory as the database is, a quarter of a second behind at most.
 
     While the database does not answer, what was known last holds.
+
+    Args:
+        database: What is followed.
+        directory: Where environments lead to.
+        entitlements: Who may do what.
+        server: The name of this server; no other one has it.
+        documents: Yields the pointers in the store: what holds when the database does not answer
+            at the start.
     """
 
-    def __init__(self, database: Database, server: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        directory: Directory,
+        entitlements: Entitlements,
+        server: str,
+        documents: Callable[[], AsyncIterator[Pointer]] | None = None,
+    ) -> None:
         self._database = database
+        self._directory = directory
+        self._loading = Loading(directory, entitlements)
         self._server = server
+        self._documents = documents
+        #: The last change that memory has; ``None``: memory has to be loaded as a whole.
+        self._seen: int | None = None
+        self._said: tuple[int, float] = (-1, 0)
+        self._looking = asyncio.Lock()
+        self._changed = asyncio.Event()
 
     async def start(self) -> None:
-        """Load everything."""
-        raise NotImplementedError
+        """Load everything: from the database, or where environments lead to from the store.
+
+        Raises:
+            DatabaseOutdated: It has the tables of another version of the program.
+            StoreUnavailable: Neither answers.
+        """
+        try:
+            await self._look()
+        except DatabaseOutdated:
+            raise
+        except DatabaseUnavailable:
+            structlog.get_logger().error(  # noqa: TRY400 (what it is was logged)
+                "the database does not answer: environments are pulled as the store has them"
+            )
+            if self._documents is not None:
+                async for pointer in self._documents():
+                    self._directory.put_namespace(pointer.namespace)
+                    self._directory.put(pointer)
 
     async def run(self) -> None:
-        """Follow changes until cancelled."""
-        raise NotImplementedError
+        """Follow changes until cancelled; then this server is waited for no more."""
+        try:
+            while True:
+                try:
+                    await self._look()
+                except DatabaseUnavailable:
+                    pass
+                except Exception:  # noqa: BLE001 (logged; the next look may succeed)
+                    structlog.get_logger().exception("failed to follow the database")
+                await asyncio.sleep(_POLL_SECONDS)
+        finally:
+            await self._leave()
 
     async def settled(self, change: int) -> None:
-        """Return once every server that is alive has seen a change, or after two seconds."""
-        raise NotImplementedError
+        """Return once every server that is alive has seen a change, or after two seconds.
+
+        What was changed is there already: a server that does not answer holds nobody up for longer,
+        and nothing is raised.
+        """
+        if not change:
+            return
+        with suppress(TimeoutError, DatabaseUnavailable):
+            async with asyncio.timeout(_SETTLE_SECONDS):
+                await self._look()
+                pause = 0.01
+                while await self._is_awaited(change):
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, 0.1)
 
     async def changed(self, timeout_seconds: float) -> None:
         """Return when a change was seen after this was called, or in time."""
-        raise NotImplementedError
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_seconds):
+                await self._changed.wait()
+
+    async def _look(self) -> None:
+        async with self._looking:
+            if self._seen is None:
+                await self._load()
+            else:
+                await self._follow(self._seen)
+            await self._say()
+
+    async def _load(self) -> None:
+        """Read everything. What changes meanwhile is read once more, by its change."""
+        async with self._database.reading() as connection:
+            newest = (await connection.execute(select(func.max(tables.change.c.id)))).scalar() or 0
+        await self._loading.everything(self._database)
+        self._seen = newest
+        self._tell()
+
+    async def _follow(self, seen: int) -> None:
+        table = tables.change
+        after = select(table).where(table.c.id > seen).order_by(table.c.id).limit(_BATCH)
+        while True:
+            async with self._database.reading() as connection:
+                rows = (await connection.execute(after)).all()
+                if not rows:
+                    return
+                if rows[0].id > seen + 1 and await self._has_missed(seen):
+                    self._seen = None
+                    break
+                await self._loading.again(connection, [(row.kind, row.subject) for row in rows])
+            seen = self._seen = rows[-1].id
+            self._tell()
+            after = select(table).where(table.c.id > seen).order_by(table.c.id).limit(_BATCH)
+        await self._load()
+
+    async def _has_missed(self, seen: int) -> bool:
+        """Tell whether changes that were not seen may have been thrown away since."""
+        table = tables.change
+        async with self._database.reading() as connection:
+            statement = select(table.c.id).where(table.c.id <= seen).limit(1)
+            return (await connection.execute(statement)).first() is None and seen > 0
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _say(self) -> None:
+        """Write down how far this server is, if that is news."""
+        now = asyncio.get_running_loop().time()
+        seen = self._seen or 0
+        if self._said[0] == seen and now < self._said[1] + _BEAT_SECONDS:
+            return
+        table = tables.server
+        values = {"seen_change": seen, "at": self._database.clock()}
+        async with self._database.writing(is_ordered=False) as connection:
+            known = await connection.execute(
+                update(table).where(table.c.name == self._server).values(values)
+            )
+            if not known.rowcount:
+                await connection.execute(insert(table).values(name=self._server, **values))
+        self._said = (seen, now)
+
+    async def _is_awaited(self, change: int) -> bool:
+        table = tables.server
+        behind = select(table.c.name).where(
+            table.c.at > self._database.clock_after(-ALIVE_SECONDS),
+            table.c.seen_change < change,
+            table.c.name != self._server,
+        )
+        async with self._database.reading() as connection:
+            return (await connection.execute(behind.limit(1))).first() is not None
+
+    async def _leave(self) -> None:
+        with suppress(DatabaseUnavailable, TimeoutError):
+            async with asyncio.timeout(2), self._database.writing(is_ordered=False) as connection:
+                await connection.execute(
+                    delete(tables.server).where(tables.server.c.name == self._server)
+                )
+
+
+async def forget_old(database: Database) -> None:
+    """Throw away what no server needs any more to follow: changes, and servers that are gone.
+
+    Raises:
+        DatabaseUnavailable: It does not answer.
+    """
+    change, server = tables.change, tables.server
+    before = database.now() - timedelta(seconds=_KEPT_SECONDS)
+    async with database.writing() as connection:
+        newest = (await connection.execute(select(func.max(change.c.id)))).scalar() or 0
+        # The newest stays: by it a server sees that it has missed nothing.
+        await connection.execute(delete(change).where(change.c.at < before, change.c.id < newest))
+        await connection.execute(delete(server).where(server.c.at < database.clock_after(-86_400)))

@@ -73,9 +73,15 @@ async def publish(connection: AsyncConnection, paths: Iterable[str], at: datetim
     last = 0
     for path in paths:
         last = await add_change(connection, "environment", path, at)
+        await queue_documents(connection, [path], at)
+    return last
+
+
+async def queue_documents(connection: AsyncConnection, paths: Iterable[str], at: datetime) -> None:
+    """Have the documents of environments written to the store, as they are then."""
+    for path in paths:
         rows = select(literal(path), literal(1), literal(at, UtcDateTime))
         await connection.execute(_queued(connection, rows))
-    return last
 
 
 async def publish_where(
@@ -103,9 +109,9 @@ def _queued(connection: AsyncConnection, rows: Any) -> Any:
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     # SQLite takes ON for a join's where a SELECT has no WHERE.
     statement = dialect.insert(outbox).from_select(
-        ["store_key", "generation", "created_at"], rows.where(literal(1) == literal(1))
+        ["path", "generation", "created_at"], rows.where(literal(1) == literal(1))
     )
     return statement.on_conflict_do_update(
-        index_elements=[outbox.c.store_key],
+        index_elements=[outbox.c.path],
         set_={"generation": outbox.c.generation + 1},
     )

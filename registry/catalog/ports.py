@@ -1,16 +1,20 @@
 """What the catalog needs of others."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+from registry.catalog.pointers import Pointer
+from registry.catalog.records import GrantRecord, TokenInfo
 from registry.requests.requests import RequirePull
+from registry.requests.status import RequestStatus
 
 
 class RepositoryNames(Protocol):
     """Knows which repositories were pushed to."""
 
     async def has_repository(self, name: str) -> bool:
-        """Tell whether anything was pushed to ``name`` or to a repository below it.
+        """Tell whether anything was pushed to ``name`` or, of a namespace, below it.
 
         Raises:
             ContentUnavailable: The store does not answer.
@@ -27,6 +31,81 @@ class MayPull(Protocol):
         What they may do at the moment counts, not what they could when they asked. ``None``:
         whoever has not logged in.
         """
+        ...
+
+
+class Requests(Protocol):
+    """Has builds made; :class:`registry.requests.requests.BuildRequests`."""
+
+    async def ask(
+        self, data: bytes, *, may_pull: RequirePull, renew: bool = False, pin: bool = False
+    ) -> RequestStatus:
+        """Return how far the request for what ``data`` asks is, begun now if it is a new one."""
+        ...
+
+    async def next(self, seen: RequestStatus, timeout_seconds: float) -> RequestStatus:
+        """Return the status as soon as it is another than ``seen``, or in time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LockedPackage:
+    """A package that a lock has."""
+
+    platform: str
+    #: ``conda`` or ``pypi``.
+    manager: str
+    name: str
+    version: str
+    build: str
+    channel: str
+
+
+#: Returns the packages of the lock with a key.
+PackagesOf = Callable[[str], Awaitable[Sequence[LockedPackage]]]
+
+
+class Directory(Protocol):
+    """Knows in memory where environments lead to."""
+
+    def put(self, pointer: Pointer, /) -> None:
+        """Have an environment lead there."""
+        ...
+
+    def remove(self, namespace: str, environment: str, /) -> None:
+        """Forget an environment; harmless if it is not known."""
+        ...
+
+    def put_namespace(self, slug: str, /) -> None:
+        """Know a namespace."""
+        ...
+
+    def remove_namespace(self, slug: str, /) -> None:
+        """Forget a namespace; harmless if it is not known."""
+        ...
+
+
+class Entitlements(Protocol):
+    """Knows in memory who may do what. Each method is harmless for what it knows already."""
+
+    def put_grant(self, grant: GrantRecord, /) -> None:
+        """Know a grant; one of the same number is replaced."""
+        ...
+
+    def remove_grant(self, grant: int, /) -> None:
+        """Forget a grant."""
+        ...
+
+    def put_token(self, token: TokenInfo, /) -> None:
+        """Know a token that was not revoked; it may have ended."""
+        ...
+
+    def remove_token(self, token: int, /) -> None:
+        """Refuse a token from now on."""
+        ...
+
+    def put_principal(self, name: str, /, *, is_disabled: bool, groups: Sequence[str]) -> None:
+        """Know the groups of somebody, and whether they are refused."""
         ...
 
 

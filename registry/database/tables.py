@@ -183,7 +183,8 @@ specification: Final = _table(
     _at("created_at"),
 )
 
-_OPEN: Final = text("state IN ('queued', 'building')")
+#: Of versions: written so that SQLite finds the index of those that are under way.
+OPEN: Final = text("state IN ('queued', 'building')")
 
 version: Final = _table(
     "version",
@@ -209,7 +210,7 @@ version: Final = _table(
     _at("claimed_until", is_optional=True),
     UniqueConstraint("environment_id", "number"),
     # Only what is under way: of a hundred thousand versions, a few.
-    Index("ix_version_open", "id", sqlite_where=_OPEN, postgresql_where=_OPEN),
+    Index("ix_version_open", "id", sqlite_where=OPEN, postgresql_where=OPEN),
     CheckConstraint(
         "state IN ('queued', 'building', 'built', 'failed', 'cancelled', 'unchanged')",
         name="state",
@@ -269,7 +270,8 @@ change: Final = _table(
 outbox: Final = Table(
     "outbox",
     metadata,
-    Column("store_key", Text, primary_key=True),
+    #: The environment's path: its document has it after ``environments/``.
+    Column("path", Text, primary_key=True),
     Column("generation", Integer, nullable=False, default=1),
     _at("created_at"),
     _text("claimed_by", is_optional=True),

@@ -19,6 +19,7 @@
     requests/<id>.json                         what somebody sent → how far it is, its build
     inputs/<id>                                the bytes that were sent, while their request is open
     repositories/<name>/_tags/<tag>            tag → what was pulled by it, or pushed to it
+    environments/<namespace>/<environment>     named environment → the keys of its versions
     bases/<base>/<digest>                      blob → it came from where this base image lies
     probes/<random>                            written and deleted to see whether the store works
 
@@ -66,6 +67,7 @@ UPLOADS: Final = "uploads/"
 #: Who holds the blobs of base images that were pushed here: no repository can have this name.
 BASES: Final = "@bases"
 INPUTS: Final = "inputs/"
+ENVIRONMENTS: Final = "environments/"
 
 
 def solve_key(spec: str) -> str:

@@ -120,12 +120,12 @@ def upgrade() -> None:
     )
     op.create_table(
         "outbox",
-        sa.Column("store_key", sa.Text(), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("claimed_by", sa.Text(), nullable=True),
         sa.Column("claimed_until", sa.DateTime(timezone=True), nullable=True),
-        sa.PrimaryKeyConstraint("store_key", name=op.f("pk_outbox")),
+        sa.PrimaryKeyConstraint("path", name=op.f("pk_outbox")),
     )
     op.create_table(
         "principal",

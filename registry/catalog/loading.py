@@ -1,0 +1,206 @@
+"""Reads rows into a server's memory: all of them, or what changes name."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Select, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from registry.catalog.grants import grant_of
+from registry.catalog.pointers import pointers_after, pointers_at
+from registry.catalog.ports import Directory, Entitlements
+from registry.catalog.tokens import token_of
+from registry.database import Database, tables
+
+#: So many rows are read at once: a few milliseconds of the event loop.
+_BATCH: Final = 500
+
+
+class Loading:
+    """Fills a server's memory from the database.
+
+    Args:
+        directory: Where environments lead to.
+        entitlements: Who may do what.
+    """
+
+    def __init__(self, directory: Directory, entitlements: Entitlements) -> None:
+        self._directory = directory
+        self._entitlements = entitlements
+        # What memory has, to see what is gone when all is read again.
+        self._namespaces: set[str] = set()
+        self._paths: set[str] = set()
+        self._grants: set[int] = set()
+        self._tokens: set[int] = set()
+
+    async def everything(self, database: Database) -> None:
+        """Read all rows, in batches: others are served in between.
+
+        Raises:
+            DatabaseUnavailable: It does not answer; memory has a part of it.
+        """
+        kept: dict[str, set[Any]] = {"namespace": set(), "path": set(), "grant": set()}
+        kept["token"] = set()
+        async with database.reading() as connection:
+            statement = select(tables.namespace.c.slug).where(
+                tables.namespace.c.deleted_at.is_(None)
+            )
+            for slug in (await connection.execute(statement)).scalars():
+                self._put_namespace(slug)
+                kept["namespace"].add(slug)
+        async for row in _rows(database, select(tables.grant), tables.grant.c.id):
+            self._put_grant(row)
+            kept["grant"].add(row.id)
+        unrevoked = select(tables.token).where(tables.token.c.revoked_at.is_(None))
+        async for row in _rows(database, unrevoked, tables.token.c.id):
+            self._put_token(row)
+            kept["token"].add(row.id)
+        await self._all_principals(database)
+        after = ""
+        while True:
+            async with database.reading() as connection:
+                batch = await pointers_after(connection, after)
+            for pointer in batch:
+                after = f"{pointer.namespace}/{pointer.environment}"
+                self._directory.put(pointer)
+                self._paths.add(after)
+                kept["path"].add(after)
+            if not batch:
+                break
+            await asyncio.sleep(0)
+        for slug in self._namespaces - kept["namespace"]:
+            self._remove_namespace(slug)
+        for path in self._paths - kept["path"]:
+            self._remove(path)
+        for grant in self._grants - kept["grant"]:
+            self._remove_grant(grant)
+        for token in self._tokens - kept["token"]:
+            self._remove_token(token)
+
+    async def again(self, connection: AsyncConnection, named: Iterable[tuple[str, str]]) -> None:
+        """Read what changes name: pairs of kind and subject."""
+        subjects: dict[str, list[str]] = {}
+        for kind, subject in dict.fromkeys(named):
+            subjects.setdefault(kind, []).append(subject)
+        # Rights first: what is new is seen by nobody who may not.
+        await self._some_principals(
+            connection, [*subjects.get("principal", ()), *subjects.get("group", ())]
+        )
+        await self._some_grants(connection, [int(one) for one in subjects.get("grant", ())])
+        await self._some_tokens(connection, [int(one) for one in subjects.get("token", ())])
+        await self._some_namespaces(connection, subjects.get("namespace", []))
+        paths = subjects.get("environment", [])
+        for path, pointer in (await pointers_at(connection, paths)).items():
+            if pointer is None:
+                self._remove(path)
+            else:
+                self._directory.put(pointer)
+                self._paths.add(path)
+
+    async def _some_namespaces(self, connection: AsyncConnection, slugs: Sequence[str]) -> None:
+        table = tables.namespace
+        for part in _parts(slugs):
+            statement = select(table.c.slug).where(
+                table.c.slug.in_(part), table.c.deleted_at.is_(None)
+            )
+            alive = set((await connection.execute(statement)).scalars())
+            for slug in part:
+                (self._put_namespace if slug in alive else self._remove_namespace)(slug)
+
+    async def _some_grants(self, connection: AsyncConnection, ids: Sequence[int]) -> None:
+        table = tables.grant
+        for part in _parts(ids):
+            rows = await connection.execute(select(table).where(table.c.id.in_(part)))
+            found = {row.id: row for row in rows}
+            for number in part:
+                if number in found:
+                    self._put_grant(found[number])
+                else:
+                    self._remove_grant(number)
+
+    async def _some_tokens(self, connection: AsyncConnection, ids: Sequence[int]) -> None:
+        table = tables.token
+        for part in _parts(ids):
+            statement = select(table).where(table.c.id.in_(part), table.c.revoked_at.is_(None))
+            found = {row.id: row for row in await connection.execute(statement)}
+            for number in part:
+                if number in found:
+                    self._put_token(found[number])
+                else:
+                    self._remove_token(number)
+
+    async def _some_principals(self, connection: AsyncConnection, names: Sequence[str]) -> None:
+        table, member = tables.principal, tables.membership
+        for part in _parts(list(dict.fromkeys(names))):
+            rows = await connection.execute(
+                select(table.c.name).where(table.c.name.in_(part), table.c.disabled_at.is_not(None))
+            )
+            disabled = set(rows.scalars())
+            groups: dict[str, list[str]] = {}
+            belong = select(member.c.principal_name, member.c.group_name).where(
+                member.c.principal_name.in_(part)
+            )
+            for name, group in await connection.execute(belong.order_by(member.c.group_name)):
+                groups.setdefault(name, []).append(group)
+            for name in part:
+                self._entitlements.put_principal(
+                    name, is_disabled=name in disabled, groups=groups.get(name, [])
+                )
+
+    async def _all_principals(self, database: Database) -> None:
+        table, member = tables.principal, tables.membership
+        names = (
+            select(table.c.name)
+            .where(table.c.disabled_at.is_not(None))
+            .union(select(member.c.principal_name))
+        )
+        async with database.reading() as connection:
+            found = list((await connection.execute(names)).scalars())
+            await self._some_principals(connection, found)
+
+    def _put_namespace(self, slug: str) -> None:
+        self._directory.put_namespace(slug)
+        self._namespaces.add(slug)
+
+    def _remove_namespace(self, slug: str) -> None:
+        self._directory.remove_namespace(slug)
+        self._namespaces.discard(slug)
+
+    def _remove(self, path: str) -> None:
+        self._directory.remove(*path.split("/", 1))
+        self._paths.discard(path)
+
+    def _put_grant(self, row: Any) -> None:
+        self._entitlements.put_grant(grant_of(row))
+        self._grants.add(row.id)
+
+    def _remove_grant(self, grant: int) -> None:
+        self._entitlements.remove_grant(grant)
+        self._grants.discard(grant)
+
+    def _put_token(self, row: Any) -> None:
+        self._entitlements.put_token(token_of(row))
+        self._tokens.add(row.id)
+
+    def _remove_token(self, token: int) -> None:
+        self._entitlements.remove_token(token)
+        self._tokens.discard(token)
+
+
+def _parts(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
+    for start in range(0, len(items), _BATCH):
+        yield items[start : start + _BATCH]
+
+
+async def _rows(database: Database, statement: Select[Any], key: Any) -> Any:
+    last = 0
+    while True:
+        async with database.reading() as connection:
+            page = statement.where(key > last).order_by(key).limit(_BATCH)
+            rows = (await connection.execute(page)).all()
+        for row in rows:
+            yield row
+        if not rows:
+            return
+        last = rows[-1].id
