@@ -21,6 +21,7 @@ from registry.catalog.lookup import (
     searchable,
     sees_environment,
 )
+from registry.catalog.ownership import rename_environment_grants
 from registry.catalog.ports import RepositoryNames, Settled, settled_nowhere
 from registry.catalog.records import Actor, Environment, Page, Visibility
 from registry.catalog.running import cancel_open
@@ -191,6 +192,8 @@ class Environments:
             if not detail:
                 return environment_of(row)
             found = await self._change(connection, row, namespace, changed)
+            if new != environment:
+                await rename_environment_grants(connection, namespace, environment, new, now)
             await add_event(
                 connection,
                 actor,
@@ -220,6 +223,8 @@ class Environments:
                 .where(table.c.id == row.id)
                 .values(deleted_at=now, updated_at=now, revision=row.revision + 1)
             )
+            away = f"{environment}#{row.id}"
+            await rename_environment_grants(connection, namespace, environment, away, now)
             await add_event(
                 connection,
                 actor,
@@ -258,6 +263,8 @@ class Environments:
             if row is None:
                 raise EnvironmentUnknown(namespace, environment)
             found = await self._change(connection, row, namespace, {"deleted_at": None})
+            away = f"{environment}#{row.id}"
+            await rename_environment_grants(connection, namespace, away, environment, now)
             await add_event(
                 connection,
                 actor,
@@ -289,6 +296,8 @@ class Environments:
             target = await namespace_row(connection, to_namespace)
             changed = {"namespace_id": target.id, "name": to_name, "slug": slug}
             found = await self._change(connection, row, to_namespace, changed)
+            follows = slug if to_namespace == namespace else None
+            await rename_environment_grants(connection, namespace, environment, follows, now)
             for place, slug_there in ((namespace, environment), (to_namespace, slug)):
                 await add_event(
                     connection,

@@ -79,7 +79,7 @@ class Follower:
         except DatabaseOutdated:
             raise
         except DatabaseUnavailable:
-            structlog.get_logger().error(  # noqa: TRY400 (what it is was logged)
+            structlog.get_logger().error(
                 "the database does not answer: environments are pulled as the store has them"
             )
             if self._documents is not None:

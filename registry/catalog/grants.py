@@ -100,7 +100,9 @@ class Grants:
     async def list(self, namespace: str | None = None) -> Sequence[GrantRecord]:
         """Return the grants whose globs match a namespace; ``None``: all."""
         table = tables.grant
-        statement = select(table).order_by(table.c.id)
+        # Those of what is deleted are put away: registry.catalog.ownership.
+        names = table.c.namespace_glob + table.c.environment_glob
+        statement = select(table).where(names.not_like("%#%")).order_by(table.c.id)
         if namespace is not None:
             # The other way round than elsewhere: the column has the pattern.
             pattern = func.replace(table.c.namespace_glob, "_", "\\_")

@@ -33,6 +33,7 @@ class Loading:
         self._paths: set[str] = set()
         self._grants: set[int] = set()
         self._tokens: set[int] = set()
+        self._principals: set[str] = set()
 
     async def everything(self, database: Database) -> None:
         """Read all rows, in batches: others are served in between.
@@ -144,6 +145,7 @@ class Loading:
             for name, group in await connection.execute(belong.order_by(member.c.group_name)):
                 groups.setdefault(name, []).append(group)
             for name in part:
+                self._principals.add(name)
                 self._entitlements.put_principal(
                     name, is_disabled=name in disabled, groups=groups.get(name, [])
                 )
@@ -157,7 +159,7 @@ class Loading:
         )
         async with database.reading() as connection:
             found = list((await connection.execute(names)).scalars())
-            await self._some_principals(connection, found)
+            await self._some_principals(connection, [*found, *self._principals])
 
     def _put_namespace(self, slug: str) -> None:
         self._directory.put_namespace(slug)

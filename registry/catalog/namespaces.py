@@ -19,7 +19,7 @@ from registry.catalog.lookup import (
     searchable,
     sees_namespace,
 )
-from registry.catalog.ownership import set_owner
+from registry.catalog.ownership import rename_grants, set_owner
 from registry.catalog.ports import RepositoryNames, Settled, settled_nowhere
 from registry.catalog.records import Actor, Namespace, Page, Visibility
 from registry.catalog.running import cancel_open
@@ -185,6 +185,7 @@ class Namespaces:
             change = await add_change(connection, "namespace", new, now)
             if new != slug:
                 await add_change(connection, "namespace", slug, now)
+                await rename_grants(connection, slug, new, now)
                 change = await _rename(connection, row, new, now)
             if "owner" in detail:
                 change = await set_owner(connection, actor, new, changed["owner"], now)
@@ -210,6 +211,7 @@ class Namespaces:
             await cancel_open(connection, actor, inside, now)
             await publish_where(connection, inside, now)
             await connection.execute(update(environment).where(inside).values(deleted_at=now))
+            await rename_grants(connection, slug, f"{slug}#{row.id}", now)
             await add_event(connection, actor, now, "namespace.deleted", namespace=slug)
             change = await add_change(connection, "namespace", slug, now)
         await self._settled(change)
@@ -245,6 +247,7 @@ class Namespaces:
             )
             await publish_where(connection, inside, now)
             await connection.execute(update(environment).where(inside).values(deleted_at=None))
+            await rename_grants(connection, f"{slug}#{row.id}", slug, now)
             await add_event(connection, actor, now, "namespace.restored", namespace=slug)
             change = await add_change(connection, "namespace", slug, now)
         await self._settled(change)

@@ -1,8 +1,13 @@
-"""The owner of a namespace, whose role is a grant like others, but of its own source."""
+"""Grants that belong to a namespace or an environment, and share what becomes of it.
+
+A grant on an exact name goes with what is renamed. When that is deleted, the grant is put away
+under a glob that no name can match, ``forecast#7``: somebody else may get the name, and those who
+had a role in what was there have none in that. Restoring brings it back.
+"""
 
 from datetime import datetime
 
-from sqlalchemy import delete, insert
+from sqlalchemy import ColumnElement, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from registry.catalog.journal import add_change
@@ -40,3 +45,56 @@ async def set_owner(
         .returning(grant.c.id)
     )
     return await add_change(connection, "grant", str(made.scalar_one()), now)
+
+
+async def rename_grants(
+    connection: AsyncConnection, before: str, after: str, now: datetime
+) -> None:
+    """Have grants on a namespace by its exact name follow it to another."""
+    grant = tables.grant
+    await _delete(connection, grant.c.namespace_glob == after, now)
+    await _change(connection, grant.c.namespace_glob == before, {"namespace_glob": after}, now)
+
+
+async def rename_environment_grants(
+    connection: AsyncConnection, namespace: str, before: str, after: str | None, now: datetime
+) -> None:
+    """Have grants on an environment by its exact name follow it; ``None``: they are taken.
+
+    It is taken where the environment gets into another namespace: whose admins decide there.
+    """
+    grant = tables.grant
+    inside = grant.c.namespace_glob == namespace
+    if after is None:
+        await _delete(connection, inside & (grant.c.environment_glob == before), now)
+        return
+    await _delete(connection, inside & (grant.c.environment_glob == after), now)
+    await _change(
+        connection,
+        inside & (grant.c.environment_glob == before),
+        {"environment_glob": after},
+        now,
+    )
+
+
+async def _delete(
+    connection: AsyncConnection, condition: ColumnElement[bool], now: datetime
+) -> None:
+    grant = tables.grant
+    gone = await connection.execute(delete(grant).where(condition).returning(grant.c.id))
+    for number in gone.scalars().all():
+        await add_change(connection, "grant", str(number), now)
+
+
+async def _change(
+    connection: AsyncConnection,
+    condition: ColumnElement[bool],
+    values: dict[str, str],
+    now: datetime,
+) -> None:
+    grant = tables.grant
+    changed = list((await connection.execute(select(grant.c.id).where(condition))).scalars())
+    if changed:
+        await connection.execute(update(grant).where(grant.c.id.in_(changed)).values(values))
+    for number in changed:
+        await add_change(connection, "grant", str(number), now)

@@ -9,9 +9,11 @@
 """
 
 import hashlib
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from registry.catalog.activating import make_active
@@ -33,6 +35,8 @@ from registry.errors import CursorInvalid, RevisionConflict, VersionEnded, Versi
 
 #: What the newest of decides whether anything has changed.
 _COUNTS: Final = (*OPEN, "built")
+#: For so long after it ended, a server may not know of a version, though it is alive.
+_RECENT: Final = timedelta(seconds=5)
 
 
 class Versions:
@@ -45,11 +49,18 @@ class Versions:
     Args:
         database: Where they are.
         settled: Waits until all servers know of a change.
+        nudge: Has this server look for versions to make.
     """
 
-    def __init__(self, database: Database, settled: Settled = settled_nowhere) -> None:
+    def __init__(
+        self,
+        database: Database,
+        settled: Settled = settled_nowhere,
+        nudge: Callable[[], None] = lambda: None,
+    ) -> None:
         self._database = database
         self._settled = settled
+        self._nudge = nudge
 
     async def ask(
         self,
@@ -127,6 +138,7 @@ class Versions:
             # Whoever makes versions, on any server, looks for them when something has changed.
             await add_change(connection, "event", found.path, now)
             row = await version_row(connection, found, number)
+        self._nudge()
         return version_of(row), True
 
     async def list(
@@ -154,6 +166,8 @@ class Versions:
             found = await environment_row(connection, namespace, environment)
             statement = statement.where(table.c.environment_id == found.id)
             rows = (await connection.execute(statement)).all()
+            change = await self._recent(connection, rows)
+        await self._settled(change)
         more = cursor(str(rows[limit - 1].number)) if len(rows) > limit else None
         return Page([version_of(row) for row in rows[:limit]], more)
 
@@ -165,7 +179,10 @@ class Versions:
         """
         async with self._database.reading() as connection:
             found = await environment_row(connection, namespace, environment)
-            return version_of(await version_row(connection, found, number))
+            row = await version_row(connection, found, number)
+            change = await self._recent(connection, [row])
+        await self._settled(change)
+        return version_of(row)
 
     async def specification(self, namespace: str, environment: str, number: int) -> bytes:
         """Return the bytes by which a version was asked for.
@@ -260,6 +277,17 @@ class Versions:
             )
             await add_change(connection, "event", found.path, now)
             return version_of(await version_row(connection, found, number))
+
+    async def _recent(self, connection: AsyncConnection, rows: Sequence[Row[Any]]) -> int:
+        """Return what servers may not know yet of versions that ended just now; 0: nothing.
+
+        Whoever is told that a version is built can pull it, from any server.
+        """
+        since = self._database.now() - _RECENT
+        if not any(row.ended_at is not None and row.ended_at > since for row in rows):
+            return 0
+        newest = await connection.execute(select(func.max(tables.change.c.id)))
+        return newest.scalar() or 0
 
 
 async def _newest(connection: AsyncConnection, environment: Row[Any]) -> Row[Any] | None:

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import asyncpg
 import structlog
-from sqlalchemy import ColumnElement, Connection, event, func, literal, text, type_coerce
+from sqlalchemy import ColumnElement, Connection, Interval, event, func, literal, text, type_coerce
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError
 from sqlalchemy.exc import DataError as SqlDataError
@@ -80,7 +80,7 @@ class Database:
         """Return the time by that clock in ``seconds``, which may be less than nothing."""
         if self._is_sqlite:
             return literal(self.now() + timedelta(seconds=seconds), UtcDateTime)
-        moment = func.clock_timestamp(type_=UtcDateTime) + timedelta(seconds=seconds)
+        moment = func.clock_timestamp() + literal(timedelta(seconds=seconds), Interval)
         return type_coerce(moment, UtcDateTime)
 
     @asynccontextmanager
