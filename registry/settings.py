@@ -6,6 +6,7 @@ is worse than none.
 """
 
 import os
+import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,6 +23,7 @@ from builder.spec import parse_user
 from registry.storage.location import parse_location
 
 _PREFIX = "PULLFORGE_"
+_DATABASE = re.compile(r"postgres(ql)?://[^/]*/[^/?]+(\?.*)?|sqlite:///.*[^/]")
 
 
 class Settings(BaseSettings):
@@ -66,6 +68,9 @@ class Settings(BaseSettings):
         "profile",
         "email",
     ]
+    #: The database of namespaces, environments, roles and tokens: ``postgresql://…`` or
+    #: ``sqlite:///…``; ``None`` for one inside the store, and none if that is no directory.
+    database: SecretStr | None = None
     #: What keeps everything, blobs, locks, package archives: a directory or ``s3://BUCKET/PREFIX``.
     store: str = "~/.local/share/pullforge"
     #: A directory for what may be lost: downloads under way, channel indexes, unpacked Pythons.
@@ -215,6 +220,16 @@ class Settings(BaseSettings):
     def _store_is_a_place(cls, store: str) -> str:
         parse_location(store)
         return store
+
+    @field_validator("database")
+    @classmethod
+    def _database_is_one(cls, database: SecretStr | None) -> SecretStr | None:
+        if database is not None and not _DATABASE.fullmatch(database.get_secret_value()):
+            # Not what it is: it has a password.
+            raise ValueError(
+                "the database is postgresql://USER:PASSWORD@HOST/NAME or sqlite:////DIRECTORY/FILE"
+            )
+        return database
 
     @field_validator("public_url", "s3_endpoint", "s3_public_endpoint", "traces")
     @classmethod

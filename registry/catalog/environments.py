@@ -25,7 +25,7 @@ from registry.catalog.ownership import rename_environment_grants
 from registry.catalog.ports import RepositoryNames, Settled, settled_nowhere
 from registry.catalog.records import Actor, Environment, Page, Visibility
 from registry.catalog.running import cancel_open
-from registry.catalog.slugs import slug_of
+from registry.catalog.slugs import environment_slug
 from registry.database import Database, tables
 from registry.errors import CatalogNameTaken, EnvironmentUnknown, RevisionConflict
 
@@ -62,7 +62,7 @@ class Environments:
             CatalogNameInvalid: It cannot be named so.
             CatalogNameTaken: Another environment, or a pushed repository, has that name.
         """
-        slug = slug_of(name)
+        slug = environment_slug(name)
         checked_text("description", description)
         await self._require_free(namespace, slug)
         async with self._database.writing() as connection:
@@ -172,7 +172,7 @@ class Environments:
             CatalogNameInvalid: It cannot be named so.
             CatalogNameTaken: Something else has that name.
         """
-        new = environment if name is None else slug_of(name)
+        new = environment if name is None else environment_slug(name)
         checked_text("description", description or "")
         if new != environment:
             await self._require_free(namespace, new)
@@ -288,7 +288,7 @@ class Environments:
             CatalogNameInvalid: It cannot be named so.
             CatalogNameTaken: Something else has that name.
         """
-        slug = slug_of(to_name)
+        slug = environment_slug(to_name)
         await self._require_free(to_namespace, slug)
         async with self._database.writing() as connection:
             now = self._database.now()
@@ -326,7 +326,7 @@ class Environments:
             CatalogNameInvalid: It cannot be named so.
             CatalogNameTaken: Something else has that name.
         """
-        slug = slug_of(to_name)
+        slug = environment_slug(to_name)
         await self._require_free(to_namespace, slug)
         version = tables.version
         async with self._database.writing() as connection:
@@ -375,7 +375,7 @@ class Environments:
     async def _insert(
         self, connection: AsyncConnection, actor: Actor, namespace: str, name: str, description: str
     ) -> Row[Any]:
-        slug = slug_of(name)
+        slug = environment_slug(name)
         owner = await namespace_row(connection, namespace)
         now = self._database.now()
         statement = insert(tables.environment).values(

@@ -12,7 +12,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Row, Select, func, select
@@ -84,7 +84,7 @@ class Events:
         environment: str | None = None,
         after_id: int | None = None,
         beat_seconds: float = 15,
-    ) -> AsyncIterator[Sequence[Event]]:
+    ) -> AsyncGenerator[Sequence[Event], None]:
         """Yield what happens, as soon as this server knows of it; an empty list now and then.
 
         Args:

@@ -16,10 +16,10 @@ import structlog
 from sqlalchemy import delete, func, insert, select, update
 
 from registry.catalog.loading import Loading
-from registry.catalog.pointers import Pointer
 from registry.catalog.ports import Directory, Entitlements
 from registry.database import Database, tables
 from registry.errors import DatabaseOutdated, DatabaseUnavailable
+from registry.sources.directory import Pointer
 
 _POLL_SECONDS: Final = 0.25
 #: A server is alive that was heard of within this time, in seconds.

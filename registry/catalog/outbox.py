@@ -25,9 +25,10 @@ from builder.concurrency.single_flight import together
 from builder.errors import StoreUnavailable
 from builder.ports import Store
 from registry.catalog.journal import queue_documents
-from registry.catalog.pointers import Pointer, pointers_after, pointers_at
+from registry.catalog.pointers import pointers_after, pointers_at
 from registry.database import Database, tables
 from registry.errors import DatabaseUnavailable
+from registry.sources.directory import Pointer
 from registry.storage.layout import ENVIRONMENTS
 
 #: So many documents are written at once.

@@ -2,32 +2,16 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from registry.database import tables
+from registry.sources.directory import Pointer
 
 #: So many are read by one statement: a few milliseconds of the event loop.
 BATCH: Final = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Pointer:
-    """Where the tags of an environment lead to."""
-
-    namespace: str
-    environment: str
-    #: The key of the active version.
-    active: str | None
-    #: Every version that can be pulled, by its number.
-    versions: Mapping[int, str]
-    #: What was active from when on, in seconds since 1970; the oldest first.
-    activations: tuple[tuple[float, str], ...]
-    #: Whether everyone may pull it.
-    is_public: bool
 
 
 async def pointers_at(

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from registry.catalog.pointers import Pointer
 from registry.catalog.records import GrantRecord, TokenInfo
 from registry.requests.requests import RequirePull
 from registry.requests.status import RequestStatus
+from registry.sources.directory import Pointer
 
 
 class RepositoryNames(Protocol):

@@ -68,6 +68,7 @@ class VersionRunner:
         settled: Waits until all servers know of a change.
         limit: How many are made at once.
         pins: Whether builds are pinned: all that they consist of stays.
+        nudged: Is set when there is something to do.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class VersionRunner:
         settled: Settled = settled_nowhere,
         limit: int = 8,
         pins: bool = True,
+        nudged: asyncio.Event | None = None,
     ) -> None:
         self._database = database
         self._requests = requests
@@ -91,7 +93,7 @@ class VersionRunner:
         self._limit = limit
         self._pins = pins
         self._running: dict[asyncio.Task[None], _Claim] = {}
-        self._nudged = asyncio.Event()
+        self._nudged = nudged or asyncio.Event()
 
     def nudge(self) -> None:
         """Have it look for versions at once."""

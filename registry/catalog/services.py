@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 from registry.catalog.environments import Environments
 from registry.catalog.events import Events
+from registry.catalog.follower import Follower
 from registry.catalog.grants import Grants
 from registry.catalog.idempotency import Idempotency
 from registry.catalog.namespaces import Namespaces
 from registry.catalog.principals import Principals
 from registry.catalog.tokens import TokenStore
 from registry.catalog.versions import Versions
+from registry.sources.directory import Directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +26,7 @@ class CatalogServices:
     tokens: TokenStore
     principals: Principals
     idempotency: Idempotency
+    #: Waits until all servers know of a change.
+    follower: Follower
+    #: Where environments lead to, in memory.
+    directory: Directory

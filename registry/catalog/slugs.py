@@ -10,7 +10,7 @@ from typing import Final
 
 from registry.errors import CatalogNameInvalid
 
-#: What the service itself answers, or may one day.
+#: What the service itself answers below its address, or may one day: no namespace has such a name.
 RESERVED: Final = frozenset(
     {
         *("api", "build", "catalog", "conda-store", "conda-store-dynamic", "docs", "env"),
@@ -27,15 +27,32 @@ MAX_LENGTH: Final = 100
 
 
 def slug_of(name: str) -> str:
-    """Return the component of a repository's name that stands for ``name``.
-
-    What an OCI name cannot have becomes ``-``; letters lose case and accents.
+    """Return the slug of a namespace.
 
     >>> slug_of("forecast"), slug_of("Ada Lovelace"), slug_of("ada@x.org")
     ('forecast', 'ada-lovelace', 'ada-x.org')
 
     Raises:
         CatalogNameInvalid: Nothing of it could stand in a repository's name, or it is reserved.
+    """
+    slug = environment_slug(name)
+    if slug in RESERVED:
+        raise CatalogNameInvalid(
+            f"'{slug}' is a name that the service itself answers: choose another one"
+        )
+    return slug
+
+
+def environment_slug(name: str) -> str:
+    """Return the slug of an environment: a component of a repository's name.
+
+    What an OCI name cannot have becomes ``-``; letters lose case and accents.
+
+    >>> environment_slug("Forecast 2"), environment_slug("docs")
+    ('forecast-2', 'docs')
+
+    Raises:
+        CatalogNameInvalid: Nothing of it could stand in a repository's name.
     """
     if len(name) > MAX_LENGTH or not _NAME.fullmatch(name):
         raise CatalogNameInvalid(
@@ -45,12 +62,8 @@ def slug_of(name: str) -> str:
     ascii_alone = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     slug = _ODD.sub("-", ascii_alone.lower())
     slug = _RUN.sub(lambda run: "__" if run[0] == "__" else run[0][0], slug).strip("._-")
-    if not _COMPONENT.fullmatch(slug):
+    if len(slug) > MAX_LENGTH or not _COMPONENT.fullmatch(slug):
         raise CatalogNameInvalid(
             f"nothing in '{name}' can be part of an image's name: use latin letters and digits"
-        )
-    if slug in RESERVED:
-        raise CatalogNameInvalid(
-            f"'{slug}' is a name that the service itself answers: choose another one"
         )
     return slug

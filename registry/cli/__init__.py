@@ -7,6 +7,7 @@ import typer
 
 from registry.cli import (
     build,
+    database,
     diff,
     gc,
     lock,
@@ -62,5 +63,6 @@ app.command()(diff.diff)
 app.command()(gc.gc)
 app.command()(scrub.scrub)
 app.add_typer(store.store, name="store")
+app.add_typer(database.database, name="database")
 app.add_typer(user.user, name="user")
 app.add_typer(token.token, name="token")

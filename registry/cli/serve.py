@@ -11,11 +11,14 @@ import uvicorn
 
 from registry.app import create_app
 from registry.cli.session import exit_on_error
+from registry.database import open_database
+from registry.errors import DatabaseOutdated, DatabaseUnavailable
 from registry.settings import Settings
 from registry.telemetry import AccessLog, JsonAccessLog, configure_logs
 from registry.web.asgi.connections import Connections
 from registry.web.asgi.protocol import ShortcutProtocol
 from registry.wiring import open_access, open_services, open_store
+from registry.wiring.catalog import database_url
 
 #: Files that the store, the channels, logs and worker processes may need at once.
 _RESERVED_FILES: Final = 512
@@ -78,4 +81,22 @@ def _access_log(settings: Settings) -> Iterator[AccessLog | bool]:
 async def _try(settings: Settings) -> None:
     """Open what may not be usable, and close it again."""
     async with open_store(settings, settings.store), open_access(settings):
-        pass
+        await _try_database(settings)
+
+
+async def _try_database(settings: Settings) -> None:
+    """Return if the database can be used, or does not answer, which may pass.
+
+    Raises:
+        DatabaseOutdated: It has the tables of another version of the program.
+    """
+    url = database_url(settings)
+    if url is None:
+        return
+    async with open_database(url) as database:
+        try:
+            await database.check()
+        except DatabaseOutdated:
+            raise
+        except DatabaseUnavailable:
+            return

@@ -84,16 +84,19 @@ class Database:
         return type_coerce(moment, UtcDateTime)
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
+    async def reading(self, *, is_snapshot: bool = False) -> AsyncIterator[AsyncConnection]:
         """Give a connection for a few statements that change nothing; wait for nothing else in it.
 
-        With PostgreSQL each statement sees what is committed before it, with SQLite all see the
-        same.
+        Args:
+            is_snapshot: Whether all statements see the same. With SQLite they always do.
         """
         await self.check()
         with database_errors():
-            async with self._engine.connect() as connection, connection.begin():
-                yield connection
+            async with self._engine.connect() as connection:
+                if is_snapshot and not self._is_sqlite:
+                    await connection.execution_options(isolation_level="REPEATABLE READ")
+                async with connection.begin():
+                    yield connection
 
     @asynccontextmanager
     async def writing(self, *, is_ordered: bool = True) -> AsyncIterator[AsyncConnection]:
@@ -287,7 +290,8 @@ def _engine(url: URL) -> AsyncEngine:
 
 
 def _make_directory(_dialect: Any, _record: Any, args: Any, _parameters: Any) -> None:
-    Path(args[0]).parent.mkdir(parents=True, exist_ok=True)
+    # Not those above it: a store whose directory is lost must not come back as an empty one.
+    Path(args[0]).parent.mkdir(exist_ok=True)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -17,6 +17,7 @@ from builder.fetch.saving import save_blob
 from builder.oci.digest import algorithm_of
 from builder.ports import Store, StoreEntry
 from registry.storage.content_addressed import digest_of_key
+from registry.storage.layout import DATABASE
 
 #: What is larger goes through a file rather than through memory.
 _IN_MEMORY_BYTES: Final = 1024 * 1024
@@ -54,6 +55,9 @@ class CopyPlan:
 async def plan_copy(source: Store, target: Store) -> CopyPlan:
     """Return what ``target`` lacks; both stores are listed once, and nothing else is asked.
 
+    A database that lies in the directory of a store is none of its content: files of SQLite that
+    are written meanwhile are no database (``pullforge database export``).
+
     Raises:
         StoreUnavailable: One of them does not answer.
     """
@@ -62,6 +66,8 @@ async def plan_copy(source: Store, target: Store) -> CopyPlan:
     there = aiter(target.entries(""))
     other = await anext(there, None)
     async for entry in source.entries(""):
+        if entry.key.startswith(DATABASE):
+            continue
         while other is not None and other.key < entry.key:
             other = await anext(there, None)
         is_same = other is not None and (other.key, other.size_bytes) == _identity(entry)

@@ -68,6 +68,8 @@ UPLOADS: Final = "uploads/"
 BASES: Final = "@bases"
 INPUTS: Final = "inputs/"
 ENVIRONMENTS: Final = "environments/"
+#: No keys: where a database is that nobody has put elsewhere, in the directory of a store.
+DATABASE: Final = "database/"
 
 
 def solve_key(spec: str) -> str:

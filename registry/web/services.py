@@ -11,6 +11,7 @@ from registry.auth.access import Access
 from registry.auth.device_logins import DeviceLogins
 from registry.auth.oidc import Oidc
 from registry.auth.sessions import Accounts, Sessions
+from registry.catalog.services import CatalogServices
 from registry.content.blobs import Blobs
 from registry.content.files import StoredFiles
 from registry.content.manifests import Manifests
@@ -84,6 +85,8 @@ class Services:
     queue: QueueGauges | None = None
     #: ``None``: browsers cannot log in here, since there is no database.
     login: LoginServices | None = None
+    #: ``None``: there is no database, and so there are no named environments.
+    catalog: CatalogServices | None = None
 
 
 class AppState(TypedDict):

@@ -36,6 +36,7 @@ from registry.maintenance.periodic import run_forever
 from registry.requests.requests import BuildRequests, RequestTimeouts
 from registry.requests.runner import BuildRunner
 from registry.settings import Settings
+from registry.sources.directory import Directory
 from registry.sources.pushed import PushedSource
 from registry.sources.source import Sources
 from registry.storage.probe import check_store
@@ -47,6 +48,7 @@ from registry.wiring.building import (
     open_builder,
     tell_of_sandbox,
 )
+from registry.wiring.catalog import NoEntitlements, open_catalog
 from registry.wiring.schedule import chores_of
 from registry.wiring.sources import Maker, open_maker
 from registry.wiring.stores import open_links
@@ -122,6 +124,18 @@ async def open_services(
         builds = await stack.enter_async_context(
             _open_builds(settings, builder, maker, rate_limit, links, now)
         )
+        directory = Directory()
+        catalog = await stack.enter_async_context(
+            open_catalog(
+                settings,
+                store,
+                builds.requests,
+                records.lock,
+                access,
+                directory=directory,
+                entitlements=NoEntitlements(),
+            )
+        )
         yield Services(
             sources=Sources(built=maker.source, pushed=pushed),
             manifests=builder.manifests,
@@ -136,6 +150,7 @@ async def open_services(
             queue=gauges,
             public_url=settings.public_url.rstrip("/") if settings.public_url else None,
             traces=traces,
+            catalog=catalog,
         )
 
 

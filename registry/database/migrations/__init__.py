@@ -7,21 +7,26 @@ imports nothing of the program, so that it does the same for ever.
 from pathlib import Path
 from typing import Any
 
-from alembic.operations import Operations
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect, text
 
 from registry.database.migrations.versions import HEAD
 
 
 def revision_of(connection: Connection) -> str | None:
     """Return the revision of the tables; ``None`` if there are none."""
-    return MigrationContext.configure(connection).get_current_revision()
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return found
 
 
 def upgrade(connection: Connection, revision: str = HEAD) -> None:
     """Bring the tables to ``revision``, within the transaction of ``connection``."""
+    # Half a second of imports, which a server with a database that is as it should be saves.
+    from alembic.operations import Operations  # noqa: PLC0415
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
     scripts = ScriptDirectory(str(Path(__file__).parent))
 
     def steps(found: Any, _context: MigrationContext) -> Any:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from registry.catalog.environments import Environments
 from registry.catalog.events import Events
@@ -11,7 +12,6 @@ from registry.catalog.follower import Follower
 from registry.catalog.grants import Grants
 from registry.catalog.idempotency import Idempotency
 from registry.catalog.namespaces import Namespaces
-from registry.catalog.pointers import Pointer
 from registry.catalog.ports import LockedPackage
 from registry.catalog.principals import Principals
 from registry.catalog.records import (
@@ -27,9 +27,11 @@ from registry.catalog.runner import VersionRunner
 from registry.catalog.tokens import TokenStore
 from registry.catalog.versions import Versions
 from registry.database import Database
+from registry.errors import Denied
 from registry.images.failure import Failure
 from registry.requests.requests import RequirePull
 from registry.requests.status import RequestStatus
+from registry.sources.directory import Pointer
 
 ADA = Actor("ada", address="192.0.2.1")
 BOB = Actor("bob")
@@ -38,6 +40,13 @@ BOB = Actor("bob")
 def key_of(data: bytes) -> str:
     """Return the key that a specification is built as, where nothing else is said."""
     return hashlib.sha256(data).hexdigest()[:32]
+
+
+async def stop(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks, and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Pushed:
@@ -136,8 +145,6 @@ def no_repository_is_open(principal: str | None) -> RequirePull:
     """Refuse every base to everybody but ada."""
 
     async def require(repository: str) -> None:
-        from registry.errors import Denied
-
         if principal != "ada":
             raise Denied(f"'{principal}' may not pull {repository}")
 
@@ -194,8 +201,7 @@ class House:
         try:
             return await self.reached(path, number, state)
         finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            await stop(running)
 
     async def reached(self, path: str, number: int, state: State | None = None) -> Version:
         """Return a version when it has ended, or is in a state."""

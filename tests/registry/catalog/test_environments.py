@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from registry.catalog.ports import LockedPackage
@@ -77,7 +79,7 @@ async def test_a_search_finds_what_can_be_seen_by_name_and_description(house: Ho
     await house.environment("secret/forecast")
     await house.environments.update(ADA, "analytics", "forecast", description="Für Ärzte")
 
-    async def found(visible: Visibility, **more: str) -> list[str]:
+    async def found(visible: Visibility, **more: Any) -> list[str]:
         return [one.path for one in (await house.environments.search(visible, **more)).items]
 
     assert await found(EVERYTHING, search="ÄRZTE") == ["analytics/forecast"]

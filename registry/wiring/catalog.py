@@ -1,0 +1,206 @@
+"""Namespaces, environments and all that follows them."""
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from builder.lock import Lock
+from builder.ports import Store
+from registry.auth.access import Access
+from registry.auth.policy import Caller
+from registry.auth.rights import Need
+from registry.catalog.environments import Environments
+from registry.catalog.events import Events
+from registry.catalog.follower import Follower, forget_old
+from registry.catalog.grants import Grants
+from registry.catalog.idempotency import Idempotency
+from registry.catalog.namespaces import Namespaces
+from registry.catalog.outbox import OutboxWriter, compare
+from registry.catalog.ports import Entitlements, LockedPackage, MayPull
+from registry.catalog.principals import Principals
+from registry.catalog.records import GrantRecord, TokenInfo
+from registry.catalog.runner import VersionRunner
+from registry.catalog.services import CatalogServices
+from registry.catalog.tokens import TokenStore
+from registry.catalog.versions import Versions
+from registry.database import Database, open_database
+from registry.maintenance.periodic import PeriodicJob, run_forever
+from registry.requests.requests import BuildRequests, RequirePull
+from registry.settings import Settings
+from registry.sources.directory import Directory, Pointer, dump_pointer, parse_pointer
+from registry.storage.layout import DATABASE, ENVIRONMENTS, catalog_key
+from registry.storage.location import parse_location
+
+#: How often database and store are compared, in seconds.
+_COMPARE_SECONDS: Final = 3600
+
+
+class NoEntitlements:
+    """Knows nobody; implements :class:`registry.catalog.ports.Entitlements`."""
+
+    def put_grant(self, grant: GrantRecord, /) -> None:
+        """Do nothing."""
+
+    def remove_grant(self, grant: int, /) -> None:
+        """Do nothing."""
+
+    def put_token(self, token: TokenInfo, /) -> None:
+        """Do nothing."""
+
+    def remove_token(self, token: int, /) -> None:
+        """Do nothing."""
+
+    def put_principal(self, name: str, /, *, is_disabled: bool, groups: Sequence[str]) -> None:
+        """Do nothing."""
+
+
+class PushedNames:
+    """Knows which repositories were pushed to, by the store.
+
+    Implements :class:`registry.catalog.ports.RepositoryNames`.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def has_repository(self, name: str) -> bool:
+        """Tell whether anything was pushed to ``name`` or below it; at most two look-ups."""
+        if await self._store.size(catalog_key(name)) is not None:
+            return True
+        async for _ in self._store.entries(catalog_key(f"{name}/")):
+            return True
+        return False
+
+
+def database_url(settings: Settings) -> str | None:
+    """Return the address of the database; ``None``: there can be none unless it is set."""
+    if settings.database is not None:
+        return settings.database.get_secret_value()
+    location = parse_location(settings.store)
+    if not isinstance(location, Path):
+        return None
+    return f"sqlite:///{(location / DATABASE / 'pullforge.db').absolute()}"
+
+
+@asynccontextmanager
+async def open_catalog(
+    settings: Settings,
+    store: Store,
+    requests: BuildRequests,
+    lock_of: Callable[[str], Awaitable[Lock | None]],
+    access: Access,
+    *,
+    directory: Directory,
+    entitlements: Entitlements,
+) -> AsyncIterator[CatalogServices | None]:
+    """Give the catalog, followed and worked for until the exit; ``None``: there is no database.
+
+    Args:
+        settings: All of them.
+        store: Has the documents of environments.
+        requests: Makes builds.
+        lock_of: Reads locks by their keys.
+        access: Says what whoever asks for a version may pull.
+        directory: Is kept as the database is.
+        entitlements: Are kept as the database is.
+
+    Raises:
+        DatabaseOutdated: The database has the tables of another version of the program.
+    """
+    url = database_url(settings)
+    if url is None:
+        yield None
+        return
+    server = f"{socket.gethostname()[:60]} {os.getpid()} {secrets.token_hex(4)}"
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_database(url))
+        follower = Follower(
+            database, directory, entitlements, server, lambda: stored_pointers(store)
+        )
+        await follower.start()
+        nudged = asyncio.Event()
+        runner = VersionRunner(
+            database,
+            requests,
+            _may_pull(access),
+            lambda key: _packages_of(lock_of, key),
+            server,
+            settled=follower.settled,
+            limit=max(1, settings.max_builds // 2),
+            pins=settings.pin_builds,
+            nudged=nudged,
+        )
+        writer = OutboxWriter(database, store, dump_pointer, follower.changed)
+        jobs = [PeriodicJob("catalog", _COMPARE_SECONDS, lambda: _tidy(database, store))]
+        for work in (follower.run(), runner.run(), writer.run(), run_forever(jobs)):
+            stack.push_async_callback(_end, asyncio.create_task(work))
+        settled = follower.settled
+        names = PushedNames(store)
+        yield CatalogServices(
+            namespaces=Namespaces(database, names, settled),
+            environments=Environments(database, names, settled),
+            versions=Versions(database, settled, nudged.set),
+            events=Events(database, follower.changed),
+            grants=Grants(database, settled),
+            tokens=TokenStore(database, settled),
+            principals=Principals(database, settled),
+            idempotency=Idempotency(database),
+            follower=follower,
+            directory=directory,
+        )
+
+
+async def stored_pointers(store: Store) -> AsyncIterator[Pointer]:
+    """Yield where environments lead to, as the store has it; no database is asked.
+
+    Raises:
+        StoreUnavailable: It does not answer.
+    """
+    async for entry in store.entries(ENVIRONMENTS):
+        data = await store.read(entry.key)
+        if data is not None:
+            yield parse_pointer(data)
+
+
+async def _tidy(database: Database, store: Store) -> None:
+    await compare(database, store, dump_pointer)
+    await forget_old(database)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _may_pull(access: Access) -> MayPull:
+    def of(principal: str | None) -> RequirePull:
+        async def require(repository: str) -> None:
+            identity = access.policy.identities.get(principal) if principal else None
+            access.check(Caller(identity), [Need("pull", repository)])
+
+        return require
+
+    return of
+
+
+async def _packages_of(
+    lock_of: Callable[[str], Awaitable[Lock | None]], key: str
+) -> Sequence[LockedPackage]:
+    lock = await lock_of(key)
+    if lock is None:
+        return []
+    found = [
+        LockedPackage(subdir, "conda", one.name, one.version, one.build, one.channel_url)
+        for subdir, records in lock.platforms.items()
+        for one in records
+    ]
+    return found + [
+        LockedPackage(subdir, "pypi", one.name, one.version, "", "")
+        for subdir, wheels in lock.wheels.items()
+        for one in wheels
+    ]

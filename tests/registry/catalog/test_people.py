@@ -1,0 +1,151 @@
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from registry.catalog.records import EVERYTHING, Visibility
+from registry.errors import (
+    CatalogNameTaken,
+    GrantInvalid,
+    GrantUnknown,
+    PrincipalUnknown,
+    TokenInvalid,
+    TokenUnknown,
+)
+from tests.registry.catalog.house import ADA, BOB, House
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_role_is_given_replaced_and_taken(house: House) -> None:
+    first = await house.grants.give(
+        ADA, subject_kind="group", subject="data", namespace_glob="ana*", role="viewer"
+    )
+    second = await house.grants.give(
+        ADA, subject_kind="group", subject="data", namespace_glob="ana*", role="editor"
+    )
+    assert await house.grants.list("analytics") == [second]
+    assert await house.grants.list("other") == []
+    assert house.memory.grants == {second.id: second}
+    with pytest.raises(GrantUnknown):
+        await house.grants.get(first.id)
+    await house.grants.take(ADA, second.id)
+    assert house.memory.grants == {}
+    with pytest.raises(GrantUnknown):
+        await house.grants.take(ADA, second.id)
+    assert await house.actions() == ["grant.given", "grant.given", "grant.taken"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"role": "king"},
+        {"subject": None},
+        {"subject_kind": "nobody"},
+        {"subject_kind": "everyone"},
+        {"subject_kind": "everyone", "subject": None, "role": "editor"},
+        {"namespace_glob": ""},
+        {"namespace_glob": "A"},
+        {"environment_glob": "a/b"},
+        {"role": "administrator", "namespace_glob": "ada"},
+        {"subject": "x" * 201},
+        {"subject": "\0"},
+    ],
+)
+async def test_what_makes_no_sense_is_not_given(house: House, wrong: dict[str, str]) -> None:
+    right = {"subject_kind": "user", "subject": "bob", "namespace_glob": "ada", "role": "viewer"}
+    with pytest.raises(GrantInvalid):
+        await house.grants.give(ADA, **(right | wrong))  # type: ignore[arg-type] # wrong on purpose
+
+
+async def test_a_secret_is_shown_once_and_kept_as_a_digest(house: House) -> None:
+    made, secret = await house.tokens.create(ADA, "ada", "laptop", scopes=["team/*:pull"])
+    assert secret.startswith("pft_")
+    assert len(secret) == 47
+    assert made.hint == secret[-6:]
+    assert await house.tokens.list("ada") == [made]
+    assert house.memory.tokens[made.id].sha256 == made.sha256
+    assert secret not in repr(made)
+    now = house.database.now()
+    await house.tokens.used({made.id: now})
+    await house.tokens.used({made.id: now + timedelta(minutes=5)})
+    assert (await house.tokens.get(made.id)).last_used_at == now
+    await house.tokens.revoke(ADA, made.id)
+    await house.tokens.revoke(ADA, made.id)
+    assert await house.tokens.list("ada") == []
+    assert len(await house.tokens.list("ada", include_ended=True)) == 1
+    assert await house.actions() == ["token.created", "token.revoked"]
+
+
+async def test_a_token_that_makes_no_sense_is_not_made(house: House) -> None:
+    past = house.database.now() - timedelta(seconds=1)
+    with pytest.raises(TokenInvalid):
+        await house.tokens.create(ADA, "ada", "x", expires_at=past)
+    with pytest.raises(TokenInvalid):
+        await house.tokens.create(ADA, "ada", " ")
+    with pytest.raises(TokenInvalid):
+        await house.tokens.create(ADA, "ada", "x", scopes=["nonsense"])
+    for token in (0, 1, 2**70):
+        with pytest.raises(TokenUnknown):
+            await house.tokens.revoke(ADA, token)
+
+
+async def test_groups_of_a_provider_are_those_that_it_told_last(house: House) -> None:
+    await house.principals.log_in_oidc("https://id", "1", "ada", groups=["a", "b"])
+    await house.principals.add_member(BOB, "own", "ada")
+    assert await house.principals.groups_of("ada") == ["a", "b", "own"]
+    back = await house.principals.log_in_oidc(
+        "https://id", "1", "renamed", groups=["b", "c"], email="ada@x.org"
+    )
+    assert (back.name, back.email) == ("ada", "ada@x.org")
+    assert await house.principals.groups_of("ada") == ["b", "c", "own"]
+    assert house.memory.groups["ada"] == ("b", "c", "own")
+    with pytest.raises(CatalogNameTaken):
+        await house.principals.log_in_oidc("https://id", "2", "ada")
+    await house.principals.remove_member(BOB, "own", "ada")
+    assert sorted(house.memory.groups["ada"]) == ["b", "c"]
+    assert [one.name for one in await house.principals.list(search="X.ORG")] == ["ada"]
+    with pytest.raises(PrincipalUnknown):
+        await house.principals.get("nobody")
+
+
+async def test_a_request_that_is_sent_twice_is_carried_out_once(house: House) -> None:
+    begin = house.idempotency.begin
+    assert await begin("ada", "k", "digest") is None
+    under_way = await begin("ada", "k", "digest")
+    assert under_way is not None
+    assert under_way.status == 0
+    await house.idempotency.end("ada", "k", 201, b"made")
+    kept = await begin("ada", "k", "digest")
+    assert kept is not None
+    assert (kept.status, kept.body) == (201, b"made")
+    assert await begin("bob", "k", "digest") is None
+    await house.idempotency.forget("bob", "k")
+    assert await begin("bob", "k", "digest") is None
+
+
+async def test_events_are_seen_by_those_who_see_what_they_are_of(house: House) -> None:
+    await house.environment("ada/one")
+    await house.environment("ada/two")
+    await house.tokens.create(ADA, "ada", "laptop")
+
+    async def seen(*globs: tuple[str, str]) -> list[str | None]:
+        events = await house.events.list(visible=Visibility(globs))
+        return [event.environment for event in events]
+
+    assert await seen(("ada", "one")) == ["one"]
+    assert await seen(("a*", "*")) == [None, "one", "two"]
+    assert await seen(("bob", "*")) == []
+    newest = await house.events.latest(visible=EVERYTHING, limit=1)
+    assert newest[0].action == "token.created"
+    assert (newest[0].actor, newest[0].address) == ("ada", "192.0.2.1")
+
+
+async def test_who_follows_is_told_as_soon_as_something_happens(house: House) -> None:
+    await house.environment("ada/one")
+    following = house.events.follow(visible=lambda: EVERYTHING, namespace="ada", environment="one")
+    telling = asyncio.ensure_future(anext(aiter(following)))
+    await asyncio.sleep(0.1)
+    await house.built("ada/one", b"numpy")
+    assert [event.action for event in await telling][:1] == ["version.queued"]
+    await following.aclose()
