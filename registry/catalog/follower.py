@@ -7,6 +7,9 @@ whoever has changed something can wait until all servers that are alive know of 
 """
 
 import asyncio
+import os
+import secrets
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -22,10 +25,12 @@ from registry.errors import DatabaseOutdated, DatabaseUnavailable
 from registry.sources.directory import Pointer
 
 _POLL_SECONDS: Final = 0.25
-#: A server is alive that was heard of within this time, in seconds.
-ALIVE_SECONDS: Final = 3
-#: How often it says so when there is nothing else to say.
+#: How often a server says that it is alive when there is nothing else to say, in seconds. Servers
+#: of one SQLite are on one machine, where processes are seen otherwise: its disk can sleep.
 _BEAT_SECONDS: Final = 1
+_QUIET_BEAT_SECONDS: Final = 30
+#: A server is alive that was heard of within so many beats.
+_ALIVE_BEATS: Final = 3
 #: How long others are waited for at most, in seconds.
 _SETTLE_SECONDS: Final = 2
 #: So many changes are read at once.
@@ -63,6 +68,7 @@ class Follower:
         self._documents = documents
         #: The last change that memory has; ``None``: memory has to be loaded as a whole.
         self._seen: int | None = None
+        self._beat_seconds = _BEAT_SECONDS if database.is_shared else _QUIET_BEAT_SECONDS
         self._said: tuple[int, float] = (-1, 0)
         self._looking = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -171,7 +177,7 @@ class Follower:
         """Write down how far this server is, if that is news."""
         now = asyncio.get_running_loop().time()
         seen = self._seen or 0
-        if self._said[0] == seen and now < self._said[1] + _BEAT_SECONDS:
+        if self._said[0] == seen and now < self._said[1] + self._beat_seconds:
             return
         table = tables.server
         values = {"seen_change": seen, "at": self._database.clock()}
@@ -181,17 +187,25 @@ class Follower:
             )
             if not known.rowcount:
                 await connection.execute(insert(table).values(name=self._server, **values))
+                # In a container, the process before had the same number.
+                before = self._server.rpartition(" ")[0]
+                if before:
+                    mine = table.c.name.startswith(f"{before} ", autoescape=True)
+                    await connection.execute(
+                        delete(table).where(mine, table.c.name != self._server)
+                    )
         self._said = (seen, now)
 
     async def _is_awaited(self, change: int) -> bool:
         table = tables.server
         behind = select(table.c.name).where(
-            table.c.at > self._database.clock_after(-ALIVE_SECONDS),
+            table.c.at > self._database.clock_after(-_ALIVE_BEATS * self._beat_seconds),
             table.c.seen_change < change,
             table.c.name != self._server,
         )
         async with self._database.reading() as connection:
-            return (await connection.execute(behind.limit(1))).first() is not None
+            names = (await connection.execute(behind)).scalars().all()
+        return not all(has_ended(name) for name in names)
 
     async def _leave(self) -> None:
         with suppress(DatabaseUnavailable, TimeoutError):
@@ -199,6 +213,26 @@ class Follower:
                 await connection.execute(
                     delete(tables.server).where(tables.server.c.name == self._server)
                 )
+
+
+def server_name() -> str:
+    """Return a name that no other server has; on one machine, it tells the process."""
+    return f"{socket.gethostname()[:60]} {os.getpid()} {secrets.token_hex(4)}"
+
+
+def has_ended(server: str) -> bool:
+    """Tell whether a server is known to have ended: its process was one of this machine."""
+    host, _, rest = server.partition(" ")
+    process = rest.partition(" ")[0]
+    if host != socket.gethostname()[:60] or not process.isdigit():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
 
 
 async def forget_old(database: Database) -> None:

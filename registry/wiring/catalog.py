@@ -1,9 +1,6 @@
 """Namespaces, environments and all that follows them."""
 
 import asyncio
-import os
-import secrets
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -16,7 +13,7 @@ from registry.auth.policy import Caller
 from registry.auth.rights import Need
 from registry.catalog.environments import Environments
 from registry.catalog.events import Events
-from registry.catalog.follower import Follower, forget_old
+from registry.catalog.follower import Follower, forget_old, server_name
 from registry.catalog.grants import Grants
 from registry.catalog.idempotency import Idempotency
 from registry.catalog.namespaces import Namespaces
@@ -116,7 +113,7 @@ async def open_catalog(
     if url is None:
         yield None
         return
-    server = f"{socket.gethostname()[:60]} {os.getpid()} {secrets.token_hex(4)}"
+    server = server_name()
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(url))
         follower = Follower(

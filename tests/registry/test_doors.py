@@ -128,8 +128,8 @@ async def fill(client: Client) -> list[Names]:
 
 
 def kept(site: Site) -> dict[str, bytes]:
-    """Return everything in the store but what is being written."""
-    paths = [path for path in site.files("") if ".scratch" not in path.parts]
+    """Return everything in the store but what is being written; a database is none of it."""
+    paths = [path for path in site.files("") if not {".scratch", "database"} & set(path.parts)]
     return {str(path.relative_to(site.store)): path.read_bytes() for path in paths}
 
 
