@@ -118,7 +118,7 @@ async def import_lines(database: Database, lines: Iterable[str]) -> int:
         if end != count:
             raise ExportInvalid("the file ends in the middle: export it again")
         if is_postgresql:
-            await _count_on(connection)
+            await continue_sequences(connection)
         await _publish(connection, database.now())
     return count
 
@@ -213,7 +213,7 @@ async def _insert(
         raise ExportInvalid(f"a row of {table.name} has a value that is none") from exc
 
 
-async def _count_on(connection: AsyncConnection) -> None:
+async def continue_sequences(connection: AsyncConnection) -> None:
     """Have PostgreSQL's sequences begin after the numbers that were imported."""
     for table in _TABLES:
         if "id" in table.c:
