@@ -35,6 +35,8 @@ _ALIVE_BEATS: Final = 3
 _SETTLE_SECONDS: Final = 2
 #: So many changes are read at once.
 _BATCH: Final = 1000
+#: Tells this process from those that had its number before.
+_PROCESS: Final = secrets.token_hex(4)
 #: How long changes are kept for servers that follow, in seconds.
 _KEPT_SECONDS: Final = 3600
 
@@ -187,13 +189,6 @@ class Follower:
             )
             if not known.rowcount:
                 await connection.execute(insert(table).values(name=self._server, **values))
-                # In a container, the process before had the same number.
-                before = self._server.rpartition(" ")[0]
-                if before:
-                    mine = table.c.name.startswith(f"{before} ", autoescape=True)
-                    await connection.execute(
-                        delete(table).where(mine, table.c.name != self._server)
-                    )
         self._said = (seen, now)
 
     async def _is_awaited(self, change: int) -> bool:
@@ -217,22 +212,27 @@ class Follower:
 
 def server_name() -> str:
     """Return a name that no other server has; on one machine, it tells the process."""
-    return f"{socket.gethostname()[:60]} {os.getpid()} {secrets.token_hex(4)}"
+    return f"{_host()} {os.getpid()} {_PROCESS} {secrets.token_hex(4)}"
 
 
 def has_ended(server: str) -> bool:
     """Tell whether a server is known to have ended: its process was one of this machine."""
-    host, _, rest = server.partition(" ")
-    process = rest.partition(" ")[0]
-    if host != socket.gethostname()[:60] or not process.isdigit():
+    parts = server.split(" ")
+    if len(parts) != 4 or parts[0] != _host():
         return False
+    if parts[1] == str(os.getpid()):  # in a container, the one before had the same number
+        return parts[2] != _PROCESS
     try:
-        os.kill(int(process), 0)
+        os.kill(int(parts[1]), 0)
     except ProcessLookupError:
         return True
-    except (OSError, OverflowError):
+    except (OSError, OverflowError, ValueError):
         return False
     return False
+
+
+def _host() -> str:
+    return socket.gethostname()[:60].replace(" ", "-")
 
 
 async def forget_old(database: Database) -> None:

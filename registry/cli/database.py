@@ -46,13 +46,25 @@ def export(
     back-up. It has digests of passwords and tokens: the file can be read by its owner alone.
     """
     with exit_on_error():
-        count = asyncio.run(_export(file))
+        try:
+            count = asyncio.run(_export(file))
+        except OSError as exc:
+            raise typer.BadParameter(f"{file} cannot be written: {exc.strerror}") from None
     typer.echo(f"Exported {count:,} rows.", err=True)
 
 
 @database.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="what 'export' wrote; - for the standard input")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="what 'export' wrote; - for the standard input",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            allow_dash=True,
+        ),
+    ],
 ) -> None:
     """Read what was exported into an empty database, SQLite or PostgreSQL; all or nothing."""
     with exit_on_error():

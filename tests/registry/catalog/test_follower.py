@@ -1,11 +1,12 @@
 import asyncio
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from builder.errors import StoreUnavailable
 from builder.ports import Store
-from registry.catalog.follower import Follower, forget_old
+from registry.catalog.follower import Follower, forget_old, has_ended, server_name
 from registry.catalog.outbox import OutboxWriter, compare
 from registry.database import Database, open_database
 from registry.sources.directory import dump_pointer, parse_pointer
@@ -81,6 +82,18 @@ async def test_a_server_that_was_away_for_too_long_reads_everything(
             await other.follower.changed(0.1)
     await stop(following)
     assert set(other.memory.pointers) == {"ada/two"}
+
+
+def test_a_server_of_this_machine_is_known_to_have_ended() -> None:
+    mine = server_name()
+    host, process, start, _ = mine.split(" ")
+    assert not has_ended(mine)
+    assert has_ended(f"{host} {process} before x")
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    assert has_ended(f"{host} {ended.pid} {start} x")
+    assert not has_ended(f"elsewhere {ended.pid} {start} x")
+    assert not has_ended("odd")
 
 
 async def documents(store: Store) -> dict[str, str | None]:

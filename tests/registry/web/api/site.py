@@ -57,10 +57,9 @@ class Site:
     def files(self, folder: str) -> list[Path]:
         return sorted(path for path in (self.store / folder).rglob("*") if path.is_file())
 
-    @asynccontextmanager
-    async def open(self, **changes: Any) -> AsyncIterator[Client]:
-        """Give a client of the service; another one may run on the same store."""
-        settings = Settings(
+    def configured(self, **changes: Any) -> Settings:
+        """Return the settings of the service."""
+        return Settings(
             **{
                 "store": str(self.store),
                 "channels": {"main": f"file://{self.channel}"},
@@ -74,6 +73,11 @@ class Site:
                 **changes,
             }
         )
+
+    @asynccontextmanager
+    async def open(self, **changes: Any) -> AsyncIterator[Client]:
+        """Give a client of the service; another one may run on the same store."""
+        settings = self.configured(**changes)
         app = create_app(
             lambda: open_services(settings, now=self.clock),
             access_log=False,
