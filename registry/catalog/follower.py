@@ -18,6 +18,7 @@ from typing import Final
 import structlog
 from sqlalchemy import delete, func, insert, select, update
 
+from builder.errors import StoreUnavailable
 from registry.catalog.loading import Loading
 from registry.catalog.ports import Directory, Entitlements
 from registry.database import Database, tables
@@ -78,9 +79,10 @@ class Follower:
     async def start(self) -> None:
         """Load everything: from the database, or where environments lead to from the store.
 
+        If neither answers, nothing is known until one does.
+
         Raises:
             DatabaseOutdated: It has the tables of another version of the program.
-            StoreUnavailable: Neither answers.
         """
         try:
             await self._look()
@@ -90,10 +92,7 @@ class Follower:
             structlog.get_logger().error(
                 "the database does not answer: environments are pulled as the store has them"
             )
-            if self._documents is not None:
-                async for pointer in self._documents():
-                    self._directory.put_namespace(pointer.namespace)
-                    self._directory.put(pointer)
+            await self._read_documents()
 
     async def run(self) -> None:
         """Follow changes until cancelled; then this server is waited for no more."""
@@ -130,6 +129,16 @@ class Follower:
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
                 await self._changed.wait()
+
+    async def _read_documents(self) -> None:
+        if self._documents is None:
+            return
+        try:
+            async for pointer in self._documents():
+                self._directory.put_namespace(pointer.namespace)
+                self._directory.put(pointer)
+        except StoreUnavailable as exc:
+            structlog.get_logger().error("failed to read pointers", error=exc.message)
 
     async def _look(self) -> None:
         async with self._looking:
