@@ -1,6 +1,6 @@
 """Principals and groups: who logs in, and with whom they belong."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Row, delete, func, insert, select, update
@@ -85,10 +85,13 @@ class Principals:
         display_name: str = "",
         email: str = "",
         groups: Sequence[str] | None = None,
+        taken: Collection[str] = (),
+        address: str = "",
     ) -> Principal:
         """Return whom an identity of an OIDC provider stands for; made at the first login.
 
-        Its groups of that provider become exactly ``groups``; ``None`` leaves them.
+        Its groups of that provider become exactly ``groups``; ``None`` leaves them. Nobody gets a
+        name that is among ``taken``.
 
         Raises:
             CatalogNameTaken: The name is that of somebody with another identity.
@@ -102,7 +105,9 @@ class Principals:
             principal = (await connection.execute(known)).scalar()
             change = 0
             if principal is None:
-                actor = Actor(name)
+                if name in taken:
+                    raise CatalogNameTaken(f"'{name[:100]}' is somebody else here already")
+                actor = Actor(name, address=address)
                 await self._create(
                     connection, actor, name, "human", display_name, email, "oidc", None
                 )
