@@ -1,5 +1,6 @@
 """Idempotency keys: a request that is sent twice is carried out once."""
 
+import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -38,6 +39,7 @@ class Idempotency:
         A key that was begun a minute ago and never ended is the caller's, too.
         """
         table = tables.idempotency
+        key = _digest(key)
         mine = (table.c.principal == principal) & (table.c.key == key)
         async with self._database.writing() as connection:
             now = self._database.now()
@@ -59,7 +61,7 @@ class Idempotency:
         async with self._database.writing(is_ordered=False) as connection:
             await connection.execute(
                 update(table)
-                .where(table.c.principal == principal, table.c.key == key)
+                .where(table.c.principal == principal, table.c.key == _digest(key))
                 .values(status=status, body=body)
             )
 
@@ -68,5 +70,10 @@ class Idempotency:
         table = tables.idempotency
         async with self._database.writing(is_ordered=False) as connection:
             await connection.execute(
-                delete(table).where(table.c.principal == principal, table.c.key == key)
+                delete(table).where(table.c.principal == principal, table.c.key == _digest(key))
             )
+
+
+def _digest(key: str) -> str:
+    """Return what any key, of whatever length and characters, is kept as."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from registry.catalog.records import Environment, Namespace, Version, Visibility
 from registry.database import tables
 from registry.errors import (
+    CatalogNameInvalid,
     CatalogTextInvalid,
     CursorInvalid,
     EnvironmentUnknown,
@@ -22,7 +23,8 @@ from registry.errors import (
 MAX_PAGE: Final = 1000
 #: The longest description or note.
 MAX_TEXT: Final = 4000
-
+#: As long as their columns.
+_MAX_PRINCIPAL: Final = 200
 _ESCAPE: Final = "\\"
 
 
@@ -141,6 +143,19 @@ def checked_text(what: str, text: str) -> str:
             f"the {what} cannot be kept: write at most {MAX_TEXT} characters, and no NUL"
         )
     return text
+
+
+def checked_principal(name: str) -> str:
+    """Return the name of a user, robot or group that can be kept.
+
+    Raises:
+        CatalogNameInvalid: It is empty, too long, or has characters that are none.
+    """
+    if not name.strip() or len(name) > _MAX_PRINCIPAL or searchable(name) != name:
+        raise CatalogNameInvalid(
+            f"a user, robot or group has a name of 1 to {_MAX_PRINCIPAL} characters"
+        )
+    return name
 
 
 def search_text(*parts: str) -> str:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from registry.catalog.journal import add_change, add_event, publish_where
 from registry.catalog.lookup import (
     MAX_PAGE,
+    checked_principal,
     checked_text,
     contains,
     cursor,
@@ -56,11 +57,13 @@ class Namespaces:
         """Return a new namespace. Its owner gets the role ``owner`` on all of it.
 
         Raises:
-            CatalogNameInvalid: It cannot be named so.
+            CatalogNameInvalid: It, or its owner, cannot be named so.
             CatalogNameTaken: Another namespace, or a pushed repository, has that name.
         """
         slug = slug_of(name)
         checked_text("description", description)
+        if owner is not None:
+            checked_principal(owner)
         await self._require_free(slug)
         async with self._database.writing() as connection:
             now = self._database.now()
@@ -148,11 +151,13 @@ class Namespaces:
         Raises:
             NamespaceUnknown: There is none of that slug.
             RevisionConflict: It has another revision.
-            CatalogNameInvalid: It cannot be named so.
+            CatalogNameInvalid: It, or its owner, cannot be named so.
             CatalogNameTaken: Something else has that name.
         """
         new = slug if name is None else slug_of(name)
         checked_text("description", description or "")
+        if owner is not None:
+            checked_principal(owner)
         if new != slug:
             await self._require_free(new)
         table = tables.namespace

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from registry.catalog.journal import add_change, add_event
-from registry.catalog.lookup import MAX_PAGE, contains, search_text, searchable
+from registry.catalog.lookup import MAX_PAGE, checked_principal, contains, search_text, searchable
 from registry.catalog.ports import Settled, settled_nowhere
 from registry.catalog.records import Actor, Principal, PrincipalKind
 from registry.database import Database, tables
@@ -43,6 +43,7 @@ class Principals:
         """Return a new principal.
 
         Raises:
+            CatalogNameInvalid: It cannot be named so.
             CatalogNameTaken: There is one of that name.
         """
         async with self._database.writing() as connection:
@@ -94,9 +95,11 @@ class Principals:
         name that is among ``taken``.
 
         Raises:
+            CatalogNameInvalid: Somebody, or a group, cannot be named so.
             CatalogNameTaken: The name is that of somebody with another identity.
         """
         table, identity = tables.principal, tables.identity
+        issuer, subject = searchable(issuer), searchable(subject)
         async with self._database.writing() as connection:
             now = self._database.now()
             known = select(identity.c.principal_name).where(
@@ -119,12 +122,17 @@ class Principals:
             statement = (
                 update(table)
                 .where(table.c.name == principal)
-                .values(last_seen_at=now, display_name=display_name, email=email)
+                .values(
+                    last_seen_at=now,
+                    display_name=searchable(display_name),
+                    email=searchable(email),
+                )
                 .returning(table)
             )
             row = (await connection.execute(statement)).one()
             if groups is not None:
-                change = await _synchronise(connection, principal, set(groups), now) or change
+                told = {checked_principal(group) for group in groups}
+                change = await _synchronise(connection, principal, told, now) or change
         await self._settled(change)
         return principal_of(row)
 
@@ -163,7 +171,13 @@ class Principals:
             return list((await connection.execute(statement)).scalars())
 
     async def add_member(self, actor: Actor, group: str, name: str) -> None:
-        """Put somebody into a group, which is made if there is none. Idempotent."""
+        """Put somebody into a group, which is made if there is none. Idempotent.
+
+        Raises:
+            CatalogNameInvalid: One of them cannot be named so.
+        """
+        checked_principal(group)
+        checked_principal(name)
         table = tables.membership
         async with self._database.writing() as connection:
             now = self._database.now()
@@ -181,6 +195,7 @@ class Principals:
 
     async def remove_member(self, actor: Actor, group: str, name: str) -> None:
         """Take somebody out of a group. Idempotent."""
+        group, name = searchable(group), searchable(name)
         table = tables.membership
         async with self._database.writing() as connection:
             now = self._database.now()
@@ -210,10 +225,10 @@ class Principals:
     ) -> Row[Any]:
         now = self._database.now()
         statement = insert(tables.principal).values(
-            name=name,
+            name=checked_principal(name),
             kind=kind,
-            display_name=display_name,
-            email=email,
+            display_name=searchable(display_name),
+            email=searchable(email),
             source=source,
             password_hash=password_hash,
             created_at=now,

@@ -10,7 +10,7 @@ from sqlalchemy import Row, insert, or_, select, update
 
 from registry.auth.rights import parse_right
 from registry.catalog.journal import add_change, add_event
-from registry.catalog.lookup import searchable
+from registry.catalog.lookup import checked_principal, searchable
 from registry.catalog.ports import Settled, settled_nowhere
 from registry.catalog.records import Actor, TokenInfo, TokenKind
 from registry.database import Database, tables
@@ -65,7 +65,7 @@ class TokenStore:
         statement = insert(table).values(
             sha256=digest_of(secret),
             hint=secret[-6:],
-            principal_name=principal,
+            principal_name=checked_principal(principal),
             name=name,
             kind=kind,
             scopes=list(scopes) if scopes is not None else None,

@@ -25,7 +25,9 @@ from registry.catalog.runner import VersionRunner
 from registry.catalog.services import CatalogServices
 from registry.catalog.tokens import TokenStore
 from registry.catalog.versions import Versions
+from registry.content.names import parse_repository
 from registry.database import Database, open_database
+from registry.errors import NameInvalid
 from registry.maintenance.periodic import PeriodicJob, run_forever
 from registry.requests.requests import BuildRequests, RequirePull
 from registry.settings import Settings
@@ -67,6 +69,10 @@ class PushedNames:
 
     async def has_repository(self, name: str) -> bool:
         """Tell whether anything was pushed to ``name`` or below it; at most two look-ups."""
+        try:
+            parse_repository(name)
+        except NameInvalid:
+            return False
         if await self._store.size(catalog_key(name)) is not None:
             return True
         async for _ in self._store.entries(catalog_key(f"{name}/")):

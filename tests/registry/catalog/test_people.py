@@ -5,6 +5,7 @@ import pytest
 
 from registry.catalog.records import EVERYTHING, Visibility
 from registry.errors import (
+    CatalogNameInvalid,
     CatalogNameTaken,
     GrantInvalid,
     GrantUnknown,
@@ -107,6 +108,22 @@ async def test_groups_of_a_provider_are_those_that_it_told_last(house: House) ->
     assert [one.name for one in await house.principals.list(search="X.ORG")] == ["ada"]
     with pytest.raises(PrincipalUnknown):
         await house.principals.get("nobody")
+
+
+@pytest.mark.parametrize("name", ["", " ", "x" * 201, "a\0b", "\ud800"])
+async def test_a_name_that_cannot_be_kept_is_refused(house: House, name: str) -> None:
+    with pytest.raises(CatalogNameInvalid):
+        await house.principals.create(ADA, name)
+    with pytest.raises(CatalogNameInvalid):
+        await house.principals.add_member(ADA, name, "ada")
+    with pytest.raises(CatalogNameInvalid):
+        await house.namespaces.create(ADA, "team", owner=name)
+    with pytest.raises(CatalogNameInvalid):
+        await house.tokens.create(ADA, name, "laptop")
+    with pytest.raises(PrincipalUnknown):
+        await house.principals.get(name)
+    await house.principals.remove_member(ADA, name, name)
+    assert await house.idempotency.begin("ada", name, "digest") is None
 
 
 async def test_a_request_that_is_sent_twice_is_carried_out_once(house: House) -> None:

@@ -14,9 +14,10 @@ from registry.database import open_database
 from registry.errors import DatabaseOutdated, DatabaseUnavailable
 from registry.settings import Settings
 from registry.sources.directory import parse_pointer
+from registry.storage.filesystem import FilesystemStore
 from registry.web.services import Services
 from registry.wiring import open_services
-from registry.wiring.catalog import database_url
+from registry.wiring.catalog import PushedNames, database_url
 from tests.registry.catalog.house import ADA
 from tests.registry.databases import Postgres, opened
 from tests.registry.web.api.site import Site, wish
@@ -129,6 +130,16 @@ async def test_a_server_starts_and_goes_on_without_its_database(
     finally:
         postgres.server.kill()
         postgres.server.start()
+
+
+async def test_what_was_pushed_is_known_by_its_name_and_its_namespace(
+    store: FilesystemStore,
+) -> None:
+    names = PushedNames(store)
+    await store.write("catalog/team!app", b"")
+    await store.write("catalog/alone", b"")
+    known = ["team", "team/app", "alone", "team/ap", "tea", "team/app/x", "\ud800", "../x", "", "A"]
+    assert [name for name in known if await names.has_repository(name)] == known[:3]
 
 
 async def test_the_database_can_be_opened_by_two_at_once(tmp_path: Path) -> None:
