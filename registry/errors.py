@@ -25,6 +25,7 @@
     ├── RangeInvalid
     ├── Unsupported
     │   └── GeneratedRepository
+    │       └── EnvironmentRepository
     ├── StillBuilding
     ├── Unauthorized
     ├── Denied
@@ -45,6 +46,7 @@
     │   ├── NamespaceUnknown
     │   ├── EnvironmentUnknown
     │   ├── VersionUnknown
+    │   ├── NoActiveVersion
     │   ├── GrantUnknown
     │   ├── GrantInvalid
     │   ├── TokenUnknown
@@ -60,7 +62,9 @@
         ├── RequestUnknown
         ├── TooManyBuilds
         ├── BodyTooLarge
-        └── ParameterInvalid
+        ├── ParameterInvalid
+        ├── KeyReused
+        └── KeyBusy
 """
 
 from collections.abc import Sequence
@@ -83,6 +87,14 @@ class NameInvalid(RegistryError, kind="invalid"):
 
 class NameUnknown(RegistryError, kind="not_found"):
     """There is no such repository."""
+
+
+def never_pushed(repository: str) -> NameUnknown:
+    """Return what is said of a repository that there is not, or that one may not know of."""
+    return NameUnknown(
+        f"there is no repository '{repository}': nothing was pushed to it, and images that"
+        " are made here are named after their conda packages, for example 'env/numpy'"
+    )
 
 
 class ManifestUnknown(RegistryError, kind="not_found"):
@@ -201,6 +213,19 @@ class GeneratedRepository(Unsupported):
             f"nothing can be pushed to '{repository}' or deleted from it: this registry makes its"
             " images itself, from the conda packages that their names list",
             ("GET", "HEAD"),
+        )
+
+
+class EnvironmentRepository(GeneratedRepository):
+    """Nobody pushes to, or deletes from, a repository that is a named environment."""
+
+    def __init__(self, repository: str) -> None:
+        super().__init__(repository)
+        Unsupported.__init__(
+            self,
+            f"nothing can be pushed to '{repository}' or deleted from it: it is an environment,"
+            f" which 'pullforge env update {repository}' changes; push under another name",
+            self.allow,
         )
 
 
@@ -355,6 +380,13 @@ class VersionUnknown(CatalogError, kind="not_found"):
         super().__init__(f"'{path}' has no version {number}")
 
 
+class NoActiveVersion(CatalogError, kind="not_found"):
+    """No version of an environment was built yet, or none was activated."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"no version of '{path}' is active yet: the first that is built will be")
+
+
 class GrantUnknown(CatalogError, kind="not_found"):
     """There is no such grant."""
 
@@ -434,4 +466,21 @@ class BodyTooLarge(ApiError, kind="too_large"):
 
 
 class ParameterInvalid(ApiError):
-    """A part of the address or a header of the request has a value that means nothing."""
+    """A part of the address, a header or the body has a value that means nothing.
+
+    Args:
+        message: The sentence for the user.
+        field: Where it is, if it is in the body or the query.
+    """
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        self.field = field
+        super().__init__(message)
+
+
+class KeyReused(ApiError, kind="failed"):
+    """An ``Idempotency-Key`` was sent with another request before."""
+
+
+class KeyBusy(ApiError, kind="conflict"):
+    """The first request with an ``Idempotency-Key`` is not answered yet."""

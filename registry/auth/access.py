@@ -1,13 +1,35 @@
-"""The one place that says who may do what."""
+"""The one place that says who may do what.
+
+What one may do is the union of what the auth file says and of what grants in the database give, and
+where a token of the database is used, no more than the token may.
+"""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
-from registry.auth.logins import Logins
-from registry.auth.policy import Caller, Policy, PolicySource
-from registry.auth.rights import Need
-from registry.auth.tokens import issue_token, read_token
-from registry.errors import Denied, Unauthorized
+from registry.auth.entitlements import Entitlements
+from registry.auth.logins import Logins, refused_login
+from registry.auth.policy import Caller, Identity, Policy, PolicySource
+from registry.auth.rights import Need, Right
+from registry.auth.roles import (
+    Globs,
+    Role,
+    ServiceRole,
+    Visible,
+    common,
+    globs_of,
+    highest,
+    lowest,
+    role_of_rights,
+    service_role_of_rights,
+)
+from registry.auth.secret import is_token
+from registry.auth.tokens import invalid_token, issue_token, read_token
+from registry.errors import Denied, Unauthorized, never_pushed
+
+#: The bearer token of whoever has not logged in, where no auth file has a key to sign tokens with.
+_NOBODY: Final = "anonymous"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,54 +38,139 @@ class Access:
 
     source: PolicySource
     logins: Logins
+    entitlements: Entitlements = field(default_factory=Entitlements)
 
     @property
     def policy(self) -> Policy:
         """The policy of the moment."""
         return self.source.policy
 
+    @property
+    def takes_logins(self) -> bool:
+        """Whether there is anything to log in for."""
+        return self.policy.takes_logins or self.entitlements.is_used
+
+    @property
+    def hides(self) -> bool:
+        """Whether there may be repositories that are not told of: namespaces are private."""
+        return self.entitlements.is_used
+
     def is_open(self, needs: Iterable[Need]) -> bool:
-        """Tell whether everyone may do all of ``needs``; microseconds, from memory alone."""
-        policy = self.source.policy
-        return all(policy.is_open(need) for need in needs)
+        """Tell whether everyone may do all of ``needs``; a microsecond, from memory alone."""
+        policy, entitlements = self.source.policy, self.entitlements
+        for need in needs:  # no generator: it is on the warm path  # noqa: SIM110
+            if not policy.is_open(need) or entitlements.closes(need):
+                return False
+        return True
+
+    def is_hideable(self, repository: str) -> bool:
+        """Tell whether some may know of a repository, and all others not.
+
+        Those that the auth file makes private are no secret: its patterns decide, by names that
+        need not exist.
+        """
+        need = Need("pull", repository)
+        return self.source.policy.is_open(need) and self.entitlements.closes(need)
+
+    def is_hidden(self, caller: Caller, repository: str) -> bool:
+        """Tell whether a repository is, for that caller, one that was never pushed."""
+        return self.is_hideable(repository) and not self.may(caller, Need("pull", repository))
 
     async def log_in(self, name: str, secret: str, address: str) -> Caller:
-        """Return who has that name and that password or token, with all they may do.
+        """Return who has that password or token, with all they may do.
+
+        The name beside a token of the database is not looked at: the token has an owner.
 
         Raises:
             Unauthorized: Nobody has.
             TooManyLogins: Too many failed from that address, or are being verified.
         """
-        return Caller(await self.logins.log_in(self.policy, name, secret, address))
+        caller = self._caller_of_secret(secret)
+        if caller is None:
+            identity = await self.logins.log_in(self.policy, name, secret, address)
+            caller = Caller(identity)
+            if self.entitlements.is_disabled(identity.name):
+                raise refused_login()
+        return caller
+
+    def named(self, name: str | None) -> Caller:
+        """Return somebody by their name, as whoever has logged in by a session is known.
+
+        ``None``, and somebody who is nobody any more, is whoever has not logged in.
+        """
+        return Caller(self._identity(name) if name is not None else None)
 
     def read_token(self, token: str) -> Caller:
-        """Return whose bearer token that is, with what it was asked for.
+        """Return whose token that is, with what it was asked for.
+
+        Those that people and robots keep are taken as well; they are good for all that they may.
 
         Raises:
             Unauthorized: It is none of ours, or has ended.
         """
-        return read_token(self.policy, token)
+        if is_token(token):
+            caller = self._caller_of_secret(token)
+            if caller is None:
+                robot = self.policy.robot(token)
+                caller = self.named(robot.name if robot is not None else None)
+                if caller.identity is None:
+                    raise invalid_token()
+            return caller
+        if not self.policy.token_key:
+            if token != _NOBODY:
+                raise invalid_token()
+            return Caller(None, frozenset())
+        caller = read_token(self.policy, token, self._caller_of_number)
+        if caller.identity is not None and self.entitlements.is_disabled(caller.identity.name):
+            raise invalid_token()
+        return caller
 
-    def issue_token(self, caller: Caller, needs: Iterable[Need]) -> str:
-        """Return a bearer token for what ``caller`` may do of ``needs``."""
-        return issue_token(self.policy, caller, needs)
+    def issue_token(self, caller: Caller, needs: Iterable[Need], secret: str = "") -> str:
+        """Return a bearer token for what ``caller`` may do of ``needs``.
+
+        It does not tell what there is: of what they may not know, it says what it would if it did
+        not exist. Without a key to sign with, it is the token itself that they have logged in with.
+
+        Args:
+            caller: Whose it will be.
+            needs: What was asked for.
+            secret: What they have logged in with.
+        """
+        if not self.policy.token_key:
+            return secret if caller.token is not None else _NOBODY
+
+        def lists(need: Need) -> bool:
+            is_secret = need.verb == "pull" and self.is_hideable(need.repository or "")
+            return is_secret or self.may(caller, need)
+
+        return issue_token(self.policy, caller, needs, lists=lists)
+
+    def may(self, caller: Caller, need: Need) -> bool:
+        """Tell whether ``caller`` may do what is needed, whatever they asked their token for."""
+        if self.is_open((need,)):
+            return True
+        identity, token = caller.identity, caller.token
+        if identity is None or (token is not None and not token.allows(need)):
+            return False
+        return identity.has_right(need) or self.entitlements.may(identity.name, need)
 
     def check(self, caller: Caller, needs: Iterable[Need]) -> None:
         """Return if ``caller`` may do all of ``needs``.
 
         Raises:
             Unauthorized: They have to log in, or to ask for a token that is good for it.
+            NameUnknown: They may not know of the repository. It is what is said of one that does
+                not exist.
             Denied: They lack a right. The same is said whether the repository exists or not.
         """
-        policy = self.policy
         for need in needs:
-            if policy.may(caller.identity, need):
+            if self.may(caller, need):
                 if caller.scope is not None and need not in caller.scope:
                     raise Unauthorized(
                         f"this token is not good for '{need}': ask for another",
                         "insufficient_scope",
                     )
-            elif not policy.takes_logins:
+            elif not self.takes_logins:
                 raise Denied(
                     f"nobody may {need.words} here: the administrator has to set"
                     " PULLFORGE_AUTH_FILE and to add users with 'pullforge user add'"
@@ -73,8 +180,109 @@ class Access:
                     f"to {need.words}, log in first, for example with 'docker login'",
                     None if caller.scope is None else "insufficient_scope",
                 )
+            elif need.verb == "pull" and self.is_hideable(need.repository or ""):
+                raise never_pushed(need.repository or "")
             else:
                 raise Denied(
                     f"'{caller.identity.name}' may not {need.words}:"
                     f" the administrator can give the right '{need}'"
                 )
+
+    def role(self, caller: Caller, namespace: str, environment: str | None = None) -> Role | None:
+        """Return the role of ``caller`` on an environment; ``None``: in the whole namespace.
+
+        An administrator is owner everywhere, and an auditor viewer.
+        """
+        name = caller.identity.name if caller.identity is not None else None
+        found = highest(
+            [
+                {"administrator": "owner", "auditor": "viewer", None: None}[self._service(caller)],
+                role_of_rights(_rights(caller), namespace, environment),
+                self.entitlements.role(name, namespace, environment),
+            ]
+        )
+        limits = caller.token.scopes if caller.token is not None else None
+        if limits is None or found is None:
+            return found
+        limit = role_of_rights(limits, namespace, environment)
+        # What everyone may see, they see with any token.
+        open_to_all = self.entitlements.role(None, namespace, environment)
+        return highest([lowest(found, "owner" if limit == "admin" else limit), open_to_all])
+
+    def service_role(self, caller: Caller) -> ServiceRole | None:
+        """Return what ``caller`` is in the whole service."""
+        found = self._service(caller)
+        limits = caller.token.scopes if caller.token is not None else None
+        if found is None or limits is None:
+            return found
+        limit = service_role_of_rights(limits)
+        return found if limit == "administrator" else limit
+
+    def visible(self, caller: Caller) -> Visible:
+        """Return what ``caller`` may see of namespaces and environments."""
+        name = caller.identity.name if caller.identity is not None else None
+        limits = caller.token.scopes if caller.token is not None else None
+        if self.service_role(caller) is not None:
+            return Visible(is_everything=True)
+        open_to_all = set(self.entitlements.globs_of(None))
+        if self._service(caller) is not None:
+            mine: set[Globs] = {("*", "*")}
+        else:
+            mine = {*self.entitlements.globs_of(name), *_seen_by(_rights(caller))}
+        if limits is not None:
+            both = (common(one, other) for one in mine for other in _seen_by(limits))
+            mine = {globs for globs in both if globs is not None}
+        return Visible(tuple(sorted(mine | open_to_all)))
+
+    def why(self, caller: Caller, namespace: str, environment: str | None = None) -> list[str]:
+        """Return where the role of ``caller`` comes from: a sentence for each reason."""
+        name = caller.identity.name if caller.identity is not None else None
+        found: list[str] = []
+        rights = _rights(caller)
+        by_file = service_role_of_rights(rights) or role_of_rights(rights, namespace, environment)
+        if by_file is not None:
+            found.append(f"{by_file} through the auth file")
+        found += [told for _, told in self.entitlements.why(name, namespace, environment)]
+        limits = caller.token.scopes if caller.token is not None else None
+        if limits is not None:
+            words = ", ".join(map(str, limits)) or "nothing"
+            found.append(f"limited by the token, which is good for {words}")
+        return found
+
+    def _service(self, caller: Caller) -> ServiceRole | None:
+        """Return what somebody is in the service, whatever their token may."""
+        if caller.identity is None:
+            return None
+        by_file = service_role_of_rights(caller.identity.rights)
+        by_grant = self.entitlements.service_role(caller.identity.name)
+        return "administrator" if "administrator" in {by_file, by_grant} else by_file or by_grant
+
+    def _caller_of_secret(self, secret: str) -> Caller | None:
+        """Return who uses a token of the database; ``None``: it is none, or has ended."""
+        token = self.entitlements.token(secret) if is_token(secret) else None
+        identity = self._identity(token.principal) if token is not None else None
+        return Caller(identity, token=token) if identity is not None else None
+
+    def _caller_of_number(self, number: int) -> Caller | None:
+        token = self.entitlements.token_of_number(number)
+        identity = self._identity(token.principal) if token is not None else None
+        return Caller(identity, token=token) if identity is not None else None
+
+    def _identity(self, name: str) -> Identity | None:
+        """Return who has a name, in the auth file or without it; ``None``: nobody any more."""
+        if self.entitlements.is_disabled(name):
+            return None
+        identity = self.policy.identities.get(name)
+        if identity is None:
+            return None if self.entitlements.is_of_file(name) else Identity(name, "", ())
+        return None if identity.is_expired(self.entitlements.now()) else identity
+
+
+def _rights(caller: Caller) -> tuple[Right, ...]:
+    return caller.identity.rights if caller.identity is not None else ()
+
+
+def _seen_by(rights: Iterable[Right]) -> Iterable[Globs]:
+    for right in rights:
+        if "pull" in right.verbs:
+            yield from globs_of(right.pattern)

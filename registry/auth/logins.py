@@ -85,11 +85,11 @@ class Logins:
             if not is_right:
                 # A name that nobody has may be a password in the wrong field.
                 _log.warning("refused login", user=name if identity else None, address=address)
-                raise _refused()
+                raise refused_login()
             if hashed:
                 self._verified[memory] = _Verified(hashed, self._clock() + _REMEMBER_SECONDS)
         if identity is None or identity.is_expired(time.time()):
-            raise _refused()
+            raise refused_login()
         return identity
 
     async def _try(
@@ -128,5 +128,6 @@ async def _is_running() -> bool:
     raise AssertionError("the attempt is under way")
 
 
-def _refused() -> Unauthorized:
+def refused_login() -> Unauthorized:
+    """Return what a login is answered that failed, whatever for."""
     return Unauthorized("name or password is wrong, or has expired")

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from registry.auth.entitlements import TokenRecord
 from registry.auth.rights import OPEN_VERBS, Need, Pattern, Right
+from registry.auth.secret import hash_secret, is_token, kind_of_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class Caller:
     identity: Identity | None
     #: What their bearer token is good for, at most; ``None``: they sent none.
     scope: frozenset[Need] | None = None
+    #: The token of the database that they use, or got their bearer token for; ``None``: none.
+    token: TokenRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,23 @@ class Policy:
     identities: Mapping[str, Identity] = field(default_factory=dict)
     #: The repositories that are pulled only with a right to.
     private: tuple[Pattern, ...] = ()
+    #: Robots by the hash of their token.
+    _robots: Mapping[str, Identity] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        """Find robots by their tokens from now on."""
+        found = {
+            one.hashed: one
+            for one in self.identities.values()
+            if kind_of_hash(one.hashed) == "token"
+        }
+        object.__setattr__(self, "_robots", found)
+
+    def robot(self, token: str) -> Identity | None:
+        """Return the robot whose token that is, whether or not it has expired."""
+        return self._robots.get(hash_secret(token)) if is_token(token) else None
 
     @property
     def takes_logins(self) -> bool:
@@ -66,9 +87,13 @@ class Policy:
 
     def is_open(self, need: Need) -> bool:
         """Tell whether everyone may do this."""
-        return need.verb in OPEN_VERBS and not any(
-            pattern.matches(need.repository) for pattern in self.private
-        )
+        if need.verb not in OPEN_VERBS:
+            return False
+        # No generator: it is on the warm path, and there is mostly no pattern.
+        for pattern in self.private:  # noqa: SIM110
+            if pattern.matches(need.repository):
+                return False
+        return True
 
     def may(self, identity: Identity | None, need: Need) -> bool:
         """Tell whether ``identity``, or with ``None`` everyone, may do this."""

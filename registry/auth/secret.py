@@ -69,5 +69,10 @@ def verify_secret(secret: str, hashed: str | None) -> bool:
     return kind == "password"
 
 
+def sha256_of(secret: str) -> str:
+    """Return the hex digits by which a token is looked up."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def _sha256(secret: str) -> str:
-    return _SHA256 + hashlib.sha256(secret.encode()).hexdigest()
+    return _SHA256 + sha256_of(secret)

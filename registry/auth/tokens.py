@@ -7,7 +7,8 @@ is worth nothing.
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Final, cast
 
 import jwt
@@ -74,17 +75,28 @@ def scope_of(needs: Iterable[Need]) -> str:
 
 
 def issue_token(
-    policy: Policy, caller: Caller, needs: Iterable[Need], *, now: float | None = None
+    policy: Policy,
+    caller: Caller,
+    needs: Iterable[Need],
+    *,
+    lists: Callable[[Need], bool] | None = None,
+    now: float | None = None,
 ) -> str:
     """Return a token for what ``caller`` may do of ``needs``.
 
     Args:
-        policy: Of the moment; takes logins.
+        policy: Of the moment; has a key.
         caller: Whose it will be.
         needs: What was asked for.
+        lists: Tells what of that the token says; ``None``: what the policy allows.
         now: In seconds since 1970; ``None`` for the clock's time.
     """
     identity = caller.identity
+    if lists is None:
+
+        def lists(need: Need) -> bool:
+            return policy.may(identity, need)
+
     issued = int(time.time() if now is None else now)
     claims = {
         "aud": SERVICE,
@@ -92,15 +104,22 @@ def issue_token(
         "gen": identity.generation if identity else "",
         "iat": issued,
         "exp": issued + LIFETIME_SECONDS,
-        "needs": sorted(
-            [need.verb, need.repository or ""] for need in needs if policy.may(identity, need)
-        ),
+        "needs": sorted([need.verb, need.repository or ""] for need in needs if lists(need)),
+        # It ends with the token that it was given for, and can do no more.
+        **({"tok": caller.token.id} if caller.token is not None else {}),
     }
     return jwt.encode(claims, bytes.fromhex(policy.token_key), _ALGORITHM)
 
 
-def read_token(policy: Policy, token: str) -> Caller:
+def read_token(
+    policy: Policy, token: str, caller_of: Callable[[int], Caller | None] = lambda _: None
+) -> Caller:
     """Return what a token says, if it is one of ours and its owner is who it was then.
+
+    Args:
+        policy: Of the moment; has a key.
+        token: As it was sent.
+        caller_of: Returns who uses the database's token of a number; ``None``: it has ended.
 
     Raises:
         Unauthorized: It is none, or has ended.
@@ -115,14 +134,19 @@ def read_token(policy: Policy, token: str) -> Caller:
             options={"require": ["aud", "sub", "iat", "exp"]},
         )
     except jwt.PyJWTError as exc:
-        raise _invalid() from exc
-    name = claims["sub"]
+        raise invalid_token() from exc
+    needs = frozenset(Need(verb, repository or None) for verb, repository in claims["needs"])
+    name, number = claims["sub"], claims.get("tok")
+    if number is not None:
+        caller = caller_of(number)
+        if caller is None or caller.identity is None or caller.identity.name != name:
+            raise invalid_token()
+        return replace(caller, scope=needs)
     identity = policy.identities.get(name)
     if name and (
         identity is None or identity.generation != claims["gen"] or identity.is_expired(time.time())
     ):
-        raise _invalid()
-    needs = frozenset(Need(verb, repository or None) for verb, repository in claims["needs"])
+        raise invalid_token()
     return Caller(identity, needs)
 
 
@@ -131,7 +155,8 @@ def _verbs(words: set[str]) -> Iterable[Verb]:
     return cast("list[Verb]", [verb for verb in VERBS if verb in wanted])
 
 
-def _invalid() -> Unauthorized:
+def invalid_token() -> Unauthorized:
+    """Return what a token is answered that is none, or has ended."""
     return Unauthorized(
         "the login has ended or is not valid any more: log in again", "invalid_token"
     )

@@ -35,9 +35,9 @@ from registry.content.tags import Tags, names_after, page_of
 from registry.errors import (
     DigestMismatch,
     ManifestUnknown,
-    NameUnknown,
     PartsUnknown,
     TooLarge,
+    never_pushed,
 )
 from registry.storage.layout import (
     CATALOG,
@@ -147,6 +147,10 @@ class Repositories:
             await self._require(repository)
             raise ManifestUnknown(f"'{repository}' has no manifest {digest}")
         return await self._manifests.get(digest, record.media_type)
+
+    async def exists(self, repository: RepositoryName) -> bool:
+        """Tell whether a manifest was ever pushed to a repository."""
+        return await self._store.size(catalog_key(repository)) is not None
 
     async def has(self, repository: RepositoryName, digest: Digest) -> bool:
         """Tell whether a manifest belongs to a repository, whether or not its bytes are there."""
@@ -298,8 +302,5 @@ class Repositories:
         return ManifestRecord(**json.loads(data)) if data is not None else None
 
     async def _require(self, repository: RepositoryName) -> None:
-        if await self._store.size(catalog_key(repository)) is None:
-            raise NameUnknown(
-                f"there is no repository '{repository}': nothing was pushed to it, and images that"
-                " are made here are named after their conda packages, for example 'env/numpy'"
-            )
+        if not await self.exists(repository):
+            raise never_pushed(repository)

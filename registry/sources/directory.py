@@ -4,9 +4,13 @@ A server's follower of the catalog fills it; each entry is also a document in th
 ``environments/<namespace>/<environment>``, so that pulls need no database.
 """
 
+import bisect
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+
+from builder.keys import segment
+from registry.storage.layout import repository_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +66,47 @@ class Directory:
     def __init__(self) -> None:
         self._pointers: dict[str, Pointer] = {}
         self._namespaces: set[str] = set()
+        #: The names as segments of keys: in the order in which repositories are listed.
+        self._ordered: list[str] = []
+
+    def __contains__(self, repository: str) -> bool:
+        """Tell whether a repository's name is that of an environment."""
+        return repository in self._pointers
+
+    def find(self, repository: str) -> Pointer | None:
+        """Return where the environment of a repository's name leads to; ``None``: it is of none."""
+        return self._pointers.get(repository)
 
     def get(self, namespace: str, environment: str) -> Pointer | None:
         """Return where an environment leads to; ``None``: there is none."""
         return self._pointers.get(f"{namespace}/{environment}")
 
+    @property
+    def has_namespaces(self) -> bool:
+        """Whether there is any namespace."""
+        return bool(self._namespaces)
+
     def is_namespace(self, slug: str) -> bool:
         """Tell whether there is a namespace of that slug."""
         return slug in self._namespaces
 
+    def is_public(self, namespace: str, environment: str) -> bool:
+        """Tell whether everyone may pull an environment, as its pointer has it."""
+        pointer = self.get(namespace, environment)
+        return pointer is not None and pointer.is_public
+
     def put(self, pointer: Pointer, /) -> None:
         """Have an environment lead there."""
-        self._pointers[f"{pointer.namespace}/{pointer.environment}"] = pointer
+        name = f"{pointer.namespace}/{pointer.environment}"
+        if name not in self._pointers:
+            bisect.insort(self._ordered, segment(name))
+        self._pointers[name] = pointer
 
     def remove(self, namespace: str, environment: str, /) -> None:
         """Forget an environment; harmless if it is not known."""
-        self._pointers.pop(f"{namespace}/{environment}", None)
+        name = f"{namespace}/{environment}"
+        if self._pointers.pop(name, None) is not None:
+            del self._ordered[bisect.bisect_left(self._ordered, segment(name))]
 
     def put_namespace(self, slug: str, /) -> None:
         """Know a namespace."""
@@ -90,3 +119,11 @@ class Directory:
     def names(self) -> Iterator[str]:
         """Yield the repositories of all environments, in no order."""
         return iter(list(self._pointers))
+
+    def names_after(self, last: str, limit: int) -> list[str]:
+        """Return the next repositories of environments, in the order of ``/v2/_catalog``.
+
+        In it, ``/`` is before all other characters.
+        """
+        start = bisect.bisect_right(self._ordered, segment(last)) if last else 0
+        return [repository_in(one) for one in self._ordered[start : start + limit]]

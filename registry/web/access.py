@@ -17,7 +17,13 @@ from registry.auth.access import Access
 from registry.auth.policy import Caller
 from registry.auth.rights import Need
 from registry.auth.tokens import SERVICE, scope_of
-from registry.errors import Denied, TooManyLogins, TooManyNewImages, Unauthorized
+from registry.errors import (
+    Denied,
+    NameUnknown,
+    TooManyLogins,
+    TooManyNewImages,
+    Unauthorized,
+)
 from registry.images.fairness import current_client
 from registry.web.address import base_url
 from registry.web.asgi.headers import RequestHeaders, headers_of
@@ -30,12 +36,17 @@ Result = TypeVar("Result")
 #: Where tokens are given out.
 TOKEN_PATH: Final = "/v2/token"  # noqa: S105 (an address)
 
+#: The key of the scope under which it is left who sent a request, or why that is not known: what
+#: is asked twice is verified, and counted if it fails, once.
+_CALLER: Final = "pullforge.caller"
+
 
 async def require(scope: Scope, *needs: Need) -> None:
     """Return if whoever sent a request may do all of ``needs``.
 
     Raises:
         Unauthorized: They have to log in, or to ask for a better token; says where.
+        NameUnknown: They may not know of the repository.
         Denied: They may not.
         TooManyLogins: They have to wait before they log in again.
     """
@@ -45,6 +56,43 @@ async def require(scope: Scope, *needs: Need) -> None:
     headers = headers_of(scope)
     with _challenging(scope, headers, needs):
         access.check(await _caller_of(scope, headers, access), needs)
+
+
+async def is_hidden(scope: Scope, repository: str) -> bool:
+    """Tell whether a repository is, for whoever sent a request, one that was never pushed.
+
+    Wrong credentials are none: whoever has none learns by :func:`ask_strangers` that they have to
+    log in, after the same has been looked up as for what does not exist.
+
+    Raises:
+        TooManyLogins: They have to wait before they log in again.
+    """
+    access = services_of(scope).access
+    if not access.is_hideable(repository):
+        return False
+    try:
+        caller = await _caller_of(scope, headers_of(scope), access)
+    except Unauthorized:
+        caller = Caller(None)
+    return access.is_hidden(caller, repository)
+
+
+async def ask_strangers(scope: Scope, repository: str) -> None:
+    """Ask whoever looks for what is not there to log in first: it may be there for them.
+
+    Programs send credentials after such an answer alone. It is the same for what is private.
+
+    Raises:
+        Unauthorized: They sent no credentials, or wrong ones.
+        TooManyLogins: They have to wait before they log in again.
+    """
+    access = services_of(scope).access
+    if not access.hides:
+        return
+    need, headers = Need("pull", repository), headers_of(scope)
+    with _challenging(scope, headers, (need,)):
+        if await _caller_of(scope, headers, access) == Caller(None):
+            raise Unauthorized(f"to {need.words}, log in first, for example with 'docker login'")
 
 
 async def for_account(scope: Scope, work: Callable[[], Awaitable[Result]]) -> Result:
@@ -78,9 +126,33 @@ async def allows(scope: Scope, need: Need) -> bool:
     """
     try:
         await require(scope, need)
-    except (Unauthorized, Denied):
+    except (Unauthorized, NameUnknown, Denied):
         return False
     return True
+
+
+async def caller_of(scope: Scope) -> Caller:
+    """Return who sent a request, where everybody is answered by what they may see.
+
+    Raises:
+        Unauthorized: Their credentials are wrong, or have ended.
+        TooManyLogins: They have to wait before they log in again.
+    """
+    try:
+        return await _caller_of(scope, headers_of(scope), services_of(scope).access)
+    except Unauthorized as error:
+        raise challenge(error.message) from error
+
+
+def challenge(message: str) -> Unauthorized:
+    """Return what asks for a name and a password, or a token in the place of one.
+
+    Unlike at ``/v2``, where a token for the purpose has to be asked for first.
+
+    Source:
+        RFC 7617.
+    """
+    return Unauthorized(message, challenge=f'Basic realm="{SERVICE}", charset="UTF-8"')
 
 
 async def require_login(scope: Scope) -> None:
@@ -95,7 +167,7 @@ async def require_login(scope: Scope) -> None:
         TooManyLogins: They have to wait before they log in again.
     """
     access = services_of(scope).access
-    if not access.policy.takes_logins:
+    if not access.takes_logins:
         return
     headers = headers_of(scope)
     with _challenging(scope, headers):
@@ -134,8 +206,21 @@ def basic_of(headers: RequestHeaders) -> tuple[str, str]:
 
 
 async def _caller_of(scope: Scope, headers: RequestHeaders, access: Access) -> Caller:
+    found: Caller | Unauthorized | None = scope.get(_CALLER)
+    if found is None:
+        try:
+            found = await _find_caller(scope, headers, access)
+        except Unauthorized as error:
+            found = error
+        scope[_CALLER] = found
+    if isinstance(found, Unauthorized):
+        raise found
+    return found
+
+
+async def _find_caller(scope: Scope, headers: RequestHeaders, access: Access) -> Caller:
     scheme, _, value = headers.get("authorization", "").partition(" ")
-    if not access.policy.takes_logins or not scheme:
+    if not access.takes_logins or not scheme:
         return Caller(None)
     if scheme.lower() == "bearer":
         return _noted(scope, access.read_token(value.strip()))

@@ -10,13 +10,17 @@ from functools import partial
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from builder.errors import BuilderError
+from registry.auth.access import Access
 from registry.errors import (
     BlobUnavailable,
+    BlobUnknown,
     ContentUnavailable,
     GeneratedRepository,
+    NameUnknown,
     RegistryError,
     Unsupported,
 )
+from registry.sources.hidden import HiddenSource
 from registry.sources.source import Source
 from registry.web.asgi.boundary import ErrorBoundary
 from registry.web.asgi.disconnect import ClientGone
@@ -25,6 +29,7 @@ from registry.web.asgi.waiting import HOP_SECONDS
 from registry.web.distribution import api, blobs, listing, manifests, uploads
 from registry.web.distribution.authorize import authorize
 from registry.web.distribution.errors import FAILURE, error_answer
+from registry.web.distribution.hiding import ask_strangers_of
 from registry.web.distribution.paths import TEMPLATES, Kind, Target, belongs_here, parse_path
 from registry.web.distribution.request import Handler, RegistryRequest
 from registry.web.distribution.restoring import restoring_lost_content
@@ -83,14 +88,19 @@ class Distribution:
         target = parse_path(scope["path"])
         scope[ROUTE] = TEMPLATES[target.kind]
         services = services_of(scope)
+        await services.sources.look(target.name)
         source = services.sources.of(target.name)
-        handler = self._handler(target, scope["method"], source)
+        handler = self._handler(target, scope["method"], source, services.access)
         try:
             with machine_trouble():
-                await authorize(scope, target)
-                return await handler(
-                    RegistryRequest(scope, receive, target, headers, services, source)
-                )
+                if await authorize(scope, target):
+                    source = HiddenSource(services.sources.pushed)
+                call = RegistryRequest(scope, receive, target, headers, services, source)
+                try:
+                    return await handler(call)
+                except (NameUnknown, BlobUnknown):
+                    await ask_strangers_of(call)
+                    raise
         except BuilderError as exc:
             if not exc.transient:
                 raise
@@ -101,7 +111,7 @@ class Distribution:
                 raise BlobUnavailable(exc.message) from exc
             raise
 
-    def _handler(self, target: Target, method: str, source: Source) -> Handler:
+    def _handler(self, target: Target, method: str, source: Source, access: Access) -> Handler:
         """Return what answers a method at an address.
 
         Raises:
@@ -110,7 +120,9 @@ class Distribution:
         handler = self.handlers.get((target.kind, "GET" if method == "HEAD" else method))
         if handler is not None:
             return handler
-        if not source.is_writable:
+        # Of an environment nobody is told that its name is one: see hiding.
+        namespace = target.name.partition("/")[0]
+        if not source.is_writable and not access.entitlements.is_namespace(namespace):
             raise GeneratedRepository(target.name)
         known = [name for kind, name in self.handlers if kind == target.kind]
         allow = sorted({*known, *(["HEAD"] if "GET" in known else [])})

@@ -6,8 +6,7 @@ from starlette.types import Scope
 
 from registry.auth.rights import Need, Verb
 from registry.content.names import parse_repository
-from registry.errors import GeneratedRepository
-from registry.web.access import require, require_login
+from registry.web.access import is_hidden, require, require_login
 from registry.web.distribution.paths import Kind, Target
 from registry.web.services import services_of
 
@@ -33,11 +32,14 @@ VERBS: Final[dict[tuple[Kind, str], Verb]] = {
 }
 
 
-async def authorize(scope: Scope, target: Target) -> None:
+async def authorize(scope: Scope, target: Target) -> bool:
     """Return if whoever sent a request, whose method the address has, may do what it asks for.
 
     It is decided by the name alone, before anything is looked up: the answer does not tell whether
     the repository exists.
+
+    Returns:
+        Whether they may not know of the repository: they are to be answered as if there were none.
 
     Raises:
         GeneratedRepository: Nobody can do this: the repository's images are made here.
@@ -49,13 +51,19 @@ async def authorize(scope: Scope, target: Target) -> None:
     if target.kind == "api":
         await require_login(scope)
     if target.kind in PUBLIC:
-        return
+        return False
     verb = VERBS[target.kind, "GET" if scope["method"] == "HEAD" else scope["method"]]
     if verb == "catalog":
         await require(scope, Need(verb, None))
-        return
+        return False
     repository = parse_repository(target.name)
-    if verb != "pull" and not services_of(scope).sources.of(repository).is_writable:
-        await require(scope, Need("pull", repository))
-        raise GeneratedRepository(repository)
+    is_secret = await is_hidden(scope, repository)
+    if verb == "pull" and is_secret:
+        return True
+    sources = services_of(scope).sources
+    if verb != "pull" and not sources.of(repository).is_writable:
+        # Where a repository that is not there would be pushed to, one learns no more.
+        await require(scope, Need(verb if is_secret else "pull", repository))
+        raise sources.refusal(repository)
     await require(scope, Need(verb, repository))
+    return False

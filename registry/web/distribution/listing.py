@@ -5,10 +5,13 @@ from urllib.parse import urlencode
 
 from starlette.types import ASGIApp
 
+from builder.keys import segment
 from builder.oci.digest import parse_digest
 from builder.oci.models import OCI_INDEX
+from registry.web.access import is_hidden
 from registry.web.asgi.disconnect import cancel_on_disconnect
 from registry.web.asgi.responses import RawHeaders, header, json_answer
+from registry.web.distribution.hiding import ask_strangers_of
 from registry.web.distribution.request import REVALIDATE, RegistryRequest, next_page
 
 #: How many names one page has at most; clients follow the link to the next.
@@ -31,15 +34,22 @@ async def list_tags(call: RegistryRequest) -> ASGIApp:
 
 
 async def list_repositories(call: RegistryRequest) -> ASGIApp:
-    """Answer the repositories that were pushed to, or ``n`` of them after ``last``.
+    """Answer what was pushed to, and named environments, or ``n`` of them after ``last``.
+
+    Those that the caller may not know of are left out; a page may have fewer for it.
 
     Source:
         distribution's API, "Listing Repositories"; the specification has no such thing.
     """
     limit = call.limit(MAX_PAGE)
-    page, more = await call.services.repositories.catalog(call.last(), limit)
+    pushed, more = await call.services.repositories.catalog(call.last(), limit)
+    named = call.services.sources.environments_after(call.last(), limit + 1)
+    # In the order of both: "/" is before all other characters.
+    found = sorted({*pushed, *named}, key=segment)
+    page, more = found[:limit], bool(limit) and (more or len(found) > limit)
     lines = [REVALIDATE, *_next("/v2/_catalog", limit, page, more=more)]
-    return json_answer(200, {"repositories": page}, lines)
+    seen = [name for name in page if not await is_hidden(call.scope, name)]
+    return json_answer(200, {"repositories": seen}, lines)
 
 
 async def list_referrers(call: RegistryRequest) -> ASGIApp:
@@ -54,6 +64,8 @@ async def list_referrers(call: RegistryRequest) -> ASGIApp:
         repository, subject, artifact_type, last, timeout_seconds=_WAIT_SECONDS
     )
     found, more = await cancel_on_disconnect(call.receive, work)
+    if not found:
+        await ask_strangers_of(call)
     lines: RawHeaders = [REVALIDATE]
     if call.parameter("artifactType") is not None:
         lines.append(header("oci-filters-applied", "artifactType"))

@@ -44,19 +44,21 @@ async def give_token(call: RegistryRequest) -> ASGIApp:
         EndpointUnknown: There is nothing to log in for.
     """
     access = call.services.access
-    if not access.policy.takes_logins:
+    if not access.takes_logins:
         raise EndpointUnknown("nobody has to log in here: there are no users and no tokens")
     try:
         if call.scope["method"] == "POST":
             fields = _parse(await _read(call.receive))
-            caller = await _caller_of_form(call, dict(fields))
+            form = dict(fields)
+            caller, secret = await _caller_of_form(call, form), form.get("password", "")
         else:
             fields = _parse(call.scope["query_string"])
-            caller = await log_in(call.scope, *basic_of(call.headers))
+            name, secret = basic_of(call.headers)
+            caller = await log_in(call.scope, name, secret)
     except Unauthorized as error:
         raise Unauthorized(error.message, challenge=_CHALLENGE) from error
     asked = [scope for name, value in fields if name == "scope" for scope in value.split()]
-    token = access.issue_token(caller, parse_scopes(asked))
+    token = access.issue_token(caller, parse_scopes(asked), secret)
     issued = datetime.datetime.fromtimestamp(int(time.time()), datetime.UTC)
     content = {
         "token": token,

@@ -23,7 +23,8 @@ from registry.auth.rights import Need
 from registry.content.names import RepositoryName, parse_repository
 from registry.content.uploads import Chunk
 from registry.errors import NameInvalid, UploadInvalid
-from registry.web.access import allows
+from registry.sources.hidden import HiddenSource
+from registry.web.access import allows, is_hidden
 from registry.web.asgi.body import body_pieces
 from registry.web.asgi.responses import BytesResponse, RawHeaders, header
 from registry.web.distribution.request import NO_STORE, RegistryRequest
@@ -92,6 +93,11 @@ async def _mount(call: RegistryRequest, repository: RepositoryName, digest: Dige
     else:
         sources = [name async for name in services.pushed_blobs.holders(digest)]
     for name in sources:
+        await services.sources.look(name)
+        if await is_hidden(call.scope, name):
+            # Looked up as what is not there is, so that it takes as long.
+            await HiddenSource(services.sources.pushed).has_blob(name, digest)
+            continue
         may_pull = await allows(call.scope, Need("pull", name))
         if may_pull and await services.sources.of(name).has_blob(name, digest):
             return await services.pushed_blobs.mount(repository, digest)
