@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from registry.catalog.grants import grant_of
@@ -12,6 +12,7 @@ from registry.catalog.pointers import pointers_after, pointers_at
 from registry.catalog.ports import Directory, Entitlements
 from registry.catalog.tokens import token_of
 from registry.database import Database, tables
+from registry.sources.directory import Pointer
 
 #: So many rows are read at once: a few milliseconds of the event loop.
 _BATCH: Final = 500
@@ -79,6 +80,15 @@ class Loading:
         for token in self._tokens - kept["token"]:
             self._remove_token(token)
 
+    def learn(self, path: str, pointer: Pointer | None) -> None:
+        """Know where an environment leads to, until everything is read; ``None``: nowhere."""
+        if pointer is None:
+            self._remove(path)
+            return
+        self._put_namespace(pointer.namespace)
+        self._directory.put(pointer)
+        self._paths.add(path)
+
     async def again(self, connection: AsyncConnection, named: Iterable[tuple[str, str]]) -> None:
         """Read what changes name: pairs of kind and subject."""
         subjects: dict[str, list[str]] = {}
@@ -135,9 +145,11 @@ class Loading:
         table, member = tables.principal, tables.membership
         for part in _parts(list(dict.fromkeys(names))):
             rows = await connection.execute(
-                select(table.c.name).where(table.c.name.in_(part), table.c.disabled_at.is_not(None))
+                select(table.c.name, table.c.disabled_at, table.c.source).where(
+                    table.c.name.in_(part)
+                )
             )
-            disabled = set(rows.scalars())
+            known = {row.name: row for row in rows}
             groups: dict[str, list[str]] = {}
             belong = select(member.c.principal_name, member.c.group_name).where(
                 member.c.principal_name.in_(part)
@@ -146,15 +158,19 @@ class Loading:
                 groups.setdefault(name, []).append(group)
             for name in part:
                 self._principals.add(name)
+                row = known.get(name)
                 self._entitlements.put_principal(
-                    name, is_disabled=name in disabled, groups=groups.get(name, [])
+                    name,
+                    is_disabled=row is not None and row.disabled_at is not None,
+                    groups=groups.get(name, []),
+                    is_of_file=row is not None and row.source == "file",
                 )
 
     async def _all_principals(self, database: Database) -> None:
         table, member = tables.principal, tables.membership
         names = (
             select(table.c.name)
-            .where(table.c.disabled_at.is_not(None))
+            .where(or_(table.c.disabled_at.is_not(None), table.c.source == "file"))
             .union(select(member.c.principal_name))
         )
         async with database.reading() as connection:

@@ -104,8 +104,17 @@ class Entitlements(Protocol):
         """Refuse a token from now on."""
         ...
 
-    def put_principal(self, name: str, /, *, is_disabled: bool, groups: Sequence[str]) -> None:
-        """Know the groups of somebody, and whether they are refused."""
+    def put_principal(
+        self, name: str, /, *, is_disabled: bool, groups: Sequence[str], is_of_file: bool = False
+    ) -> None:
+        """Know the groups of somebody, and whether they are refused.
+
+        Args:
+            name: Who.
+            is_disabled: Nothing of theirs is good for anything.
+            groups: All that they are in.
+            is_of_file: They are somebody as long as the auth file has them.
+        """
         ...
 
 

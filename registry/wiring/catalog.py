@@ -9,7 +9,7 @@ from typing import Final
 from builder.lock import Lock
 from builder.ports import Store
 from registry.auth.access import Access
-from registry.auth.policy import Caller
+from registry.auth.entitlements import Entitlements
 from registry.auth.rights import Need
 from registry.catalog.environments import Environments
 from registry.catalog.events import Events
@@ -18,9 +18,8 @@ from registry.catalog.grants import Grants
 from registry.catalog.idempotency import Idempotency
 from registry.catalog.namespaces import Namespaces
 from registry.catalog.outbox import OutboxWriter, compare
-from registry.catalog.ports import Entitlements, LockedPackage, MayPull
+from registry.catalog.ports import LockedPackage, MayPull
 from registry.catalog.principals import Principals
-from registry.catalog.records import GrantRecord, TokenInfo
 from registry.catalog.runner import VersionRunner
 from registry.catalog.services import CatalogServices
 from registry.catalog.tokens import TokenStore
@@ -37,25 +36,8 @@ from registry.storage.location import parse_location
 
 #: How often database and store are compared, in seconds.
 _COMPARE_SECONDS: Final = 3600
-
-
-class NoEntitlements:
-    """Knows nobody; implements :class:`registry.catalog.ports.Entitlements`."""
-
-    def put_grant(self, grant: GrantRecord, /) -> None:
-        """Do nothing."""
-
-    def remove_grant(self, grant: int, /) -> None:
-        """Do nothing."""
-
-    def put_token(self, token: TokenInfo, /) -> None:
-        """Do nothing."""
-
-    def remove_token(self, token: int, /) -> None:
-        """Do nothing."""
-
-    def put_principal(self, name: str, /, *, is_disabled: bool, groups: Sequence[str]) -> None:
-        """Do nothing."""
+#: How often it is written down which tokens were used, in seconds.
+_USES_SECONDS: Final = 60
 
 
 class PushedNames:
@@ -139,7 +121,11 @@ async def open_catalog(
             nudged=nudged,
         )
         writer = OutboxWriter(database, store, dump_pointer, follower.changed)
-        jobs = [PeriodicJob("catalog", _COMPARE_SECONDS, lambda: _tidy(database, store))]
+        tokens = TokenStore(database, follower.settled)
+        jobs = [
+            PeriodicJob("catalog", _COMPARE_SECONDS, lambda: _tidy(database, store)),
+            PeriodicJob("uses", _USES_SECONDS, lambda: tokens.used(entitlements.take_used())),
+        ]
         for work in (follower.run(), runner.run(), writer.run(), run_forever(jobs)):
             stack.push_async_callback(_end, asyncio.create_task(work))
         settled = follower.settled
@@ -150,7 +136,7 @@ async def open_catalog(
             versions=Versions(database, settled, nudged.set),
             events=Events(database, follower.changed),
             grants=Grants(database, settled),
-            tokens=TokenStore(database, settled),
+            tokens=tokens,
             principals=Principals(database, settled),
             idempotency=Idempotency(database),
             follower=follower,
@@ -183,8 +169,7 @@ async def _end(task: asyncio.Task[None]) -> None:
 def _may_pull(access: Access) -> MayPull:
     def of(principal: str | None) -> RequirePull:
         async def require(repository: str) -> None:
-            identity = access.policy.identities.get(principal) if principal else None
-            access.check(Caller(identity), [Need("pull", repository)])
+            access.check(access.named(principal), [Need("pull", repository)])
 
         return require
 

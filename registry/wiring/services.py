@@ -15,6 +15,7 @@ import structlog
 from builder.exports.exports import MakeForm
 from builder.install.encoder_check import differing_encoders
 from registry.auth.access import Access
+from registry.auth.entitlements import Entitlements
 from registry.auth.logins import Logins
 from registry.auth.policy import FixedPolicy
 from registry.auth.policy_file import PolicyFile
@@ -38,7 +39,6 @@ from registry.requests.runner import BuildRunner
 from registry.settings import Settings
 from registry.sources.directory import Directory
 from registry.sources.pushed import PushedSource
-from registry.sources.source import Sources
 from registry.storage.probe import check_store
 from registry.telemetry import Metrics, open_traces
 from registry.web.services import BuildServices, PinsOf, QueueGauges, ReadinessCheck, Services
@@ -48,9 +48,9 @@ from registry.wiring.building import (
     open_builder,
     tell_of_sandbox,
 )
-from registry.wiring.catalog import NoEntitlements, open_catalog
+from registry.wiring.catalog import open_catalog
 from registry.wiring.schedule import chores_of
-from registry.wiring.sources import Maker, open_maker
+from registry.wiring.sources import Maker, all_sources, open_maker
 from registry.wiring.stores import open_links
 from registry.wiring.workers import open_workers
 
@@ -120,11 +120,12 @@ async def open_services(
             max_blob_bytes=settings.max_blob_bytes,
         )
         stack.callback(uploads.close)
-        access = await stack.enter_async_context(open_access(settings))
+        directory = Directory()
+        entitlements = Entitlements(directory)
+        access = await stack.enter_async_context(open_access(settings, entitlements))
         builds = await stack.enter_async_context(
             _open_builds(settings, builder, maker, rate_limit, links, now)
         )
-        directory = Directory()
         catalog = await stack.enter_async_context(
             open_catalog(
                 settings,
@@ -133,11 +134,11 @@ async def open_services(
                 records.lock,
                 access,
                 directory=directory,
-                entitlements=NoEntitlements(),
+                entitlements=entitlements,
             )
         )
         yield Services(
-            sources=Sources(built=maker.source, pushed=pushed),
+            sources=all_sources(maker, pushed, store, directory, catalog, now),
             manifests=builder.manifests,
             blobs=Blobs(builder.store, links),
             repositories=builder.repositories,
@@ -209,20 +210,26 @@ def _pins_of(settings: Settings) -> PinsOf:
 
 
 @asynccontextmanager
-async def open_access(settings: Settings) -> AsyncIterator[Access]:
+async def open_access(
+    settings: Settings, entitlements: Entitlements | None = None
+) -> AsyncIterator[Access]:
     """Give what knows who may do what; it follows the auth file until the exit.
+
+    Args:
+        settings: All of them.
+        entitlements: Follow the database; ``None``: nothing is known of one.
 
     Raises:
         PolicyInvalid: The auth file cannot be used.
     """
     async with aclosing(Logins()) as logins:
         if settings.auth_file is None:
-            yield Access(FixedPolicy(), logins)
+            yield Access(FixedPolicy(), logins, entitlements or Entitlements())
             return
         source = PolicyFile(settings.auth_file)
         following = asyncio.create_task(source.follow())
         try:
-            yield Access(source, logins)
+            yield Access(source, logins, entitlements or Entitlements())
         finally:
             following.cancel()
 

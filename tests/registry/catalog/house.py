@@ -111,6 +111,7 @@ class Memory:
         self.tokens: dict[int, TokenInfo] = {}
         self.groups: dict[str, tuple[str, ...]] = {}
         self.disabled: set[str] = set()
+        self.of_file: set[str] = set()
 
     def put(self, pointer: Pointer) -> None:
         self.pointers[f"{pointer.namespace}/{pointer.environment}"] = pointer
@@ -136,7 +137,10 @@ class Memory:
     def remove_token(self, token: int) -> None:
         self.tokens.pop(token, None)
 
-    def put_principal(self, name: str, *, is_disabled: bool, groups: Sequence[str]) -> None:
+    def put_principal(
+        self, name: str, *, is_disabled: bool, groups: Sequence[str], is_of_file: bool = False
+    ) -> None:
+        (self.of_file.add if is_of_file else self.of_file.discard)(name)
         self.groups[name] = tuple(groups)
         (self.disabled.add if is_disabled else self.disabled.discard)(name)
 

@@ -55,12 +55,15 @@ async def test_a_server_that_starts_knows_all(house: House, database: Database) 
     await house.principals.add_member(ADA, "data", "bob")
     await house.principals.create(ADA, "eve")
     await house.principals.set_disabled(ADA, "eve", is_disabled=True)
+    await house.principals.create(ADA, "fay", source="file")
     token, _ = await house.tokens.create(ADA, "ada", "laptop")
     other = House(database, "two")
     await other.follower.start()
-    for part in ("pointers", "namespaces", "grants", "tokens", "groups", "disabled"):
+    for part in ("pointers", "namespaces", "grants", "tokens", "disabled", "of_file"):
         assert getattr(other.memory, part) == getattr(house.memory, part), part
     assert other.memory.disabled == {"eve"}
+    assert other.memory.of_file == {"fay"}
+    assert other.memory.groups["bob"] == ("data",)
     assert set(other.memory.tokens) == {token.id}
 
 
