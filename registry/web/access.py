@@ -17,14 +17,17 @@ from registry.auth.access import Access
 from registry.auth.policy import Caller
 from registry.auth.rights import Need
 from registry.auth.tokens import SERVICE, scope_of
+from registry.content.names import parse_repository
 from registry.errors import (
     Denied,
     NameUnknown,
     TooManyLogins,
     TooManyNewImages,
     Unauthorized,
+    never_pushed,
 )
 from registry.images.fairness import current_client
+from registry.sources.hidden import NOWHERE
 from registry.web.address import base_url
 from registry.web.asgi.headers import RequestHeaders, headers_of
 from registry.web.asgi.responses import quoted
@@ -93,6 +96,28 @@ async def ask_strangers(scope: Scope, repository: str) -> None:
     with _challenging(scope, headers, (need,)):
         if await _caller_of(scope, headers, access) == Caller(None):
             raise Unauthorized(f"to {need.words}, log in first, for example with 'docker login'")
+
+
+async def require_base(scope: Scope, repository: str) -> None:
+    """Return if whoever sent a request may build on what was pushed to a repository.
+
+    Where there may be repositories that they may not know of, there has to be one: else what is
+    said of one that is not there would come later than of one that is hidden.
+
+    Raises:
+        Unauthorized: They have to log in.
+        NameUnknown: There is none, or they may not know of it.
+        Denied: They may not.
+        TooManyLogins: They have to wait before they log in again.
+    """
+    services = services_of(scope)
+    if services.access.hides and services.sources.of(repository).is_writable:
+        is_secret = await is_hidden(scope, repository)
+        name = NOWHERE if is_secret else parse_repository(repository)
+        if not await services.repositories.exists(name):
+            await ask_strangers(scope, repository)
+            raise never_pushed(repository)
+    await require(scope, Need("pull", repository))
 
 
 async def for_account(scope: Scope, work: Callable[[], Awaitable[Result]]) -> Result:
