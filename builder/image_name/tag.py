@@ -69,7 +69,7 @@ def parse_tag(tag: str, *, today: datetime.date | None = None) -> TagParts:
     if not _TAG.fullmatch(tag):
         raise MalformedTag(f"the tag {quote(tag)} is not understood: {_ALLOWED}")
     parts = TagParts()
-    for part in _split(tag):
+    for part in split_tag(tag):
         kind, read = _kind_of(part, tag)
         if kind in parts.seen:
             raise MalformedTag(f"{quote(part)} is the second {kind} in the tag {quote(tag)}")
@@ -82,7 +82,12 @@ def parse_tag(tag: str, *, today: datetime.date | None = None) -> TagParts:
     return parts
 
 
-def _split(tag: str) -> list[str]:
+def split_tag(tag: str) -> list[str]:
+    """Return the parts of a tag, a date in one piece.
+
+    >>> split_tag("2026-11-01-bare")
+    ['2026-11-01', 'bare']
+    """
     parts = []
     position = 0
     while position <= len(tag):

@@ -65,12 +65,14 @@ class Follower:
         documents: Callable[[], AsyncIterator[Pointer]] | None = None,
     ) -> None:
         self._database = database
-        self._directory = directory
         self._loading = Loading(directory, entitlements)
         self._server = server
         self._documents = documents
         #: The last change that memory has; ``None``: memory has to be loaded as a whole.
         self._seen: int | None = None
+        self._is_loading = False
+        #: Whether memory was ever as the database is; if not, the store is asked what holds.
+        self.has_loaded = False
         self._beat_seconds = _BEAT_SECONDS if database.is_shared else _QUIET_BEAT_SECONDS
         self._said: tuple[int, float] = (-1, 0)
         self._looking = asyncio.Lock()
@@ -93,6 +95,11 @@ class Follower:
                 "the database does not answer: environments are pulled as the store has them"
             )
             await self._read_documents()
+
+    def learn(self, path: str, pointer: Pointer | None) -> None:
+        """Know where an environment leads to, as the store has it; the database knows better."""
+        if not self.has_loaded and not self._is_loading:
+            self._loading.learn(path, pointer)
 
     async def run(self) -> None:
         """Follow changes until cancelled; then this server is waited for no more."""
@@ -135,8 +142,7 @@ class Follower:
             return
         try:
             async for pointer in self._documents():
-                self._directory.put_namespace(pointer.namespace)
-                self._directory.put(pointer)
+                self.learn(f"{pointer.namespace}/{pointer.environment}", pointer)
         except StoreUnavailable as exc:
             structlog.get_logger().error("failed to read pointers", error=exc.message)
 
@@ -152,7 +158,12 @@ class Follower:
         """Read everything. What changes meanwhile is read once more, by its change."""
         async with self._database.reading() as connection:
             newest = (await connection.execute(select(func.max(tables.change.c.id)))).scalar() or 0
-        await self._loading.everything(self._database)
+        self._is_loading = True
+        try:
+            await self._loading.everything(self._database)
+        finally:
+            self._is_loading = False
+        self.has_loaded = True
         self._seen = newest
         self._tell()
 

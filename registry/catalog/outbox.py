@@ -29,7 +29,7 @@ from registry.catalog.pointers import pointers_after, pointers_at
 from registry.database import Database, tables
 from registry.errors import DatabaseUnavailable
 from registry.sources.directory import Pointer
-from registry.storage.layout import ENVIRONMENTS
+from registry.storage.layout import ENVIRONMENTS, environment_key
 
 #: So many documents are written at once.
 _AT_ONCE: Final = 16
@@ -106,9 +106,9 @@ class OutboxWriter:
 
     async def _put(self, path: str, pointer: Pointer | None) -> None:
         if pointer is None:
-            await self._store.delete(f"{ENVIRONMENTS}{path}")
+            await self._store.delete(environment_key(path))
         else:
-            await self._store.write(f"{ENVIRONMENTS}{path}", self._dump(pointer))
+            await self._store.write(environment_key(path), self._dump(pointer))
 
     async def _claim(self) -> Sequence[_Claim]:
         table = tables.outbox
@@ -176,12 +176,12 @@ async def compare(
 async def _documents(store: Store, after: str, last: str) -> Mapping[str, bytes]:
     """Return the documents of the paths after one up to another; empty: all that come after."""
     paths: list[str] = []
-    async for entry in store.entries(ENVIRONMENTS, f"{ENVIRONMENTS}{after}" if after else ""):
+    async for entry in store.entries(ENVIRONMENTS, environment_key(after) if after else ""):
         path = entry.key.removeprefix(ENVIRONMENTS)
         if last and path > last:
             break
         paths.append(path)
-    read = await together(store.read(f"{ENVIRONMENTS}{path}") for path in paths)
+    read = await together(store.read(environment_key(path)) for path in paths)
     return {path: data for path, data in zip(paths, read, strict=True) if data is not None}
 
 

@@ -14,7 +14,7 @@ class TagRecord:
 
     #: The key of a build, 32 hex digits.
     key: str
-    #: The digest of the spec that the name stood for.
+    #: The digest of the spec that the name stood for; empty for a variant of a locked build.
     spec: str
     #: In seconds since 1970, after which it is renewed; ``None``: it is right for ever.
     fresh_until: float | None

@@ -5,7 +5,7 @@
     Reference
       ├─ answered lately ──────────────────────────→ from memory
       ├─ failed lately ────────────────────────────→ the same error
-      ├─ build/<key> ──────────────────────────────→ the image of that lock, for ever
+      ├─ build/<key> ──────────────────────────────→ the image of that lock, or a variant, for ever
       ├─ repositories/<name>/_tags/<tag> ─→ images/<key>.<flavour>.json ─→ manifest
       │        old? answered all the same, and renewed in the background
       └─ else spec → lock → image, one task however many ask
@@ -51,9 +51,8 @@ from registry.images.tag_records import TagRecord, TagRecords
 from registry.images.usage import Usage
 from registry.sources.source import BUILDS, JsonDescriptor, Reference
 from registry.sources.tag_cache import CachedTag, TagCache
+from registry.sources.variants import BUILD_TAG, parse_build_tag
 
-#: The one tag of a locked build.
-BUILD_TAG: Final = "latest"
 _KEY: Final = re.compile(r"[0-9a-f]{32}")
 _DAY_SECONDS: Final = 86_400
 
@@ -154,7 +153,7 @@ class BuiltSource:
         self._metrics.pulled("hit")
         return cached.manifest(index=index)
 
-    def cached_manifest(self, digest: Digest) -> Manifest | None:
+    def cached_manifest(self, repository: RepositoryName, digest: Digest) -> Manifest | None:
         """Return a manifest in memory; see :meth:`.source.Source.cached_manifest`."""
         return self._manifests.at_hand(digest) if self._built.get(digest) else None
 
@@ -185,7 +184,7 @@ class BuiltSource:
         """Return the tags that were pulled; see :meth:`.source.Source.tags`."""
         if repository.startswith(BUILDS):
             await self._lock(repository)
-            found = [BUILD_TAG]
+            found = sorted([BUILD_TAG, *await self._tags.names(repository)])
         else:
             found = await self._tags.names(repository)
             if not found:
@@ -291,14 +290,16 @@ class BuiltSource:
         return self._cache.put(reference, cached)
 
     async def _locked(self, reference: Reference) -> CachedTag:
-        """Return the image of ``build/<key>``: one lock's, for ever."""
+        """Return the image of ``build/<key>``, one lock's, or of a variant of it; for ever."""
         lock = await self._lock(reference.repository)
-        if reference.tag != BUILD_TAG:
-            raise ManifestUnknown(
-                f"'{reference.repository}' is one locked build and has the tag '{BUILD_TAG}' only"
-            )
-        image = await self._builds.records.stored(lock.key, reference.flavour)
-        return await self._read(lock.key, image or await self._build(lock, reference), None)
+        variant = parse_build_tag(reference.repository, reference.tag).of(lock)
+        image = await self._builds.records.stored(variant.key, reference.flavour)
+        if image is None:
+            image = await self._build(variant, reference)
+        if variant.key != lock.key and await self._tags.get(*reference[:2]) is None:
+            # By this it is known that what the variant consists of belongs to this build.
+            await self._tags.put(*reference[:2], TagRecord(variant.key, "", None))
+        return await self._read(variant.key, image, None)
 
     async def _lock(self, repository: str) -> Lock:
         key = repository.removeprefix(BUILDS)

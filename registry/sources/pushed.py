@@ -27,7 +27,7 @@ class PushedSource:
         """Return ``None``: another server may have moved the tag."""
         return None
 
-    def cached_manifest(self, digest: Digest) -> Manifest | None:
+    def cached_manifest(self, repository: RepositoryName, digest: Digest) -> Manifest | None:
         """Return ``None``: whether a repository has it is known to the store alone."""
         return None
 

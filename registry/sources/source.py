@@ -3,19 +3,22 @@
 ::
 
     sources.of(name)
-      ├─ env/…, build/…   BuiltSource    images that are built here when they are pulled
-      └─ all else         PushedSource   what clients pushed
+      ├─ env/…, build/…              BuiltSource         images that are built when they are pulled
+      ├─ <namespace>/<environment>   EnvironmentSource   where there is such an environment
+      └─ all else                    PushedSource        what clients pushed
 
-A face asks :meth:`Sources.of` once for each request; what differs between kinds of repositories is
-behind the port.
+A face asks :meth:`Sources.of` once for each request, after :meth:`Sources.look`; what differs
+between kinds of repositories is behind the port.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple, Protocol
 
 from builder.build.image import Flavour
 from builder.oci.digest import Digest
 from registry.content.manifests import Manifest
 from registry.content.names import RepositoryName, TagName
+from registry.errors import EnvironmentRepository, GeneratedRepository
 
 #: Below this are images by the packages that their names list.
 ENVIRONMENTS: Final = "env/"
@@ -50,8 +53,8 @@ class Source(Protocol):
         """Return what :meth:`resolve` would, if that has nothing to do but to return it."""
         ...
 
-    def cached_manifest(self, digest: Digest) -> Manifest | None:
-        """Return what :meth:`manifest` would of any of its repositories, if it is in memory."""
+    def cached_manifest(self, repository: RepositoryName, digest: Digest) -> Manifest | None:
+        """Return what :meth:`manifest` would, if it is known to be there and in memory."""
         ...
 
     async def resolve(
@@ -137,13 +140,73 @@ class Source(Protocol):
         ...
 
 
-class Sources:
-    """Knows which source answers for a repository name."""
+class Environments(Protocol):
+    """Knows which repositories are named environments."""
 
-    def __init__(self, *, built: Source, pushed: Source) -> None:
+    def __contains__(self, repository: str) -> bool:
+        """Tell whether one is; costs no more than a look into a dictionary."""
+        ...
+
+    def names_after(self, last: str, limit: int) -> list[str]:
+        """Return the next ones after a name, in the order of ``/v2/_catalog``."""
+        ...
+
+
+#: Has it known, where that is not so anyway, whether a repository is a named environment.
+Look = Callable[[str], Awaitable[None]]
+
+
+async def _look_nowhere(_repository: str, /) -> None:
+    """Do nothing: what environments there are is known."""
+
+
+class Sources:
+    """Knows which source answers for a repository name.
+
+    Args:
+        built: For what is named by packages or a key.
+        pushed: For what is pushed.
+        named: For the environments, whose names ``environments`` knows.
+        environments: Is asked with every request; none before there are any.
+        look: Is called before.
+    """
+
+    def __init__(
+        self,
+        *,
+        built: Source,
+        pushed: Source,
+        named: Source | None = None,
+        environments: Environments | None = None,
+        look: Look = _look_nowhere,
+    ) -> None:
         self._built = built
-        self._pushed = pushed
+        #: What answers for repositories that are nothing else.
+        self.pushed = pushed
+        self._named = named or pushed
+        self._environments = environments
+        #: Called before :meth:`of` for what comes from outside; costs nothing unless this server
+        #: has not reached the catalog yet.
+        self.look = look
 
     def of(self, name: str) -> Source:
         """Return the source that answers for a repository, whether or not it exists."""
-        return self._built if name.startswith((ENVIRONMENTS, BUILDS)) else self._pushed
+        if name.startswith((ENVIRONMENTS, BUILDS)):
+            return self._built
+        return self._named if self.is_environment(name) else self.pushed
+
+    def is_environment(self, name: str) -> bool:
+        """Tell whether a repository is a named environment."""
+        return self._environments is not None and name in self._environments
+
+    def environments_after(self, last: str, limit: int) -> list[str]:
+        """Return the next named environments, in the order of ``/v2/_catalog``."""
+        if self._environments is None:
+            return []
+        return self._environments.names_after(last, limit)
+
+    def refusal(self, name: str) -> GeneratedRepository:
+        """Return why nobody can push to a repository that is not writable."""
+        if self.is_environment(name):
+            return EnvironmentRepository(name)
+        return GeneratedRepository(name)

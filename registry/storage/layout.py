@@ -112,6 +112,15 @@ def input_key(request: str) -> str:
     return f"{INPUTS}{request}"
 
 
+def environment_key(path: str) -> str:
+    """Return where it is written what a named environment leads to.
+
+    >>> environment_key("analytics/forecast")
+    'environments/analytics/forecast'
+    """
+    return f"{ENVIRONMENTS}{path}"
+
+
 def tags_prefix(repository: str) -> str:
     """Return what the keys of all tags of a repository start with."""
     return f"repositories/{repository}/_tags/"

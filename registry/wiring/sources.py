@@ -12,8 +12,9 @@ from builder.exports.exports import MakeForm
 from builder.lock import Lock
 from builder.oci.digest import Digest
 from builder.policy import EnvironmentPolicy
-from builder.ports import ProgressListener
+from builder.ports import ProgressListener, Store
 from builder.solve import Solver
+from registry.catalog.services import CatalogServices
 from registry.images.artifacts import Artifacts
 from registry.images.executor import Executor
 from registry.images.images import ImageBuilds
@@ -24,6 +25,10 @@ from registry.images.usage import Usage
 from registry.maintenance.periodic import PeriodicJob, run_forever
 from registry.settings import Settings
 from registry.sources.built import BuiltSource
+from registry.sources.directory import Directory
+from registry.sources.environments import EnvironmentSource, StoredPointers
+from registry.sources.holdings import Holdings
+from registry.sources.source import Source, Sources
 from registry.telemetry import Metrics
 from registry.wiring.building import Builder
 
@@ -36,6 +41,8 @@ class Maker:
     """What answers references to images made here."""
 
     source: BuiltSource
+    #: Knows what builds consist of.
+    holdings: Holdings
     builds: ImageBuilds
     forms: Exports
 
@@ -57,7 +64,8 @@ async def open_maker(
     """
     store = builder.store
     async with AsyncExitStack() as stack:
-        builds = ImageBuilds(store, ImageRecords(store, builder.workers), executor, now)
+        records, tags = ImageRecords(store, builder.workers), TagRecords(store)
+        builds = ImageBuilds(store, records, executor, now)
         stack.push_async_callback(builds.close)
 
         async def build(lock: Lock, flavour: Flavour, on_progress: ProgressListener) -> Digest:
@@ -73,7 +81,7 @@ async def open_maker(
             builder.policy,
             builds,
             artifacts,
-            TagRecords(store),
+            tags,
             Usage(store, now),
             metrics,
             rate_limit,
@@ -86,7 +94,44 @@ async def open_maker(
             run_forever([_refresh(settings, builder.policy, builder.solver)])
         )
         stack.callback(refreshing.cancel)
-        yield Maker(source, builds, forms)
+        yield Maker(source, Holdings(records, tags, builder.manifests), builds, forms)
+
+
+def all_sources(
+    maker: Maker,
+    pushed: Source,
+    store: Store,
+    directory: Directory,
+    catalog: CatalogServices | None,
+    now: Callable[[], float],
+) -> Sources:
+    """Return what knows who answers for each repository.
+
+    Args:
+        maker: Has images that are made here.
+        pushed: Has what was pushed.
+        store: Has where environments lead to.
+        directory: Has it in memory.
+        catalog: Keeps ``directory``; ``None``: there are no environments.
+        now: The time in seconds since 1970.
+    """
+    if catalog is None:
+        return Sources(built=maker.source, pushed=pushed)
+    follower = catalog.follower
+
+    def is_followed() -> bool:
+        return follower.has_loaded
+
+    stored = StoredPointers(store, is_followed, follower.learn)
+    return Sources(
+        built=maker.source,
+        pushed=pushed,
+        named=EnvironmentSource(
+            directory, maker.source, maker.holdings, now, is_followed=is_followed
+        ),
+        environments=directory,
+        look=stored.look,
+    )
 
 
 def _refresh(settings: Settings, policy: EnvironmentPolicy, solver: Solver) -> PeriodicJob:

@@ -92,7 +92,7 @@ class FakeBuiltSource:
     def cached(self, reference: Reference, *, index: bool) -> Manifest | None:
         return self.at_hand.get((*reference, index))
 
-    def cached_manifest(self, digest: Digest) -> Manifest | None:
+    def cached_manifest(self, repository: RepositoryName, digest: Digest) -> Manifest | None:
         return None if digest in self.not_made else self._manifests.at_hand(digest)
 
     async def manifest(self, repository: RepositoryName, digest: Digest) -> Manifest:

@@ -16,6 +16,8 @@ from registry.web.distribution.request import REVALIDATE, RegistryRequest, next_
 
 #: How many names one page has at most; clients follow the link to the next.
 MAX_PAGE: Final = 10_000
+#: So many names are read at once at least: most may be of others.
+_LEAST: Final = 1000
 #: How long a request waits for artifacts that are being made: engines give up after 30 s.
 _WAIT_SECONDS: Final = 19
 
@@ -36,20 +38,21 @@ async def list_tags(call: RegistryRequest) -> ASGIApp:
 async def list_repositories(call: RegistryRequest) -> ASGIApp:
     """Answer what was pushed to, and named environments, or ``n`` of them after ``last``.
 
-    Those that the caller may not know of are left out; a page may have fewer for it.
+    Those that the caller may not know of are left out.
 
     Source:
         distribution's API, "Listing Repositories"; the specification has no such thing.
     """
     limit = call.limit(MAX_PAGE)
-    pushed, more = await call.services.repositories.catalog(call.last(), limit)
-    named = call.services.sources.environments_after(call.last(), limit + 1)
-    # In the order of both: "/" is before all other characters.
-    found = sorted({*pushed, *named}, key=segment)
-    page, more = found[:limit], bool(limit) and (more or len(found) > limit)
-    lines = [REVALIDATE, *_next("/v2/_catalog", limit, page, more=more)]
-    seen = [name for name in page if not await is_hidden(call.scope, name)]
-    return json_answer(200, {"repositories": seen}, lines)
+    # One more, to say whether there are more, by names alone that the caller may know of.
+    seen, last, more = list[str](), call.last(), limit > 0
+    while more and len(seen) <= limit:
+        found, more = await _repositories(call, last, max(limit + 1 - len(seen), _LEAST))
+        seen += [name for name in found if not await is_hidden(call.scope, name)]
+        last = found[-1] if found else last
+    page = seen[:limit]
+    lines = [REVALIDATE, *_next("/v2/_catalog", limit, page, more=len(seen) > limit)]
+    return json_answer(200, {"repositories": page}, lines)
 
 
 async def list_referrers(call: RegistryRequest) -> ASGIApp:
@@ -75,6 +78,17 @@ async def list_referrers(call: RegistryRequest) -> ASGIApp:
         lines.append(next_page(f"/v2/{repository}/referrers/{subject}?{query}"))
     index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": found}
     return json_answer(200, index, lines, media_type=OCI_INDEX)
+
+
+async def _repositories(call: RegistryRequest, last: str, limit: int) -> tuple[list[str], bool]:
+    """Return up to ``limit`` repositories after ``last``, and whether more follow.
+
+    In the order of both kinds, ``/`` is before all other characters.
+    """
+    pushed, more = await call.services.repositories.catalog(last, limit)
+    named = call.services.sources.environments_after(last, limit + 1)
+    found = sorted({*pushed, *named}, key=segment)
+    return found[:limit], more or len(found) > limit
 
 
 def _next(path: str, limit: int, page: list[str], *, more: bool) -> RawHeaders:

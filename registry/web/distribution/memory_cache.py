@@ -44,6 +44,7 @@ class _Asked:
     path: str
     user_agent: str
     source: Source
+    repository: RepositoryName
     reference: Reference | Digest
     #: Whether the client takes an index.
     index: bool
@@ -94,7 +95,7 @@ class WarmManifests:
     def _at_hand(self, asked: _Asked) -> Manifest | None:
         if isinstance(asked.reference, Reference):
             return asked.source.cached(asked.reference, index=asked.index)
-        return asked.source.cached_manifest(asked.reference)
+        return asked.source.cached_manifest(asked.repository, asked.reference)
 
     def _read(self, key: tuple[bytes, bytes, bytes]) -> _Asked | None:
         """Return what is asked for, and remember it; ``None`` if it is no manifest made here."""
@@ -115,7 +116,7 @@ class WarmManifests:
         if target.kind != "manifest" or source.is_writable:
             return None
         needs = (Need("pull", repository),)
-        asked = _Asked(path, user_agent, source, reference, wanted.index, needs)
+        asked = _Asked(path, user_agent, source, repository, reference, wanted.index, needs)
         self._asked[key] = asked
         return asked
 

@@ -16,6 +16,7 @@ from builder.errors import BuilderError, CorruptPackage, StoreUnavailable, Unkno
 from builder.oci.digest import Digest, digest_of
 from conformance.channel.writer import Entry, Package
 from registry.content.manifests import Manifest
+from registry.content.names import parse_repository
 from registry.errors import ManifestUnknown, NameUnknown, StillBuilding
 from registry.settings import Settings
 from registry.web.services import Services
@@ -26,6 +27,7 @@ from tests.tiny_channel import IN_2025, publish, tool, write_tiny_channel
 
 REPOSITORY, TAG = "env/tool", "bare"
 IN_2026 = IN_2025 / 1000 + 365 * 86_400
+NAME = parse_repository(REPOSITORY)
 WAIT_SECONDS = 60
 
 
@@ -183,8 +185,8 @@ def test_what_is_at_hand_is_what_a_pull_would_get_until_there_is_something_to_do
             assert at_hand(services) is None
             first = await pull(services)
             assert at_hand(services) == first
-            assert built(services).cached_manifest(first.digest) == first
-            assert built(services).cached_manifest(Digest(layers(first)[0])) is None
+            assert built(services).cached_manifest(NAME, first.digest) == first
+            assert built(services).cached_manifest(NAME, Digest(layers(first)[0])) is None
             assert counted(services, "pullforge_pulls_total") == 2
             house.clock.now += 3601  # to be renewed, and its use to be noted again
             assert at_hand(services) is None
@@ -384,8 +386,16 @@ def test_a_key_that_is_not_here_and_a_tag_that_builds_do_not_have_are_refused(
             for name in ("build/" + "0" * 32, "build/../../locks", "build/x"):
                 with pytest.raises(NameUnknown, match="there is no build"):
                     await pull(services, name, "latest")
-            with pytest.raises(ManifestUnknown, match="tag 'latest' only"):
-                await pull(services, f"build/{key}", "2024-01-01")
+            for tag, told in (
+                ("2024-01-01", "has no tag '2024-01-01': its tags are 'latest', and 'bare'"),
+                ("py3.12", "has no tag 'py3.12': its tags"),
+                ("latest-bare", "has no tag 'latest-bare': its tags"),
+                ("bare-bare", "'bare' is said twice"),
+                ("user1-user2", "'user2' is the second user"),
+                ("user4294967295", "is not the number of a user"),
+            ):
+                with pytest.raises(ManifestUnknown, match=told):
+                    await pull(services, f"build/{key}", tag)
 
     asyncio.run(scenario())
 
