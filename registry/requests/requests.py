@@ -143,6 +143,17 @@ class BuildRequests:
         await self._accept(RequestStatus(request, key=key, pin=pin), data, asked)
         return await self.status(request) or RequestStatus(request)
 
+    async def check(self, data: bytes, *, may_pull: RequirePull) -> None:
+        """Return if ``data`` can be read and whoever sends it may have its base; nothing is kept.
+
+        Raises:
+            RegistryError: Whoever asks may not pull the base.
+            BuilderError: It cannot be read, or asks for what is not offered.
+        """
+        repository = await self._base_repository(await self._read(data))
+        if repository is not None:
+            await may_pull(repository)
+
     async def status(self, request: str) -> RequestStatus | None:
         """Return how far a request is; one that nobody carries out any more is taken up again."""
         if request in self._progress:

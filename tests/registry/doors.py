@@ -9,6 +9,7 @@ from starlette.routing import Mount, Route
 
 from registry.auth.rights import Verb
 from registry.web.api.documents import PREFIX
+from registry.web.api.endpoints import CatalogNeed, NeedNothing
 from registry.web.api.routes import ADDRESSES
 from registry.web.distribution.app import Distribution
 from registry.web.distribution.authorize import PUBLIC, VERBS
@@ -24,8 +25,8 @@ class Door:
     method: str
     #: With fields in braces.
     template: str
-    #: What it needs; ``None``: everybody may.
-    verb: Verb | None
+    #: What it needs, a verb or a role; ``None``: everybody may.
+    verb: Verb | CatalogNeed | None
 
     def __str__(self) -> str:
         return f"{self.method} {self.template}"
@@ -62,8 +63,9 @@ def _declared() -> Iterator[Door]:
     for path, (verb, _) in PAGES.items():
         yield Door("GET", path, verb)
     for path, methods in ADDRESSES.items():
-        for method, (needed, _) in methods.items():
-            yield Door(method, PREFIX + path, needed)
+        for method, endpoint in methods.items():
+            need = None if isinstance(endpoint.need, NeedNothing) else endpoint.need
+            yield Door(method, PREFIX + path, need)
     for path, known in METHODS.items():
         for method in known:
             yield Door(method, path, None)

@@ -214,6 +214,9 @@ def addresses(door: Door, odd: bytes) -> Iterator[bytes]:
         "id": "0" * 32,
         "key": "0" * 32,
         "other": "1" * 32,
+        "namespace": "vacant",
+        "environment": "x",
+        **dict.fromkeys(("number", "a", "b"), "1"),
     }
     for one in fields:
         path = door.template.format(**{**sound, one: "\0"})
@@ -225,7 +228,7 @@ def addresses(door: Door, odd: bytes) -> Iterator[bytes]:
     yield whole + b"?n=1&last=" + odd + b"&" + odd + b"=" + odd
     # Each parameter that some handler reads.
     names = b"digest mount from digest-algorithm artifactType n last scope service account"
-    names += b" platform format renew tag wait"
+    names += b" platform format renew tag wait limit after search version deleted note"
     query = b"&".join(b"%s=%s" % (name, odd) for name in names.split())
     yield whole + b"?" + query[:6000]
 

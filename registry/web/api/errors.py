@@ -35,6 +35,8 @@ _EXCEPTIONS: Final[dict[type[Exception], int]] = {
     errors.Unsupported: 405,
     errors.StillBuilding: 503,
     errors.Unauthorized: 401,
+    # RFC 9110, 13.1.1: it is If-Match that does not hold.
+    errors.RevisionConflict: 412,
 }
 
 
@@ -59,7 +61,8 @@ def error_answer(error: BuilderError | errors.RegistryError) -> BytesResponse:
         lines.append(header("retry-after", str(error.seconds)))
     elif error.kind == "busy":
         lines.append(_RETRY)
-    failure = Failure(type(error).__name__, error.message)
+    field = error.field if isinstance(error, errors.ParameterInvalid) else None
+    failure = Failure(type(error).__name__, error.message, field=field)
     return _answer(status_of(type(error)), failure, lines)
 
 

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp
 
 from builder.exports import ExportedFile, ExportFormat
 from registry.errors import ParameterInvalid, StillBuilding
-from registry.web.api.handlers import ApiRequest
+from registry.web.api.endpoints import ApiRequest
 from registry.web.api.parameters import platform
 from registry.web.api.timeouts import in_time
 from registry.web.asgi.download import Download, answer_download

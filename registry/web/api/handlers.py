@@ -5,14 +5,13 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from builder.errors import BaseImageError, PackageError
 from registry.auth.rights import ALL_BUILDS, Need
 from registry.errors import RequestUnknown, StillBuilding, TooManyLogins
 from registry.requests.status import RequestStatus
-from registry.web.access import allows, for_account, require
+from registry.web.access import allows, for_account, require, require_base
 from registry.web.address import host_of
 from registry.web.api.documents import (
     build_document,
@@ -21,6 +20,7 @@ from registry.web.api.documents import (
     request_path,
     status_document,
 )
+from registry.web.api.endpoints import ApiRequest
 from registry.web.api.errors import failure_answer
 from registry.web.api.events import HEADERS, follow
 from registry.web.api.parameters import flag, read_body, wait_seconds
@@ -34,9 +34,7 @@ from registry.web.asgi.responses import (
     json_answer,
 )
 from registry.web.asgi.waiting import waiting_redirect
-from registry.web.services import AppState, BuildServices
-
-ApiRequest = Request[AppState]
+from registry.web.services import BuildServices
 
 _ASK_AGAIN: Final = header("cache-control", "no-cache")
 _TEXT: Final = header("content-type", "text/plain; charset=utf-8")
@@ -50,7 +48,7 @@ async def post_build(request: ApiRequest) -> ASGIApp:
     data = await read_body(request, builds.max_request_bytes)
 
     async def may_pull(repository: str) -> None:
-        await require(request.scope, Need("pull", repository))
+        await require_base(request.scope, repository)
 
     renew, pin = flag(request, "renew"), await _is_pinned_for(request)
     ask = partial(builds.requests.ask, data, may_pull=may_pull, renew=renew, pin=pin)

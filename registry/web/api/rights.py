@@ -1,10 +1,29 @@
-"""Who may do what through the API: which right each address and method needs."""
+"""Who may do what through the API: what the table of addresses says, held against the caller.
+
+What somebody may not see is answered as what does not exist is: by the same sentence, before
+anything is looked up. Who has not logged in is asked to, wherever that could help.
+"""
+
+from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from registry.auth.access import Access
+from registry.auth.policy import Caller
 from registry.auth.rights import ALL_BUILDS, ALL_ENVIRONMENTS, Need, Verb
+from registry.auth.roles import Role, ServiceRole, covers, glob_matches
+from registry.catalog.records import Visibility
+from registry.catalog.slugs import slug_of
+from registry.errors import (
+    CatalogNameInvalid,
+    Denied,
+    EnvironmentUnknown,
+    NamespaceUnknown,
+    Unauthorized,
+)
 from registry.images.catalog import require_key
-from registry.web.access import require
+from registry.sources.directory import Directory
+from registry.web.access import caller_of, challenge, require
 from registry.web.services import AppState
 
 
@@ -25,3 +44,202 @@ async def authorize(request: Request[AppState], verb: Verb) -> None:
         require_key(key)
     everything = [Need(verb, ALL_ENVIRONMENTS), Need(verb, ALL_BUILDS)]
     await require(request.scope, *([Need(verb, f"build/{key}") for key in keys] or everything))
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What whoever sent a request may do with the catalog: looked up anew at each question."""
+
+    access: Access
+    directory: Directory
+    caller: Caller
+
+    @property
+    def name(self) -> str | None:
+        """Their name; ``None`` before they have logged in."""
+        return self.caller.identity.name if self.caller.identity is not None else None
+
+    @property
+    def service_role(self) -> ServiceRole | None:
+        """What they are in the service."""
+        return self.access.service_role(self.caller)
+
+    @property
+    def token(self) -> int | None:
+        """The number of the token that they use; ``None``: none of the database."""
+        return self.caller.token.id if self.caller.token is not None else None
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether they use a token that may do less than they themselves."""
+        return self.caller.token is not None and self.caller.token.scopes is not None
+
+    def visible(self) -> Visibility:
+        """Return what they may see at this moment."""
+        found = self.access.visible(self.caller)
+        return Visibility(found.globs, is_everything=found.is_everything)
+
+    def groups(self) -> list[str]:
+        """Return the groups that they are in."""
+        return (
+            sorted(self.access.entitlements.groups_of(self.name)) if self.name is not None else []
+        )
+
+    def why(self, namespace: str, environment: str) -> list[str]:
+        """Return where their role comes from."""
+        return self.access.why(self.caller, namespace, environment)
+
+    def role(self, namespace: str, environment: str | None = None) -> Role | None:
+        """Return their role there."""
+        return self.access.role(self.caller, namespace, environment)
+
+    def has_role(self, role: Role, namespace: str, environment: str | None = None) -> bool:
+        """Tell whether they have a role there, or a higher one."""
+        return covers(self.role(namespace, environment), role)
+
+    def require_login(self) -> str:
+        """Return the name under which they have logged in.
+
+        Raises:
+            Unauthorized: They have not.
+            Denied: Nobody can.
+        """
+        if self.name is not None:
+            return self.name
+        if not self.access.takes_logins:
+            raise Denied(
+                "nobody can log in here: the administrator has to set PULLFORGE_AUTH_FILE and to"
+                " add users with 'pullforge user add'"
+            )
+        raise self._stranger()
+
+    def require_role(self, role: Role, namespace: str, environment: str | None = None) -> None:
+        """Return if they have a role on an environment, or with ``None`` on a whole namespace.
+
+        Raises:
+            Unauthorized: They have to log in.
+            NamespaceUnknown: They may not even see it; or there is none.
+            EnvironmentUnknown: As for a namespace.
+            Denied: They see it, and may not do this.
+        """
+        if self.has_role(role, namespace, environment):
+            return
+        if self.name is None and self.access.takes_logins:
+            raise self._stranger()
+        seen = (
+            self._sees_inside(namespace)
+            if environment is None
+            else self.has_role("viewer", namespace, environment)
+        )
+        if not seen:
+            raise _unknown(namespace, environment)
+        place = namespace if environment is None else f"{namespace}/{environment}"
+        raise Denied(
+            f"this needs the role {role} on '{place[:201]}', and"
+            f" {self.role_in_words(namespace, environment)}: an admin of '{namespace[:100]}' can"
+            " give it"
+        )
+
+    def require_inside(self, namespace: str) -> None:
+        """Return if they may see a namespace: all of it, or anything in it.
+
+        Raises:
+            Unauthorized: They have to log in.
+            NamespaceUnknown: They may not; or there is none.
+        """
+        if self._sees_inside(namespace):
+            return
+        if self.name is None and self.access.takes_logins:
+            raise self._stranger()
+        raise NamespaceUnknown(namespace)
+
+    def require_service_role(self, role: ServiceRole) -> None:
+        """Return if they are administrator of the service, or for ``auditor`` either.
+
+        Raises:
+            Unauthorized: They have to log in.
+            Denied: They are not.
+        """
+        mine = self.service_role
+        if mine in {"administrator", role}:
+            return
+        self.require_login()
+        raise Denied(f"'{self.name}' may not do this: it is for the {role} of the service")
+
+    def require_new_namespace(self, slug: str) -> None:
+        """Return if they may have a namespace of that slug: the one of their own name, or any.
+
+        Raises:
+            Unauthorized: They have to log in.
+            Denied: They may not.
+        """
+        if self.service_role == "administrator" or slug == self._own_slug():
+            return
+        name = self.require_login()
+        raise Denied(
+            f"'{name}' may make the namespace of their own name alone: ask an administrator of the"
+            f" service for '{slug[:100]}'"
+        )
+
+    def require_whole(self) -> None:
+        """Return if they do not use a token that may do less than they themselves.
+
+        Raises:
+            Denied: They do: it must not make one that may do more.
+        """
+        if self.is_limited:
+            raise Denied(
+                "a token that is limited to some rights makes no tokens: log in with a password"
+            )
+
+    def role_in_words(self, namespace: str, environment: str | None) -> str:
+        """Return what they are there, as a part of a sentence."""
+        mine = self.role(namespace, environment)
+        who = f"'{self.name}'" if self.name is not None else "whoever has not logged in"
+        return f"{who} is {mine} there" if mine is not None else f"{who} has no role on all of it"
+
+    def _own_slug(self) -> str | None:
+        if self.name is None or self.is_limited:
+            return None
+        try:
+            return slug_of(self.name)
+        except CatalogNameInvalid:
+            return None
+
+    def _sees_inside(self, namespace: str) -> bool:
+        if self.has_role("viewer", namespace):
+            return True
+        # Only for those who have something in it: others wait no longer than for what is not there.
+        parts = [two for one, two in self.visible().globs if glob_matches(one, namespace)]
+        exact = [two for two in parts if "*" not in two]
+        if any(self.directory.get(namespace, one) is not None for one in exact):
+            return True
+        return len(exact) < len(parts) and any(
+            path.startswith(f"{namespace}/") and self.has_role("viewer", *path.split("/", 1))
+            for path in self.directory.names()
+        )
+
+    def _stranger(self) -> Unauthorized:
+        return challenge("to see what is here, and to change it, log in first")
+
+
+async def rights_of(request: Request[AppState], directory: Directory) -> Rights:
+    """Return what whoever sent a request may do with the catalog.
+
+    Raises:
+        Unauthorized: Their credentials are wrong, or good for images alone.
+        TooManyLogins: They have to wait before they log in again.
+    """
+    caller = await caller_of(request.scope)
+    if caller.identity is not None and caller.scope is not None:
+        raise challenge(
+            "this token is for images alone: log in with a name and a password, or with a token"
+            " of your account"
+        )
+    return Rights(request.state["services"].access, directory, caller)
+
+
+def _unknown(namespace: str, environment: str | None) -> NamespaceUnknown | EnvironmentUnknown:
+    if environment is None:
+        return NamespaceUnknown(namespace)
+    return EnvironmentUnknown(namespace, environment)

@@ -11,11 +11,14 @@
     GET            /requests/<id>             how far a request is
     GET            /requests/<id>/events      what happens to it, while it happens
     GET            /requests/<id>/log         what has happened to it
+    GET            /openapi.json              all of this, for programs
+
+and those of named environments (:mod:`registry.web.api.catalog_routes`).
 """
 
 import re
-from collections.abc import Awaitable, Callable
-from functools import partial
+from collections.abc import Mapping
+from functools import cache, partial
 from typing import Final, get_args
 
 from starlette.requests import ClientDisconnect, Request
@@ -24,39 +27,95 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from builder.errors import BuilderError
 from builder.exports import ExportFormat
-from registry.auth.rights import Verb
 from registry.errors import EndpointUnknown, RegistryError, Unsupported
 from registry.web.api import exports, handlers
+from registry.web.api.calls import answer_call
+from registry.web.api.catalog_routes import CATALOG
 from registry.web.api.documents import PREFIX
+from registry.web.api.endpoints import (
+    ANYONE,
+    ApiRequest,
+    BuildEndpoint,
+    Endpoint,
+    NeedNothing,
+)
 from registry.web.api.errors import FAILURE, error_answer
+from registry.web.api.openapi import openapi_document
 from registry.web.api.rights import authorize
 from registry.web.asgi.boundary import ErrorBoundary
 from registry.web.asgi.disconnect import ClientGone
+from registry.web.asgi.responses import BytesResponse, header, json_answer
 from registry.web.observe import ROUTE
 from registry.web.system_errors import machine_trouble
 
-Handler = Callable[[handlers.ApiRequest], Awaitable[ASGIApp]]
+_TEXT: Final = "text/plain"
+_FILE: Final = "application/octet-stream"
+_STREAM: Final = "text/event-stream"
+_PLATFORM: Final = {"platform": "another than the first, such as `linux-aarch64`"}
+_RENEW: Final = {"renew": "solve again, also if there is a build"}
 
-#: The verb and the handler of each method, by address; HEAD is answered as GET is. What tells of a
-#: build, or is one in another form, is for those who may pull it.
-ADDRESSES: Final[dict[str, dict[str, tuple[Verb, Handler]]]] = {
-    "/builds": {"POST": ("build", handlers.post_build)},
-    "/builds/{key}": {"GET": ("pull", handlers.get_build)},
-    "/builds/{key}/log": {"GET": ("pull", handlers.get_build_log)},
-    "/builds/{key}/pin": {
-        "POST": ("pin", handlers.post_pin),
-        "DELETE": ("pin", handlers.delete_pin),
+#: What is about builds. What tells of one, or is one in another form, is for those who may pull it.
+_BUILDS: Final[dict[str, dict[str, BuildEndpoint]]] = {
+    "/builds": {
+        "POST": BuildEndpoint(
+            "build", handlers.post_build, _RENEW, body_kind="file", statuses=(200, 201, 202)
+        ),
     },
-    "/builds/{key}/sbom": {"GET": ("pull", exports.get_sbom)},
+    "/builds/{key}": {"GET": BuildEndpoint("pull", handlers.get_build)},
+    "/builds/{key}/log": {"GET": BuildEndpoint("pull", handlers.get_build_log, media_type=_TEXT)},
+    "/builds/{key}/pin": {
+        "POST": BuildEndpoint("pin", handlers.post_pin),
+        "DELETE": BuildEndpoint("pin", handlers.delete_pin),
+    },
+    "/builds/{key}/sbom": {
+        "GET": BuildEndpoint(
+            "pull",
+            exports.get_sbom,
+            {"format": "`spdx` or `cyclonedx`", **_PLATFORM},
+            statuses=(200, 307),
+        ),
+    },
     **{
-        f"/builds/{{key}}/{form}": {"GET": ("pull", partial(exports.get_form, form=form))}
+        f"/builds/{{key}}/{form}": {
+            "GET": BuildEndpoint(
+                "pull",
+                partial(exports.get_form, form=form),
+                _PLATFORM,
+                statuses=(200, 307),
+                media_type=_FILE,
+            )
+        }
         for form in get_args(ExportFormat)
         if not form.startswith("sbom.")
     },
-    "/builds/{key}/diff/{other}": {"GET": ("pull", handlers.get_diff)},
-    "/requests/{id}": {"GET": ("build", handlers.get_request)},
-    "/requests/{id}/events": {"GET": ("build", handlers.get_request_events)},
-    "/requests/{id}/log": {"GET": ("build", handlers.get_request_log)},
+    "/builds/{key}/diff/{other}": {
+        "GET": BuildEndpoint("pull", handlers.get_diff, statuses=(200, 307))
+    },
+    "/requests/{id}": {"GET": BuildEndpoint("build", handlers.get_request)},
+    "/requests/{id}/events": {
+        "GET": BuildEndpoint("build", handlers.get_request_events, media_type=_STREAM)
+    },
+    "/requests/{id}/log": {
+        "GET": BuildEndpoint("build", handlers.get_request_log, media_type=_TEXT)
+    },
+}
+
+
+async def get_openapi(_request: ApiRequest) -> ASGIApp:
+    """Answer this description of all addresses."""
+    return _openapi()
+
+
+@cache
+def _openapi() -> BytesResponse:
+    return json_answer(200, openapi_document(ADDRESSES), [header("cache-control", "no-cache")])
+
+
+#: What each method at each address needs and is; HEAD is answered as GET is.
+ADDRESSES: Final[dict[str, Mapping[str, Endpoint | BuildEndpoint]]] = {
+    **_BUILDS,
+    **CATALOG,
+    "/openapi.json": {"GET": BuildEndpoint(ANYONE, get_openapi)},
 }
 
 
@@ -73,14 +132,14 @@ def api_route() -> Mount:
 class _Address:
     """What one address answers."""
 
-    def __init__(self, path: str, methods: dict[str, tuple[Verb, Handler]]) -> None:
+    def __init__(self, path: str, methods: Mapping[str, Endpoint | BuildEndpoint]) -> None:
         self._template = PREFIX + path
-        self._handlers = methods | ({"HEAD": methods["GET"]} if "GET" in methods else {})
+        self._endpoints = {**methods, **({"HEAD": methods["GET"]} if "GET" in methods else {})}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         scope[ROUTE] = self._template
-        request: handlers.ApiRequest = Request(scope, receive)
+        request: ApiRequest = Request(scope, receive)
         try:
             answer = await self._answer(request)
         except (BuilderError, RegistryError) as error:
@@ -89,16 +148,19 @@ class _Address:
             return
         await answer(scope, receive, send)
 
-    async def _answer(self, request: handlers.ApiRequest) -> ASGIApp:
-        if request.method not in self._handlers:
-            allowed = sorted(self._handlers)
+    async def _answer(self, request: ApiRequest) -> ASGIApp:
+        if request.method not in self._endpoints:
+            allowed = sorted(self._endpoints)
             raise Unsupported(
                 f"{request.method[:20]} is not possible here; {', '.join(allowed)} is", allowed
             )
-        verb, handler = self._handlers[request.method]
+        endpoint = self._endpoints[request.method]
         with machine_trouble():
-            await authorize(request, verb)
-            return await handler(request)
+            if isinstance(endpoint, Endpoint):
+                return await answer_call(request, endpoint)
+            if not isinstance(endpoint.need, NeedNothing):
+                await authorize(request, endpoint.need)
+            return await endpoint.handler(request)
 
 
 async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,0 +1,110 @@
+"""Whoever asks, and the tokens that programs log in with."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from starlette.types import ASGIApp
+
+from registry.catalog.records import TokenInfo
+from registry.catalog.slugs import slug_of
+from registry.errors import CatalogNameInvalid, CatalogNameTaken, PrincipalUnknown, TokenUnknown
+from registry.web.api.answers import answer, page_answer, page_by_number
+from registry.web.api.catalog_documents import (
+    NewTokenDocument,
+    UserDocument,
+    namespace_path,
+    token_document,
+)
+from registry.web.api.documents import PREFIX
+from registry.web.api.endpoints import Call, Further, NeedServiceRole, NeedWhole
+from registry.web.api.models import NewToken, NoBody, NoQuery, TokensQuery, is_on
+from registry.web.asgi.responses import BytesResponse
+
+
+async def get_me(call: Call[NoQuery, NoBody]) -> ASGIApp:
+    """Tell who you are here."""
+    name = call.rights.require_login()
+    links = {"tokens": f"{PREFIX}/tokens"}
+    with suppress(CatalogNameInvalid):
+        links["namespace"] = namespace_path(slug_of(name))
+    document: UserDocument = {
+        "name": name,
+        "display_name": "",
+        "email": "",
+        "kind": "human",
+        "groups": call.rights.groups(),
+        "service_role": call.rights.service_role,
+        "token": call.actor.token,
+        "links": links,
+    }
+    # Who is in the auth file alone has no account.
+    with suppress(PrincipalUnknown):
+        principal = await call.catalog.principals.get(name)
+        document["display_name"] = principal.display_name
+        document["email"] = principal.email
+        document["kind"] = principal.kind
+    return answer(200, document)
+
+
+async def get_tokens(call: Call[TokensQuery, NoBody]) -> ASGIApp:
+    """List your tokens, the newest first; as an administrator, those of others too."""
+    whose = call.query.user or call.rights.require_login()
+    tokens = await call.catalog.tokens.list(whose, include_ended=is_on(call.query.ended))
+    page = page_by_number(tokens, call.query, lambda token: token.id, newest_first=True)
+    return page_answer(call, page, token_document)
+
+
+async def needs_of_tokens(call: Call[TokensQuery, NoBody]) -> Sequence[Further]:
+    """Return what listing tokens of others needs beside."""
+    is_own = call.query.user in {None, call.rights.name}
+    return [] if is_own else [NeedServiceRole("auditor")]
+
+
+async def post_token(call: Call[NoQuery, NewToken]) -> ASGIApp:
+    """Make a token; its secret is told this once."""
+    whose = call.body.user or call.rights.require_login()
+    with suppress(CatalogNameTaken):  # robots, and people of the auth file, get an account by this
+        if call.body.kind == "robot":
+            await call.catalog.principals.create(call.actor, whose, kind="robot")
+        else:
+            await call.catalog.principals.create(call.actor, whose, source="file")
+    token, secret = await call.catalog.tokens.create(
+        call.actor,
+        whose,
+        call.body.name,
+        kind=call.body.kind,
+        scopes=call.body.scopes,
+        expires_at=call.body.expires_at,
+    )
+    document: NewTokenDocument = {**token_document(token), "secret": secret}
+    return answer(201, document)
+
+
+async def needs_of_new_token(call: Call[NoQuery, NewToken]) -> Sequence[Further]:
+    """Return what making a token needs beside: no limited token makes a better one."""
+    is_own = call.body.user in {None, call.rights.name} and call.body.kind == "personal"
+    return [NeedWhole()] if is_own else [NeedWhole(), NeedServiceRole("administrator")]
+
+
+async def get_token(call: Call[NoQuery, NoBody]) -> ASGIApp:
+    """Tell of a token."""
+    return answer(200, token_document(await _token(call)))
+
+
+async def delete_token(call: Call[NoQuery, NoBody]) -> ASGIApp:
+    """Revoke a token: it is refused at every door from now on."""
+    await call.catalog.tokens.revoke(call.actor, (await _token(call)).id)
+    return BytesResponse(204, [])
+
+
+async def _token(call: Call[NoQuery, NoBody]) -> TokenInfo:
+    """Return the token of the address, if it is theirs or they are administrators.
+
+    Raises:
+        TokenUnknown: It is not, or there is none.
+    """
+    number = call.number("id")
+    token = await call.catalog.tokens.get(number)
+    if token.principal != call.rights.name and call.rights.service_role != "administrator":
+        raise TokenUnknown(f"there is no token {number} here")
+    return token

@@ -1,0 +1,74 @@
+"""From a request to the catalog to its answer: rights, validation, and once if it has a key."""
+
+from functools import partial
+from typing import Any, Final
+
+from starlette.types import ASGIApp
+
+from registry.catalog.records import Actor
+from registry.catalog.services import CatalogServices
+from registry.errors import DatabaseMissing
+from registry.web.api.authorize import require_further, require_need
+from registry.web.api.endpoints import ApiRequest, Call, Endpoint
+from registry.web.api.idempotency import key_of, once
+from registry.web.api.models import NoBody, parse_body, parse_query
+from registry.web.api.parameters import read_body
+from registry.web.api.rights import Rights, rights_of
+
+#: No document that is sent has more.
+_MAX_JSON_BYTES: Final = 64 * 1024
+
+
+async def answer_call(request: ApiRequest, endpoint: Endpoint) -> ASGIApp:
+    """Return what an address of the catalog answers.
+
+    Rights come first: who may not see a thing is not told what is wrong with what they sent.
+
+    Raises:
+        DatabaseMissing: There is no catalog here.
+        RegistryError: It cannot be answered.
+        BuilderError: A file that was sent cannot be read.
+    """
+    services = request.state["services"]
+    if services.catalog is None:
+        raise DatabaseMissing
+    catalog = services.catalog
+    rights = await rights_of(request, catalog.directory)
+    require_need(endpoint.need, rights, request.path_params)
+    body = b""
+    if endpoint.body_kind != "none":
+        is_json = endpoint.body_kind == "json"
+        limit = _MAX_JSON_BYTES if is_json else services.builds.max_request_bytes
+        body = await read_body(request, limit)
+    call = _call(request, endpoint, catalog, rights, body)
+    await require_further(endpoint, call)
+    key = key_of(request) if request.method == "POST" else None
+    if key is None or rights.name is None:
+        return await endpoint.handler(call)
+    work = partial(endpoint.handler, call)
+    keeps = endpoint.keeps_answer
+    return await once(
+        catalog.idempotency, request, body, rights.name, key, work, keeps_answer=keeps
+    )
+
+
+def _call(
+    request: ApiRequest,
+    endpoint: Endpoint,
+    catalog: CatalogServices,
+    rights: Rights,
+    body: bytes,
+) -> Call[Any, Any]:
+    client = request.scope.get("client")
+    actor = Actor(
+        rights.name,
+        rights.token,
+        str(client[0])[:64] if client else "",
+    )
+    query = parse_query(endpoint.query, request.query_params.multi_items())
+    sent: Any = NoBody()
+    if endpoint.body_kind == "json":
+        sent = parse_body(endpoint.body, body)
+    elif endpoint.body_kind != "none":
+        sent = body
+    return Call(request, catalog, actor, rights, query, sent)

@@ -1,0 +1,208 @@
+"""Namespaces, and the roles that are given in them."""
+
+from collections.abc import Sequence
+
+from starlette.types import ASGIApp
+
+from registry.catalog.records import GrantRecord
+from registry.catalog.slugs import slug_of
+from registry.errors import GrantUnknown
+from registry.web.api.answers import (
+    answer,
+    expected_revision,
+    page_answer,
+    page_by_number,
+    require_revision,
+    revised,
+)
+from registry.web.api.catalog_documents import grant_document, namespace_document
+from registry.web.api.endpoints import Call, Further, NeedServiceRole, NewNamespaceThere, RoleThere
+from registry.web.api.models import (
+    NamespaceChange,
+    NamespacesQuery,
+    NewGrant,
+    NewNamespace,
+    NewServiceGrant,
+    NoBody,
+    NoQuery,
+    NumberPageQuery,
+)
+from registry.web.asgi.responses import BytesResponse
+
+
+async def get_namespaces(call: Call[NamespacesQuery, NoBody]) -> ASGIApp:
+    """List the namespaces that you may see, by name."""
+    page = await call.catalog.namespaces.list(
+        call.visible, search=call.query.search, after=call.query.after, limit=call.query.limit
+    )
+    return page_answer(call, page, namespace_document)
+
+
+async def post_namespace(call: Call[NoQuery, NewNamespace]) -> ASGIApp:
+    """Make a namespace: that of your own name, or as an administrator any."""
+    namespace = await call.catalog.namespaces.create(
+        call.actor,
+        call.body.name,
+        description=call.body.description,
+        owner=call.body.owner or call.rights.require_login(),
+    )
+    return revised(201, namespace_document(namespace), namespace.revision)
+
+
+async def needs_of_new_namespace(call: Call[NoQuery, NewNamespace]) -> Sequence[Further]:
+    """Return what making a namespace needs beside; for somebody else, an administrator."""
+    needs: list[Further] = [NewNamespaceThere(slug_of(call.body.name))]
+    if call.body.owner not in {None, call.rights.name}:
+        needs.append(NeedServiceRole("administrator"))
+    return needs
+
+
+async def get_namespace(call: Call[NoQuery, NoBody]) -> ASGIApp:
+    """Tell of a namespace."""
+    namespace = await call.catalog.namespaces.get(call.field("namespace"))
+    return revised(200, namespace_document(namespace), namespace.revision)
+
+
+async def patch_namespace(call: Call[NoQuery, NamespaceChange]) -> ASGIApp:
+    """Change a namespace: its name, with all addresses in it, its description, its owner."""
+    namespace = await call.catalog.namespaces.update(
+        call.actor,
+        call.field("namespace"),
+        revision=expected_revision(call.request),
+        name=call.body.name,
+        description=call.body.description,
+        owner=call.body.owner,
+    )
+    return revised(200, namespace_document(namespace), namespace.revision)
+
+
+async def needs_of_namespace_change(call: Call[NoQuery, NamespaceChange]) -> Sequence[Further]:
+    """Return what changing a namespace needs beside: it is given away by its owner alone."""
+    slug = call.field("namespace")
+    needs: list[Further] = []
+    if call.body.owner is not None:
+        needs.append(RoleThere("owner", slug))
+    if call.body.name is not None and slug_of(call.body.name) != slug:
+        needs.append(NewNamespaceThere(slug_of(call.body.name)))
+    return needs
+
+
+async def delete_namespace(call: Call[NoQuery, NoBody]) -> ASGIApp:
+    """Delete a namespace with all that is in it; it can be restored."""
+    slug = call.field("namespace")
+    namespace = await call.catalog.namespaces.get(slug)
+    require_revision(call.request, slug, namespace.revision)
+    await call.catalog.namespaces.delete(call.actor, slug)
+    return BytesResponse(204, [])
+
+
+async def post_namespace_restore(call: Call[NoQuery, NoBody]) -> ASGIApp:
+    """Restore the namespace of that name deleted last, with what was deleted with it."""
+    namespace = await call.catalog.namespaces.restore(call.actor, call.field("namespace"))
+    return revised(200, namespace_document(namespace), namespace.revision)
+
+
+async def needs_of_restored_namespace(call: Call[NoQuery, NoBody]) -> Sequence[Further]:
+    """Return what restoring needs: nobody has a role in what is deleted."""
+    return [NewNamespaceThere(call.field("namespace"))]
+
+
+async def get_grants(call: Call[NumberPageQuery, NoBody]) -> ASGIApp:
+    """List the roles that hold in a namespace, those given for more than it too."""
+    grants = await call.catalog.grants.list(call.field("namespace"))
+    return _grants(call, grants)
+
+
+async def post_grant(call: Call[NoQuery, NewGrant]) -> ASGIApp:
+    """Give a role in a namespace; one given to the same for the same environments is replaced."""
+    await call.catalog.namespaces.get(call.field("namespace"))
+    grant = await call.catalog.grants.give(
+        call.actor,
+        subject_kind=call.body.subject_kind,
+        subject=call.body.subject,
+        namespace_glob=call.field("namespace"),
+        environment_glob=call.body.environment,
+        role=call.body.role,
+        expires_at=call.body.expires_at,
+    )
+    return answer(201, grant_document(grant))
+
+
+async def needs_of_new_grant(call: Call[NoQuery, NewGrant]) -> Sequence[Further]:
+    """Return what giving a role needs beside: admins make no owners, and replace none."""
+    slug, body = call.field("namespace"), call.body
+    replaced = [
+        grant.role
+        for grant in await call.catalog.grants.list(slug)
+        if (grant.subject_kind, grant.subject) == (body.subject_kind, body.subject)
+        and (grant.namespace_glob, grant.environment_glob) == (slug, body.environment)
+        and grant.source == "api"
+    ]
+    return [RoleThere("owner", slug)] if "owner" in {body.role, *replaced} else []
+
+
+async def get_grant(call: Call[NoQuery, NoBody]) -> ASGIApp:
+    """Tell of a role that was given."""
+    return answer(200, grant_document(await _grant(call)))
+
+
+async def delete_grant(call: Call[NoQuery, NoBody]) -> ASGIApp:
+    """Take a role back."""
+    await call.catalog.grants.take(call.actor, (await _grant(call)).id)
+    return BytesResponse(204, [])
+
+
+async def needs_of_taken_grant(call: Call[NoQuery, NoBody]) -> Sequence[Further]:
+    """Return what taking a role needs beside, by what it is and how far it reaches."""
+    grant, slug = await _grant(call), call.field("namespace")
+    if grant.namespace_glob != slug or grant.source == "owner":
+        return [NeedServiceRole("administrator")]
+    return [RoleThere("owner", slug)] if grant.role == "owner" else []
+
+
+async def get_service_grants(call: Call[NumberPageQuery, NoBody]) -> ASGIApp:
+    """List all roles that were given."""
+    return _grants(call, await call.catalog.grants.list())
+
+
+async def post_service_grant(call: Call[NoQuery, NewServiceGrant]) -> ASGIApp:
+    """Give a role anywhere, or in the service."""
+    grant = await call.catalog.grants.give(
+        call.actor,
+        subject_kind=call.body.subject_kind,
+        subject=call.body.subject,
+        namespace_glob=call.body.namespace,
+        environment_glob=call.body.environment,
+        role=call.body.role,
+        expires_at=call.body.expires_at,
+    )
+    return answer(201, grant_document(grant))
+
+
+async def get_service_grant(call: Call[NoQuery, NoBody]) -> ASGIApp:
+    """Tell of a role that was given."""
+    return answer(200, grant_document(await call.catalog.grants.get(call.number("id"))))
+
+
+async def delete_service_grant(call: Call[NoQuery, NoBody]) -> ASGIApp:
+    """Take a role back."""
+    await call.catalog.grants.take(call.actor, call.number("id"))
+    return BytesResponse(204, [])
+
+
+def _grants(call: Call[NumberPageQuery, NoBody], grants: Sequence[GrantRecord]) -> ASGIApp:
+    page = page_by_number(grants, call.query, lambda grant: grant.id, newest_first=False)
+    return page_answer(call, page, grant_document)
+
+
+async def _grant(call: Call[NoQuery, NoBody]) -> GrantRecord:
+    """Return the grant of the address, if it holds in its namespace.
+
+    Raises:
+        GrantUnknown: There is none.
+    """
+    number = call.number("id")
+    for grant in await call.catalog.grants.list(call.field("namespace")):
+        if grant.id == number:
+            return grant
+    raise GrantUnknown(f"there is no grant {number} here")

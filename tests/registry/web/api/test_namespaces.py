@@ -1,0 +1,162 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.registry.asgi import Client
+from tests.registry.web.api.catalog import (
+    ADA,
+    BOB,
+    NAMESPACES,
+    NOTEBOOK,
+    ROOT,
+    made,
+    make_notebook,
+    make_site,
+    refused,
+    send,
+)
+from tests.registry.web.api.site import Site
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return make_site(tmp_path)
+
+
+@pytest.fixture
+async def client(site: Site, anyio_backend: str) -> AsyncIterator[Client]:
+    async with site.open() as client:
+        yield client
+
+
+async def test_people_make_the_namespace_of_their_name_and_administrators_any(
+    client: Client,
+) -> None:
+    reply = await send(client, "POST", NAMESPACES, ADA, {"name": "ada"})
+    assert (reply.status, reply.headers["location"]) == (201, f"{NAMESPACES}/ada")
+    assert reply.headers["etag"] == f'"{reply.json()["revision"]}"'
+    assert reply.json()["owner"] == "ada"
+    told = refused(await send(client, "POST", NAMESPACES, ADA, {"name": "team"}), 403, "DENIED")
+    assert "administrator" in told
+    body = {"name": "bob", "owner": "ada"}
+    refused(await send(client, "POST", NAMESPACES, ADA, body), 403, "DENIED")
+    body = {"name": "Team A", "owner": "bob"}
+    assert (await made(client, NAMESPACES, ROOT, body))["slug"] == "team-a"
+    assert (await send(client, "GET", f"{NAMESPACES}/team-a", BOB)).status == 200
+    refused(await send(client, "POST", NAMESPACES, ADA, {"name": "ada"}), 409, "CATALOG_NAME_TAKEN")
+    refused(await send(client, "POST", NAMESPACES, None, {"name": "eve"}), 401, "UNAUTHORIZED")
+
+
+async def test_what_one_may_not_see_is_answered_as_what_is_not_there(client: Client) -> None:
+    await make_notebook(client)
+    for path in ("ada", "ada/environments", "ada/grants", "ada/environments/notebook"):
+        there = await send(client, "GET", f"{NAMESPACES}/{path}", BOB)
+        nowhere = await send(client, "GET", f"{NAMESPACES}/{path.replace('ada', 'eve')}", BOB)
+        assert there.status == nowhere.status == 404
+        assert there.body.replace(b"'ada", b"'eve") == nowhere.body
+        stranger = await send(client, "GET", f"{NAMESPACES}/{path}")
+        assert stranger.status == 401
+        assert stranger.headers["www-authenticate"].startswith("Basic realm=")
+        other = await send(client, "GET", f"{NAMESPACES}/{path.replace('ada', 'eve')}")
+        assert (other.status, other.body) == (stranger.status, stranger.body)
+    assert (await send(client, "GET", NAMESPACES, BOB)).json() == {"items": [], "next": None}
+    assert (await send(client, "GET", "/api/v1/environments")).json()["items"] == []
+
+
+async def test_roles_are_given_replaced_and_taken_and_admins_make_no_owners(
+    client: Client,
+) -> None:
+    await make_notebook(client)
+    grants = f"{NAMESPACES}/ada/grants"
+    grant = await made(client, grants, ADA, {"subject": "bob", "role": "viewer"})
+    assert (grant["namespace"], grant["environment"]) == ("ada", "*")
+    assert (await send(client, "GET", NOTEBOOK, BOB)).status == 200
+    told = refused(await send(client, "DELETE", NOTEBOOK, BOB), 403, "DENIED")
+    assert "'bob' is viewer there" in told
+    refused(await send(client, "GET", grants, BOB), 403, "DENIED")
+    grant = await made(client, grants, ADA, {"subject": "bob", "role": "admin"})
+    refused(
+        await send(client, "POST", grants, BOB, {"subject": "bob", "role": "owner"}), 403, "DENIED"
+    )
+    mine = (await send(client, "GET", grants, BOB)).json()["items"]
+    (owner,) = [one for one in mine if one["role"] == "owner"]
+    refused(await send(client, "DELETE", f"{grants}/{owner['id']}", BOB), 403, "DENIED")
+    refused(await send(client, "PATCH", f"{NAMESPACES}/ada", BOB, {"owner": "bob"}), 403, "DENIED")
+    assert (await send(client, "DELETE", f"{grants}/{grant['id']}", ADA)).status == 204
+    assert (await send(client, "GET", NOTEBOOK, BOB)).status == 404
+    refused(await send(client, "DELETE", f"{grants}/{grant['id']}", ADA), 404, "GRANT_UNKNOWN")
+
+
+async def test_an_admin_does_not_replace_the_role_of_an_owner(client: Client) -> None:
+    await make_notebook(client)
+    grants = f"{NAMESPACES}/ada/grants"
+    await made(client, grants, ADA, {"subject": "eve", "role": "owner"})
+    await made(client, grants, ADA, {"subject": "bob", "role": "admin"})
+    body = {"subject": "eve", "role": "viewer"}
+    refused(await send(client, "POST", grants, BOB, body), 403, "DENIED")
+    assert (await made(client, grants, ADA, body))["role"] == "viewer"
+
+
+async def test_a_role_on_one_environment_shows_that_one_and_its_namespace(client: Client) -> None:
+    await make_notebook(client)
+    await made(client, f"{NAMESPACES}/ada/environments", ADA, {"name": "secret"})
+    body = {"subject": "bob", "role": "viewer", "environment": "note*"}
+    await made(client, f"{NAMESPACES}/ada/grants", ADA, body)
+    listed = (await send(client, "GET", f"{NAMESPACES}/ada/environments", BOB)).json()
+    assert [one["path"] for one in listed["items"]] == ["ada/notebook"]
+    assert (await send(client, "GET", f"{NAMESPACES}/ada", BOB)).json()["slug"] == "ada"
+    assert (await send(client, "GET", f"{NAMESPACES}/ada/environments/secret", BOB)).status == 404
+    events = (await send(client, "GET", f"{NAMESPACES}/ada/events", BOB)).json()["items"]
+    assert {one["environment"] for one in events} == {"notebook"}
+    assert {one["address"] for one in events} == {None}
+    refused(
+        await send(client, "POST", f"{NAMESPACES}/ada/environments", BOB, {"name": "x"}),
+        403,
+        "DENIED",
+    )
+
+
+async def test_the_roles_of_the_service_are_given_by_administrators_alone(client: Client) -> None:
+    await make_notebook(client)
+    body = {"subject": "bob", "role": "auditor"}
+    refused(await send(client, "POST", "/api/v1/grants", ADA, body), 403, "DENIED")
+    refused(await send(client, "GET", "/api/v1/grants", BOB), 403, "DENIED")
+    grant = await made(client, "/api/v1/grants", ROOT, body)
+    assert (await send(client, "GET", NOTEBOOK, BOB)).status == 200
+    refused(await send(client, "DELETE", NOTEBOOK, BOB), 403, "DENIED")
+    refused(await send(client, "POST", "/api/v1/grants", BOB, body), 403, "DENIED")
+    (event, *_) = (await send(client, "GET", "/api/v1/events", BOB)).json()["items"]
+    assert (event["action"], event["address"]) == ("grant.given", "192.0.2.1")
+    reply = await send(client, "DELETE", f"/api/v1/grants/{grant['id']}", ROOT)
+    assert reply.status == 204
+    assert (await send(client, "GET", NOTEBOOK, BOB)).status == 404
+
+
+async def test_a_namespace_is_renamed_deleted_and_restored_with_all_in_it(client: Client) -> None:
+    await make_notebook(client)
+    url = f"{NAMESPACES}/ada"
+    tag = (await send(client, "GET", url, ADA)).headers["etag"]
+    reply = await send(client, "PATCH", url, ADA, {"description": "of ada"}, if_match=tag)
+    assert reply.json()["description"] == "of ada"
+    told = refused(
+        await send(client, "PATCH", url, ADA, {"description": "x"}, if_match=tag),
+        412,
+        "REVISION_CONFLICT",
+    )
+    assert "read it again" in told
+    refused(await send(client, "DELETE", url, ADA, if_match=tag), 412, "REVISION_CONFLICT")
+    refused(await send(client, "PATCH", url, ADA, {"name": "lovelace"}), 403, "DENIED")
+    renamed = await send(client, "PATCH", url, ROOT, {"name": "lovelace"})
+    assert renamed.json()["links"]["self"] == f"{NAMESPACES}/lovelace"
+    assert (await send(client, "GET", f"{NAMESPACES}/lovelace/environments/notebook", ADA)).status
+    assert (await send(client, "GET", NOTEBOOK, ADA)).status == 404
+    assert (await send(client, "PATCH", f"{NAMESPACES}/lovelace", ROOT, {"name": "ada"})).status
+    assert (await send(client, "DELETE", url, ADA, if_match=reply.headers["etag"])).status == 412
+    assert (await send(client, "DELETE", url, ADA)).status == 204
+    assert (await send(client, "GET", NOTEBOOK, ADA)).status == 404
+    refused(await send(client, "POST", f"{url}/restore", BOB), 403, "DENIED")
+    assert (await send(client, "POST", f"{url}/restore", ADA)).status == 200
+    assert (await send(client, "GET", NOTEBOOK, ADA)).status == 200

@@ -1,0 +1,151 @@
+"""The description of the API, held against what the API does."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import jsonschema
+import pytest
+import schemathesis
+import uvicorn
+from hypothesis import HealthCheck, Phase, given, settings
+from openapi_spec_validator import validate
+from schemathesis.checks import CheckFunction, not_a_server_error
+from schemathesis.specs.openapi.checks import response_schema_conformance
+
+from registry.app import create_app
+from registry.web.api.openapi import openapi_document
+from registry.web.api.routes import ADDRESSES
+from registry.wiring import open_services
+from tests.registry.accounts import PASSWORD
+from tests.registry.asgi import Client, Reply
+from tests.registry.web.api.catalog import (
+    ADA,
+    NAMESPACES,
+    NOTEBOOK,
+    ROOT,
+    ask,
+    made,
+    make_notebook,
+    make_site,
+    send,
+)
+from tests.registry.web.api.site import wish
+
+DOCUMENT: Final = openapi_document(ADDRESSES)
+#: Of each operation.
+EXAMPLES: Final = 8
+CHECKS: Final[list[CheckFunction]] = [not_a_server_error, response_schema_conformance]
+
+
+def test_the_document_is_openapi_and_each_operation_has_a_name_of_its_own() -> None:
+    validate(json.loads(json.dumps(DOCUMENT)))
+    operations = [one for methods in DOCUMENT["paths"].values() for one in methods.values()]
+    names = [one["operationId"] for one in operations]
+    assert len(names) == len(set(names)) == sum(len(methods) for methods in ADDRESSES.values())
+    assert all(one["summary"].endswith(".") for one in operations)
+
+
+def conforms(reply: Reply, method: str, template: str) -> None:
+    """Assert that a reply is what the document says."""
+    operation = DOCUMENT["paths"][template][method.lower()]
+    told = operation["responses"][str(reply.status)]
+    if "content" in told:
+        schema = told["content"]["application/json"]["schema"]
+        jsonschema.validate(
+            reply.json(), {**schema, "components": DOCUMENT["components"]},
+            cls=jsonschema.Draft202012Validator,
+        )  # fmt: skip
+
+
+@pytest.mark.anyio
+async def test_what_is_answered_is_what_the_document_says(tmp_path: Path) -> None:
+    async with make_site(tmp_path).open() as client:
+        await make_notebook(client, wish("tool"))
+        await ask(client, wish("nothing-like-this"))
+        token = await made(client, "/api/v1/tokens", ADA, {"name": "laptop"})
+        grant = {"subject": "bob", "role": "viewer", "expires_at": "2100-01-01T00:00:00+02:00"}
+        given_ = await made(client, f"{NAMESPACES}/ada/grants", ADA, grant)
+        assert given_["expires_at"] == "2099-12-31T22:00:00Z"
+        fields = {
+            "namespace": "ada",
+            "environment": "notebook",
+            "number": "1",
+            "a": "1",
+            "b": "1",
+            "id": str(token["id"]),
+        }
+        seen = 0
+        for path, methods in DOCUMENT["paths"].items():
+            if "get" not in methods or path.startswith(("/api/v1/builds", "/api/v1/requests")):
+                continue
+            id_ = str(given_["id"]) if "grants" in path else fields["id"]
+            reply = await send(client, "GET", path.format(**{**fields, "id": id_}), ROOT)
+            assert reply.status == 200, (path, reply)
+            if reply.headers["content-type"] == "application/json":
+                conforms(reply, "GET", path)
+                seen += 1
+        assert seen >= 15
+        await errors_conform(client)
+
+
+async def errors_conform(client: Client) -> None:
+    """Assert that errors are what the document says."""
+    template = "/api/v1/namespaces/{namespace}/environments/{environment}"
+    conforms(await send(client, "GET", f"{NOTEBOOK}x", ADA), "GET", template)
+    conforms(await send(client, "GET", NOTEBOOK), "GET", template)
+    conforms(await send(client, "PATCH", NOTEBOOK, ADA, {"x": 1}), "PATCH", template)
+    reply = await send(client, "PATCH", NOTEBOOK, ADA, {"description": "x"}, if_match='"77"')
+    conforms(reply, "PATCH", template)
+
+
+@contextmanager
+def served(root: Path) -> Iterator[str]:
+    """Run a server with something in its catalog; give its address."""
+    opened = make_site(root).configured()
+    app = create_app(lambda: open_services(opened), access_log=False)
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="on")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            thread.join(0.01)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.mark.timeout(600)
+def test_generated_requests_are_answered_as_the_document_says(tmp_path: Path) -> None:
+    """What schemathesis makes of the document, by an administrator, who gets everywhere."""
+    with served(tmp_path) as address:
+        auth = ("root", PASSWORD)
+        schema = schemathesis.openapi.from_url(f"{address}/api/v1/openapi.json")
+        tried = 0
+        for found in schema.get_all_operations():
+            operation = found.ok()
+            if operation.path.endswith("/events"):
+                continue  # followed elsewhere
+
+            @given(case=operation.as_strategy())
+            @settings(
+                max_examples=EXAMPLES,
+                deadline=None,
+                database=None,
+                derandomize=True,
+                phases=[Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            )
+            def send_it(case: Any) -> None:
+                nonlocal tried
+                tried += 1
+                case.call_and_validate(checks=CHECKS, auth=auth, timeout=60)
+
+            send_it()
+        assert tried > 200
