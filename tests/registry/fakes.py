@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from builder.oci.models import (
     Descriptor,
     dump,
 )
-from builder.ports import Progress
+from builder.ports import Progress, Workers
 from registry.app import create_app
 from registry.auth.access import Access
 from registry.auth.logins import Logins
@@ -34,6 +35,11 @@ from registry.content.referrers import Referrers
 from registry.content.repositories import Repositories
 from registry.content.uploads import Uploads
 from registry.errors import ManifestUnknown, NameUnknown, StillBuilding
+from registry.images.records import ImageRecords
+from registry.images.tag_records import TagRecords
+from registry.sources.directory import Directory, Pointer
+from registry.sources.environments import EnvironmentSource, StoredPointers
+from registry.sources.holdings import Holdings
 from registry.sources.pushed import PushedSource
 from registry.sources.source import JsonDescriptor, Reference, Sources
 from registry.storage.filesystem import FilesystemStore
@@ -177,6 +183,12 @@ class FakeService:
         self.root = scratch.parent / "store"
         self.uploads = Uploads(store, self.pushed_blobs, scratch, max_blob_bytes=MAX_BLOB_BYTES)
         self.pulls = FakeBuiltSource(self.manifests)
+        #: Where named environments lead to; a test puts them there.
+        self.directory = Directory()
+        #: What is written down of images that are built here.
+        self.records = ImageRecords(store, cast("Workers", None))
+        #: Whether the directory is as the catalog is; if not, the store is looked into.
+        self.is_followed = True
         self.metrics = Metrics()
         #: The API has its tests on a real service.
         self.builds = cast("BuildServices", None)
@@ -202,8 +214,27 @@ class FakeService:
     async def _open(self) -> AsyncIterator[Services]:
         self.opened += 1
         pushed = PushedSource(self.repositories, self.pushed_blobs, Referrers(self.store))
+        holdings = Holdings(self.records, TagRecords(self.store), self.manifests)
+
+        def is_followed() -> bool:
+            return self.is_followed
+
+        def learn(path: str, pointer: Pointer | None) -> None:
+            if pointer is None:
+                self.directory.remove(*path.split("/", 1))
+            else:
+                self.directory.put(pointer)
+
         yield Services(
-            Sources(built=self.pulls, pushed=pushed),
+            Sources(
+                built=self.pulls,
+                pushed=pushed,
+                named=EnvironmentSource(
+                    self.directory, self.pulls, holdings, time.time, is_followed=is_followed
+                ),
+                environments=self.directory,
+                look=StoredPointers(self.store, is_followed, learn).look,
+            ),
             self.manifests,
             self.blobs,
             self.repositories,
