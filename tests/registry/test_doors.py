@@ -32,7 +32,7 @@ SECRET = manifest_of(CONFIG, LAYER)
 #: The names of what there is, and of what there is not; both well-formed.
 Names = dict[str, str]
 #: What is being written, and what follows the database a moment later.
-KEPT_ASIDE = {".scratch", "database", "environments"}
+KEPT_ASIDE = {".scratch", ".tmp", "database", "environments"}
 NOTHING: Names = {
     "name": "team/nothing",
     "reference": "absent",

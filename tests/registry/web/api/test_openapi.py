@@ -33,12 +33,17 @@ from tests.registry.web.api.catalog import (
     make_site,
     send,
 )
-from tests.registry.web.api.site import wish
+from tests.registry.web.api.site import Site, wish
 
 DOCUMENT: Final = openapi_document(ADDRESSES)
 #: Of each operation.
 EXAMPLES: Final = 8
 CHECKS: Final[list[CheckFunction]] = [not_a_server_error, response_schema_conformance]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return make_site(tmp_path)
 
 
 def test_the_document_is_openapi_and_each_operation_has_a_name_of_its_own() -> None:
@@ -62,8 +67,8 @@ def conforms(reply: Reply, method: str, template: str) -> None:
 
 
 @pytest.mark.anyio
-async def test_what_is_answered_is_what_the_document_says(tmp_path: Path) -> None:
-    async with make_site(tmp_path).open() as client:
+async def test_what_is_answered_is_what_the_document_says(site: Site) -> None:
+    async with site.open() as client:
         await make_notebook(client, wish("tool"))
         await ask(client, wish("nothing-like-this"))
         token = await made(client, "/api/v1/tokens", ADA, {"name": "laptop"})
@@ -103,9 +108,9 @@ async def errors_conform(client: Client) -> None:
 
 
 @contextmanager
-def served(root: Path) -> Iterator[str]:
+def served(site: Site) -> Iterator[str]:
     """Run a server with something in its catalog; give its address."""
-    opened = make_site(root).configured()
+    opened = site.configured()
     app = create_app(lambda: open_services(opened), access_log=False)
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="on")
     server = uvicorn.Server(config)
@@ -122,9 +127,9 @@ def served(root: Path) -> Iterator[str]:
 
 
 @pytest.mark.timeout(600)
-def test_generated_requests_are_answered_as_the_document_says(tmp_path: Path) -> None:
+def test_generated_requests_are_answered_as_the_document_says(site: Site) -> None:
     """What schemathesis makes of the document, by an administrator, who gets everywhere."""
-    with served(tmp_path) as address:
+    with served(site) as address:
         auth = ("root", PASSWORD)
         schema = schemathesis.openapi.from_url(f"{address}/api/v1/openapi.json")
         tried = 0
@@ -148,4 +153,5 @@ def test_generated_requests_are_answered_as_the_document_says(tmp_path: Path) ->
                 case.call_and_validate(checks=CHECKS, auth=auth, timeout=60)
 
             send_it()
+        print("TRIED", tried)
         assert tried > 200
