@@ -1,10 +1,11 @@
-"""Who may do what: users and robot tokens, their rights, and how they prove who they are.
+"""Who may do what: users and robots, their rights and roles, and how they prove who they are.
 
 ::
 
-    PolicyFile ──→ Policy           who there is, and which repositories are private
+    PolicyFile ──→ Policy           the auth file: who there is, which repositories are private
+    follower ────→ Entitlements     the database, in memory: grants, groups, tokens
     Access ──→ Logins               name and password → Identity
            └─→ Tokens               Identity ⇄ bearer token
 
-Other sources of identities or rights (roles, single sign-on) are other makers of a ``Policy``.
+What one may do is the union of what ``Policy`` and ``Entitlements`` say, asked of ``Access``.
 """

@@ -332,7 +332,7 @@ async def knock(house: House, door: Door, role: Role, name: str, instead: str = 
     What ``name`` has is asked for, and if ``instead`` is given, there.
     """
     is_reading, is_pushed = door.method in {"GET", "HEAD"}, name == "team/pushed"
-    reference, digest = "absent", digest_of(b"absent")
+    reference, digest = "absent", str(digest_of(b"absent"))
     if is_reading:
         reference, digest = ("v1", digest_of(MANIFEST)) if is_pushed else ("latest", house.image)
         if "blobs" in door.template:

@@ -154,7 +154,7 @@ def test_a_bearer_token_dies_with_the_token_that_it_was_given_for() -> None:
     secret, number = give_token(access.entitlements, "ada", "team/*:pull")
     issued = access.issue_token(access.read_token(secret), [PULL, PUSH])
     caller = access.read_token(issued)
-    assert caller.scope == {PULL}
+    assert caller.scope == frozenset({PULL})
     access.check(caller, [PULL])
     assert not access.may(caller, PUSH), "the token's scopes hold for it, too"
     access.entitlements.put_principal("ada", is_disabled=True, groups=[])
@@ -224,7 +224,7 @@ def test_a_bearer_token_does_not_tell_what_is_hidden() -> None:
     access = access_with(user("ada"))
     for caller in (access.named("ada"), Caller(None)):
         issued = access.issue_token(caller, [PULL, Need("pull", "unknown/x"), PUSH])
-        assert access.read_token(issued).scope == {PULL, Need("pull", "unknown/x")}
+        assert access.read_token(issued).scope == frozenset({PULL, Need("pull", "unknown/x")})
 
 
 def test_where_nothing_is_set_up_nobody_can_log_in() -> None:
