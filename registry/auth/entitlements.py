@@ -153,12 +153,14 @@ class Entitlements:
         self._tokens: dict[int, TokenRecord] = {}
         self._by_digest: dict[str, int] = {}
         self._used: dict[int, float] = {}
+        self._was_used = False
 
     # What the follower tells.
 
     def put_grant(self, grant: Grant, /) -> None:
         """Know a grant; one of the same number is replaced."""
         self.remove_grant(grant.id)
+        self._was_used = True
         self._grants[grant.id] = grant
         given = self._given.setdefault(_subject_of(grant), _Given())
         if "*" in grant.namespace_glob:
@@ -187,6 +189,7 @@ class Entitlements:
         One whose scopes cannot be understood, of a later version, is good for nothing.
         """
         self.remove_token(token.id)
+        self._was_used = True
         scopes: tuple[Right, ...] | None = None
         if token.scopes is not None:
             try:
@@ -227,13 +230,11 @@ class Entitlements:
 
     @property
     def is_used(self) -> bool:
-        """Whether there is anything: a namespace, a grant or a token."""
-        return bool(self._grants or self._tokens) or self._namespaces.has_namespaces
+        """Whether there is, or was, anything: a namespace, a grant or a token.
 
-    @property
-    def has_tokens(self) -> bool:
-        """Whether anybody could log in with a token."""
-        return bool(self._tokens)
+        Whoever has the last token is refused when that is revoked, not taken for a stranger.
+        """
+        return self._was_used or self._namespaces.has_namespaces
 
     def is_namespace(self, slug: str) -> bool:
         """Tell whether there is a namespace of that slug."""

@@ -232,8 +232,10 @@ def test_where_nothing_is_set_up_nobody_can_log_in() -> None:
     assert not access.takes_logins
     assert not access.hides
     assert access.is_open([PULL])
-    give_token(access.entitlements, "ada")
+    _, number = give_token(access.entitlements, "ada")
     assert access.takes_logins
+    access.entitlements.remove_token(number)
+    assert access.takes_logins, "who had the last token is refused, and not taken for a stranger"
 
 
 def test_why_one_may_names_the_file_and_the_limits_of_a_token() -> None:
