@@ -25,7 +25,10 @@ class Access:
     def is_open(self, needs: Iterable[Need]) -> bool:
         """Tell whether everyone may do all of ``needs``; microseconds, from memory alone."""
         policy = self.source.policy
-        return all(policy.is_open(need) for need in needs)
+        for need in needs:  # noqa: SIM110 - every warm pull asks, and all() takes twice as long
+            if not policy.is_open(need):
+                return False
+        return True
 
     async def log_in(self, name: str, secret: str, address: str) -> Caller:
         """Return who has that name and that password or token, with all they may do.

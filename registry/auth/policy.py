@@ -66,7 +66,9 @@ class Policy:
 
     def is_open(self, need: Need) -> bool:
         """Tell whether everyone may do this."""
-        return need.verb in OPEN_VERBS and not any(
+        if need.verb not in OPEN_VERBS:
+            return False
+        return not self.private or not any(
             pattern.matches(need.repository) for pattern in self.private
         )
 
