@@ -74,10 +74,8 @@ class LayerPlan:
 
 
 def _identity(record: ArchiveRecord) -> list[object]:
-    """Return what a record puts into a layer: all that conda's notes tell of a package.
-
-    A channel may correct some of it, and a lock file that somebody sent may say anything.
-    """
+    """Return what a record puts into a layer: all that goes into ``conda-meta``."""
+    # A channel may correct some of it, and a lock file that somebody sent may say anything.
     if isinstance(record, WheelRecord):
         return [record.sha256]
     return [

@@ -103,10 +103,7 @@ class Store(Protocol):
         ...
 
     async def adopt(self, key: str, path: Path) -> None:
-        """Put the file at ``path`` under ``key``; the file is gone from ``path`` afterwards.
-
-        The caller has verified its content. Idempotent as far as the store is concerned.
-        """
+        """Move the verified file at ``path`` to ``key``; idempotent for the store."""
         ...
 
     async def local_path(self, key: str, scratch: Path) -> Path | None:

@@ -15,12 +15,7 @@ from builder.sandbox.sandbox import Sandbox
 class ActivationCache:
     """Gives what an environment's scripts set, from the store or by running them.
 
-    Args:
-        store: Remembers.
-        workers: Run the scripts.
-        sandbox: Gives what they run in.
-        scratch: A directory for temporary files.
-        at_once: How many workers run scripts at a time; others go on with other things.
+    At most ``at_once`` workers run scripts at a time; others go on with other things.
     """
 
     def __init__(

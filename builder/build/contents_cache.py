@@ -52,9 +52,7 @@ class ContentsCache:
         return None not in await together(self._store.size(key) for key in keys)
 
     async def extras(self, record: PackageRecord, distribution: str) -> tuple[str, ...]:
-        """Return what the extras of a Python distribution inside ``record`` need.
-
-        They are rarely asked for, so they are not remembered.
+        """Return what the extras of a distribution inside ``record`` need; it is not cached.
 
         Raises:
             PackageError: As :meth:`get`.

@@ -53,10 +53,7 @@ class Layers(Protocol):
         ...
 
     def begin(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> None:
-        """Begin to make a layer that :meth:`ensure` will probably be asked for; returns at once.
-
-        It may do nothing. Whatever goes wrong, :meth:`ensure` will raise again.
-        """
+        """Begin to make a layer and return at once; :meth:`ensure` raises what goes wrong."""
         ...
 
 
@@ -83,7 +80,16 @@ class LayerCache:
         self._flights: SingleFlight[LayerBlob] = SingleFlight()
 
     async def ensure(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> LayerBlob:
-        """Return the layer, assembled if its blob is not in the store; see :class:`Layers`."""
+        """Return the layer; its blob is in the store, assembled if it was not there.
+
+        Idempotent; a caller that is cancelled stops nothing that others wait for. ``python`` finds
+        the compiler, if the plan has a :attr:`~builder.layer.LayerPlan.python`.
+
+        Raises:
+            PackageError: A package cannot be had, is damaged or is refused.
+            BytecodeError: Its modules cannot be compiled.
+            WorkerLost: The assembling process died.
+        """
         return await asyncio.shield(self._start(plan, encoding, python))
 
     def begin(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> None:

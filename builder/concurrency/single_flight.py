@@ -34,10 +34,7 @@ class SingleFlight(Generic[Result]):
     def start(
         self, key: str, work: Callable[[], Coroutine[Any, Any, Result]]
     ) -> asyncio.Task[Result]:
-        """Return the task that is making ``key``, started now if there was none.
-
-        The task's exception may go unread: whoever needs it asks again.
-        """
+        """Return the running task for ``key``, or a new one; its exception may stay unread."""
         asked = current_priority.get()
         flight = self._flights.get(key)
         if flight is None:

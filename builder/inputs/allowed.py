@@ -118,10 +118,7 @@ class AllowedSources:
         return None if self._has_host(record.url) else place
 
     def _may_lie(self, url: str, home: Channel | None) -> bool:
-        """Tell whether the index of ``home``, or of any channel, may say that a package lies there.
-
-        A channel of a server says nothing of this machine's files.
-        """
+        """Tell whether an index may name this address; a server's index never names a file."""
         channels = self.defaults.channels if home is None else [home]
         local = any(channel.url.startswith("file:") for channel in channels)
         if url.startswith("file:///"):

@@ -52,10 +52,7 @@ _HEADER: Final = """\
 
 
 def to_yaml(lock: Lock) -> bytes:
-    """Return ``lock`` as a conda-lock file; the same lock gives the same bytes.
-
-    Takes about a millisecond a package, so call it beside the event loop.
-    """
+    """Return a deterministic conda-lock file; takes about a millisecond for each package."""
     from conda_lock.lockfile.v1.models import (  # noqa: PLC0415 - slow, see above
         LockedDependency,
         Lockfile,
