@@ -49,10 +49,8 @@ async def delete_unheld(store: Store, digest: Digest) -> bool:
 async def wait_until_swept(
     store: Store, digest: Digest, pause: Callable[[float], Awaitable[None]] = asyncio.sleep
 ) -> None:
-    """Return when no collector is about to delete a blob that has got a holder just now.
-
-    A note that stays is of a collector that died.
-    """
+    """Return when no collector is about to delete a blob that has just got a holder."""
+    # A note that stays is of a collector that died.
     waited = 0.0
     while waited < _PATIENCE_SECONDS and await store.size(sweeping_key(digest)) is not None:
         await pause(_PAUSE_SECONDS)

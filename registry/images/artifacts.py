@@ -67,14 +67,7 @@ class _Subject:
 
 
 class Artifacts:
-    """Makes the artifacts of images.
-
-    Args:
-        store: Where blobs and their origins are.
-        builds: Knows images.
-        forms: Makes locks and SBOMs.
-        workers: Compute.
-    """
+    """Makes the artifacts of images that ``builds`` knows: locks, SBOMs and provenance."""
 
     def __init__(self, store: Store, builds: ImageBuilds, forms: Exports, workers: Workers) -> None:
         self._store = store

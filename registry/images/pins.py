@@ -15,14 +15,7 @@ from registry.storage.layout import pin_key
 
 
 class Pins:
-    """Marks builds whose archives and base stay in the store, and puts there what is missing.
-
-    Args:
-        store: Where archives, bases and pins are.
-        packages: Downloads archives that the store does not have (any more).
-        bases: Fetches base images.
-        now: The time in seconds since 1970.
-    """
+    """Keeps the archives and base of builds in the store, and fetches what is missing."""
 
     def __init__(
         self, store: Store, packages: Packages, bases: BaseImages, now: Callable[[], float]

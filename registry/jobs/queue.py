@@ -98,11 +98,9 @@ def read_chore(name: object, every_seconds: object) -> tuple[str, float]:
 
 
 def make_app(broker_url: str, *, task_seconds: float) -> Celery:
-    """Return Celery's application; nothing is connected yet.
+    """Return Celery's application for ``redis://…`` or ``amqp://…``; nothing is connected yet.
 
-    Args:
-        broker_url: ``redis://…`` or ``amqp://…``.
-        task_seconds: The most time a task may take.
+    ``task_seconds`` is the most time a task may take.
     """
     app = Celery("pullforge", broker=broker_url, set_as_current=False)
     on_redis = is_redis(broker_url)
@@ -166,12 +164,7 @@ def priority_of(level: int, *, on_redis: bool) -> int:
 
 
 def schedule(app: Celery, seconds: Mapping[str, float]) -> None:
-    """Have beat order chores, after everything that somebody waits for.
-
-    Args:
-        app: Celery's application.
-        seconds: After how long each chore is done again, by name.
-    """
+    """Have beat send chores, each after its ``seconds``, with the lowest priority."""
     priority = priority_of(SCHEDULED, on_redis=is_redis(str(app.conf.broker_url)))
     app.conf.beat_schedule = {
         name: {

@@ -85,10 +85,7 @@ class TaskHandler(Generic[Payload, Result]):
         return self._kind.made.dump_json(made).decode()
 
     def _read(self, message: Message) -> Payload:
-        """Return what a message asks: whoever reaches the broker may have sent it.
-
-        What is made under a name is taken for what the name stands for.
-        """
+        """Parse a message and check that its name fits its content: the sender is unknown."""
         try:
             asked = self._kind.asked.validate_json(message.asked)
             if self._kind.task_of(asked) == message.task:
@@ -104,15 +101,7 @@ class TaskHandler(Generic[Payload, Result]):
 
 
 class TaskRunner:
-    """Carries out messages.
-
-    Args:
-        task_state: Knows how tasks are.
-        handlers: What can be carried out, by kind.
-        metrics: Counts.
-        task_seconds: The most time a task may take.
-        traces: Records what is done.
-    """
+    """Carries out messages by the handler of their kind, in ``task_seconds`` at most."""
 
     def __init__(
         self,

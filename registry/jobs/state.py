@@ -213,10 +213,7 @@ class TaskState:
 
 
 class TaskEvents:
-    """Wakes who waits for a task whenever something happens to it; one connection for all.
-
-    A wake may be missed, when Redis is away for a moment: who waits looks from time to time too.
-    """
+    """Sets events when tasks change, over one connection; without Redis some are missed."""
 
     def __init__(self, redis: Redis) -> None:
         self._pubsub = redis.pubsub(ignore_subscribe_messages=True)
@@ -236,10 +233,7 @@ class TaskEvents:
 
     @asynccontextmanager
     async def of(self, task: str) -> AsyncIterator[asyncio.Event]:
-        """Give an event that is set when something happens to the task.
-
-        It is set too when Redis begins to be listened to: something may have happened before.
-        """
+        """Give an event that is set when the task changes, or after Redis could not be heard."""
         channel, event = _key("happened", task), asyncio.Event()
         sleepers = self._sleepers.setdefault(channel, set())
         sleepers.add(event)

@@ -47,12 +47,7 @@ class PeriodicJob:
 async def run_forever(
     chores: Iterable[PeriodicJob], pause: Callable[[float], Awaitable[None]] = asyncio.sleep
 ) -> None:
-    """Do each chore now and again after its time, until cancelled; they run beside each other.
-
-    Args:
-        chores: What is to be done.
-        pause: Waits for a number of seconds.
-    """
+    """Run each chore at once and then periodically, side by side, until cancelled."""
 
     async def repeat(chore: PeriodicJob) -> None:
         while True:

@@ -156,10 +156,7 @@ class BuildRequests:
         return status
 
     async def next(self, seen: RequestStatus, timeout_seconds: float) -> RequestStatus:
-        """Return the status of a request as soon as it is another than ``seen``, or in time.
-
-        Nothing of the request depends on who waits: callers may be cancelled.
-        """
+        """Return the status once it differs from ``seen``, or in time; safe to cancel."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout_seconds
         while True:

@@ -25,13 +25,10 @@ _KEEP_SECONDS: Final = 3600
 
 
 class LocalCopies:
-    """Keeps copies; its methods read and write the disk, and belong into threads.
+    """Keeps copies on disk, where methods block: call them in threads.
 
-    Args:
-        directory: May be emptied whenever no build runs.
-        max_bytes: What is kept, beyond what was asked for in the last ``keep_seconds``.
-        keep_seconds: How long after it was asked for a copy is there for certain.
-        now: The time in seconds since 1970.
+    A copy stays for ``keep_seconds`` after its last use, and then while all fit in ``max_bytes``.
+    The directory may be emptied while no build runs.
     """
 
     def __init__(

@@ -20,10 +20,7 @@ _NOWAIT: Final[int] = getattr(os, "RWF_NOWAIT", 0)
 
 
 class Reader:
-    """Reads one open file from ``start`` to ``stop``; a context manager that closes it.
-
-    The more there are, the smaller are their pieces.
-    """
+    """Context manager of one open file from ``start`` to ``stop``; many share smaller pieces."""
 
     _count: ClassVar[int] = 0
 

@@ -60,13 +60,7 @@ class S3Store:
     """
 
     def __init__(self, client: "S3Client", location: S3Location, copies: LocalCopies) -> None:
-        """Make the store; :func:`open_s3_store` is the way to it.
-
-        Args:
-            client: For requests; stays open while the store is used.
-            location: Bucket and prefix.
-            copies: Where :meth:`local_path` keeps files.
-        """
+        """Make the store for an open client; callers use :func:`open_s3_store`."""
         self._client = client
         self._bucket = location.bucket
         self._prefix = location.prefix
@@ -140,9 +134,7 @@ class S3Store:
         await self._uploads.put(self._name(key), data)
 
     async def adopt(self, key: str, path: Path) -> None:
-        """Put the file at ``path`` under ``key``; the file is gone from ``path`` afterwards.
-
-        Idempotent: asked again for a file that it has taken already, it does nothing.
+        """Put the file at ``path`` under ``key``, if it was not yet; ``path`` is gone afterwards.
 
         Raises:
             FileNotFoundError: There is no file at ``path``, and nothing under ``key``.

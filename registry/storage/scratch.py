@@ -80,10 +80,8 @@ class Scratch:
 
 @asynccontextmanager
 async def open_scratch(root: Path) -> AsyncIterator[Path]:
-    """Give a directory below ``root`` until the exit; it is made again when somebody removes it.
-
-    What ``root`` is in is not made again: it may be on a disk that is not mounted.
-    """
+    """Give a directory below ``root``, made again if removed, and deleted on exit."""
+    # What ``root`` is in is not made again: it may be on a disk that is not mounted.
     with closing(Scratch(root)) as scratch:
         keeping = asyncio.create_task(_keep(scratch, root))
         try:

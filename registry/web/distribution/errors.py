@@ -77,13 +77,7 @@ _EXCEPTIONS: Final[dict[type[Exception], tuple[int, str]]] = {
 def error_answer(
     error: BuilderError | errors.RegistryError, *, method: str, headers: RequestHeaders
 ) -> BytesResponse:
-    """Return what ``error`` is for the client that sent ``headers``.
-
-    Args:
-        error: Any error of the table, or a subclass of one.
-        method: Of the request.
-        headers: Of the request.
-    """
+    """Return the answer to the request for an error of the table, or a subclass of one."""
     status, code = status_and_code(type(error))
     lines: RawHeaders = []
     is_unmade = status == _UNMADE[0] and isinstance(error, BuilderError)

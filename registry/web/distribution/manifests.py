@@ -103,12 +103,7 @@ def _pushed_tag(text: str) -> TagName:
 
 
 def whole_manifest(manifest: Manifest, caching: RawHeaders) -> BytesResponse:
-    """Return the answer with a manifest, to those who have not got it.
-
-    Args:
-        manifest: Is answered byte for byte.
-        caching: What caches may do with it.
-    """
+    """Return the answer with a manifest, byte for byte, or 304 to those who have it."""
     lines = [*_about(manifest, caching), header("content-type", manifest.media_type)]
     return BytesResponse(200, lines, manifest.data)
 
