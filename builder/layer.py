@@ -1,12 +1,11 @@
 """What a layer is made of, and what is remembered of it."""
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass
 from typing import Final, Literal, NewType
 
 from builder.oci.digest import Digest
-from builder.records import ArchiveRecord, WheelRecord
+from builder.records import ArchiveRecord, WheelRecord, canonical_json
 
 #: 64 hex digits that stand for a :class:`LayerPlan`.
 LayerKey = NewType("LayerKey", str)
@@ -69,8 +68,7 @@ class LayerPlan:
             "python": asdict(self.python) if self.python else None,
             "packages": [[*_identity(p.record), p.omit, p.redirects] for p in self.packages],
         }
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-        return LayerKey(hashlib.sha256(text.encode()).hexdigest())
+        return LayerKey(hashlib.sha256(canonical_json(content).encode()).hexdigest())
 
 
 def _identity(record: ArchiveRecord) -> list[object]:
