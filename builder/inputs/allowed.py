@@ -66,7 +66,8 @@ class AllowedSources:
             addresses = {channel.url, without_credentials(channel.url)}
             if text == channel.name or text.rstrip("/") in addresses:
                 return channel
-        raise ChannelNotAllowed(without_credentials(text)[:100], self._channel_names())
+        offered = [channel.name for channel in self.defaults.channels]
+        raise ChannelNotAllowed(without_credentials(text)[:100], offered)
 
     def package(self, url: str, said: str | None = None) -> PackageLocation:
         """Return where a package's address leads: below an offered channel, or elsewhere.
@@ -210,9 +211,6 @@ class AllowedSources:
             home = parse_reference(default).name if default else ""
         if base.name != home:
             self.base(f"{base.name}@{base.digest}")
-
-    def _channel_names(self) -> list[str]:
-        return [channel.name for channel in self.defaults.channels]
 
 
 def file_parts(path: str) -> tuple[str, str, str]:
