@@ -110,7 +110,10 @@ def make_app(broker_url: str, *, task_seconds: float) -> Celery:
         broker_connection_max_retries=None,
         broker_connection_retry_on_startup=True,
         broker_connection_timeout=_SEND_SECONDS,
-        broker_transport_options=_redis_options(task_seconds) if on_redis else _rabbit_options(),
+        # What RabbitMQ does not confirm may be lost when it is killed.
+        broker_transport_options=(
+            _redis_options(task_seconds) if on_redis else {"confirm_publish": True}
+        ),
         task_acks_late=True,
         task_compression="zstd",
         task_create_missing_queues=False,
@@ -176,11 +179,6 @@ def schedule(app: Celery, seconds: Mapping[str, float]) -> None:
         }
         for name, every in seconds.items()
     }
-
-
-def _rabbit_options() -> dict[str, Any]:
-    # What it does not confirm may be lost when it is killed.
-    return {"confirm_publish": True}
 
 
 class TaskQueue:
