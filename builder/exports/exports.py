@@ -42,6 +42,7 @@ _LOST: Final = "the store lost a file right after it was made: ask again"
 _USUAL_FLAVOUR: Final[Flavour] = "oci-zstd"
 
 
+# Not a lambda, as this is pickled.
 def _explicit(lock: Lock, platform: Subdir) -> bytes:
     return to_explicit(lock, platform).encode()
 
