@@ -37,13 +37,8 @@ class Layers(Protocol):
     async def ensure(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> LayerBlob:
         """Return the layer; its blob is in the store, assembled if it was not there.
 
-        Idempotent. A caller that is cancelled stops nothing that others wait for.
-
-        Args:
-            plan: What is in it.
-            encoding: How it is compressed.
-            python: Finds the Python that compiles its modules; asked only if it has a
-                :attr:`~builder.layer.LayerPlan.python`.
+        Idempotent; a caller that is cancelled stops nothing that others wait for. ``python`` finds
+        the compiler, if the plan has a :attr:`~builder.layer.LayerPlan.python`.
 
         Raises:
             PackageError: A package cannot be had, is damaged or is refused.
@@ -53,7 +48,7 @@ class Layers(Protocol):
         ...
 
     def begin(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> None:
-        """Begin to make a layer and return at once; :meth:`ensure` raises what goes wrong."""
+        """Begin to make a layer, or do nothing, at once; errors are left to :meth:`ensure`."""
         ...
 
 
@@ -80,16 +75,7 @@ class LayerCache:
         self._flights: SingleFlight[LayerBlob] = SingleFlight()
 
     async def ensure(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> LayerBlob:
-        """Return the layer; its blob is in the store, assembled if it was not there.
-
-        Idempotent; a caller that is cancelled stops nothing that others wait for. ``python`` finds
-        the compiler, if the plan has a :attr:`~builder.layer.LayerPlan.python`.
-
-        Raises:
-            PackageError: A package cannot be had, is damaged or is refused.
-            BytecodeError: Its modules cannot be compiled.
-            WorkerLost: The assembling process died.
-        """
+        """Return the layer, assembled if its blob is not in the store; see :class:`Layers`."""
         return await asyncio.shield(self._start(plan, encoding, python))
 
     def begin(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> None:

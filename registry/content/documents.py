@@ -75,9 +75,7 @@ class PushedDocument:
 
 
 def read_document(data: bytes, media_type: str) -> PushedDocument:
-    """Return what is in a manifest or index, byte for byte as pushed.
-
-    ``media_type`` is the sender's; empty if it gave none.
+    """Return what is in a manifest or index; ``media_type`` is the sender's, or empty.
 
     Raises:
         ManifestInvalid: It is neither, contradicts itself, or is malformed.
