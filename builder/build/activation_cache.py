@@ -46,7 +46,7 @@ class ActivationCache:
         return await self._flights.run(key, lambda: self._get(plan, activation_key(key)))
 
     async def close(self) -> None:
-        """Stop what is under way."""
+        """Cancel the running tasks and wait for them to end."""
         await self._flights.close()
 
     async def _get(self, plan: ActivationPlan, key: str) -> Activation:

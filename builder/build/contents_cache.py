@@ -60,7 +60,7 @@ class ContentsCache:
         return await self._read(record, partial(read_extras, distribution=distribution))
 
     async def close(self) -> None:
-        """Stop what is under way."""
+        """Cancel the running tasks and wait for them to end."""
         await self._flights.close()
         await self._wheel_flights.close()
 

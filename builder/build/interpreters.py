@@ -103,7 +103,7 @@ class CompilingPythons:
         return self._sandbox
 
     async def close(self) -> None:
-        """Stop what is under way."""
+        """Cancel the running tasks and wait for them to end."""
         await self._searches.close()
         await self._flights.close()
 

@@ -91,7 +91,7 @@ class LayerCache:
         return known if size == known.size_bytes else None
 
     async def close(self) -> None:
-        """Stop what is under way."""
+        """Cancel the running tasks and wait for them to end."""
         await self._flights.close()
 
     def _start(

@@ -58,7 +58,7 @@ class BuiltImage:
 
     @property
     def top(self) -> Document:
-        """What stands for the whole image: the index, or the only manifest."""
+        """The document that the tag points to: the index, or the only manifest."""
         return self.index or next(iter(self.manifests.values()))
 
 

@@ -163,7 +163,7 @@ class Exports:
         return found
 
     async def close(self) -> None:
-        """Stop what is under way."""
+        """Cancel the running tasks and wait for them to end."""
         await self._flights.close()
 
     async def _make_here(

@@ -124,7 +124,7 @@ class Packages:
             return await self._download(record)
 
     async def close(self) -> None:
-        """Stop every download."""
+        """Cancel the running downloads and wait for them to end."""
         await self._flights.close()
 
     async def _archive(self, record: ArchiveRecord) -> Path:
@@ -274,7 +274,7 @@ def _may_pass(error: httpx.HTTPError) -> bool:
 
 
 def _retry_after(error: httpx.HTTPError) -> int:
-    """Return how many seconds the host wants to be left alone; 0 where it does not say."""
+    """Return the seconds of the host's ``Retry-After``; 0 without one."""
     if not isinstance(error, httpx.HTTPStatusError):
         return 0
     text = error.response.headers.get("retry-after", "")

@@ -38,7 +38,7 @@ class TarLimitExceeded(Exception):
 
 
 class _Source:
-    """Exact reads from a stream that gives what it likes."""
+    """Reads exact sizes from a stream whose reads may be short."""
 
     def __init__(self, read: Callable[[int], bytes], limit_bytes: int) -> None:
         self._read = read

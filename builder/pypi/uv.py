@@ -1,4 +1,4 @@
-"""uv, run as a program that knows nothing but what it is told."""
+"""Runs uv without configuration files, and with an environment of its own."""
 
 import asyncio
 import shutil
@@ -49,12 +49,12 @@ _ENDED_BY_LIMIT: Final = {
 
 
 class UvFailed(Exception):
-    """uv ended with an error; the text is what it said."""
+    """uv ended with an error; the text is its standard error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What uv answered."""
+    """The output of uv."""
 
     #: Its standard output.
     text: str
@@ -182,7 +182,7 @@ class Uv:
         return bytes(found)
 
     async def _watch(self) -> None:
-        """Return when the cache takes more than it may."""
+        """Wait until the cache is larger than its limit, and return."""
         pause_seconds = _WATCH_SECONDS
         while True:
             await asyncio.sleep(pause_seconds)
@@ -192,7 +192,7 @@ class Uv:
             pause_seconds = max(_WATCH_SECONDS, 10 * (time.monotonic() - started))
 
     async def _make_room(self) -> None:
-        """Empty the cache if it takes more than it may and nobody uses it."""
+        """Empty the cache if it is larger than its limit and not in use."""
         used = 0 if self._running else await asyncio.to_thread(used_bytes, self._cache_dir)
         if used > self._limits.cache_bytes and not self._running:
             shutil.rmtree(self._cache_dir, ignore_errors=True)

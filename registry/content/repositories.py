@@ -258,7 +258,7 @@ class Repositories:
     async def _release(
         self, repository: RepositoryName, digest: Digest, document: PushedDocument | None
     ) -> None:
-        """Take a manifest out of a repository."""
+        """Delete a manifest from a repository."""
         record = await self._record(repository, digest)
         subject = record.subject if record else document.subject if document else None
         kind = record.artifact_type if record else document.artifact_type if document else ""

@@ -68,7 +68,7 @@ class Uploads:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="upload")
 
     def close(self) -> None:
-        """Wait for files that are being written."""
+        """Wait for running writes of files."""
         self._threads.shutdown()
 
     async def start(self, repository: RepositoryName) -> str:

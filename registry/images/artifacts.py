@@ -105,7 +105,7 @@ class Artifacts:
         return await self._store.size(blob_key(digest)) is not None
 
     async def close(self) -> None:
-        """Stop what is under way."""
+        """Cancel the running tasks and wait for them to end."""
         await self._flights.close()
 
     async def _make(self, digest: Digest, on_progress: ProgressListener) -> tuple[Descriptor, ...]:

@@ -78,7 +78,7 @@ class ImageBuilds:
         return await self._executor.complete(packages, on_progress)
 
     async def remember(self, spec: EnvironmentSpec, solved: SolveRecord) -> None:
-        """Keep what a spec was solved to; for solves whose image could be built. Idempotent."""
+        """Store the lock of a spec whose image could be built; idempotent."""
         await self.records.keep_solve(spec.digest, solved)
 
     async def restore(self, digest: Digest, on_progress: ProgressListener) -> bool:
@@ -114,7 +114,7 @@ class ImageBuilds:
         )
 
     async def close(self) -> None:
-        """Stop every solve and build that is carried out here."""
+        """Cancel every solve and build of this process."""
         await self._solves.close()
         await self._builds.close()
 

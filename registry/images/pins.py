@@ -38,7 +38,7 @@ class Pins:
         await self._flights.run(lock.key, lambda: self._pin(lock, on_progress))
 
     async def unpin(self, key: str) -> None:
-        """Let a build's archives and base be evicted again; harmless when it is not pinned."""
+        """Remove a pin, so that archives and base may be evicted; idempotent."""
         await self._store.delete(pin_key(key))
 
     async def is_pinned(self, key: str) -> bool:
@@ -46,7 +46,7 @@ class Pins:
         return await self._store.size(pin_key(key)) is not None
 
     async def close(self) -> None:
-        """Stop what is being fetched."""
+        """Cancel the running downloads and wait for them to end."""
         await self._flights.close()
 
     async def _pin(self, lock: Lock, on_progress: ProgressListener) -> None:

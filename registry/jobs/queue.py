@@ -199,7 +199,7 @@ class TaskQueue:
         await asyncio.get_running_loop().run_in_executor(self._threads, self._send, message, role)
 
     def close(self) -> None:
-        """Close connections; what was sent stays sent."""
+        """Close the connections; sent messages are kept."""
         self._threads.shutdown()
         self._app.close()
 

@@ -66,7 +66,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class TaskSnapshot:
-    """What there is to see of a task at one moment."""
+    """The state of a task at one moment."""
 
     now: float
     outcome: Outcome | None
@@ -100,7 +100,7 @@ class TaskState:
         self._asked_milliseconds = round(ask_again_seconds * 1000)
 
     async def snapshot(self, task: str) -> TaskSnapshot:
-        """Return what there is to see of a task, in one round trip."""
+        """Return the state of a task, in one round trip."""
         async with self._redis.pipeline(transaction=False) as ask:
             ask.time()
             ask.mget([_key(name, task) for name in ("ended", "progress", "running", "asked")])
@@ -126,7 +126,7 @@ class TaskState:
         return True
 
     async def unmark(self, task: str) -> None:
-        """Forget that a message was sent."""
+        """Delete the note that a message was sent."""
         async with self._redis.pipeline() as change:
             change.delete(_key("asked", task))
             change.zrem(f"{_PREFIX}waiting", task)
@@ -134,7 +134,7 @@ class TaskState:
 
     @asynccontextmanager
     async def claim(self, task: str) -> AsyncIterator[bool]:
-        """Be the one who is at a task while the context lasts; gives ``False`` if another is."""
+        """Hold the task's lock inside the context; gives ``False`` if another holds it."""
         lasts = self._lease_seconds
         lock = self._redis.lock(_key("running", task), timeout=lasts, thread_local=False)
         if not await lock.acquire(blocking=False):
@@ -161,7 +161,7 @@ class TaskState:
         return int(attempts)
 
     async def report(self, task: str, progress: Progress) -> None:
-        """Show how far a task is."""
+        """Write the progress of a task and notify its waiters."""
         data = json.dumps(asdict(progress))
         async with self._redis.pipeline(transaction=False) as change:
             change.set(_key("progress", task), data, ex=_KEPT_SECONDS)
@@ -322,5 +322,5 @@ async def _let_go(lock: RedisLock, renewing: asyncio.Task[None]) -> None:
 
 
 async def _wait_a_moment(_error: BaseException, _pubsub: PubSub) -> None:
-    """Let Redis come back; the client connects and subscribes again by itself."""
+    """Pause before the client reconnects and subscribes again."""
     await asyncio.sleep(_AWAY_SECONDS)

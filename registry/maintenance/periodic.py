@@ -27,14 +27,14 @@ from registry.images.fairness import SCHEDULED
 
 @dataclass(frozen=True, slots=True)
 class PeriodicJob:
-    """Something that is done again and again. It is idempotent, and may be cancelled."""
+    """A periodic job: idempotent, may be cancelled."""
 
     name: str
     every_seconds: float
     work: Callable[[], Awaitable[None]]
 
     async def do(self) -> None:
-        """Do it once; a failure is logged, since the next time may succeed."""
+        """Run the job once and log a failure, since the next run may succeed."""
         current_priority.set(Priority(SCHEDULED))
         try:
             await self.work()

@@ -1,4 +1,4 @@
-"""What a running request tells those who follow it."""
+"""The progress of a running request and its log."""
 
 import asyncio
 import datetime

@@ -27,7 +27,7 @@ Listener = Callable[[int], None]
 
 @dataclass(slots=True)
 class Copied:
-    """What became of the entries of the source."""
+    """The outcome of copying the entries of the source."""
 
     written: int = 0
     written_bytes: int = 0

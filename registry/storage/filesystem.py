@@ -62,7 +62,7 @@ class FilesystemStore:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="store")
 
     def close(self) -> None:
-        """Wait for operations under way and give up the scratch directory; harmless twice."""
+        """Wait for running operations and remove the scratch directory; idempotent."""
         self._threads.shutdown()
         self._scratch.close()
 
@@ -115,7 +115,7 @@ class FilesystemStore:
         return await self._run(lambda: path if path.is_file() else None)
 
     async def delete(self, key: str) -> None:
-        """Remove ``key``; harmless when there is nothing. Who reads it reads on."""
+        """Remove ``key`` if it exists; open readers can read on."""
         path = self._path(key)
         await self._run(lambda: _delete(path, self._root))
 

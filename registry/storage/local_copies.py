@@ -45,7 +45,7 @@ class LocalCopies:
         self._now = now
 
     def find(self, sha256: str) -> Path | None:
-        """Return the copy with that digest, which now counts as asked for."""
+        """Return the copy with that digest and mark it as used."""
         path = self._directory / sha256
         try:
             os.utime(path, (self._now(), self._now()))
@@ -54,7 +54,7 @@ class LocalCopies:
         return path
 
     def new_path(self) -> Path:
-        """Return a path that nobody else has; a file left there goes in time."""
+        """Return a new unique path; a file left there is removed later."""
         self._directory.mkdir(parents=True, exist_ok=True)
         return self._directory / f".{secrets.token_hex(16)}"
 
@@ -68,7 +68,7 @@ class LocalCopies:
         return target
 
     def evict(self) -> None:
-        """Remove what was asked for longest ago, until no more is left than allowed."""
+        """Remove the least recently used copies until the rest fits the limit."""
         files = []
         for path in self._directory.iterdir():
             with suppress(FileNotFoundError):  # another process was faster

@@ -71,7 +71,7 @@ class S3Store:
         self._bucket_seen = float("-inf")
 
     async def close(self) -> None:
-        """Stop what is under way and wait until it is cleaned up; harmless twice."""
+        """Cancel running operations and wait for their cleanup; idempotent."""
         await self._flights.close()
         await self._uploads.close()
         self._threads.shutdown()
@@ -163,7 +163,7 @@ class S3Store:
         return kept or await self._flights.run(key, lambda: self._fetch(name, digest))
 
     async def delete(self, key: str) -> None:
-        """Remove ``key``; harmless when there is nothing."""
+        """Remove ``key`` if it exists."""
         name = self._name(key)
         async with s3_errors("delete", PATIENCE_SECONDS):
             try:
@@ -229,7 +229,7 @@ class S3Store:
         return await self._run(lambda: self._copies.keep(hex_of(digest), path))
 
     def _dispose(self, key: str, path: Path) -> None:
-        """Take an adopted file away: among the copies if it is wanted again soon."""
+        """Move an adopted file to the copies, or delete it."""
         digest = digest_of_key(key) if key.startswith(_READ_SOON) else None
         if digest is not None:
             try:

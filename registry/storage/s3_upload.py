@@ -178,7 +178,7 @@ async def abort_leftovers(
 
 
 async def sweep_leftovers(client: "S3Client", bucket: str, prefix: str) -> None:
-    """Do so as well as it goes: not every server can, and nothing depends on it."""
+    """Abort old uploads if the server can; errors are only logged."""
     log = structlog.get_logger("registry.storage")
     try:
         count = await abort_leftovers(client, bucket, prefix)

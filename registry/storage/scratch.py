@@ -44,7 +44,7 @@ class Scratch:
         return self._path
 
     def new_path(self) -> Path:
-        """Return a path that nobody else has, on the file system of the store."""
+        """Return a new unique path on the file system of the store."""
         self.renew()
         return self._path / secrets.token_hex(16)
 
@@ -71,7 +71,7 @@ class Scratch:
             self._descriptor = descriptor
 
     def close(self) -> None:
-        """Remove the directory; harmless when it is closed already."""
+        """Remove the directory; idempotent."""
         if self._descriptor >= 0:
             shutil.rmtree(self._path, ignore_errors=True)
             os.close(self._descriptor)

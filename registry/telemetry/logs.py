@@ -61,7 +61,7 @@ def configure_logs(
 
 
 def _escape_unprintable(_logger: WrappedLogger, _method: str, fields: EventDict) -> EventDict:
-    """Keep what clients sent from being obeyed by the terminal that shows it."""
+    """Escape control characters of clients before a terminal shows them."""
     return {
         name: _printable(value, "\n" if name == "exception" else "")
         if isinstance(value, str)

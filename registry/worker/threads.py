@@ -23,5 +23,5 @@ class ThreadWorkers:
         )
 
     def close(self) -> None:
-        """Wait for what is computed."""
+        """Wait for running computations."""
         self._pool.shutdown()
