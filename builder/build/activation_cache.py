@@ -30,7 +30,7 @@ class ActivationCache:
         self._workers = workers
         self._sandbox = sandbox
         self._scratch = scratch
-        self._turns = PrioritySemaphore(at_once)
+        self._slots = PrioritySemaphore(at_once)
         self._flights: SingleFlight[Activation] = SingleFlight()
 
     async def get(self, plan: ActivationPlan) -> Activation:
@@ -55,7 +55,7 @@ class ActivationCache:
             if data is not None:
                 return Activation.parse(data)
         sandbox = await self._sandbox()
-        async with self._turns.slot():
+        async with self._slots.slot():
             found = await self._workers.run(activate, plan, sandbox, self._scratch)
         await self._store.write(key, found.dump())
         return found

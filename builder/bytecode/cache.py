@@ -1,4 +1,4 @@
-"""Answers that are kept on this machine: bounded, and believed only when they are whole.
+"""A bounded cache of answers on this machine, each checked by its sha256.
 
 ::
 

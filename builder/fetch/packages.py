@@ -71,7 +71,7 @@ class Packages:
         self._max_size_bytes = max_size_bytes
         self._credentials = credentials or ChannelCredentials()
         self._retry_seconds = retry_seconds
-        self._turns = PrioritySemaphore(parallel)
+        self._slots = PrioritySemaphore(parallel)
         self._flights: SingleFlight[Path] = SingleFlight()
 
     async def archive(self, record: ArchiveRecord) -> Path:
@@ -120,7 +120,7 @@ class Packages:
             md5 = await self.use([record], lambda paths: asyncio.to_thread(_md5_of, paths[0]))
             return record.sha256, md5
         self._check(record)
-        async with self._turns.slot():
+        async with self._slots.slot():
             return await self._download(record)
 
     async def close(self) -> None:
@@ -133,7 +133,7 @@ class Packages:
         if kept is not None:
             return kept
         self._check(record)
-        async with self._turns.slot():
+        async with self._slots.slot():
             await self._download(record)
         kept = await self._store.local_path(key, self._scratch)
         if kept is None:

@@ -100,7 +100,7 @@ class Uv:
         }
         self._authorities: tuple[str, ...] = (_SYSTEM_AUTHORITIES,)
         self._timeout_seconds = timeout_seconds
-        self._turns = PrioritySemaphore(parallel)
+        self._slots = PrioritySemaphore(parallel)
 
     async def compile(self, options: Sequence[str], directory: Path) -> Compiled:
         """Return what ``uv pip compile`` answers, run in ``directory``.
@@ -112,7 +112,7 @@ class Uv:
             SolveTimeout: It took too long.
             IndexUnavailable: What the index says is more than is allowed.
         """
-        async with self._turns.slot():
+        async with self._slots.slot():
             await self._make_room()
             process = await asyncio.create_subprocess_exec(
                 self._program,

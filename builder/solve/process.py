@@ -1,4 +1,4 @@
-"""Processes that read indexes, seen from the server: started, asked, and replaced when they die.
+"""The server's end of the processes that read indexes: starts, asks and replaces them.
 
 ::
 

@@ -102,7 +102,7 @@ class Repodata:
     ) -> Answer:
         """Return what ``question`` answers with a gateway that is not older than allowed.
 
-        If a channel is down, it is put to what is on disk.
+        If a channel is down, the gateway has what is on disk.
 
         Args:
             channels: The channels that it concerns.

@@ -1,4 +1,4 @@
-"""How a blob is deleted although others may begin to need it at the same moment.
+"""Deleting a blob safely while a push may begin to need it.
 
 Nothing in the store can be locked, and servers that share one do not see each other. So both sides
 write first and look then, and at least one sees the other::

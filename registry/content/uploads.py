@@ -1,4 +1,4 @@
-"""Uploads of blobs, which any server that shares the store can go on with.
+"""Uploads of blobs, which any server of the store can continue.
 
 ::
 

@@ -36,7 +36,7 @@ class LocalProcesses:
         self._count = count
         self._pool: ProcessPoolExecutor | None = None
         # One more than compute, so that no process waits for what comes next.
-        self._turns = PrioritySemaphore(count + 1)
+        self._slots = PrioritySemaphore(count + 1)
 
     async def start(self) -> None:
         """Start the processes now, so that the first call does not wait for them."""
@@ -45,7 +45,7 @@ class LocalProcesses:
     async def run(self, function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
         """Return what the function returns; see :meth:`builder.ports.Workers.run`."""
         assert not kwargs, "arguments are positional, as the pool takes them"
-        async with self._turns.slot():
+        async with self._slots.slot():
             pool = self._pool = self._pool or self._new_pool()
             try:
                 with machine_errors():

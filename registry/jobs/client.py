@@ -1,4 +1,4 @@
-"""Orders to workers: a task is sent unless somebody is at it, and waited for."""
+"""Sends tasks to workers, unless they are running, and waits for their outcome."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What a worker does with a message: the task once, whatever was sent how often.
+"""Carries out messages on a worker: each task once, however often it was sent.
 
 ::
 
@@ -152,7 +152,7 @@ class TaskRunner:
             )
 
     async def do_chore(self, name: str, every_seconds: float) -> None:
-        """Do a chore, unless somebody is at it or that was done within half of its time.
+        """Run a periodic job, unless it is running or ran within half of its period.
 
         Several that order chores therefore do no harm.
 

@@ -1,8 +1,8 @@
-"""What Redis knows of each task: who is at it, how far it is, how it ended.
+"""The state of each task in Redis: its lock, its progress and its outcome.
 
 ::
 
-    running:<task>     a lock that expires unless whoever is at it renews it
+    running:<task>     a lock that expires unless the worker renews it
     asked:<task>       a message was sent lately, how urgent, and nobody has begun
     progress:<task>    how far it is
     ended:<task>       how it ended, for ten minutes
@@ -145,11 +145,11 @@ class TaskState:
             yield True
         finally:
             # Also when this task is cancelled: nobody could begin for the lease's time.
-            letting_go = asyncio.create_task(_let_go(lock, renewing))
+            releasing = asyncio.create_task(_release(lock, renewing))
             try:
-                await asyncio.shield(letting_go)
+                await asyncio.shield(releasing)
             finally:
-                await letting_go
+                await releasing
 
     async def begin(self, task: str) -> int:
         """Note that a task is begun; return how often it was, without having ended."""
@@ -315,7 +315,7 @@ async def _renew(lock: RedisLock, every_seconds: float) -> None:
                 await lock.acquire(blocking=False)
 
 
-async def _let_go(lock: RedisLock, renewing: asyncio.Task[None]) -> None:
+async def _release(lock: RedisLock, renewing: asyncio.Task[None]) -> None:
     await cancel_and_wait(renewing)
     with suppress(RedisError):
         await lock.release()

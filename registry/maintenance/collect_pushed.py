@@ -52,7 +52,7 @@ class PushedGarbage:
 
 
 async def collect_pushed(store: Store, now: float, *, upload_seconds: float) -> PushedGarbage:
-    """Take away blobs that nobody needs, and uploads that nobody goes on with.
+    """Delete blobs without a holder, and abandoned uploads.
 
     Idempotent, and may be cancelled. Several servers may do so at once.
 

@@ -1,4 +1,4 @@
-"""Reading a file in large pieces without ever holding up the event loop.
+"""Reading a file in large pieces without blocking the event loop.
 
 What lies in the page cache is read at once: a hop to a thread and back costs more than copying
 1 MiB, and blobs that are pulled now were mostly written or read a moment ago. Only what has to come

@@ -1,4 +1,4 @@
-"""Writing to S3 so that what arrives is what was sent, and whole.
+"""Writing to S3: objects are complete and have the bytes that were sent.
 
 Each request carries the MD5 of its bytes, and S3 refuses what does not match. Small files go in one
 request; large ones in parts, which become an object, all at once, with a last request. A process

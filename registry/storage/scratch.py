@@ -1,4 +1,4 @@
-"""A directory for half-written files that a dead process cannot leave behind for long.
+"""A directory for half-written files, which is removed after its process has died.
 
 ::
 

@@ -1,4 +1,4 @@
-"""How errors are told to container engines: by what they mean, with a table of exceptions.
+"""Errors as answers to container engines: a status for each kind, and a table of exceptions.
 
 Engines show the ``message`` of the first error, and only some of them for some statuses
 (docs/clients.md, section 3):
