@@ -133,6 +133,7 @@ ArchiveRecord = PackageRecord | WheelRecord
 
 def needs_bytecode(record: ArchiveRecord) -> bool:
     """Tell whether it may have modules, which get bytecode of the environment's Python."""
+    # A noarch package whose index does not say of which kind it is may have some, until it is read.
     if isinstance(record, WheelRecord):
         return True
     return record.noarch == "python" or (record.noarch is None and record.subdir == "noarch")

@@ -28,7 +28,7 @@ def hold_cache(directory: Path) -> int:
 
 
 def sweep_cache(directory: Path, limits: IndexLimits) -> None:
-    """Delete what dead processes were writing, and all indexes if they are too large."""
+    """Delete unfinished and too large files, and all files if they are too large together."""
     directory.mkdir(parents=True, exist_ok=True)
     nobody = _is_unused(directory)
     abandoned = time.time() - _ABANDONED_SECONDS
