@@ -111,10 +111,7 @@ def write_package(
     *,
     limits: Limits | None = None,
 ) -> None:
-    """Write one package or wheel, whose archive is at ``path``, to ``tar``.
-
-    ``conda_writer`` writes conda packages; the rest is as in :func:`assemble`.
-    """
+    """Write the package or wheel at ``path`` to ``tar``; arguments are as in :func:`assemble`."""
     try:
         if isinstance(package.record, WheelRecord):
             wheel = WheelArchive(path, package.record, limits)

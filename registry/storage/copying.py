@@ -27,7 +27,7 @@ Listener = Callable[[int], None]
 
 @dataclass(slots=True)
 class Copied:
-    """What became of the entries of the source."""
+    """The outcome of copying the entries of the source."""
 
     written: int = 0
     written_bytes: int = 0
@@ -64,7 +64,8 @@ async def plan_copy(source: Store, target: Store) -> CopyPlan:
     async for entry in source.entries(""):
         while other is not None and other.key < entry.key:
             other = await anext(there, None)
-        is_same = other is not None and (other.key, other.size_bytes) == _identity(entry)
+        wanted = (entry.key, entry.size_bytes)
+        is_same = other is not None and (other.key, other.size_bytes) == wanted
         if is_same and digest_of_key(entry.key) is not None:
             present += 1
         else:
@@ -141,7 +142,3 @@ async def _copy(
             await asyncio.to_thread(path.unlink, missing_ok=True)
     copied.written += 1
     copied.written_bytes += entry.size_bytes
-
-
-def _identity(entry: StoreEntry) -> tuple[str, int]:
-    return entry.key, entry.size_bytes
