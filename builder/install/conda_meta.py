@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from builder.install.package_info import PackageInfo, label_of
+from builder.install.package_info import PackageInfo, dist_name
 from builder.layer import PREFIX
 from builder.records import LISTED, PackageRecord, canonical_json
 
@@ -51,7 +51,7 @@ class InstalledPath:
 
 def record_path(record: PackageRecord) -> str:
     """Return where the record of a package is, relative to the prefix."""
-    return f"conda-meta/{label_of(record)}.json"
+    return f"conda-meta/{dist_name(record)}.json"
 
 
 def prefix_record(
@@ -76,7 +76,7 @@ def prefix_record(
         "size": record.size_bytes,
         "files": [path.path for path in paths if path.type != "directory"],
         "paths_data": {"paths_version": 1, "paths": [path.as_json() for path in paths]},
-        "link": {"source": f"{PREFIX}/pkgs/{label_of(record)}", "type": _LINK_TYPE_COPY},
+        "link": {"source": f"{PREFIX}/pkgs/{dist_name(record)}", "type": _LINK_TYPE_COPY},
         "requested_spec": "",
     }
     # Not indented: with 20,000 paths that takes a second, since only Python code can do it.
