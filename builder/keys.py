@@ -1,7 +1,4 @@
-"""Keys in the store of what the builder itself reads and writes.
-
-The drawing of the whole store is in ``registry/storage/layout.py``.
-"""
+"""Keys of the builder in the store; ``registry/storage/layout.py`` draws the whole store."""
 
 from typing import Final
 

@@ -1,12 +1,11 @@
 """What a layer is made of, and what is remembered of it."""
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass
 from typing import Final, Literal, NewType
 
 from builder.oci.digest import Digest
-from builder.records import ArchiveRecord, WheelRecord
+from builder.records import ArchiveRecord, WheelRecord, canonical_json
 
 #: 64 hex digits that stand for a :class:`LayerPlan`.
 LayerKey = NewType("LayerKey", str)
@@ -69,15 +68,12 @@ class LayerPlan:
             "python": asdict(self.python) if self.python else None,
             "packages": [[*_identity(p.record), p.omit, p.redirects] for p in self.packages],
         }
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-        return LayerKey(hashlib.sha256(text.encode()).hexdigest())
+        return LayerKey(hashlib.sha256(canonical_json(content).encode()).hexdigest())
 
 
 def _identity(record: ArchiveRecord) -> list[object]:
-    """Return what a record puts into a layer: all that conda's notes tell of a package.
-
-    A channel may correct some of it, and a lock file that somebody sent may say anything.
-    """
+    """Return what a record puts into a layer: all that goes into ``conda-meta``."""
+    # A channel may correct some of it, and a lock file that somebody sent may say anything.
     if isinstance(record, WheelRecord):
         return [record.sha256]
     return [

@@ -40,15 +40,15 @@ class Progress:
 
 
 class ProgressListener(Protocol):
-    """Is told how far a build is."""
+    """Receives the progress of a build."""
 
     def __call__(self, progress: Progress, /) -> None:
-        """Take note; must return at once and must not raise."""
+        """Receive the progress; must return at once and must not raise."""
         ...
 
 
 class BuildMetrics(Protocol):
-    """Counts what costs; the registry hands in Prometheus, the command line a null object."""
+    """Counts costly steps; the registry uses Prometheus, the command line a null object."""
 
     def solved(self, seconds: float) -> None:
         """Count one run of the solver."""
@@ -87,7 +87,7 @@ class Store(Protocol):
         ...
 
     async def read(self, key: str) -> bytes | None:
-        """Return all bytes under ``key`` (use it for small things), or ``None``."""
+        """Return all bytes under ``key``, or ``None``; for small values."""
         ...
 
     def stream(self, key: str, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
@@ -103,10 +103,7 @@ class Store(Protocol):
         ...
 
     async def adopt(self, key: str, path: Path) -> None:
-        """Put the file at ``path`` under ``key``; the file is gone from ``path`` afterwards.
-
-        The caller has verified its content. Idempotent as far as the store is concerned.
-        """
+        """Move the verified file at ``path`` to ``key``; idempotent for the store."""
         ...
 
     async def local_path(self, key: str, scratch: Path) -> Path | None:
@@ -118,7 +115,7 @@ class Store(Protocol):
         ...
 
     async def delete(self, key: str) -> None:
-        """Remove ``key``; harmless when there is nothing."""
+        """Remove ``key`` if it exists."""
         ...
 
     def entries(self, prefix: str, after: str = "") -> "AsyncIterator[StoreEntry]":

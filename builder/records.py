@@ -47,10 +47,7 @@ def split_match_spec(spec: str) -> tuple[str, str] | None:
 
 @dataclass(frozen=True, slots=True)
 class PackageRecord:
-    """One exact package archive of a channel.
-
-    Two records with the same ``sha256`` are the same bytes wherever they come from.
-    """
+    """One exact archive of a channel; an equal ``sha256`` means equal bytes, wherever it lies."""
 
     name: str
     version: str
@@ -110,10 +107,7 @@ def canonical_json(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class WheelRecord:
-    """One exact wheel of PyPI or an index like it.
-
-    Two records with the same ``sha256`` are the same bytes wherever they come from.
-    """
+    """One exact wheel of an index; an equal ``sha256`` means equal bytes, wherever it lies."""
 
     #: Normalized (PEP 503), for example ``"ruamel-yaml"``.
     name: str
@@ -138,10 +132,8 @@ ArchiveRecord = PackageRecord | WheelRecord
 
 
 def needs_bytecode(record: ArchiveRecord) -> bool:
-    """Tell whether its modules are installed for the environment's Python and get bytecode.
-
-    What is for every platform and says not why may have modules until it has been read.
-    """
+    """Tell whether it may have modules, which get bytecode of the environment's Python."""
+    # A noarch package whose index does not say of which kind it is may have some, until it is read.
     if isinstance(record, WheelRecord):
         return True
     return record.noarch == "python" or (record.noarch is None and record.subdir == "noarch")

@@ -93,10 +93,7 @@ class VirtualPackage:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentSpec:
-    """Everything that decides what a solve may answer, in canonical form.
-
-    Two names that mean the same give equal specs, and so the same :attr:`digest`.
-    """
+    """All that decides a solve, in canonical form: equal meanings have equal digests."""
 
     #: Sorted and without repetition.
     requirements: tuple[Requirement, ...]

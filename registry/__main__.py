@@ -4,10 +4,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; settings come from the environment.
-
-    Settings that cannot be used are told in one sentence each.
-    """
+    """Run the command line; each setting that cannot be used is one sentence."""
     # Not at the top: worker processes import this module too, and need no command line.
     from pydantic import ValidationError  # noqa: PLC0415
     from pydantic_settings import SettingsError  # noqa: PLC0415

@@ -120,7 +120,7 @@ class Activation:
     skipped: tuple[str, ...] = ()
 
     def dump(self) -> bytes:
-        """Return it as JSON."""
+        """Return the JSON of this activation."""
         return json.dumps(asdict(self), sort_keys=True).encode()
 
     @classmethod
@@ -133,7 +133,7 @@ class Activation:
 
 @dataclass(frozen=True, slots=True)
 class ActivationPlan:
-    """All that an :class:`Activation` depends on. Can be pickled."""
+    """The inputs of an :class:`Activation`; can be pickled."""
 
     #: Sorted by :attr:`~ActivationScript.path`.
     scripts: tuple[ActivationScript, ...]
@@ -149,7 +149,7 @@ class ActivationPlan:
 
     @property
     def key(self) -> str:
-        """The sha256 of it."""
+        """The sha256 of everything that decides the activation."""
         text = json.dumps([ACTIVATION_FORMAT, asdict(self)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -211,7 +211,7 @@ class _Shell:
         self._left_bytes = MAX_ENV_BYTES - env_size(self._before)
 
     def run(self) -> Activation:
-        """Return what all of them set."""
+        """Run all scripts and return the variables they set."""
         now = dict(self._before)
         skipped = []
         for script in self._plan.scripts:

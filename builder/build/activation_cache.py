@@ -15,12 +15,7 @@ from builder.sandbox.sandbox import Sandbox
 class ActivationCache:
     """Gives what an environment's scripts set, from the store or by running them.
 
-    Args:
-        store: Remembers.
-        workers: Run the scripts.
-        sandbox: Gives what they run in.
-        scratch: A directory for temporary files.
-        at_once: How many workers run scripts at a time; others go on with other things.
+    At most ``at_once`` workers run scripts at a time; others go on with other things.
     """
 
     def __init__(
@@ -35,7 +30,7 @@ class ActivationCache:
         self._workers = workers
         self._sandbox = sandbox
         self._scratch = scratch
-        self._turns = PrioritySemaphore(at_once)
+        self._slots = PrioritySemaphore(at_once)
         self._flights: SingleFlight[Activation] = SingleFlight()
 
     async def get(self, plan: ActivationPlan) -> Activation:
@@ -51,7 +46,7 @@ class ActivationCache:
         return await self._flights.run(key, lambda: self._get(plan, activation_key(key)))
 
     async def close(self) -> None:
-        """Stop what is under way."""
+        """Cancel the running tasks and wait for them to end."""
         await self._flights.close()
 
     async def _get(self, plan: ActivationPlan, key: str) -> Activation:
@@ -60,7 +55,7 @@ class ActivationCache:
             if data is not None:
                 return Activation.parse(data)
         sandbox = await self._sandbox()
-        async with self._turns.slot():
+        async with self._slots.slot():
             found = await self._workers.run(activate, plan, sandbox, self._scratch)
         await self._store.write(key, found.dump())
         return found

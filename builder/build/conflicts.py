@@ -35,11 +35,9 @@ class InstalledPaths:
 def resolve_conflicts(
     records: Sequence[ArchiveRecord], installed: Mapping[str, InstalledPaths]
 ) -> tuple[LayerPackage, ...]:
-    """Return the packages in the order given, each with what it omits and moves.
+    """Return the packages in the order given, which is that of linking, each with its changes.
 
-    Args:
-        records: The packages and wheels of the image in the order in which they are linked.
-        installed: What each puts into the prefix, by the record's sha256.
+    ``installed`` has what each puts into the prefix, by the record's sha256.
 
     Raises:
         UnsupportedPackage: Symlinks of the packages lead in a circle.
@@ -77,10 +75,7 @@ def _layer_package(
 
 
 def _moved_directories(paths: Iterable[Iterable[str]], links: Mapping[str, str]) -> dict[str, str]:
-    """Return every directory of the packages that is a symlink of one, with where it leads to.
-
-    Where one leads to may lie below another, so the search goes on until nothing new is found.
-    """
+    """Return where each directory leads that is a symlink of a package, also below another one."""
     moved: dict[str, str] = {}
     wanted = {directory for some in paths for directory in directories_above(some)} & links.keys()
     while wanted:

@@ -52,9 +52,7 @@ class ContentsCache:
         return None not in await together(self._store.size(key) for key in keys)
 
     async def extras(self, record: PackageRecord, distribution: str) -> tuple[str, ...]:
-        """Return what the extras of a Python distribution inside ``record`` need.
-
-        They are rarely asked for, so they are not remembered.
+        """Return what the extras of a distribution inside ``record`` need; it is not cached.
 
         Raises:
             PackageError: As :meth:`get`.
@@ -62,7 +60,7 @@ class ContentsCache:
         return await self._read(record, partial(read_extras, distribution=distribution))
 
     async def close(self) -> None:
-        """Stop what is under way."""
+        """Cancel the running tasks and wait for them to end."""
         await self._flights.close()
         await self._wheel_flights.close()
 

@@ -41,11 +41,9 @@ _Place = tuple[int, int, str]
 
 
 def group(packages: Sequence[LayerPackage], python: PythonTarget | None) -> tuple[LayerPlan, ...]:
-    """Return the layers of an image, lowest first; every package is in exactly one.
+    """Return the layers of an image, lowest first; ``packages`` are in the order of linking.
 
-    Args:
-        packages: In the order in which they are linked; layers keep it inside.
-        python: What noarch packages and wheels are installed for, if the image has Python.
+    Every package is in exactly one layer, and a layer keeps the order.
     """
     records = [package.record for package in packages]
     conda = [record for record in records if isinstance(record, PackageRecord)]

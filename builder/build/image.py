@@ -63,7 +63,7 @@ class Document:
 
     @property
     def descriptor(self) -> Descriptor:
-        """What points at it."""
+        """The document's descriptor."""
         return Descriptor(media_type=self.media_type, digest=self.digest, size=len(self.data))
 
 

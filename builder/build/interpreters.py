@@ -25,15 +25,10 @@ _FORMAT: Final = 1
 
 
 class CompilingPythons:
-    """Finds, for a lock, the Python that compiles, and makes it ready to run on this machine.
+    """Finds the Python that compiles for a lock and unpacks it in ``directory``.
 
-    Args:
-        solver: Finds a Python for this machine where the lock has none.
-        packages: Downloads it.
-        workers: Unpack it.
-        directory: Where unpacked Pythons are kept; may be emptied at any time no build runs.
-        host_subdir: What this machine can run.
-        sandbox: What a Python that compiles runs in; looked for when it is needed first.
+    The directory may be emptied while no build runs. The solver finds a Python for this machine
+    (``host_subdir``) where the lock has none; the sandbox is looked for at the first compilation.
     """
 
     def __init__(
@@ -108,7 +103,7 @@ class CompilingPythons:
         return self._sandbox
 
     async def close(self) -> None:
-        """Stop what is under way."""
+        """Cancel the running tasks and wait for them to end."""
         await self._searches.close()
         await self._flights.close()
 

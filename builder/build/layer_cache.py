@@ -37,13 +37,8 @@ class Layers(Protocol):
     async def ensure(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> LayerBlob:
         """Return the layer; its blob is in the store, assembled if it was not there.
 
-        Idempotent. A caller that is cancelled stops nothing that others wait for.
-
-        Args:
-            plan: What is in it.
-            encoding: How it is compressed.
-            python: Finds the Python that compiles its modules; asked only if it has a
-                :attr:`~builder.layer.LayerPlan.python`.
+        Idempotent; a caller that is cancelled stops nothing that others wait for. ``python`` finds
+        the compiler, if the plan has a :attr:`~builder.layer.LayerPlan.python`.
 
         Raises:
             PackageError: A package cannot be had, is damaged or is refused.
@@ -53,10 +48,7 @@ class Layers(Protocol):
         ...
 
     def begin(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> None:
-        """Begin to make a layer that :meth:`ensure` will probably be asked for; returns at once.
-
-        It may do nothing. Whatever goes wrong, :meth:`ensure` will raise again.
-        """
+        """Begin to make a layer, or do nothing, at once; errors are left to :meth:`ensure`."""
         ...
 
 
@@ -99,7 +91,7 @@ class LayerCache:
         return known if size == known.size_bytes else None
 
     async def close(self) -> None:
-        """Stop what is under way."""
+        """Cancel the running tasks and wait for them to end."""
         await self._flights.close()
 
     def _start(

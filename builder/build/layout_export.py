@@ -13,10 +13,7 @@ from builder.ports import Store
 
 
 async def export_layout(store: Store, image: BuiltImage, directory: Path, name: str) -> None:
-    """Write ``image`` to ``directory`` so that it is the layout's one image, under ``name``.
-
-    Blobs that are in the directory already stay; the layout's index is written last.
-    """
+    """Write ``image`` to ``directory`` as the only image of its index, which is written last."""
     layout = OciLayout.create(directory)
     for document in image.manifests.values():
         manifest = parse_document(ImageManifest, document.data)

@@ -58,7 +58,7 @@ class BuiltImage:
 
     @property
     def top(self) -> Document:
-        """What stands for the whole image: the index, or the only manifest."""
+        """The document that the tag points to: the index, or the only manifest."""
         return self.index or next(iter(self.manifests.values()))
 
 
@@ -265,10 +265,8 @@ class Pipeline:
         return await self._compilers.records(lock, python.version) if python else ()
 
     async def _begin(self, lock: Lock, subdir: Subdir, encoding: Encoding) -> None:
-        """Begin with layers before they are planned, where packages have to be fetched for that.
-
-        Else the workers would wait for the last download, and downloads for nothing after it.
-        """
+        """Begin with layers before they are planned, if packages have to be downloaded first."""
+        # Otherwise the workers wait for the last download, and nothing is downloaded after it.
         installation = Installation.of(lock, subdir)
         installation.check_wheels()
         if await self._contents.has((*installation.records, *installation.wheels)):

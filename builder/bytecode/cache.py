@@ -1,4 +1,4 @@
-"""Answers that are kept on this machine: bounded, and believed only when they are whole.
+"""A bounded cache of answers on this machine, each checked by its sha256.
 
 ::
 
@@ -22,12 +22,7 @@ _CHUNK: Final = 1024 * 1024
 
 
 class DiskCache:
-    """One place of a directory of answers.
-
-    Args:
-        directory: Made when it is first written to.
-        key: The sha256 of everything that the answer depends on.
-    """
+    """One place of a directory of answers; ``key`` is the sha256 of all that decides the answer."""
 
     def __init__(self, directory: Path, key: bytes) -> None:
         self._directory = directory
@@ -46,10 +41,7 @@ class DiskCache:
             yield file if self._is_whole(file) else None
 
     def keep(self, answer: IO[bytes]) -> None:
-        """Keep what follows in ``answer``, which stands where it stood afterwards.
-
-        What cannot be written is not kept, and that is no error.
-        """
+        """Store the rest of ``answer``, whose position stays; a failed write is no error."""
         start = answer.tell()
         unfinished = self._directory / f"{secrets.token_hex(8)}.part"
         with suppress(OSError):

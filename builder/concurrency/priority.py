@@ -14,14 +14,14 @@ from typing import Final
 
 
 class Priority:
-    """How urgent something is, 0 first; it can only rise."""
+    """A priority that can only rise; 0 is the highest."""
 
     def __init__(self, level: int = 0) -> None:
         self.level = level
         self._followers: set[Callable[[int], None]] = set()
 
     def raise_to(self, level: int) -> None:
-        """Be at least as urgent as ``level``, as is everything that follows."""
+        """Raise the priority to ``level`` if it is lower, and call all followers."""
         if level < self.level:
             self.level = level
             for follow in tuple(self._followers):
@@ -29,7 +29,7 @@ class Priority:
 
     @contextmanager
     def followed(self, follow: Callable[[int], None]) -> Iterator[None]:
-        """Call ``follow`` with the level, now and at each rise while the context lasts."""
+        """Call ``follow`` with the level now and at each rise, inside the context."""
         self._followers.add(follow)
         try:
             follow(self.level)
@@ -45,17 +45,17 @@ current_priority: ContextVar[Priority] = ContextVar("current_priority", default=
 
 
 class PrioritySemaphore:
-    """Lets so many work at once; of those who wait, the most urgent first, then who came first."""
+    """A semaphore that wakes waiters by priority, then in the order of arrival."""
 
     def __init__(self, count: int) -> None:
-        """Make the turns; ``count`` have theirs at once."""
+        """Make a semaphore of ``count`` slots."""
         self._free = count
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._numbers = itertools.count()
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """Wait for a turn, and have it while the context lasts."""
+        """Wait for a slot and hold it inside the context."""
         if self._free:
             self._free -= 1
         else:

@@ -34,10 +34,7 @@ class SingleFlight(Generic[Result]):
     def start(
         self, key: str, work: Callable[[], Coroutine[Any, Any, Result]]
     ) -> asyncio.Task[Result]:
-        """Return the task that is making ``key``, started now if there was none.
-
-        The task's exception may go unread: whoever needs it asks again.
-        """
+        """Return the running task for ``key``, or a new one; its exception may stay unread."""
         asked = current_priority.get()
         flight = self._flights.get(key)
         if flight is None:
@@ -63,12 +60,12 @@ class SingleFlight(Generic[Result]):
         return key in self._flights
 
     async def settle(self) -> None:
-        """Wait until nothing is under way any more; failures stay with those who asked."""
+        """Wait for all running tasks; their exceptions are left to the callers."""
         while self._flights:
             await asyncio.wait(self._tasks())
 
     async def close(self) -> None:
-        """Cancel what is under way and wait until it has ended."""
+        """Cancel all running tasks and wait for them to end."""
         tasks = self._tasks()
         for task in tasks:
             task.cancel()

@@ -56,10 +56,7 @@ def components_of(
 ) -> tuple[Component, ...]:
     """Return what the images of these platforms consist of beside the base, sorted by purl.
 
-    Args:
-        lock: The lock.
-        platforms: Of the lock.
-        licenses: What each archive says, by sha256.
+    ``licenses`` has what each archive says its licence is, by sha256.
     """
     found: dict[str, Component] = {}
     for platform in platforms:
@@ -83,10 +80,8 @@ def base_sha256(base: BaseReference) -> str:
 
 
 def newest_time(lock: Lock, platforms: Iterable[Subdir]) -> str:
-    """Return when the newest package was published, as ``2026-11-01T12:00:00Z``.
-
-    It stands for the time of making: whoever makes the same thing again states the same.
-    """
+    """Return when the newest package was published, such as ``2026-11-01T12:00:00Z``."""
+    # A document states it as its time of creation, so that the same lock gives the same bytes.
     times = [r.timestamp_ms or 0 for platform in platforms for r in lock.platforms[platform]]
     newest = datetime.datetime.fromtimestamp(max(times, default=0) // 1000, datetime.UTC)
     return newest.strftime("%Y-%m-%dT%H:%M:%SZ")

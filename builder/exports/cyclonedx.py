@@ -1,7 +1,4 @@
-"""A lock as a CycloneDX 1.6 document in JSON.
-
-Source: https://cyclonedx.org/docs/1.6/json/.
-"""
+"""A lock as CycloneDX 1.6 in JSON (https://cyclonedx.org/docs/1.6/json/)."""
 
 import json
 import uuid
@@ -23,13 +20,7 @@ _SCHEMA: Final = "http://cyclonedx.org/schema/bom-1.6.schema.json"
 
 
 def to_cyclonedx(lock: Lock, platforms: Sequence[Subdir], licenses: Mapping[str, str]) -> bytes:
-    """Return the bill of materials of the images for ``platforms``.
-
-    Args:
-        lock: The lock.
-        platforms: Of the lock.
-        licenses: What each archive says its licence is, by sha256.
-    """
+    """Return the bill of materials of the images for ``platforms``, with ``licenses`` by sha256."""
     components = components_of(lock, platforms, licenses)
     image = f"build/{lock.key}"
     parts = [_base(lock.base)] if lock.base else []

@@ -58,10 +58,7 @@ def diff(a: Lock, b: Lock) -> LockDiff:
 
 
 def fetched_bytes(a: ImageManifest | None, b: ImageManifest) -> int:
-    """Return how many bytes a node fetches that has the image ``a`` and pulls ``b``.
-
-    Those are the config and the layers of ``b`` that ``a`` does not have, each once.
-    """
+    """Return the size of the config and layers of ``b`` that ``a`` does not have, each once."""
     has = {part.digest for part in (a.config, *a.layers)} if a else set()
     wanted = {part.digest: part.size for part in (b.config, *b.layers)}
     return sum(size for digest, size in wanted.items() if digest not in has)

@@ -10,9 +10,8 @@ from builder.platforms import Subdir
 def to_environment_yml(lock: Lock, platform: Subdir) -> bytes:
     """Return the packages of ``platform`` as ``name=version=build``, with wheels and variables.
 
-    Channels are given by address, since names may mean other channels elsewhere. There are no
-    hashes: the format has none for conda's packages, and those of pip are options, which readers
-    other than conda drop or refuse. The caller knows that the lock has the platform.
+    Channels are given by address, since a name may mean another channel elsewhere. Hashes are left
+    out: conda's packages have no field for them, and only conda reads those of pip.
     """
     dependencies: list[Any] = [
         f"{record.name}={record.version}={record.build}" for record in lock.platforms[platform]

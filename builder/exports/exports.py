@@ -42,6 +42,7 @@ _LOST: Final = "the store lost a file right after it was made: ask again"
 _USUAL_FLAVOUR: Final[Flavour] = "oci-zstd"
 
 
+# Not a lambda, as this is pickled.
 def _explicit(lock: Lock, platform: Subdir) -> bytes:
     return to_explicit(lock, platform).encode()
 
@@ -73,18 +74,8 @@ MakeForm = Callable[
 class Exports:
     """Gives every form of a lock; a pure function of the lock, made on the first request.
 
-    However many ask at once, a form is made once; that work belongs to this object and goes on when
-    who asked leaves.
-
-    Args:
-        store: Where forms are kept.
-        pipeline: Plans environments.
-        contents: Knows licences.
-        packages: Gives archives.
-        workers: Write files.
-        scratch: A directory for files under way.
-        build: Makes images.
-        make: Makes forms elsewhere; ``None``: they are made here.
+    Callers that ask at the same time share one task, which goes on when they leave. Forms under way
+    are in ``scratch``; ``make`` makes them elsewhere.
     """
 
     def __init__(
@@ -113,12 +104,8 @@ class Exports:
     ) -> ExportedFile:
         """Return a form of ``lock``, made if it is not in the store.
 
-        Args:
-            lock: The lock.
-            form: Which form.
-            platform: Of which platform; ``None`` for the whole lock, or for its first platform
-                where a form has only one.
-            on_progress: Is told how far it is, if this call is the one that makes it.
+        Without ``platform`` it is of the whole lock, or of its first platform if the form is of
+        one. ``on_progress`` is called if this call makes it.
 
         Raises:
             LockError: The lock has no such platform.
@@ -176,7 +163,7 @@ class Exports:
         return found
 
     async def close(self) -> None:
-        """Stop what is under way."""
+        """Cancel the running tasks and wait for them to end."""
         await self._flights.close()
 
     async def _make_here(

@@ -31,11 +31,8 @@ def tar_documents(
 ) -> dict[str, bytes]:
     """Return the files of the tar beside its blobs, by name.
 
-    Args:
-        top: Points at ``manifest``.
-        manifest: The image of one platform, its layers compressed with gzip.
-        platform: Which one.
-        key: The lock's; the image is named ``build/<key>:latest``.
+    ``top`` points at ``manifest``, whose layers are compressed with gzip; the image is named
+    ``build/<key>:latest``.
     """
     name = f"build/{key}:latest"
     entry = top.model_copy(
@@ -67,12 +64,9 @@ def blob_name(digest: Digest) -> str:
 def write_image_tar(
     blobs: Mapping[Digest, Path], documents: Mapping[str, bytes], out: Path
 ) -> None:
-    """Write the tar to ``out``, the same bytes from the same arguments.
+    """Write the tar to ``out``, the same bytes from the same arguments; no file is left on failure.
 
-    Args:
-        blobs: Files with all that the manifest leads to, and the manifest itself.
-        documents: What :func:`tar_documents` returned.
-        out: Does not exist; nor does it when this raises.
+    ``blobs`` has the manifest and all below it; ``documents`` come from :func:`tar_documents`.
 
     Raises:
         FileNotFoundError: A blob is gone.

@@ -1,6 +1,4 @@
-"""A lock as a ``pixi.lock``.
-
-Version 6 of the format, which older versions of pixi read too; newer ones turn it into theirs.
+"""A lock as a ``pixi.lock`` of version 6, which older and newer versions of pixi read.
 
 Source: rattler's ``rattler_lock/src/parse/models/v6``.
 """

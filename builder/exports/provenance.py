@@ -1,7 +1,4 @@
-"""Where an image comes from: an in-toto statement with SLSA's provenance.
-
-It says what the image was made of and by which rules, and nothing about when and where: whoever
-makes the image again can make the same statement.
+"""Where an image comes from: in-toto and SLSA provenance, the same whoever makes the image.
 
 Source: https://in-toto.io/Statement/v1, https://slsa.dev/spec/v1.0/provenance.
 """
@@ -24,13 +21,7 @@ BUILDER: Final = "https://pullforge.io/builder/v1"
 
 
 def to_provenance(lock: Lock, flavour: Flavour, manifests: Sequence[Descriptor]) -> bytes:
-    """Return the statement about an image.
-
-    Args:
-        lock: What it was made from.
-        flavour: Of the image.
-        manifests: Its index and manifests.
-    """
+    """Return the statement about the index and manifests of an image made from ``lock``."""
     statement = {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [

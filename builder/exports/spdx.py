@@ -33,13 +33,7 @@ _REFERENCE: Final = re.compile(r"LicenseRef-[A-Za-z0-9.-]+")
 
 
 def to_spdx(lock: Lock, platforms: Sequence[Subdir], licenses: Mapping[str, str]) -> bytes:
-    """Return the bill of materials of the images for ``platforms``.
-
-    Args:
-        lock: The lock.
-        platforms: Of the lock.
-        licenses: What each archive says its licence is, by sha256.
-    """
+    """Return the bill of materials of the images for ``platforms``, with ``licenses`` by sha256."""
     components = components_of(lock, platforms, licenses)
     image = f"build/{lock.key}"
     relations = [(_DOCUMENT, "DESCRIBES", _IMAGE)]

@@ -57,15 +57,10 @@ class BaseImage:
 
 
 class BaseImages:
-    """Finds base images and keeps their blobs in the store.
+    """Finds base images and keeps their blobs in the store; timeouts are those of ``http``.
 
-    Args:
-        store: Where blobs are kept.
-        http: For registries; its timeouts bound every wait.
-        scratch: A directory for downloads under way.
-        layout: The layout directory that serves bases named ``oci-layout`` in locks.
-        pushed: Finds images that were pushed to this registry; ``None`` where there is none.
-        max_layer_bytes: The largest layer to fetch.
+    ``layout`` serves bases named ``oci-layout`` in locks, ``pushed`` those of this registry. A
+    layer of more than ``max_layer_bytes`` is refused.
     """
 
     def __init__(
@@ -127,15 +122,10 @@ class BaseImages:
     ) -> BaseImage:
         """Return the image for ``platform``, with every layer in the store.
 
-        Args:
-            base: Which one.
-            platform: For what.
-            is_locked: Whether a lock of this store names it, so that all that the store has of it
-                is known to be its.
+        ``is_locked``: a lock of this store names the base, so its parts in the store are trusted.
 
         Raises:
-            BaseImageError: The image is malformed, has no such platform, or is not where its name
-                says.
+            BaseImageError: It is malformed, has no such platform, or is not where its name says.
             BaseImageUnavailable: A part is missing and its registry does not answer.
         """
         parts = _Parts(self._store, base, is_locked=is_locked)
@@ -204,10 +194,7 @@ class BaseImages:
     async def _source(
         self, base: BaseReference, digest: Digest, kind: str, limit: int | None
     ) -> AsyncIterator[bytes]:
-        """Yield a part of the base from its layout directory or registry, unverified.
-
-        ``limit`` is the most bytes to accept of a registry.
-        """
+        """Yield unverified bytes of the base; ``limit`` is the most to accept of a registry."""
         if base.name.startswith(PUSHED_SCHEME):
             raise BaseImageError(
                 f"a part of the base image {base.name}@{digest} is not in this server's store;"

@@ -71,7 +71,7 @@ class Packages:
         self._max_size_bytes = max_size_bytes
         self._credentials = credentials or ChannelCredentials()
         self._retry_seconds = retry_seconds
-        self._turns = PrioritySemaphore(parallel)
+        self._slots = PrioritySemaphore(parallel)
         self._flights: SingleFlight[Path] = SingleFlight()
 
     async def archive(self, record: ArchiveRecord) -> Path:
@@ -92,13 +92,11 @@ class Packages:
     ) -> Result:
         """Return what ``work`` makes of the archives, which are in the order of ``records``.
 
-        The store is a cache: an archive may be evicted after it was found and before ``work`` opens
-        it. Then it is downloaded, which makes it too new to be evicted, and ``work`` is done again.
+        An archive that is evicted before ``work`` opens it is downloaded, which makes it too new to
+        be evicted again, and ``work`` is repeated.
 
         Raises:
-            PackageUnavailable: As :meth:`archive`, as are the two below.
-            CorruptPackage: See there.
-            UnsafePackage: See there.
+            PackageError: As :meth:`archive`.
             Exception: Whatever ``work`` raised.
         """
         for _ in range(_ATTEMPTS - 1):
@@ -111,24 +109,22 @@ class Packages:
         return await work(await together(self.archive(record) for record in records))
 
     async def sums(self, record: PackageRecord) -> tuple[str, str]:
-        """Return sha256 and md5 of an archive of which its channel says one of them, or none.
+        """Return sha256 and md5 of an archive of which the channel gives at most one.
 
-        It is downloaded if it is not in the store, verified by what is said, and then kept there.
+        It is downloaded if it is not in the store, verified by what is known, and kept.
 
         Raises:
-            PackageUnavailable: As :meth:`archive`, as are the two below.
-            CorruptPackage: See there.
-            UnsafePackage: See there.
+            PackageError: As :meth:`archive`.
         """
         if record.sha256:
             md5 = await self.use([record], lambda paths: asyncio.to_thread(_md5_of, paths[0]))
             return record.sha256, md5
         self._check(record)
-        async with self._turns.slot():
+        async with self._slots.slot():
             return await self._download(record)
 
     async def close(self) -> None:
-        """Stop every download."""
+        """Cancel the running downloads and wait for them to end."""
         await self._flights.close()
 
     async def _archive(self, record: ArchiveRecord) -> Path:
@@ -137,7 +133,7 @@ class Packages:
         if kept is not None:
             return kept
         self._check(record)
-        async with self._turns.slot():
+        async with self._slots.slot():
             await self._download(record)
         kept = await self._store.local_path(key, self._scratch)
         if kept is None:
@@ -191,10 +187,7 @@ class Packages:
         return sha256, md5
 
     async def _fetch(self, record: ArchiveRecord, path: Path) -> tuple[int, str, str]:
-        """Write the archive to ``path``, where it has the right bytes.
-
-        Return how many, their sha256, and where the record does not give that, their md5.
-        """
+        """Write the right archive to ``path``; return its size, sha256 and any md5 checked."""
         sha256, md5 = hashlib.sha256(), _md5()
         hashes = [sha256] if record.sha256 else [sha256, md5]
         limit = record.size_bytes or self._max_size_bytes
@@ -281,7 +274,7 @@ def _may_pass(error: httpx.HTTPError) -> bool:
 
 
 def _retry_after(error: httpx.HTTPError) -> int:
-    """Return how many seconds the host wants to be left alone; 0 where it does not say."""
+    """Return the seconds of the host's ``Retry-After``; 0 without one."""
     if not isinstance(error, httpx.HTTPStatusError):
         return 0
     text = error.response.headers.get("retry-after", "")

@@ -66,7 +66,8 @@ class AllowedSources:
             addresses = {channel.url, without_credentials(channel.url)}
             if text == channel.name or text.rstrip("/") in addresses:
                 return channel
-        raise ChannelNotAllowed(without_credentials(text)[:100], self._channel_names())
+        offered = [channel.name for channel in self.defaults.channels]
+        raise ChannelNotAllowed(without_credentials(text)[:100], offered)
 
     def package(self, url: str, said: str | None = None) -> PackageLocation:
         """Return where a package's address leads: below an offered channel, or elsewhere.
@@ -118,10 +119,7 @@ class AllowedSources:
         return None if self._has_host(record.url) else place
 
     def _may_lie(self, url: str, home: Channel | None) -> bool:
-        """Tell whether the index of ``home``, or of any channel, may say that a package lies there.
-
-        A channel of a server says nothing of this machine's files.
-        """
+        """Tell whether an index may name this address; a server's index never names a file."""
         channels = self.defaults.channels if home is None else [home]
         local = any(channel.url.startswith("file:") for channel in channels)
         if url.startswith("file:///"):
@@ -213,9 +211,6 @@ class AllowedSources:
             home = parse_reference(default).name if default else ""
         if base.name != home:
             self.base(f"{base.name}@{base.digest}")
-
-    def _channel_names(self) -> list[str]:
-        return [channel.name for channel in self.defaults.channels]
 
 
 def file_parts(path: str) -> tuple[str, str, str]:

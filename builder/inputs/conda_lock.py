@@ -71,10 +71,7 @@ def read_conda_lock(data: bytes, document: Field, allowed: AllowedSources) -> Lo
 
 
 def _exact(data: bytes, allowed: AllowedSources) -> Lock | PackageList:
-    """Return the lock that a pullforge wrote, if all of it may be fetched by this one.
-
-    It is a list where channels must be asked for that.
-    """
+    """Return a lock of a pullforge if all of it may be fetched, or the list to ask channels for."""
     try:
         lock = from_yaml(data)
     except LockError as exc:

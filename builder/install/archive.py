@@ -256,10 +256,7 @@ def _member(archive: zipfile.ZipFile, part: str) -> zipfile.ZipInfo:
 
 
 def _check_version(archive: zipfile.ZipFile) -> None:
-    """Refuse a package of a later format.
-
-    ``metadata.json`` says nothing else, and conda-package-handling left it empty until 2022.
-    """
+    """Refuse a later format; conda-package-handling left ``metadata.json`` empty until 2022."""
     if archive.getinfo("metadata.json").file_size > 65536:
         raise TarError("metadata.json is too long")
     try:

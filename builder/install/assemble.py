@@ -23,7 +23,7 @@ from builder.install.layer_sink import LayerSink
 from builder.install.layout import ROOT
 from builder.install.limits import Limits
 from builder.install.noarch import need_python
-from builder.install.package_info import check_identity, label_of
+from builder.install.package_info import check_identity, dist_name
 from builder.install.package_writer import PackageWriter
 from builder.install.paths import PathTaken
 from builder.install.tar_writer import GENERATED_MTIME, TarWriter
@@ -111,10 +111,7 @@ def write_package(
     *,
     limits: Limits | None = None,
 ) -> None:
-    """Write one package or wheel, whose archive is at ``path``, to ``tar``.
-
-    ``conda_writer`` writes conda packages; the rest is as in :func:`assemble`.
-    """
+    """Write the package or wheel at ``path`` to ``tar``; arguments are as in :func:`assemble`."""
     try:
         if isinstance(package.record, WheelRecord):
             wheel = WheelArchive(path, package.record, limits)
@@ -123,7 +120,7 @@ def write_package(
                 package, package.record, wheel, wheel.read_info(), target, tar, scratch
             ).write(compiler)
         else:
-            archive = PackageArchive(path, label_of(package.record), limits)
+            archive = PackageArchive(path, dist_name(package.record), limits)
             info = archive.read_info()
             check_identity(package.record, info)
             conda_writer(package, package.record, archive, info, python, tar, scratch).write(

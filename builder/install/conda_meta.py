@@ -4,14 +4,13 @@ Source: conda's ``PrefixRecord`` (``conda/models/records.py``) and rattler's
 ``rattler_conda_types/src/prefix_record.rs``. It says nothing about the machine that made it.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from builder.install.package_info import PackageInfo
+from builder.install.package_info import PackageInfo, dist_name
 from builder.layer import PREFIX
-from builder.records import LISTED, PackageRecord
+from builder.records import LISTED, PackageRecord, canonical_json
 
 #: conda's ``LinkType.copy``: nothing is shared with a package cache.
 _LINK_TYPE_COPY: Final = 3
@@ -52,7 +51,7 @@ class InstalledPath:
 
 def record_path(record: PackageRecord) -> str:
     """Return where the record of a package is, relative to the prefix."""
-    return f"conda-meta/{record.name}-{record.version}-{record.build}.json"
+    return f"conda-meta/{dist_name(record)}.json"
 
 
 def prefix_record(
@@ -77,11 +76,11 @@ def prefix_record(
         "size": record.size_bytes,
         "files": [path.path for path in paths if path.type != "directory"],
         "paths_data": {"paths_version": 1, "paths": [path.as_json() for path in paths]},
-        "link": {"source": f"{PREFIX}/pkgs/{_stem(record)}", "type": _LINK_TYPE_COPY},
+        "link": {"source": f"{PREFIX}/pkgs/{dist_name(record)}", "type": _LINK_TYPE_COPY},
         "requested_spec": "",
     }
     # Not indented: with 20,000 paths that takes a second, since only Python code can do it.
-    return json.dumps(content, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    return canonical_json(content).encode() + b"\n"
 
 
 def _listed(record: PackageRecord, info: PackageInfo) -> dict[str, Any]:
@@ -100,7 +99,3 @@ def _listed(record: PackageRecord, info: PackageInfo) -> dict[str, Any]:
 def _of_package(record: PackageRecord, info: PackageInfo) -> dict[str, Any]:
     depends = list(record.depends) or info.index.get("depends", [])
     return {**info.index, "depends": depends}
-
-
-def _stem(record: PackageRecord) -> str:
-    return f"{record.name}-{record.version}-{record.build}"

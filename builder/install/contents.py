@@ -16,7 +16,7 @@ from builder.install.archive import PackageArchive, PackageFile
 from builder.install.distributions import distributions_of
 from builder.install.limits import Limits
 from builder.install.noarch import bytecode_path, installed_path, is_compiled, need_python
-from builder.install.package_info import PackageInfo, check_identity, label_of
+from builder.install.package_info import PackageInfo, check_identity, dist_name
 from builder.install.relocate import relocate, relocate_target
 from builder.layer import PythonTarget
 from builder.records import PackageRecord
@@ -63,7 +63,7 @@ def read_contents(
         UnsafePackage: A path leaves the prefix, or it unpacks to too much.
         UnsupportedPackage: It is of a kind that is not known.
     """
-    label = label_of(record)
+    label = dist_name(record)
     reader = PackageArchive(archive, label, limits)
     info = reader.read_info()
     check_identity(record, info)

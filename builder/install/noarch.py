@@ -1,7 +1,4 @@
-"""``noarch: python`` packages: one archive for every Python, mapped when it is installed.
-
-Source: conda's ``conda/core/path_actions.py`` and CEP 20 (``python_site_packages_path``).
-"""
+"""``noarch: python`` packages, mapped to a Python (conda's path_actions.py and CEP 20)."""
 
 import re
 from dataclasses import dataclass

@@ -129,8 +129,8 @@ def parse_info(label: str, files: Mapping[str, bytes]) -> PackageInfo:
     )
 
 
-def label_of(record: PackageRecord) -> str:
-    """Return how errors name the package, e.g. ``"zlib-1.3-h0_0"``."""
+def dist_name(record: PackageRecord) -> str:
+    """Return conda's name of a build, e.g. ``"zlib-1.3-h0_0"``; for errors and ``conda-meta``."""
     return f"{record.name}-{record.version}-{record.build}"
 
 
@@ -142,9 +142,9 @@ def check_identity(record: PackageRecord, info: PackageInfo) -> None:
     """
     # Channels spell a name in small letters, whatever the package does.
     found = f"{info.name.lower()}-{info.version}-{info.build}"
-    if found != label_of(record):
+    if found != dist_name(record):
         raise CorruptPackage(
-            f"package '{label_of(record)}' is damaged: its archive holds '{found}' instead"
+            f"package '{dist_name(record)}' is damaged: its archive holds '{found}' instead"
         )
 
 

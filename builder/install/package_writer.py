@@ -14,7 +14,7 @@ from builder.install.conda_meta import InstalledPath, prefix_record, record_path
 from builder.install.hardlinks import HardLinks, Written
 from builder.install.layout import ROOT, Layout
 from builder.install.noarch import entry_point_script
-from builder.install.package_info import PackageInfo, PackagePath, Relocation, label_of
+from builder.install.package_info import PackageInfo, PackagePath, Relocation, dist_name
 from builder.install.relocate import check_relocation, relocate, relocate_target
 from builder.install.tar_reader import Buffer
 from builder.install.tar_writer import GENERATED_MTIME, TarWriter
@@ -51,7 +51,7 @@ class PackageWriter:
         self._info = info
         self._tar = tar
         self._scratch = scratch
-        self._label = label_of(record)
+        self._label = dist_name(record)
         self._layout = Layout(package, info, python, self._label)
         self._links = HardLinks(archive, self._label)
         self._installed: list[InstalledPath] = []

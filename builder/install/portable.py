@@ -178,10 +178,8 @@ class PortableTar(TarWriter):
         return mode | _OWNER_WRITES if path in self._changed else mode
 
     def _script(self, path: str, content: bytes) -> bytes:
-        """Return a file of ``bin`` that finds its interpreter by ``/usr/bin/env``.
-
-        If that is all that needs the prefix, ``conda-unpack`` leaves the file alone.
-        """
+        """Return a script of ``bin`` that finds its interpreter by ``/usr/bin/env``."""
+        # If that is all that needs the prefix, ``conda-unpack`` leaves the file alone.
         kept = next((entry for entry in self._prefixes if entry[0] == path), None)
         if kept is None and content.startswith(b"#!") and PREFIX.encode() in content:
             added: _Prefix = (path, PREFIX, "text")

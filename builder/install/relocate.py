@@ -33,10 +33,7 @@ _BUILD_PREFIX: Final = re.compile(r"/(?:[^/]+/)*?[^/]*placehold_placehold_[^/]*(
 def relocate(
     chunks: Iterable[bytes | memoryview], relocation: Relocation, prefix: bytes = _PREFIX
 ) -> Iterator[bytes]:
-    """Yield the content with the placeholder replaced by ``prefix``.
-
-    A ``binary`` keeps its size. How the content is cut into chunks does not matter.
-    """
+    """Yield the content with the new prefix, however it is cut; a ``binary`` keeps its size."""
     old, new = relocation.placeholder.decode(), prefix.decode()
     for width, encoding in _WIDTHS.items():
         # Between its first and its last character, both byte orders are the same. And what ends in

@@ -10,7 +10,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from builder.install.archive import PackageArchive
 from builder.install.distributions import distributions_of
 from builder.install.limits import Limits
-from builder.install.package_info import label_of
+from builder.install.package_info import dist_name
 from builder.records import PackageRecord
 
 #: Longer than any that is known by far; the description is part of it.
@@ -38,7 +38,7 @@ def read_extras(
         UnsafePackage: It unpacks to too much.
         UnsupportedPackage: It is of a kind that is not known.
     """
-    for file in PackageArchive(archive, label_of(record), limits).files():
+    for file in PackageArchive(archive, dist_name(record), limits).files():
         if file.kind != "file" or not _METADATA_FILE.fullmatch(file.path):
             continue
         named = [name for name, _ in distributions_of([file.path])]

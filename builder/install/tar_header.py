@@ -1,7 +1,4 @@
-"""Fields of tar headers.
-
-Source: POSIX.1-2017, pax, "pax Interchange Format" and "ustar Interchange Format".
-"""
+"""Fields of tar headers (POSIX.1-2017, "pax" and "ustar Interchange Format")."""
 
 import zlib
 from typing import Final

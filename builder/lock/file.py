@@ -33,7 +33,13 @@ from builder.lock.safe_yaml import MalformedYaml, dump, load
 from builder.lock.wheel_fields import wheel_entry_of, wheel_extra_of, wheel_of
 from builder.oci.digest import parse_digest
 from builder.platforms import PLATFORMS, Subdir
-from builder.records import BaseReference, PackageRecord, WheelRecord, without_credentials
+from builder.records import (
+    BaseReference,
+    PackageRecord,
+    WheelRecord,
+    canonical_json,
+    without_credentials,
+)
 from builder.spec import Channel, VirtualPackage, parse_user
 
 if TYPE_CHECKING:
@@ -52,10 +58,7 @@ _HEADER: Final = """\
 
 
 def to_yaml(lock: Lock) -> bytes:
-    """Return ``lock`` as a conda-lock file; the same lock gives the same bytes.
-
-    Takes about a millisecond a package, so call it beside the event loop.
-    """
+    """Return a deterministic conda-lock file; a package takes 1 ms: call it in a worker."""
     from conda_lock.lockfile.v1.models import (  # noqa: PLC0415 - slow, see above
         LockedDependency,
         Lockfile,
@@ -138,21 +141,21 @@ def _custom(lock: Lock) -> dict[str, str]:
     custom = {
         "format": str(LOCK_FORMAT),
         "key": lock.key,
-        "channels": _json([[channel.name, channel.url] for channel in lock.channels]),
-        "virtual_packages": _json([v.written for v in lock.virtual_packages]),
-        "bytecode": _json(lock.bytecode),
+        "channels": canonical_json([[channel.name, channel.url] for channel in lock.channels]),
+        "virtual_packages": canonical_json([v.written for v in lock.virtual_packages]),
+        "bytecode": canonical_json(lock.bytecode),
     }
     if lock.base:
         custom["base"] = f"{lock.base.name}@{lock.base.digest}"
     if lock.variables:
-        custom["variables"] = _json(lock.variables)
+        custom["variables"] = canonical_json(lock.variables)
     if lock.user:
         custom["user"] = lock.user
     for platform, records in lock.platforms.items():
         for record in records:
-            custom[f"package.{platform}.{record.name}"] = _json(extra_of(record))
+            custom[f"package.{platform}.{record.name}"] = canonical_json(extra_of(record))
         for wheel in lock.wheels.get(platform, ()):
-            custom[f"wheel.{platform}.{wheel.name}"] = _json(wheel_extra_of(wheel))
+            custom[f"wheel.{platform}.{wheel.name}"] = canonical_json(wheel_extra_of(wheel))
     return {f"{_OURS}{name}": value for name, value in custom.items()}
 
 
@@ -248,10 +251,6 @@ def _load_object(custom: Mapping[str, str], name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise TypeError(f"{name} is not an object")
     return value
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def _brief(exc: Exception) -> str:

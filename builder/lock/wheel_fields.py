@@ -95,10 +95,7 @@ def _dependencies_of(requires: Sequence[str]) -> dict[str, str]:
 
 
 def _requires_of(dependencies: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the requirements that conda-lock's mapping stands for, sorted.
-
-    Of what it writes in the way of Poetry (``^1.2``) the name is kept.
-    """
+    """Return conda-lock's mapping as sorted requirements; of ``^1.2`` only the name stays."""
     requires = []
     for name, versions in dependencies.items():
         if not _NAME.fullmatch(name):

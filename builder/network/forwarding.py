@@ -50,12 +50,9 @@ def cause_of(said: str) -> str | None:
 
 @asynccontextmanager
 async def open_forwarding(hosts: Hosts, *, tls_alone: bool = False) -> AsyncIterator[str]:
-    """Give the proxy's address; it has ended on exit.
+    """Give the address of a proxy that ends on exit and connects where ``hosts`` allows it.
 
-    Args:
-        hosts: Decides where it connects to.
-        tls_alone: Whether nothing that is configured is asked without TLS, so that a request
-            without it can only be what a redirect from TLS led to.
+    ``tls_alone``: all that is configured has TLS, so a request without it can only be a redirect.
     """
     running: set[asyncio.Task[None]] = set()
 

@@ -135,10 +135,8 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
 
 
 def guard(http: httpx.AsyncClient, hosts: Hosts) -> httpx.AsyncClient:
-    """Return the client, which goes from now on only where it may.
-
-    A proxy of the environment resolves names itself, and has to refuse what they mean.
-    """
+    """Return the client, restricted to allowed addresses."""
+    # A proxy of the environment resolves names itself, and has to refuse what they mean.
 
     async def check(request: httpx.Request) -> None:
         hosts.check(request.url)

@@ -59,14 +59,9 @@ def explain(
     until: datetime.date | None,
     index_url: str,
 ) -> SolveError:
-    """Return the error that stands for what uv said.
+    """Return the error that stands for uv's standard error.
 
-    Args:
-        said: Its standard error.
-        target: What wheels were looked for.
-        provided: The versions that conda provides, by normalized name.
-        until: The last day whose uploads count.
-        index_url: The index that was asked.
+    ``provided`` has conda's versions by normalized name; uploads after ``until`` do not count.
     """
     derivation = _DERIVATION.search(said)
     if derivation is None or _REFUSED.search(said):

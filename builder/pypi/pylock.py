@@ -42,8 +42,7 @@ def read_pylock(
         NoWheel: A project has none that fits, or none with a sha256, or not with one of those.
         UnsafePackage: A wheel lies on a host that is not allowed.
 
-    Source:
-        PEP 751.
+    Source: PEP 751.
     """
     ranks = supported_tags(target.subdir, target.python, target.glibc)
     wheels = [

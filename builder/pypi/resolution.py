@@ -14,7 +14,7 @@ from builder.pypi.explain import explain
 from builder.pypi.pylock import read_needs, read_pylock
 from builder.pypi.stubs import write_constraints
 from builder.pypi.target import Target
-from builder.pypi.uv import Compiled, Uv, UvFailed
+from builder.pypi.uv import Uv, UvFailed
 from builder.records import WheelRecord
 
 #: Gives what the extras of one of conda's distributions need, by its normalized name.
@@ -115,15 +115,11 @@ class Pypi:
             )
             (directory / "provided.txt").write_text(constraints)
             answer = await self._uv.compile([*options, "--format", "pylock.toml"], directory)
-            missed = _missed(answer) & provided.versions.keys() - extras.keys()
+            missed = set(_NO_EXTRA.findall(answer.said)) & provided.versions.keys() - extras.keys()
             if not missed:
                 return answer.text
             for name in sorted(missed):
                 extras[name] = await provided.extras(name)
-
-
-def _missed(answer: Compiled) -> set[str]:
-    return set(_NO_EXTRA.findall(answer.said))
 
 
 def _options(target: Target, until: datetime.date | None) -> list[str]:

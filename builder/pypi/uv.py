@@ -1,4 +1,4 @@
-"""uv, run as a program that knows nothing but what it is told."""
+"""Runs uv without configuration files, and with an environment of its own."""
 
 import asyncio
 import shutil
@@ -49,12 +49,12 @@ _ENDED_BY_LIMIT: Final = {
 
 
 class UvFailed(Exception):
-    """uv ended with an error; the text is what it said."""
+    """uv ended with an error; the text is its standard error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What uv answered."""
+    """The output of uv."""
 
     #: Its standard output.
     text: str
@@ -100,7 +100,7 @@ class Uv:
         }
         self._authorities: tuple[str, ...] = (_SYSTEM_AUTHORITIES,)
         self._timeout_seconds = timeout_seconds
-        self._turns = PrioritySemaphore(parallel)
+        self._slots = PrioritySemaphore(parallel)
 
     async def compile(self, options: Sequence[str], directory: Path) -> Compiled:
         """Return what ``uv pip compile`` answers, run in ``directory``.
@@ -112,7 +112,7 @@ class Uv:
             SolveTimeout: It took too long.
             IndexUnavailable: What the index says is more than is allowed.
         """
-        async with self._turns.slot():
+        async with self._slots.slot():
             await self._make_room()
             process = await asyncio.create_subprocess_exec(
                 self._program,
@@ -182,7 +182,7 @@ class Uv:
         return bytes(found)
 
     async def _watch(self) -> None:
-        """Return when the cache takes more than it may."""
+        """Wait until the cache is larger than its limit, and return."""
         pause_seconds = _WATCH_SECONDS
         while True:
             await asyncio.sleep(pause_seconds)
@@ -192,7 +192,7 @@ class Uv:
             pause_seconds = max(_WATCH_SECONDS, 10 * (time.monotonic() - started))
 
     async def _make_room(self) -> None:
-        """Empty the cache if it takes more than it may and nobody uses it."""
+        """Empty the cache if it is larger than its limit and not in use."""
         used = 0 if self._running else await asyncio.to_thread(used_bytes, self._cache_dir)
         if used > self._limits.cache_bytes and not self._running:
             shutil.rmtree(self._cache_dir, ignore_errors=True)

@@ -1,7 +1,4 @@
-"""The tags of wheels that an environment can use, best first.
-
-Source: PyPA's "Platform compatibility tags", PEP 600 (manylinux), PEP 703 (``t`` ABIs).
-"""
+"""Wheel tags of an environment, best first (PyPA's platform tags, PEP 600, PEP 703)."""
 
 from typing import Final
 

@@ -44,7 +44,7 @@ class Sums:
         return await self._flights.run(digest, lambda: self._complete(record, sums_key(digest)))
 
     async def close(self) -> None:
-        """Stop whatever is under way."""
+        """Cancel the running tasks and wait for them to end."""
         await self._flights.close()
 
     async def _complete(self, record: PackageRecord, key: str) -> PackageRecord:

@@ -46,7 +46,7 @@ class Resolver:
         self._compilers = compilers
         self._metrics = metrics
         self._wheels = wheels
-        self._turns: defaultdict[tuple[Channel, ...], PrioritySemaphore] = defaultdict(
+        self._slots: defaultdict[tuple[Channel, ...], PrioritySemaphore] = defaultdict(
             lambda: PrioritySemaphore(_PARALLEL_SOLVES)
         )
         self._suggestion_turns = PrioritySemaphore(_PARALLEL_SUGGESTIONS)
@@ -93,7 +93,7 @@ class Resolver:
                 f"'{spec.pip[0]}' is asked from PyPI, which this server does not offer"
             )
         on_progress(Progress("solve"))
-        async with self._turns[spec.channels].slot():
+        async with self._slots[spec.channels].slot():
             started = time.monotonic()
             solved = await self._solver.solve(_with_python(spec))
             self._metrics.solved(time.monotonic() - started)

@@ -159,7 +159,7 @@ def abi_version() -> int:
 
 
 def restrict_files(read: Sequence[str], write: Sequence[str], devices: Sequence[str]) -> None:
-    """Take from this process all files but those beneath ``read`` and ``write``; for ever.
+    """Restrict this process for good to the files beneath ``read`` and ``write``.
 
     A directory that is not there is left out.
 

@@ -219,10 +219,7 @@ def ensure_works(sandbox: Sandbox) -> None:
 
 
 def why_not(sandbox: Sandbox) -> str | None:
-    """Return why a sandbox does not work here, or ``None`` if it was seen to work.
-
-    Something harmless is run in it, which has to fail at a file that is not its own.
-    """
+    """Return why a trial of the sandbox failed, or ``None``; it must not read a file of ours."""
     if sandbox.kind == "bwrap" and not sandbox.bwrap:
         return "there is no bubblewrap for this machine"
     if sandbox.kind == "landlock" and not abi_version():

@@ -28,10 +28,7 @@ def hold_cache(directory: Path) -> int:
 
 
 def sweep_cache(directory: Path, limits: IndexLimits) -> None:
-    """Take out what dead processes were writing, and what is larger than allowed.
-
-    If all together is too much, everything goes: it is fetched again when it is asked for.
-    """
+    """Delete unfinished and too large files, and all files if they are too large together."""
     directory.mkdir(parents=True, exist_ok=True)
     nobody = _is_unused(directory)
     abandoned = time.time() - _ABANDONED_SECONDS

@@ -62,14 +62,14 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """A question is not of interest any more."""
+    """Tells the process that a question was cancelled."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a question came to."""
+    """The answer or exception of a question."""
 
     number: int
     result: Any = None

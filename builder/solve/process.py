@@ -1,4 +1,4 @@
-"""Processes that read indexes, seen from the server: started, asked, and replaced when they die.
+"""The server's end of the processes that read indexes: starts, asks and replaces them.
 
 ::
 
@@ -121,7 +121,7 @@ class IndexProcesses:
             return await self._ask_apart(channels, seconds, ask, args, asked)
 
     async def close(self) -> None:
-        """End both; a question after that starts them again."""
+        """End both processes; the next question starts them again."""
         await self._shared.close()
         await self._apart.close()
 
@@ -179,7 +179,7 @@ class IndexProcesses:
 
 
 class _Process:
-    """One process; starts when it is asked, and again after it has died."""
+    """One process, started by a question if it does not run."""
 
     def __init__(self, setup: Setup, environment: Mapping[str, str] | None) -> None:
         self._setup = setup
@@ -228,7 +228,7 @@ class _Process:
         return result
 
     async def close(self) -> None:
-        """End it; whoever waits for an answer gets none."""
+        """End the process; pending questions get no answer."""
         if self._start is not None and not self._start.done():
             await asyncio.wait({self._start})
         process, reading = self._process, self._reading

@@ -1,7 +1,4 @@
-"""What is asked of channels; carried out in a process of its own, by :mod:`builder.solve.child`.
-
-All that grows with a channel's index is done there: what comes back is names, or exact packages.
-"""
+"""Questions to channels, run by :mod:`builder.solve.child`; answers are small."""
 
 import asyncio
 import datetime

@@ -31,10 +31,7 @@ def by_place(
 
 
 def to_records(found: Sequence[rattler.RepoDataRecord]) -> tuple[PackageRecord, ...]:
-    """Return rattler's records as ours, in order; takes some 20 µs each.
-
-    A checksum that the index does not give is empty.
-    """
+    """Return rattler's records as ours, in order; a missing checksum is empty."""
     return link_order(_to_record(record) for record in found)
 
 

@@ -102,7 +102,7 @@ class Repodata:
     ) -> Answer:
         """Return what ``question`` answers with a gateway that is not older than allowed.
 
-        If a channel is down, it is put to what is on disk.
+        If a channel is down, the gateway has what is on disk.
 
         Args:
             channels: The channels that it concerns.
@@ -262,10 +262,8 @@ def _client(max_retries: int, timeout_seconds: int, credentials: Path | None) ->
 
 
 def _new_client(max_retries: int, timeout_seconds: int, credentials: Path | None) -> Client:
-    """Return a client that sends what the file says, or else nothing.
-
-    rattler's default sends what it finds in ``~/.rattler``, ``.netrc`` and the user's keyring.
-    """
+    """Return a client that sends the file's credentials, or none."""
+    # rattler's default sends what it finds in ``~/.rattler``, ``.netrc`` and the user's keyring.
     if credentials is None:
         return Client([RetryMiddleware(max_retries)], timeout=timeout_seconds)
     path = json.dumps(str(credentials.absolute()))

@@ -222,10 +222,7 @@ class Solver:
         return tuple(complete.get(record.url, record) for record in records)
 
     async def close(self) -> None:
-        """End the processes; call it before the loop ends.
-
-        May be called more than once. The solver can still be used afterwards.
-        """
+        """End the processes before the loop ends; idempotent, and later calls start new ones."""
         await self._processes.close()
 
     @property

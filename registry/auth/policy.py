@@ -89,11 +89,9 @@ class Policy:
         """Tell whether everyone may do this."""
         if need.verb not in OPEN_VERBS:
             return False
-        # No generator: it is on the warm path, and there is mostly no pattern.
-        for pattern in self.private:  # noqa: SIM110
-            if pattern.matches(need.repository):
-                return False
-        return True
+        return not self.private or not any(
+            pattern.matches(need.repository) for pattern in self.private
+        )
 
     def may(self, identity: Identity | None, need: Need) -> bool:
         """Tell whether ``identity``, or with ``None`` everyone, may do this."""

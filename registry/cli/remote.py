@@ -52,14 +52,9 @@ async def push_file(
     *,
     renew: bool = False,
 ) -> dict[str, Any]:
-    """Send a file to be built and return the document of its build.
+    """Send a file to be built and return the document of its build; ``on_progress`` gets sentences.
 
-    Args:
-        http: Has credentials and timeouts.
-        host: Of the server.
-        data: The file.
-        on_progress: Is told in words how far it is.
-        renew: Solve anew what the server knows.
+    ``http`` has credentials and timeouts; ``renew`` solves anew what the server knows.
 
     Raises:
         RemoteError: It cannot be built, or the server does not answer.

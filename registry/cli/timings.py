@@ -9,12 +9,7 @@ from builder.ports import Progress, ProgressListener, Stage
 
 
 class Timings:
-    """Listens to a build and adds up the time of each stage; implements ``ProgressListener``.
-
-    Args:
-        on_progress: Is told everything too.
-        clock: Tells seconds.
-    """
+    """A ``ProgressListener`` that adds up the time of each stage, and passes on what it is told."""
 
     def __init__(
         self, on_progress: ProgressListener, clock: Callable[[], float] = time.monotonic
@@ -36,10 +31,7 @@ class Timings:
         self._on_progress(progress)
 
     def table(self) -> Table:
-        """Return a line for each stage, the last of which ends now; steps are packages or layers.
-
-        Several platforms are built one after the other: their stages are added up.
-        """
+        """Return a line for each stage, summed over platforms; the last one ends now."""
         self._end()
         table = Table("stage", "steps", "seconds")
         for stage, seconds in self._seconds.items():

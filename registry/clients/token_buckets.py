@@ -26,13 +26,7 @@ _TOLERANCE_SECONDS: Final = 1e-6
 
 
 class TokenBuckets:
-    """Gives tokens to keys: a number at once, and from then on as many as come back.
-
-    Args:
-        burst: How many tokens a bucket holds.
-        per_minute: How many come back.
-        clock: Tells seconds that pass.
-    """
+    """Gives ``burst`` tokens to each key, and ``per_minute`` back; ``clock`` gives seconds."""
 
     def __init__(
         self, burst: int, per_minute: float, clock: Callable[[], float] = time.monotonic
@@ -44,15 +38,7 @@ class TokenBuckets:
         self._full_at = array("d", bytes(8 * _PLACES * _ROWS))
 
     def take(self, key: bytes, tokens: int = 1) -> float:
-        """Take tokens and return 0; if there are too few, take none and return when there will be.
-
-        Args:
-            key: Whose they are.
-            tokens: How many, at most all of a bucket.
-
-        Returns:
-            Seconds from now.
-        """
+        """Take at most ``burst`` tokens and return 0, or none and return the seconds to wait."""
         now = self._clock()
         places = self._places(key)
         full_at = [max(self._full_at[place], now) + tokens * self._seconds_each for place in places]

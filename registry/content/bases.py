@@ -56,10 +56,7 @@ class HeldBases:
         return is_blob or await self._repositories.has(name, digest)
 
     async def _parts(self, name: RepositoryName, digest: Digest) -> list[Digest]:
-        """Return everything that hangs on a manifest of a repository, and the manifest.
-
-        Of an index, the manifests that are there: it may be pushed for some platforms only.
-        """
+        """Return a manifest and all below it; an index may be pushed for some platforms only."""
         manifest = await self._repositories.manifest(name, digest)
         document = read_document(manifest.data, manifest.media_type)
         found = [digest]

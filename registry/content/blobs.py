@@ -17,13 +17,9 @@ LINKED_BYTES: Final = 4096
 
 
 class Blobs:
-    """Reads blobs of a store. They were verified when they were written, and are not again.
+    """Reads blobs of a store, which were verified when they were written.
 
     Every method raises :class:`builder.errors.StoreUnavailable` when the store cannot be used.
-
-    Args:
-        store: Where blobs are.
-        links: Where clients can get them themselves, if they can.
     """
 
     def __init__(self, store: Store, links: StoreLinks | None = None) -> None:
@@ -41,10 +37,7 @@ class Blobs:
         return size
 
     async def link(self, digest: Digest, size_bytes: int) -> str | None:
-        """Return where a client gets the blob itself, or ``None`` if it has to read it here.
-
-        The caller knows that it is there, and how large it is.
-        """
+        """Return an address of the existing blob; ``None`` if the caller has to read it."""
         if size_bytes <= LINKED_BYTES:
             return None
         return await self._files.link(blob_key(digest))

@@ -1,7 +1,4 @@
-"""Manifests and indexes that others made, as far as a registry has to understand them.
-
-They are kept byte for byte; only what this module names is read, and anything else may be in them.
-"""
+"""Manifests and indexes as pushed: kept byte for byte, checked where a registry must."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -78,17 +75,12 @@ class PushedDocument:
 
 
 def read_document(data: bytes, media_type: str) -> PushedDocument:
-    """Return what is in a manifest or index.
-
-    Args:
-        data: As it was pushed.
-        media_type: What the sender calls it; empty if it did not say.
+    """Return what is in a manifest or index; ``media_type`` is the sender's, or empty.
 
     Raises:
         ManifestInvalid: It is neither, contradicts itself, or is malformed.
 
-    Source:
-        image-spec, manifest.md and image-index.md; distribution-spec, "Pushing Manifests".
+    Source: image-spec, manifest.md and image-index.md; distribution-spec, "Pushing Manifests".
     """
     try:
         document = _Document.model_validate_json(data)
@@ -132,10 +124,7 @@ def read_document(data: bytes, media_type: str) -> PushedDocument:
 
 
 def _require_one_kind(document: _Document, *, is_index: bool) -> None:
-    """Return if a document is only one of manifest and index.
-
-    Clients disagreed on what a document is that was both (CVE-2021-41190).
-    """
+    """Refuse a document that is both manifest and index (CVE-2021-41190)."""
     is_list = "manifests" in document.model_fields_set
     if is_index and (not is_list or document.config or document.layers):
         raise ManifestInvalid("an index has 'manifests', and neither 'config' nor 'layers'")

@@ -14,9 +14,7 @@ class StoreLinks(Protocol):
     async def link(self, key: str, file_name: str | None = None) -> str:
         """Return an absolute address that answers GET with what is under ``key``, for a while.
 
-        Args:
-            key: Of the store.
-            file_name: What browsers are to call it when they save it, if anything.
+        Browsers save it under ``file_name``.
 
         Raises:
             StoreUnavailable: None can be given now.
@@ -25,13 +23,9 @@ class StoreLinks(Protocol):
 
 
 class StoredFiles:
-    """Reads a store for clients.
+    """Reads a store for clients, or gives them ``links`` to read it themselves.
 
     Every method raises :class:`builder.errors.StoreUnavailable` when the store cannot be used.
-
-    Args:
-        store: Where the bytes are.
-        links: Where clients can get them themselves, if they can.
     """
 
     def __init__(self, store: Store, links: StoreLinks | None = None) -> None:
@@ -43,10 +37,7 @@ class StoredFiles:
         return await self._store.size(key)
 
     async def link(self, key: str, file_name: str | None = None) -> str | None:
-        """Return where a client gets the bytes itself, or ``None`` if it has to read them here.
-
-        The caller knows that they are there.
-        """
+        """Return an address of the existing file; ``None`` if the caller has to read it."""
         return await self._links.link(key, file_name) if self._links is not None else None
 
     def stream(self, key: str, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:

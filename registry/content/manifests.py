@@ -31,12 +31,7 @@ class Manifest:
 
 
 class Manifests:
-    """Keeps manifests among the blobs of a store, and those used last in memory.
-
-    Args:
-        store: Where they are kept.
-        memory_bytes: How many bytes of manifests are kept in memory at most.
-    """
+    """Keeps manifests among the blobs of a store, and ``memory_bytes`` of the latest in memory."""
 
     def __init__(self, store: Store, *, memory_bytes: int = 64 * 1024 * 1024) -> None:
         self._store = store
@@ -45,11 +40,7 @@ class Manifests:
         self._recent: OrderedDict[Digest, Manifest] = OrderedDict()
 
     async def get(self, digest: Digest, media_type: str | None = None) -> Manifest:
-        """Return the manifest with that digest.
-
-        Args:
-            digest: Of the document.
-            media_type: What it was pushed as; ``None`` for what the document says.
+        """Return the manifest as ``media_type``, or with ``None`` as what the document says.
 
         Raises:
             ManifestUnknown: It is not in the store, or is a blob of another kind.
@@ -75,10 +66,7 @@ class Manifests:
         return manifest
 
     async def put(self, data: bytes, media_type: str, algorithm: Algorithm = "sha256") -> Manifest:
-        """Store a manifest that was checked; it can be read by its digest afterwards, anywhere.
-
-        Idempotent.
-        """
+        """Store a manifest that was checked, so that it can be read by digest; idempotent."""
         manifest = Manifest(digest_of(data, algorithm), media_type, data, _build_of(data))
         await self._store.write(blob_key(manifest.digest), data)
         self._remember(manifest)

@@ -43,10 +43,7 @@ class PushedBlobs:
                 yield RepositoryName(repository_in(segment))
 
     async def mount(self, repository: RepositoryName, digest: Digest) -> bool:
-        """Make a blob of the store one of a repository's, if it is still there, and tell so.
-
-        The caller knows that it may be read.
-        """
+        """Add a blob that the caller may read to a repository; false if it is gone."""
         had = await self.has(repository, digest)
         await self._claim(repository, digest)
         if await self._store.size(blob_key(digest)) is not None:
@@ -56,10 +53,7 @@ class PushedBlobs:
         return False
 
     async def keep(self, repository: RepositoryName, digest: Digest, path: Path) -> None:
-        """Put a verified file into the store as a blob of a repository; it is gone from ``path``.
-
-        Idempotent.
-        """
+        """Move the verified file at ``path`` into the store for a repository; idempotent."""
         await self._claim(repository, digest)
         size = (await asyncio.to_thread(path.stat)).st_size
         if await self._store.size(blob_key(digest)) == size:

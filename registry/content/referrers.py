@@ -25,18 +25,9 @@ class Referrers:
     async def page(
         self, repository: RepositoryName, subject: Digest, artifact_type: str, last: str
     ) -> tuple[list[dict[str, Any]], str]:
-        """Return one page of descriptors, and what to ask for to get the next one.
+        """Return one page of descriptors, and ``last`` of the next one; empty if there are no more.
 
-        Nothing but this page is read, however many there are.
-
-        Args:
-            repository: Where.
-            subject: What they refer to; it need not exist.
-            artifact_type: The only one that is wanted; empty for all.
-            last: What the page before returned; empty for the first.
-
-        Returns:
-            The descriptors, and an empty text if there are no more.
+        Only this page is read. The subject need not exist; an empty ``artifact_type`` means all.
 
         Raises:
             StoreUnavailable: The store does not answer.

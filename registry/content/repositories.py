@@ -69,12 +69,7 @@ class Repositories:
     """Keeps what is pushed; any number of servers may do so in one store.
 
     Every method raises :class:`builder.errors.StoreUnavailable` when the store cannot be used; a
-    push that ends so can be repeated, and so can a deletion.
-
-    Args:
-        store: Where everything is.
-        manifests: Keep the documents.
-        sparse: Whether a manifest is taken although the repository lacks parts of it.
+    push or deletion can be repeated then. With ``sparse``, manifests may name missing parts.
     """
 
     def __init__(self, store: Store, manifests: Manifests, *, sparse: bool) -> None:
@@ -95,12 +90,8 @@ class Repositories:
     ) -> tuple[Manifest, PushedDocument]:
         """Keep a manifest; when this returns it can be pulled by its digest and all its tags.
 
-        Args:
-            repository: Where.
-            data: The document, byte for byte.
-            media_type: What the sender calls it; empty for what it says itself.
-            digest: What it must have; ``None``: what it has in sha256.
-            tags: Are moved to it. Of several at once, each is moved whole.
+        An empty ``media_type`` means what the document says, no ``digest`` that of sha256. Each tag
+        is moved whole.
 
         Raises:
             TooLarge: It is larger than 4 MiB.
@@ -181,10 +172,7 @@ class Repositories:
         return await self._tags.page(repository, last, limit)
 
     async def catalog(self, last: str, limit: int) -> tuple[list[str], bool]:
-        """Return up to ``limit`` repositories after ``last``, and whether more follow.
-
-        They are those that were pushed to; in their order ``/`` is before all other characters.
-        """
+        """Return up to ``limit`` repositories after ``last``, ``/`` first; tell if more follow."""
         after = catalog_key(last).removeprefix(CATALOG) if last else ""
         names, more = await page_of(names_after(self._store, CATALOG, after), limit)
         return [repository_in(name) for name in names], more
@@ -220,10 +208,7 @@ class Repositories:
     async def _present(
         self, repository: RepositoryName, document: PushedDocument
     ) -> dict[Part, bool]:
-        """Return those parts of a document that the repository has, with their bytes.
-
-        What an index names is a manifest or a blob, as the repository has it.
-        """
+        """Return the parts, manifests or blobs, that the repository has, with their bytes."""
 
         async def look(part: Part) -> bool:
             keys = [pushed_key(part.digest, repository)]
@@ -277,7 +262,7 @@ class Repositories:
     async def _release(
         self, repository: RepositoryName, digest: Digest, document: PushedDocument | None
     ) -> None:
-        """Take a manifest out of a repository."""
+        """Delete a manifest from a repository."""
         record = await self._record(repository, digest)
         subject = record.subject if record else document.subject if document else None
         kind = record.artifact_type if record else document.artifact_type if document else ""

@@ -1,4 +1,4 @@
-"""How a blob is deleted although others may begin to need it at the same moment.
+"""Deleting a blob safely while a push may begin to need it.
 
 Nothing in the store can be locked, and servers that share one do not see each other. So both sides
 write first and look then, and at least one sees the other::
@@ -49,10 +49,8 @@ async def delete_unheld(store: Store, digest: Digest) -> bool:
 async def wait_until_swept(
     store: Store, digest: Digest, pause: Callable[[float], Awaitable[None]] = asyncio.sleep
 ) -> None:
-    """Return when no collector is about to delete a blob that has got a holder just now.
-
-    A note that stays is of a collector that died.
-    """
+    """Return when no collector is about to delete a blob that has just got a holder."""
+    # A note that stays is of a collector that died.
     waited = 0.0
     while waited < _PATIENCE_SECONDS and await store.size(sweeping_key(digest)) is not None:
         await pause(_PAUSE_SECONDS)

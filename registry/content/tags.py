@@ -33,7 +33,7 @@ class Tags:
         return parse_digest(json.loads(data)["digest"]) if data is not None else None
 
     async def set(self, repository: RepositoryName, tag: TagName, digest: Digest) -> None:
-        """Let a tag point to a manifest. Idempotent."""
+        """Point a tag to a manifest; idempotent."""
         async with self._lock(repository):
             await self._store.write(f"{tagged_prefix(repository, digest)}{tag}", b"")
             data = json.dumps({"digest": digest}).encode()

@@ -1,4 +1,4 @@
-"""Uploads of blobs, which any server that shares the store can go on with.
+"""Uploads of blobs, which any server of the store can continue.
 
 ::
 
@@ -52,16 +52,10 @@ class Chunk:
 
 
 class Uploads:
-    """Receives blobs.
+    """Receives blobs of at most ``max_blob_bytes``; those under way are in ``scratch``.
 
     Every method raises :class:`builder.errors.StoreUnavailable` when the store cannot be used; the
-    upload is then as it was before, and the same request can be made again.
-
-    Args:
-        store: Where uploads are kept.
-        blobs: Where finished blobs go.
-        scratch: A directory for what is being received; best on the disk of a store on disk.
-        max_blob_bytes: The largest blob to take.
+    upload is unchanged then, and the request can be repeated.
     """
 
     def __init__(
@@ -74,7 +68,7 @@ class Uploads:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="upload")
 
     def close(self) -> None:
-        """Wait for files that are being written."""
+        """Wait for running writes of files."""
         self._threads.shutdown()
 
     async def start(self, repository: RepositoryName) -> str:

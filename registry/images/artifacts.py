@@ -67,14 +67,7 @@ class _Subject:
 
 
 class Artifacts:
-    """Makes the artifacts of images.
-
-    Args:
-        store: Where blobs and their origins are.
-        builds: Knows images.
-        forms: Makes locks and SBOMs.
-        workers: Compute.
-    """
+    """Makes the artifacts of images that ``builds`` knows: locks, SBOMs and provenance."""
 
     def __init__(self, store: Store, builds: ImageBuilds, forms: Exports, workers: Workers) -> None:
         self._store = store
@@ -112,7 +105,7 @@ class Artifacts:
         return await self._store.size(blob_key(digest)) is not None
 
     async def close(self) -> None:
-        """Stop what is under way."""
+        """Cancel the running tasks and wait for them to end."""
         await self._flights.close()
 
     async def _make(self, digest: Digest, on_progress: ProgressListener) -> tuple[Descriptor, ...]:

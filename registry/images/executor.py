@@ -42,12 +42,7 @@ class Executor(Protocol):
     async def solve(
         self, spec: EnvironmentSpec, on_progress: ProgressListener, *, max_age: float
     ) -> TimedLock:
-        """Return what ``spec`` means; nothing is stored.
-
-        Args:
-            spec: What is wanted.
-            on_progress: Is told how far it is.
-            max_age: In seconds; an answer that is at hand may be used if it is not older.
+        """Return what ``spec`` means now, or meant up to ``max_age`` seconds ago; store nothing.
 
         Raises:
             BuilderError: As :meth:`builder.resolve.resolver.Resolver.lock`.

@@ -19,14 +19,7 @@ _RESTORES: Final = 3
 
 
 class ImageBuilds:
-    """Solves specs and builds images.
-
-    Args:
-        store: Where blobs are.
-        records: Where locks, solves and images are written down.
-        executor: Solves and builds.
-        now: The time in seconds since 1970.
-    """
+    """Solves specs and builds images; ``now`` gives seconds since 1970."""
 
     def __init__(
         self,
@@ -51,15 +44,9 @@ class ImageBuilds:
         *,
         max_age: float,
     ) -> tuple[SolveRecord, StoredImage]:
-        """Return what the spec means, solved anew unless that was done lately, and its image.
+        """Return the lock and image of the spec, solved within the last ``max_age`` seconds.
 
-        A solve is remembered only when its image could be built: nothing stays of one that fails.
-
-        Args:
-            spec: What is wanted.
-            flavour: Of the image.
-            on_progress: Is told how far it is.
-            max_age: In seconds; an older solve is not used.
+        A solve is stored only when its image could be built.
 
         Raises:
             BuilderError: It cannot be solved or built.
@@ -72,12 +59,7 @@ class ImageBuilds:
     async def solve(
         self, spec: EnvironmentSpec, on_progress: ProgressListener, *, max_age: float
     ) -> tuple[SolveRecord, Lock]:
-        """Return what the spec means, solved anew unless that was done lately.
-
-        Args:
-            spec: What is wanted.
-            on_progress: Is told how far it is.
-            max_age: In seconds; an older solve is not used.
+        """Return the lock of the spec, solved within the last ``max_age`` seconds.
 
         Raises:
             BuilderError: It cannot be solved.
@@ -96,7 +78,7 @@ class ImageBuilds:
         return await self._executor.complete(packages, on_progress)
 
     async def remember(self, spec: EnvironmentSpec, solved: SolveRecord) -> None:
-        """Keep what a spec was solved to; for solves whose image could be built. Idempotent."""
+        """Store the lock of a spec whose image could be built; idempotent."""
         await self.records.keep_solve(spec.digest, solved)
 
     async def restore(self, digest: Digest, on_progress: ProgressListener) -> bool:
@@ -132,7 +114,7 @@ class ImageBuilds:
         )
 
     async def close(self) -> None:
-        """Stop every solve and build that is carried out here."""
+        """Cancel every solve and build of this process."""
         await self._solves.close()
         await self._builds.close()
 

@@ -22,16 +22,7 @@ from registry.images.stages import Stages
 
 
 class LocalExecutor:
-    """Carries everything out here; implements :class:`registry.images.executor.Executor`.
-
-    Args:
-        resolver: Solves.
-        policy: What is offered.
-        pipeline: Builds.
-        records: Where images are written down.
-        now: The time in seconds since 1970.
-        stages: Watches the stages of what is done.
-    """
+    """Solves and builds here; implements :class:`registry.images.executor.Executor`."""
 
     def __init__(
         self,

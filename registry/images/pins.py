@@ -15,14 +15,7 @@ from registry.storage.layout import pin_key
 
 
 class Pins:
-    """Marks builds whose archives and base stay in the store, and puts there what is missing.
-
-    Args:
-        store: Where archives, bases and pins are.
-        packages: Downloads archives that the store does not have (any more).
-        bases: Fetches base images.
-        now: The time in seconds since 1970.
-    """
+    """Keeps the archives and base of builds in the store, and fetches what is missing."""
 
     def __init__(
         self, store: Store, packages: Packages, bases: BaseImages, now: Callable[[], float]
@@ -45,7 +38,7 @@ class Pins:
         await self._flights.run(lock.key, lambda: self._pin(lock, on_progress))
 
     async def unpin(self, key: str) -> None:
-        """Let a build's archives and base be evicted again; harmless when it is not pinned."""
+        """Remove a pin, so that archives and base may be evicted; idempotent."""
         await self._store.delete(pin_key(key))
 
     async def is_pinned(self, key: str) -> bool:
@@ -53,7 +46,7 @@ class Pins:
         return await self._store.size(pin_key(key)) is not None
 
     async def close(self) -> None:
-        """Stop what is being fetched."""
+        """Cancel the running downloads and wait for them to end."""
         await self._flights.close()
 
     async def _pin(self, lock: Lock, on_progress: ProgressListener) -> None:

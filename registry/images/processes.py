@@ -36,16 +36,16 @@ class LocalProcesses:
         self._count = count
         self._pool: ProcessPoolExecutor | None = None
         # One more than compute, so that no process waits for what comes next.
-        self._turns = PrioritySemaphore(count + 1)
+        self._slots = PrioritySemaphore(count + 1)
 
     async def start(self) -> None:
-        """Start the processes now rather than with the first call, which would wait for them."""
+        """Start the processes now, so that the first call does not wait for them."""
         await asyncio.gather(*(self.run(_load) for _ in range(self._count)))
 
     async def run(self, function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
         """Return what the function returns; see :meth:`builder.ports.Workers.run`."""
         assert not kwargs, "arguments are positional, as the pool takes them"
-        async with self._turns.slot():
+        async with self._slots.slot():
             pool = self._pool = self._pool or self._new_pool()
             try:
                 with machine_errors():
@@ -65,7 +65,7 @@ class LocalProcesses:
                 ) from exc
 
     def close(self) -> None:
-        """Stop the processes; what they are computing is lost."""
+        """Terminate the processes; their running computations are lost."""
         if self._pool is not None:
             processes = list((self._pool._processes or {}).values())  # noqa: SLF001 - no public way to stop them
             self._pool.shutdown(wait=False, cancel_futures=True)
@@ -87,13 +87,13 @@ def _load() -> None:
 
 
 def _settle_in() -> None:
-    """Leave Ctrl-C to the server, which stops its workers itself, and end when it is killed."""
+    """Ignore SIGINT, which the server handles, and end when the server has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent is gone: nobody else would, after a ``kill -9``."""
+    """End this process when its parent has ended, also by ``kill -9``."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         multiprocessing.connection.wait([parent.sentinel])

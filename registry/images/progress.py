@@ -1,4 +1,4 @@
-"""How far running builds are, for whoever asks."""
+"""The progress of running builds."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +13,12 @@ class ProgressTracker:
         self._latest: dict[str, Progress] = {}
 
     def latest(self, name: str) -> Progress:
-        """Return how far the build of that name is; one that has said nothing yet is solving."""
+        """Return the progress of a build; before its first progress it is solving."""
         return self._latest.get(name, Progress("solve"))
 
     @contextmanager
     def of(self, name: str) -> Iterator[ProgressListener]:
-        """Give what a build tells its progress to; it is forgotten when the build has ended."""
+        """Give a progress listener for a build; its progress is removed on exit."""
 
         def on_progress(progress: Progress) -> None:
             self._latest[name] = progress

@@ -16,12 +16,9 @@ from registry.images.fairness import current_client
 
 
 class RateLimit:
-    """Counts new work by client, in this process.
+    """Limits new work to ``burst`` at once and ``per_minute``, for each client of this process.
 
-    Args:
-        burst: How much a client may ask for at once; 0: there is no bound.
-        per_minute: How much more it may ask for each minute.
-        clock: Tells seconds that pass.
+    ``burst`` 0 means no limit.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What is written down of images: their documents, their locks, and how to make each blob again."""
+"""Records of images: their documents, their locks, and the origin of each blob."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -18,7 +18,7 @@ from registry.storage.layout import image_key, origin_key, solve_key
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a blob can be made from again."""
+    """The origin of a blob: the lock or subject it is made from."""
 
     #: The key of a lock, 32 hex digits.
     key: str

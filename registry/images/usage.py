@@ -24,10 +24,7 @@ _REMEMBERED: Final = 10_000
 
 
 async def last_use(store: Store, key: str) -> float | None:
-    """Return when build ``key`` was used last, as far as it is noted, in seconds since 1970.
-
-    ``None``: it is not noted, or the note is damaged.
-    """
+    """Return the noted time of the last use, in seconds since 1970; ``None`` if unreadable."""
     try:
         return float(json.loads(await store.read(used_key(key)) or b"")["at"])
     except (ValueError, KeyError, TypeError):
@@ -40,12 +37,7 @@ async def note_use(store: Store, key: str, at: float) -> None:
 
 
 class Usage:
-    """Notes which images are used; eviction takes those used longest ago first.
-
-    Args:
-        store: Where uses are noted.
-        now: The time in seconds since 1970.
-    """
+    """Notes when images are used; eviction takes those used longest ago first."""
 
     def __init__(self, store: Store, now: Callable[[], float]) -> None:
         self._store = store

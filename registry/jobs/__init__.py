@@ -1,4 +1,4 @@
-"""Work that is spread over machines: Celery hands it out, Redis says how far it is.
+"""Work on several machines: Celery sends tasks, Redis keeps their state.
 
 ::
 
@@ -12,16 +12,16 @@
       └ outcome ←─ wake ───────── ended:<task> ←──────────────────────────────────┘
 
 A task is named by what it makes (``layer-<layer key>-zstd``), so whoever wants the same waits for
-the same task, on whatever machine. Nothing is lost with a message, a worker or all of Redis: who
-waits looks every two seconds, and sends again what nobody has asked for lately and nobody is at.
-Work is idempotent and looks into the store first, so a message that comes twice does no harm.
+the same task, on whatever machine. The loss of a message, a worker or all of Redis loses no task:
+clients look every two seconds and send again what is neither running nor was sent lately. Tasks
+are idempotent and look into the store first, so a message that comes twice does no harm.
 
     types         what there is to do, with what it takes and gives as JSON
     state         what Redis knows of each task
     queue         Celery's application, and how messages are sent
     client        sending, sending again, and waiting
     executor      solves, builds and layers as tasks
-    runner        the other end: what a worker does with a message
+    runner        carries out a message on a worker
     cancellation  ending what runs beside something else
     connection    Redis and the broker
 """

@@ -1,4 +1,4 @@
-"""Orders to workers: a task is sent unless somebody is at it, and waited for."""
+"""Sends tasks to workers, unless they are running, and waits for their outcome."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -47,16 +47,7 @@ class Sender(Protocol):
 
 
 class TaskClient:
-    """Gives work to workers, and waits for what they make.
-
-    Args:
-        task_state: Knows how tasks are.
-        task_events: Wakes when something happens.
-        queue: Sends.
-        timeouts: How long is waited for what.
-        limit: How many tasks may wait for a worker until further orders are refused.
-        traces: Knows to which trace an order belongs.
-    """
+    """Sends tasks to workers and waits for their outcomes; refuses them while ``limit`` wait."""
 
     def __init__(
         self,
@@ -85,14 +76,8 @@ class TaskClient:
     ) -> tuple[Result, float]:
         """Return what a worker has made of ``asked``, and when, in seconds since 1970.
 
-        However many order the same at once, on however many machines, one worker does it. It goes
-        on when the caller is cancelled.
-
-        Args:
-            kind: What is to be done.
-            asked: What the kind takes.
-            on_progress: Is told how far it is.
-            max_age: In seconds; what was made of the same before is taken if it is not older.
+        Equal orders of any machines are one task, which goes on when the caller is cancelled. An
+        outcome of the last ``max_age`` seconds is taken as it is.
 
         Raises:
             BuilderError: What the work raised.

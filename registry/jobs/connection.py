@@ -53,14 +53,9 @@ async def open_tasks(
     max_waiting: int,
     traces: Traces = NO_TRACES,
 ) -> AsyncIterator[Tasks]:
-    """Give what orders work, until the exit; nothing need be reachable yet.
+    """Give a client for tasks, closed on exit; nothing need be reachable yet.
 
-    Args:
-        app: Celery's application, connected with the broker.
-        redis_url: Where the state of tasks is.
-        timeouts: How long is waited for what.
-        max_waiting: How many tasks may wait for a worker until further orders are refused.
-        traces: Knows to which trace an order belongs.
+    Further tasks are refused while ``max_waiting`` wait for a worker.
     """
     redis = Redis.from_url(
         redis_url,

@@ -27,7 +27,7 @@ from registry.jobs.types import (
 
 
 class TaskExecutor:
-    """Has everything done by workers; implements :class:`registry.images.executor.Executor`."""
+    """Sends all work to workers; implements :class:`registry.images.executor.Executor`."""
 
     def __init__(self, tasks: TaskClient, records: ImageRecords) -> None:
         """Make the executor; ``records`` know what was built."""
@@ -90,7 +90,7 @@ class TaskLayers:
         )
 
     async def close(self) -> None:
-        """Wait for nothing any more; what is made elsewhere goes on."""
+        """Stop waiting; tasks on workers go on."""
         await self._flights.close()
 
     async def _ensure(self, plan: LayerPlan, encoding: Encoding, python: FindPython) -> LayerBlob:
@@ -111,4 +111,4 @@ class TaskLayers:
 
 
 def _ignore(_: Progress) -> None:
-    """Leave unsaid how far one layer is: the build says how many there are."""
+    """Drop the progress of one layer: the build reports how many are done."""

@@ -98,11 +98,9 @@ def read_chore(name: object, every_seconds: object) -> tuple[str, float]:
 
 
 def make_app(broker_url: str, *, task_seconds: float) -> Celery:
-    """Return Celery's application; nothing is connected yet.
+    """Return Celery's application for ``redis://…`` or ``amqp://…``; nothing is connected yet.
 
-    Args:
-        broker_url: ``redis://…`` or ``amqp://…``.
-        task_seconds: The most time a task may take.
+    ``task_seconds`` is the most time a task may take.
     """
     app = Celery("pullforge", broker=broker_url, set_as_current=False)
     on_redis = is_redis(broker_url)
@@ -112,7 +110,10 @@ def make_app(broker_url: str, *, task_seconds: float) -> Celery:
         broker_connection_max_retries=None,
         broker_connection_retry_on_startup=True,
         broker_connection_timeout=_SEND_SECONDS,
-        broker_transport_options=_redis_options(task_seconds) if on_redis else _rabbit_options(),
+        # What RabbitMQ does not confirm may be lost when it is killed.
+        broker_transport_options=(
+            _redis_options(task_seconds) if on_redis else {"confirm_publish": True}
+        ),
         task_acks_late=True,
         task_compression="zstd",
         task_create_missing_queues=False,
@@ -166,12 +167,7 @@ def priority_of(level: int, *, on_redis: bool) -> int:
 
 
 def schedule(app: Celery, seconds: Mapping[str, float]) -> None:
-    """Have beat order chores, after everything that somebody waits for.
-
-    Args:
-        app: Celery's application.
-        seconds: After how long each chore is done again, by name.
-    """
+    """Have beat send chores, each after its ``seconds``, with the lowest priority."""
     priority = priority_of(SCHEDULED, on_redis=is_redis(str(app.conf.broker_url)))
     app.conf.beat_schedule = {
         name: {
@@ -183,11 +179,6 @@ def schedule(app: Celery, seconds: Mapping[str, float]) -> None:
         }
         for name, every in seconds.items()
     }
-
-
-def _rabbit_options() -> dict[str, Any]:
-    # What it does not confirm may be lost when it is killed.
-    return {"confirm_publish": True}
 
 
 class TaskQueue:
@@ -208,7 +199,7 @@ class TaskQueue:
         await asyncio.get_running_loop().run_in_executor(self._threads, self._send, message, role)
 
     def close(self) -> None:
-        """Close connections; what was sent stays sent."""
+        """Close the connections; sent messages are kept."""
         self._threads.shutdown()
         self._app.close()
 

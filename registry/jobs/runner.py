@@ -1,4 +1,4 @@
-"""What a worker does with a message: the task once, whatever was sent how often.
+"""Carries out messages on a worker: each task once, however often it was sent.
 
 ::
 
@@ -85,10 +85,7 @@ class TaskHandler(Generic[Payload, Result]):
         return self._kind.made.dump_json(made).decode()
 
     def _read(self, message: Message) -> Payload:
-        """Return what a message asks: whoever reaches the broker may have sent it.
-
-        What is made under a name is taken for what the name stands for.
-        """
+        """Parse a message and check that its name fits its content: the sender is untrusted."""
         try:
             asked = self._kind.asked.validate_json(message.asked)
             if self._kind.task_of(asked) == message.task:
@@ -104,15 +101,7 @@ class TaskHandler(Generic[Payload, Result]):
 
 
 class TaskRunner:
-    """Carries out messages.
-
-    Args:
-        task_state: Knows how tasks are.
-        handlers: What can be carried out, by kind.
-        metrics: Counts.
-        task_seconds: The most time a task may take.
-        traces: Records what is done.
-    """
+    """Carries out messages by the handler of their kind, in ``task_seconds`` at most."""
 
     def __init__(
         self,
@@ -163,7 +152,7 @@ class TaskRunner:
             )
 
     async def do_chore(self, name: str, every_seconds: float) -> None:
-        """Do a chore, unless somebody is at it or that was done within half of its time.
+        """Run a periodic job, unless it is running or ran within half of its period.
 
         Several that order chores therefore do no harm.
 
@@ -200,7 +189,7 @@ class TaskRunner:
 
 
 class ProgressReporter:
-    """Shows the progress of a task as it comes, but not more often than anybody can read."""
+    """Sends the progress of a task at a limited rate."""
 
     def __init__(self, task_state: TaskState, task: str) -> None:
         self._task_state = task_state
@@ -212,17 +201,17 @@ class ProgressReporter:
         self._loop: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        """Begin."""
+        """Start to send progress."""
         self._loop = asyncio.create_task(self._tell())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """End; the last news may stay unsaid, since the outcome follows."""
+        """Stop sending; the last progress may be lost, since the outcome follows."""
         assert self._loop is not None
         await cancel_and_wait(self._loop)
 
     def on_progress(self, progress: Progress) -> None:
-        """Take note; a :class:`builder.ports.ProgressListener`."""
+        """Receive the progress; a :class:`builder.ports.ProgressListener`."""
         if progress.note:
             self.notes.append(progress.note)
         self._latest = replace(progress, note="")
@@ -241,7 +230,7 @@ class ProgressReporter:
 
 
 async def _patiently(call: Callable[[], Awaitable[Answered]]) -> Answered:
-    """Return what a call to Redis does; it is made again while Redis is away."""
+    """Return the result of a call to Redis, repeated while Redis does not answer."""
     for _ in range(_TRIES - 1):
         try:
             return await call()

@@ -1,8 +1,8 @@
-"""What Redis knows of each task: who is at it, how far it is, how it ended.
+"""The state of each task in Redis: its lock, its progress and its outcome.
 
 ::
 
-    running:<task>     a lock that expires unless whoever is at it renews it
+    running:<task>     a lock that expires unless the worker renews it
     asked:<task>       a message was sent lately, how urgent, and nobody has begun
     progress:<task>    how far it is
     ended:<task>       how it ended, for ten minutes
@@ -66,7 +66,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class TaskSnapshot:
-    """What there is to see of a task at one moment."""
+    """The state of a task at one moment."""
 
     now: float
     outcome: Outcome | None
@@ -100,7 +100,7 @@ class TaskState:
         self._asked_milliseconds = round(ask_again_seconds * 1000)
 
     async def snapshot(self, task: str) -> TaskSnapshot:
-        """Return what there is to see of a task, in one round trip."""
+        """Return the state of a task, in one round trip."""
         async with self._redis.pipeline(transaction=False) as ask:
             ask.time()
             ask.mget([_key(name, task) for name in ("ended", "progress", "running", "asked")])
@@ -126,7 +126,7 @@ class TaskState:
         return True
 
     async def unmark(self, task: str) -> None:
-        """Forget that a message was sent."""
+        """Delete the note that a message was sent."""
         async with self._redis.pipeline() as change:
             change.delete(_key("asked", task))
             change.zrem(f"{_PREFIX}waiting", task)
@@ -134,7 +134,7 @@ class TaskState:
 
     @asynccontextmanager
     async def claim(self, task: str) -> AsyncIterator[bool]:
-        """Be the one who is at a task while the context lasts; gives ``False`` if another is."""
+        """Hold the task's lock inside the context; gives ``False`` if another holds it."""
         lasts = self._lease_seconds
         lock = self._redis.lock(_key("running", task), timeout=lasts, thread_local=False)
         if not await lock.acquire(blocking=False):
@@ -145,11 +145,11 @@ class TaskState:
             yield True
         finally:
             # Also when this task is cancelled: nobody could begin for the lease's time.
-            letting_go = asyncio.create_task(_let_go(lock, renewing))
+            releasing = asyncio.create_task(_release(lock, renewing))
             try:
-                await asyncio.shield(letting_go)
+                await asyncio.shield(releasing)
             finally:
-                await letting_go
+                await releasing
 
     async def begin(self, task: str) -> int:
         """Note that a task is begun; return how often it was, without having ended."""
@@ -161,7 +161,7 @@ class TaskState:
         return int(attempts)
 
     async def report(self, task: str, progress: Progress) -> None:
-        """Show how far a task is."""
+        """Write the progress of a task and notify its waiters."""
         data = json.dumps(asdict(progress))
         async with self._redis.pipeline(transaction=False) as change:
             change.set(_key("progress", task), data, ex=_KEPT_SECONDS)
@@ -213,10 +213,7 @@ class TaskState:
 
 
 class TaskEvents:
-    """Wakes who waits for a task whenever something happens to it; one connection for all.
-
-    A wake may be missed, when Redis is away for a moment: who waits looks from time to time too.
-    """
+    """Sets events when tasks change, over one connection; without Redis some are missed."""
 
     def __init__(self, redis: Redis) -> None:
         self._pubsub = redis.pubsub(ignore_subscribe_messages=True)
@@ -236,10 +233,7 @@ class TaskEvents:
 
     @asynccontextmanager
     async def of(self, task: str) -> AsyncIterator[asyncio.Event]:
-        """Give an event that is set when something happens to the task.
-
-        It is set too when Redis begins to be listened to: something may have happened before.
-        """
+        """Give an event that is set when the task changes, or after Redis could not be heard."""
         channel, event = _key("happened", task), asyncio.Event()
         sleepers = self._sleepers.setdefault(channel, set())
         sleepers.add(event)
@@ -321,12 +315,12 @@ async def _renew(lock: RedisLock, every_seconds: float) -> None:
                 await lock.acquire(blocking=False)
 
 
-async def _let_go(lock: RedisLock, renewing: asyncio.Task[None]) -> None:
+async def _release(lock: RedisLock, renewing: asyncio.Task[None]) -> None:
     await cancel_and_wait(renewing)
     with suppress(RedisError):
         await lock.release()
 
 
 async def _wait_a_moment(_error: BaseException, _pubsub: PubSub) -> None:
-    """Let Redis come back; the client connects and subscribes again by itself."""
+    """Pause before the client reconnects and subscribes again."""
     await asyncio.sleep(_AWAY_SECONDS)

@@ -52,7 +52,7 @@ class PushedGarbage:
 
 
 async def collect_pushed(store: Store, now: float, *, upload_seconds: float) -> PushedGarbage:
-    """Take away blobs that nobody needs, and uploads that nobody goes on with.
+    """Delete blobs without a holder, and abandoned uploads.
 
     Idempotent, and may be cancelled. Several servers may do so at once.
 
@@ -82,7 +82,7 @@ async def collect_pushed(store: Store, now: float, *, upload_seconds: float) -> 
 
 
 async def _collect(store: Store, note: StoreEntry, garbage: PushedGarbage) -> None:
-    """Look at one note: what a repository perhaps needs no more."""
+    """Check one blob that a repository may not need any more."""
     _, segment, place = note.key.split("/")
     digest, repository = digest_in(segment), repository_in(place)
     if not await _is_needed(store, repository, digest):

@@ -188,10 +188,7 @@ async def _last_use(store: Store, images: list[ImageEntry]) -> float:
 
 
 async def _drop_documents(store: Store, blobs: dict[str, _Found]) -> None:
-    """Take out the documents that no image has, such as the manifests of bases.
-
-    All of them are JSON objects, and no layer begins as one.
-    """
+    """Remove the documents without an image, JSON objects such as a base's manifests."""
 
     async def strays() -> AsyncIterator[str]:
         for digits, one in list(blobs.items()):

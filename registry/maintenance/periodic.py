@@ -27,14 +27,14 @@ from registry.images.fairness import SCHEDULED
 
 @dataclass(frozen=True, slots=True)
 class PeriodicJob:
-    """Something that is done again and again. It is idempotent, and may be cancelled."""
+    """A periodic job: idempotent, may be cancelled."""
 
     name: str
     every_seconds: float
     work: Callable[[], Awaitable[None]]
 
     async def do(self) -> None:
-        """Do it once; a failure is logged, since the next time may succeed."""
+        """Run the job once and log a failure, since the next run may succeed."""
         current_priority.set(Priority(SCHEDULED))
         try:
             await self.work()
@@ -47,12 +47,7 @@ class PeriodicJob:
 async def run_forever(
     chores: Iterable[PeriodicJob], pause: Callable[[float], Awaitable[None]] = asyncio.sleep
 ) -> None:
-    """Do each chore now and again after its time, until cancelled; they run beside each other.
-
-    Args:
-        chores: What is to be done.
-        pause: Waits for a number of seconds.
-    """
+    """Run each chore at once and then periodically, side by side, until cancelled."""
 
     async def repeat(chore: PeriodicJob) -> None:
         while True:

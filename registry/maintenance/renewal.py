@@ -23,13 +23,7 @@ _PREWARMED: Final[Flavour] = "oci-zstd"
 
 
 class Renewal:
-    """Renews what was pulled, and makes what is wanted beforehand.
-
-    Args:
-        store: Knows what was pulled, and when.
-        source: Makes it anew.
-        now: The time in seconds since 1970.
-    """
+    """Renews what was pulled, and makes images beforehand; ``now`` gives seconds since 1970."""
 
     def __init__(self, store: Store, source: BuiltSource, now: Callable[[], float]) -> None:
         self._store = store
@@ -37,11 +31,7 @@ class Renewal:
         self._now = now
 
     async def renew(self, *, within_seconds: float, used_seconds: float) -> None:
-        """Make every answer new that expires soon, of what was pulled lately.
-
-        Args:
-            within_seconds: How soon.
-            used_seconds: How lately.
+        """Renew what expires ``within_seconds`` and was pulled in the last ``used_seconds``.
 
         Raises:
             StoreUnavailable: The store does not answer.

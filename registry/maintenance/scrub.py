@@ -64,13 +64,9 @@ async def hashed_bytes(store: Store) -> int:
 
 
 class Scrub:
-    """Checks one store, once.
+    """Checks one store, once; deletes corrupt blobs and archives if ``delete`` is set.
 
-    Args:
-        store: To be read.
-        delete: Whether corrupt blobs and archives are deleted.
-        threads: How many things are hashed at once.
-        on_progress: Is told how many bytes were hashed since it was told last.
+    ``on_progress`` is given the number of bytes hashed since its last call.
     """
 
     def __init__(
@@ -102,10 +98,7 @@ class Scrub:
         return self._report
 
     async def run_share(self, share: int) -> ScrubReport:
-        """Check the bytes of a 256th of the store: what has a digest that starts so.
-
-        Args:
-            share: 0 to 255.
+        """Check the content-addressed bytes whose digest starts with ``share``, 0 to 255.
 
         Raises:
             StoreUnavailable: The store does not answer.
@@ -232,12 +225,7 @@ class Scrub:
 
 
 def find_leftovers(scratch: Path, now: float) -> list[Finding]:
-    """Return the files in a scratch directory that no living process can be at.
-
-    Args:
-        scratch: Where downloads and layers under way are, as files; its directories are caches.
-        now: The time in seconds since 1970.
-    """
+    """Return the files in a scratch directory that no living process can be at."""
     found: list[Finding] = []
     for path in sorted(scratch.glob("*")):
         with suppress(FileNotFoundError):  # its download has ended a moment ago

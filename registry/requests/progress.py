@@ -1,4 +1,4 @@
-"""What a running request tells those who follow it."""
+"""The progress of a running request and its log."""
 
 import asyncio
 import datetime
@@ -32,12 +32,7 @@ def percent_of(progress: Progress) -> int:
 
 
 class RequestProgress:
-    """The latest status of one running request; wakes who waits for the next.
-
-    Args:
-        status: What is known so far.
-        now: The time in seconds since 1970.
-    """
+    """The latest status of one running request; wakes who waits for the next."""
 
     def __init__(self, status: RequestStatus, now: Callable[[], float]) -> None:
         self._status = status
@@ -66,10 +61,7 @@ class RequestProgress:
         self.set(log=(*self._status.log, f"{when:%Y-%m-%dT%H:%M:%SZ} {line}"))
 
     def on_progress(self, progress: Progress) -> None:
-        """Take note of how far it is; a :class:`builder.ports.ProgressListener`.
-
-        The log gets a line when a stage begins, when a counted one ends, and with each note.
-        """
+        """Update the status; log a stage's start, a counted one's end, and each note."""
         begins = progress.stage != self._stage and not progress.total
         ends = bool(progress.total) and progress.done == progress.total
         self._stage = progress.stage

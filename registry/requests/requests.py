@@ -155,7 +155,7 @@ class BuildRequests:
             await may_pull(repository)
 
     async def status(self, request: str) -> RequestStatus | None:
-        """Return how far a request is; one that nobody carries out any more is taken up again."""
+        """Return the status of a request; restart one whose server is gone."""
         if request in self._progress:
             return self._progress[request].status
         data = await self._store.read(request_key(request))
@@ -167,10 +167,7 @@ class BuildRequests:
         return status
 
     async def next(self, seen: RequestStatus, timeout_seconds: float) -> RequestStatus:
-        """Return the status of a request as soon as it is another than ``seen``, or in time.
-
-        Nothing of the request depends on who waits: callers may be cancelled.
-        """
+        """Return the status once it differs from ``seen``, or in time; safe to cancel."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout_seconds
         while True:
@@ -204,7 +201,7 @@ class BuildRequests:
             await pause(_LOST_SECONDS)
 
     async def close(self) -> None:
-        """Stop what is under way; it is handed back, for whoever looks at it next."""
+        """Cancel running requests and hand them back to other servers."""
         await self._accepting.close()
         await self._running.close()
 
@@ -294,7 +291,7 @@ class BuildRequests:
         self._running.start(request, lambda: self._run(request_progress, asked))
 
     async def _run(self, request_progress: RequestProgress, asked: Requested) -> None:
-        """Carry a request out; whatever comes of it is its status, and nothing is raised."""
+        """Carry out a request and write its outcome to the status; raises nothing."""
         ended = asyncio.Event()
         beating = asyncio.create_task(self._beat(request_progress, ended))
         try:

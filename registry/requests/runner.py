@@ -83,10 +83,7 @@ class BuildRunner:
             request_progress.note(f"not pinned: {exc.message}")
 
     async def _keep_log(self, lock: Lock, lines: Sequence[str]) -> None:
-        """Write the log of the build, unless it was made before: then that log is its own.
-
-        What was asked for is not in it: others ask for the same build in other words.
-        """
+        """Write the log of a new build, without what was asked for, which others ask otherwise."""
         if await self.store.size(log_key(lock.key)) is None:
             text = "".join(f"{line}\n" for line in lines)
             await self.store.write(log_key(lock.key), text.encode())

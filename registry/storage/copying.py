@@ -28,7 +28,7 @@ Listener = Callable[[int], None]
 
 @dataclass(slots=True)
 class Copied:
-    """What became of the entries of the source."""
+    """The outcome of copying the entries of the source."""
 
     written: int = 0
     written_bytes: int = 0
@@ -70,7 +70,8 @@ async def plan_copy(source: Store, target: Store) -> CopyPlan:
             continue
         while other is not None and other.key < entry.key:
             other = await anext(there, None)
-        is_same = other is not None and (other.key, other.size_bytes) == _identity(entry)
+        wanted = (entry.key, entry.size_bytes)
+        is_same = other is not None and (other.key, other.size_bytes) == wanted
         if is_same and digest_of_key(entry.key) is not None:
             present += 1
         else:
@@ -147,7 +148,3 @@ async def _copy(
             await asyncio.to_thread(path.unlink, missing_ok=True)
     copied.written += 1
     copied.written_bytes += entry.size_bytes
-
-
-def _identity(entry: StoreEntry) -> tuple[str, int]:
-    return entry.key, entry.size_bytes

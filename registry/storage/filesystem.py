@@ -45,11 +45,7 @@ class FilesystemStore:
     """
 
     def __init__(self, root: Path, *, threads: int = 16) -> None:
-        """Open the store; what processes killed while writing left behind is removed.
-
-        Args:
-            root: The directory; it is made when it is missing.
-            threads: How many file operations may run at once.
+        """Open the store, made if missing, without what killed processes left half written.
 
         Raises:
             StoreUnavailable: Nothing can be written there.
@@ -66,7 +62,7 @@ class FilesystemStore:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="store")
 
     def close(self) -> None:
-        """Wait for operations under way and give up the scratch directory; harmless twice."""
+        """Wait for running operations and remove the scratch directory; idempotent."""
         self._threads.shutdown()
         self._scratch.close()
 
@@ -105,9 +101,7 @@ class FilesystemStore:
         await self._run(lambda: self._write(path, data))
 
     async def adopt(self, key: str, path: Path) -> None:
-        """Put the file at ``path`` under ``key``; the file is gone from ``path`` afterwards.
-
-        Idempotent: asked again for a file that it has taken already, it does nothing.
+        """Put the file at ``path`` under ``key``, if it was not yet; ``path`` is gone afterwards.
 
         Raises:
             FileNotFoundError: There is no file at ``path``, and nothing under ``key``.
@@ -121,7 +115,7 @@ class FilesystemStore:
         return await self._run(lambda: path if path.is_file() else None)
 
     async def delete(self, key: str) -> None:
-        """Remove ``key``; harmless when there is nothing. Who reads it reads on."""
+        """Remove ``key`` if it exists; open readers can read on."""
         path = self._path(key)
         await self._run(lambda: _delete(path, self._root))
 
@@ -252,10 +246,8 @@ def _delete(path: Path, root: Path) -> None:
 
 
 def _walk(directory: Path, base: str, prefix: str, after: str) -> Iterator[StoreEntry]:
-    """Yield what lies below ``directory`` (whose own key is ``base``), sorted by key as strings.
-
-    A directory sorts as if its name ended in ``/``, since its keys do: ``a.b`` is before ``a/b``.
-    """
+    """Yield the files below ``directory``, whose key is ``base``, in the order of their keys."""
+    # A directory sorts as if its name ended in ``/``, since its keys do: ``a.b`` is before ``a/b``.
     try:
         entries = sorted(
             f"{entry.name}/" if entry.is_dir() else entry.name

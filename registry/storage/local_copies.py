@@ -25,13 +25,10 @@ _KEEP_SECONDS: Final = 3600
 
 
 class LocalCopies:
-    """Keeps copies; its methods read and write the disk, and belong into threads.
+    """Keeps copies on disk, where methods block: call them in threads.
 
-    Args:
-        directory: May be emptied whenever no build runs.
-        max_bytes: What is kept, beyond what was asked for in the last ``keep_seconds``.
-        keep_seconds: How long after it was asked for a copy is there for certain.
-        now: The time in seconds since 1970.
+    A copy stays for ``keep_seconds`` after its last use, and then while all fit in ``max_bytes``.
+    The directory may be emptied while no build runs.
     """
 
     def __init__(
@@ -48,7 +45,7 @@ class LocalCopies:
         self._now = now
 
     def find(self, sha256: str) -> Path | None:
-        """Return the copy with that digest, which now counts as asked for."""
+        """Return the copy with that digest and mark it as used."""
         path = self._directory / sha256
         try:
             os.utime(path, (self._now(), self._now()))
@@ -57,7 +54,7 @@ class LocalCopies:
         return path
 
     def new_path(self) -> Path:
-        """Return a path that nobody else has; a file left there goes in time."""
+        """Return a new unique path; a file left there is removed later."""
         self._directory.mkdir(parents=True, exist_ok=True)
         return self._directory / f".{secrets.token_hex(16)}"
 
@@ -71,7 +68,7 @@ class LocalCopies:
         return target
 
     def evict(self) -> None:
-        """Remove what was asked for longest ago, until no more is left than allowed."""
+        """Remove the least recently used copies until the rest fits the limit."""
         files = []
         for path in self._directory.iterdir():
             with suppress(FileNotFoundError):  # another process was faster

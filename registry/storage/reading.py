@@ -1,4 +1,4 @@
-"""Reading a file in large pieces without ever holding up the event loop.
+"""Reading a file in large pieces without blocking the event loop.
 
 What lies in the page cache is read at once: a hop to a thread and back costs more than copying
 1 MiB, and blobs that are pulled now were mostly written or read a moment ago. Only what has to come
@@ -20,10 +20,7 @@ _NOWAIT: Final[int] = getattr(os, "RWF_NOWAIT", 0)
 
 
 class Reader:
-    """Reads one open file from ``start`` to ``stop``; a context manager that closes it.
-
-    The more there are, the smaller are their pieces.
-    """
+    """Context manager of one open file from ``start`` to ``stop``; many share smaller pieces."""
 
     _count: ClassVar[int] = 0
 

@@ -60,13 +60,7 @@ class S3Store:
     """
 
     def __init__(self, client: "S3Client", location: S3Location, copies: LocalCopies) -> None:
-        """Make the store; :func:`open_s3_store` is the way to it.
-
-        Args:
-            client: For requests; stays open while the store is used.
-            location: Bucket and prefix.
-            copies: Where :meth:`local_path` keeps files.
-        """
+        """Make the store for an open client; callers use :func:`open_s3_store`."""
         self._client = client
         self._bucket = location.bucket
         self._prefix = location.prefix
@@ -77,7 +71,7 @@ class S3Store:
         self._bucket_seen = float("-inf")
 
     async def close(self) -> None:
-        """Stop what is under way and wait until it is cleaned up; harmless twice."""
+        """Cancel running operations and wait for their cleanup; idempotent."""
         await self._flights.close()
         await self._uploads.close()
         self._threads.shutdown()
@@ -140,9 +134,7 @@ class S3Store:
         await self._uploads.put(self._name(key), data)
 
     async def adopt(self, key: str, path: Path) -> None:
-        """Put the file at ``path`` under ``key``; the file is gone from ``path`` afterwards.
-
-        Idempotent: asked again for a file that it has taken already, it does nothing.
+        """Put the file at ``path`` under ``key``, if it was not yet; ``path`` is gone afterwards.
 
         Raises:
             FileNotFoundError: There is no file at ``path``, and nothing under ``key``.
@@ -171,7 +163,7 @@ class S3Store:
         return kept or await self._flights.run(key, lambda: self._fetch(name, digest))
 
     async def delete(self, key: str) -> None:
-        """Remove ``key``; harmless when there is nothing."""
+        """Remove ``key`` if it exists."""
         name = self._name(key)
         async with s3_errors("delete", PATIENCE_SECONDS):
             try:
@@ -237,7 +229,7 @@ class S3Store:
         return await self._run(lambda: self._copies.keep(hex_of(digest), path))
 
     def _dispose(self, key: str, path: Path) -> None:
-        """Take an adopted file away: among the copies if it is wanted again soon."""
+        """Move an adopted file to the copies, or delete it."""
         digest = digest_of_key(key) if key.startswith(_READ_SOON) else None
         if digest is not None:
             try:

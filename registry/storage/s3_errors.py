@@ -59,11 +59,9 @@ _SENTENCES: Final = {
 
 @asynccontextmanager
 async def s3_errors(operation: str, patience_seconds: float | None = None) -> AsyncIterator[None]:
-    """Raise whatever S3 does wrong inside as an error of the store.
+    """Raise errors of S3 inside as errors of the store; log ``operation``.
 
-    Args:
-        operation: What is being done, for the log.
-        patience_seconds: How long all of it may take; ``None`` where only silence is limited.
+    All of it may take ``patience_seconds``; with ``None``, only silence is limited.
 
     Raises:
         StoreUnavailable: S3 does not answer, refuses, is full or has no such bucket.

@@ -49,11 +49,7 @@ class S3Links:
         self._signed: LRU[tuple[str, str | None], tuple[float, str]] = LRU(_REMEMBERED)
 
     async def link(self, key: str, file_name: str | None = None) -> str:
-        """Return an address for GET, whether or not something is under ``key``.
-
-        Args:
-            key: Of the store.
-            file_name: What S3 tells browsers to call it, if anything.
+        """Return an address for GET, whether or not ``key`` exists; it is saved as ``file_name``.
 
         Raises:
             StoreUnavailable: There are no credentials to sign with.

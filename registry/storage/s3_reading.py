@@ -59,7 +59,7 @@ async def read_object(
 async def _get(
     client: "S3Client", bucket: str, name: str, start: int, stop: int | None, tag: str = ""
 ) -> "GetObjectOutputTypeDef | None":
-    """Return the answer to a request for a part, or ``None`` if the object ends before it."""
+    """Return the response for a range, or ``None`` if the object ends before it."""
     last = "" if stop is None else str(stop - 1)
     async with s3_errors("read"):
         try:

@@ -1,4 +1,4 @@
-"""Writing to S3 so that what arrives is what was sent, and whole.
+"""Writing to S3: objects are complete and have the bytes that were sent.
 
 Each request carries the MD5 of its bytes, and S3 refuses what does not match. Small files go in one
 request; large ones in parts, which become an object, all at once, with a last request. A process
@@ -44,13 +44,7 @@ _MEDIA_TYPE: Final = "application/octet-stream"
 
 
 class MultipartWriter:
-    """Puts bytes and files into one bucket.
-
-    Args:
-        client: For requests.
-        bucket: Where to.
-        threads: Read files and compute checksums.
-    """
+    """Puts bytes and files into one bucket; ``threads`` read files and compute checksums."""
 
     def __init__(self, client: "S3Client", bucket: str, threads: ThreadPoolExecutor) -> None:
         self._client = client
@@ -169,10 +163,7 @@ class MultipartWriter:
 async def abort_leftovers(
     client: "S3Client", bucket: str, prefix: str, *, older_than_seconds: float = LEFTOVER_SECONDS
 ) -> int:
-    """Remove the parts of uploads that were begun long ago below ``prefix``; return how many.
-
-    A bounded number of them, oldest or not: the rest has time until the next start.
-    """
+    """Abort a bounded number of old uploads below ``prefix``; return how many."""
     before = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=older_than_seconds)
     pages = client.get_paginator("list_multipart_uploads").paginate(
         Bucket=bucket, Prefix=prefix, PaginationConfig={"MaxItems": _MAX_LEFTOVERS}
@@ -187,7 +178,7 @@ async def abort_leftovers(
 
 
 async def sweep_leftovers(client: "S3Client", bucket: str, prefix: str) -> None:
-    """Do so as well as it goes: not every server can, and nothing depends on it."""
+    """Abort old uploads if the server can; errors are only logged."""
     log = structlog.get_logger("registry.storage")
     try:
         count = await abort_leftovers(client, bucket, prefix)

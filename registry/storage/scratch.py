@@ -1,4 +1,4 @@
-"""A directory for half-written files that a dead process cannot leave behind for long.
+"""A directory for half-written files, which is removed after its process has died.
 
 ::
 
@@ -44,7 +44,7 @@ class Scratch:
         return self._path
 
     def new_path(self) -> Path:
-        """Return a path that nobody else has, on the file system of the store."""
+        """Return a new unique path on the file system of the store."""
         self.renew()
         return self._path / secrets.token_hex(16)
 
@@ -71,7 +71,7 @@ class Scratch:
             self._descriptor = descriptor
 
     def close(self) -> None:
-        """Remove the directory; harmless when it is closed already."""
+        """Remove the directory; idempotent."""
         if self._descriptor >= 0:
             shutil.rmtree(self._path, ignore_errors=True)
             os.close(self._descriptor)
@@ -80,10 +80,8 @@ class Scratch:
 
 @asynccontextmanager
 async def open_scratch(root: Path) -> AsyncIterator[Path]:
-    """Give a directory below ``root`` until the exit; it is made again when somebody removes it.
-
-    What ``root`` is in is not made again: it may be on a disk that is not mounted.
-    """
+    """Give a directory below ``root``, made again if removed, and deleted on exit."""
+    # What ``root`` is in is not made again: it may be on a disk that is not mounted.
     with closing(Scratch(root)) as scratch:
         keeping = asyncio.create_task(_keep(scratch, root))
         try:

@@ -80,7 +80,7 @@ class JsonAccessLog:
         self._second_text = ""
 
     def answered(self, request: AnsweredRequest) -> None:
-        """Write one line, at the end of this turn of the event loop."""
+        """Write one line at the end of this iteration of the event loop."""
         request_id, method, path, status, seconds, sent_bytes, user_agent, user = request
         by_user = "" if user is None else f',"user":{quoted(user)}'
         if not self._lines:

@@ -22,12 +22,9 @@ def configure_logs(
     level: int = logging.INFO,
     file: TextIO | None = None,
 ) -> None:
-    """Send all log lines to standard error, also those of libraries that use ``logging``.
+    """Send logs of ``level`` and above to ``file`` or standard error, also those of ``logging``.
 
-    Args:
-        log_format: One JSON object a line, or words for people.
-        level: The least severe level that is written.
-        file: A text stream instead of standard error.
+    ``log_format`` is one JSON object a line, or words for people.
     """
     stream = file if file is not None else sys.stderr
     shared: list[Processor] = [
@@ -64,7 +61,7 @@ def configure_logs(
 
 
 def _escape_unprintable(_logger: WrappedLogger, _method: str, fields: EventDict) -> EventDict:
-    """Keep what clients sent from being obeyed by the terminal that shows it."""
+    """Escape control characters of clients before a terminal shows them."""
     return {
         name: _printable(value, "\n" if name == "exception" else "")
         if isinstance(value, str)

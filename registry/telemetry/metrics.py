@@ -129,11 +129,10 @@ class Metrics:
     def request_ended(
         self, route: str, method: str, status: int, seconds: float, sent_bytes: int
     ) -> None:
-        """Count one request that was answered.
+        """Count one answered request.
 
         Args:
-            route: The template, e.g. ``"/v2/{name}/blobs/{digest}"``: never what the client wrote,
-                or there would be a time series for each name.
+            route: The template, e.g. ``"/v2/{name}/blobs/{digest}"``, which bounds the time series.
             method: One that HTTP knows, or ``"other"``.
             status: 499 when the client went away before the answer.
             seconds: From its start to its end.

@@ -8,16 +8,10 @@ from registry.telemetry.traces import NO_TRACES, Traces
 
 @contextmanager
 def open_traces(endpoint: str | None, ratio: float, service: str) -> Iterator[Traces]:
-    """Give what records traces; on exit, all that was recorded has been sent, if that is possible.
+    """Give a recorder of traces that a thread sends to ``endpoint``; open it after any fork.
 
-    A thread sends them: open it after any fork.
-
-    Args:
-        endpoint: Where they are sent, e.g. ``"http://collector:4318"``; ``None``: nothing is
-            recorded.
-        ratio: How many of the traces that begin here are recorded, 0 to 1. Those that began
-            elsewhere are if they are there.
-        service: The name of this part of the service.
+    On exit, all have been sent if possible. ``ratio`` is the part of traces begun here that is
+    recorded; those begun elsewhere are recorded as their sender says.
     """
     if endpoint is None:
         yield NO_TRACES

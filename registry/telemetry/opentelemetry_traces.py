@@ -115,7 +115,7 @@ class _Recorded:
 
 
 def _bind(before: trace.Span, made: trace.Span) -> Mapping[str, Token[object]]:
-    """Have log lines say to which trace they belong, if they do not yet."""
+    """Bind the trace id to log lines if the trace is new."""
     trace_id = made.get_span_context().trace_id
     if trace_id == before.get_span_context().trace_id:
         return {}

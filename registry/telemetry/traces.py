@@ -37,15 +37,15 @@ class Span(Protocol):
     """Something that is being done; every method is harmless after its end."""
 
     def rename(self, name: str) -> None:
-        """Call it otherwise than was known when it began."""
+        """Change the name of the span."""
         ...
 
     def note(self, attributes: Attributes) -> None:
-        """Add to what is known of it."""
+        """Add attributes to the span."""
         ...
 
     def fail(self, why: str) -> None:
-        """Mark it as failed, where no exception says so."""
+        """Mark the span as failed without an exception."""
         ...
 
 
@@ -93,7 +93,7 @@ class NoTraces:
         return nullcontext(_NO_SPAN)
 
     def headers(self) -> dict[str, str]:
-        """Return none."""
+        """Return no headers."""
         return {}
 
 

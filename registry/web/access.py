@@ -268,8 +268,7 @@ def _challenging(
 ) -> Iterator[None]:
     """Tell those who have to log in what to ask for, and where.
 
-    Source:
-        distribution, "Token Authentication Specification"; RFC 6750, section 3.
+    Source: distribution, "Token Authentication Specification"; RFC 6750, section 3.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Telling administrators of what the store or this machine lacks: once, not with each request."""
+"""Logs what the store or this machine lacks, once and not for each request."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Celery's beat: has chores done in their time."""
+"""Celery's beat, which sends periodic jobs."""
 
 from registry.jobs.queue import make_app, schedule
 from registry.settings import Settings
@@ -6,7 +6,7 @@ from registry.wiring import chore_seconds
 
 
 def run_beat(settings: Settings) -> None:
-    """Order chores until the process is told to end. One is enough; several do no harm."""
+    """Send periodic jobs until SIGTERM; several of these processes do no harm."""
     app = make_app(settings.broker_url, task_seconds=settings.task_seconds)
     schedule(app, chore_seconds(settings))
     # In memory: what is due is decided by the workers, who know when it was done last.

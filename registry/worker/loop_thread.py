@@ -14,7 +14,7 @@ _OPEN_SECONDS: Final = 120
 
 
 class EventLoopThread:
-    """Has messages carried out on an event loop, for Celery, whose tasks are plain functions."""
+    """Runs tasks of Celery, which are plain functions, on an event loop."""
 
     def __init__(self, open_runner: Callable[[], AbstractAsyncContextManager[TaskRunner]]) -> None:
         """Start nothing yet: it is opened in the process that uses it, after any fork."""
@@ -55,7 +55,7 @@ class EventLoopThread:
         self._wait_for(self._runner().do_chore(name, every_seconds))
 
     def close(self) -> None:
-        """Close what was opened; harmless twice."""
+        """Close what was opened; idempotent."""
         if self._loop is not None and self._closing is not None and self._thread is not None:
             with suppress(RuntimeError):  # what could not be opened has closed the loop already
                 self._loop.call_soon_threadsafe(self._closing.set)

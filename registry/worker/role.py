@@ -37,10 +37,7 @@ _GRACE_SECONDS: Final = 30
 
 
 def run_role(settings: Settings, role: Role) -> int:
-    """Carry out the work of one role until the process is told to end; return its exit code.
-
-    SIGTERM lets what is under way end first.
-    """
+    """Run one role until SIGTERM, then end the tasks under way; return its exit code."""
     app = make_app(settings.broker_url, task_seconds=settings.task_seconds)
     loop_thread = EventLoopThread(lambda: open_runner(settings, role))
     _define(app, loop_thread)

@@ -11,10 +11,7 @@ Result = TypeVar("Result")
 
 
 class ThreadWorkers:
-    """Computes here; implements :class:`builder.ports.Workers`.
-
-    What it computes can bring this process down, which is one of several and is replaced then.
-    """
+    """Implements :class:`builder.ports.Workers` in this process, which is replaced if it dies."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="compute")
@@ -26,5 +23,5 @@ class ThreadWorkers:
         )
 
     def close(self) -> None:
-        """Wait for what is computed."""
+        """Wait for running computations."""
         self._pool.shutdown()

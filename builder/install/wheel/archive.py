@@ -1,4 +1,4 @@
-"""Wheels, read in a stream and believed in nothing.
+"""Wheels, read in a stream; their RECORD is not trusted.
 
 Every file of the archive is installed, whatever RECORD says of it, as pip and uv do: projects edit
 what they have built, and there are wheels on PyPI whose RECORD leaves files out (selenium 4.1.0),

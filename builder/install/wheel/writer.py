@@ -123,10 +123,7 @@ class WheelWriter:
         self._note(installed, file.hashed, file.size_bytes)
 
     def _write_script(self, file: WheelFile, installed: str, destination: str | None) -> None:
-        """Write a command; it is executable whatever the wheel says, since Windows knows no modes.
-
-        Scripts may be programs of any size, so they are written in a stream.
-        """
+        """Write a command in a stream, executable even if Windows made the wheel."""
         chunks = file.chunks()
         first, size_bytes = next(chunks, b""), file.size_bytes
         if first.startswith(_PLACEHOLDER):
@@ -166,10 +163,7 @@ class WheelWriter:
         return installed_member(path, self._info.stem, self._python)
 
     def _bytecode(self, installed: str) -> str | None:
-        """Return where the bytecode of a file goes; ``None`` when it gets none.
-
-        That is when it is no module, or the wheel or a later package brings the bytecode.
-        """
+        """Return where a module's bytecode goes; ``None`` if it is in the wheel or a later one."""
         if not is_module(installed, self._python):
             return None
         path = bytecode_path(installed, self._python)

@@ -66,12 +66,7 @@ def status_document(status: RequestStatus) -> dict[str, Any]:
 
 
 def build_document(description: Description, host: str) -> dict[str, Any]:
-    """Return what is known of a build.
-
-    Args:
-        description: Of the build.
-        host: The host, with its port, from which its images are pulled.
-    """
+    """Return what is known of a build; ``host``, with its port, serves its images."""
     lock, here = description.lock, build_path(description.lock.key)
     name = f"{host}/build/{lock.key}"
     platforms = {
@@ -101,13 +96,7 @@ def build_document(description: Description, host: str) -> dict[str, Any]:
 
 
 def diff_document(a: Lock, b: Lock, fetched: Mapping[Subdir, int]) -> dict[str, Any]:
-    """Return how two builds differ.
-
-    Args:
-        a: What a node has.
-        b: What it pulls.
-        fetched: How many bytes it fetches for that, by platform.
-    """
+    """Return what changes from ``a`` to ``b``, and the bytes to pull for each platform."""
     found = diff(a, b)
     return {
         "before": a.key,

@@ -1,4 +1,4 @@
-"""How errors are told to clients of the API: by what they mean, with a table of exceptions.
+"""Errors as answers of the API: a status for each kind, and a table of exceptions.
 
 The body is ``{"error": {"code", "message", "field", "line"}}``; the code is the name of the error's
 class, so that ``UnknownPackage`` is ``UNKNOWN_PACKAGE``. What the sender can mend is 4xx; 503 is

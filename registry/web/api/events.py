@@ -1,4 +1,4 @@
-"""What happens to a request, while it happens, as server-sent events.
+"""What happens to a request, as server-sent events (HTML standard, "Server-sent events").
 
 ::
 
@@ -6,10 +6,7 @@
     event: progress                              data: the status document
     event: end                                   data: the same, and the stream is over
 
-Lines have ids, so that a client that comes again (``Last-Event-ID``) gets those that it missed.
-
-Source:
-    HTML standard, "Server-sent events".
+Lines have ids, so that a client that reconnects (``Last-Event-ID``) gets those that it missed.
 """
 
 import json
@@ -33,13 +30,7 @@ HEADERS: Final = [
 async def follow(
     requests: BuildRequests, status: RequestStatus, last_line: int
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the events of a request from now on until its end.
-
-    Args:
-        requests: Carries it out.
-        status: How far it is.
-        last_line: The number of the last line that the client has; -1 for none.
-    """
+    """Yield the events of a request until its end, after line ``last_line``; -1 for all lines."""
     sent = last_line + 1
     while True:
         lines, sent = status.log[sent:], max(sent, len(status.log))

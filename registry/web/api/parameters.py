@@ -51,8 +51,7 @@ def wait_seconds(headers: RequestHeaders) -> int:
     >>> wait_seconds({"prefer": "respond-async, wait=10"}), wait_seconds({"prefer": "wait=600"})
     (10, 25)
 
-    Source:
-        RFC 7240, section 4.3.
+    Source: RFC 7240, section 4.3.
     """
     match = _WAIT.search(headers.get("prefer", ""))
     return min(int(match[1]), MAX_WAIT_SECONDS) if match else 0

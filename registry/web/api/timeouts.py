@@ -23,10 +23,7 @@ async def in_time(
 ) -> Result:
     """Return what ``work`` returns if that is before the client loses patience.
 
-    Args:
-        request: Whose client waits.
-        work: Goes on when this call of it is cancelled, and may be called again.
-        what: Is made, for the sentence.
+    The work goes on when a call is cancelled, and may be called again; ``what`` is its result.
 
     Raises:
         StillBuilding: It takes longer; ask again.

@@ -52,12 +52,7 @@ async def body_pieces(
 
 
 async def read_body(receive: Receive, what: str, limit_bytes: int) -> bytes:
-    """Return the whole body.
-
-    Args:
-        receive: Of the request.
-        what: Is sent, for the error.
-        limit_bytes: How much is taken; no more than that is ever in memory.
+    """Return the whole body, at most ``limit_bytes`` of it in memory; ``what`` is for errors.
 
     Raises:
         TooLarge: There is more.

@@ -7,14 +7,10 @@ _log = structlog.get_logger("registry.web")
 
 
 class ErrorBoundary:
-    """Logs what an application raises and answers ``failure`` instead.
+    """Logs what an application raises and answers ``failure``, which has status 500, instead.
 
-    Once an answer has begun it can only be cut short: then the error goes on to the server, which
-    closes the connection, and the client sees that bytes are missing.
-
-    Args:
-        app: What may fail.
-        failure: Sends the answer with status 500.
+    An answer that has begun is cut short: the error goes on to the server, which closes the
+    connection.
     """
 
     def __init__(self, app: ASGIApp, *, failure: ASGIApp) -> None:

@@ -1,7 +1,4 @@
-"""How many connections there may be at once, of each address and in all.
-
-Each takes a file descriptor, of which the store and the channels need some too.
-"""
+"""Limits of connections for each address and in all: each takes a file descriptor."""
 
 from asyncio import WriteTransport
 from collections import Counter, OrderedDict

@@ -49,8 +49,7 @@ async def answer_download(method: str, headers: RequestHeaders, file: Download) 
         RangeInvalid: The part that is asked for lies outside the file.
         Exception: Whatever opening the file raises.
 
-    Source:
-        RFC 9110, sections 13 and 14.
+    Source: RFC 9110, sections 13 and 14.
     """
     about = [*file.about, header("etag", file.etag)]
     lines = [*about, file.caching, header("accept-ranges", "bytes")]

@@ -17,8 +17,7 @@ def headers_of(scope: Scope) -> RequestHeaders:
     >>> headers_of({"headers": [(b"accept", b"a"), (b"host", b"h"), (b"accept", b"b")]})
     {'accept': 'a, b', 'host': 'h'}
 
-    Source:
-        RFC 9110, 5.3.
+    Source: RFC 9110, 5.3.
     """
     found: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:

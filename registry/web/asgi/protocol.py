@@ -53,10 +53,10 @@ class ShortcutProtocol(HttpToolsProtocol):
         self._refusal: tuple[int, bytes] | None = None
         self.url = b""
         self.headers = []
-        #: The names and values of the request's headers together.
-        self._head_bytes = 0
         #: What came since something of a request was whole: of a head, or of what follows a body.
         self._pending_bytes = 0
+        #: The same with what is being read.
+        self._read_bytes = 0
         self._has_moved = False
         self._timeouts: TimerHandle | None = None
         self._unread: TimerHandle | None = None
@@ -82,15 +82,23 @@ class ShortcutProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, within bounds."""
-        if self._is_left:  # the rest is of no interest
+        """Read on, within bounds.
+
+        A head has at most the bytes that came since something was whole. So they alone are counted
+        here, and not what each callback is given: most requests cost a comparison.
+        """
+        if self._is_refused:  # the rest is of no interest
             return
         self._has_moved = False
+        self._read_bytes = self._pending_bytes + len(data)
         super().data_received(data)
-        self._pending_bytes = 0 if self._has_moved else self._pending_bytes + len(data)
-        if self._pending_bytes > MAX_HEAD_BYTES:
-            self._refuse_long_head()
-        self._watch()
+        if self._has_moved:
+            self._pending_bytes = 0
+        else:
+            self._pending_bytes = self._read_bytes
+            self._refuse_long_head(self._pending_bytes)
+        if self.timeout_keep_alive_task is None or self._timeouts is not None:
+            self._watch()
 
     def pause_writing(self) -> None:
         """Wait for the client to read; not for ever."""
@@ -104,29 +112,16 @@ class ShortcutProtocol(HttpToolsProtocol):
         super().resume_writing()
         self._stop_unread()
 
-    def on_message_begin(self) -> None:
-        """Begin a request."""
-        super().on_message_begin()
-        self._head_bytes = 0
-
-    def on_url(self, url: bytes) -> None:
-        """Take a part of the address."""
-        super().on_url(url)
-        if len(self.url) > MAX_URL_BYTES:
-            self._refuse_long_head()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header, or what comes like one after a body."""
-        self._head_bytes += len(name) + len(value)
-        if len(self.headers) < MAX_HEADERS and self._head_bytes <= MAX_HEAD_BYTES:
-            super().on_header(name, value)
-        else:
-            self._refuse_long_head()
-
     def on_headers_complete(self) -> None:
         """Answer the request, or pass it on."""
         self._has_moved = True
-        if not self._is_left and not self._answer():
+        if (
+            self._read_bytes > MAX_HEAD_BYTES  # of which the most may be a body, or other requests
+            or len(self.headers) > MAX_HEADERS
+            or len(self.url) > MAX_URL_BYTES
+        ):
+            self._refuse_long_head(sum(len(name) + len(value) for name, value in self.headers))
+        if not self._is_refused and not self._answer():
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -148,13 +143,14 @@ class ShortcutProtocol(HttpToolsProtocol):
 
         uvicorn waits for the next request alone, and no longer once a byte of anything has come.
         """
-        before = cast("RequestResponseCycle | None", self.cycle)
-        is_busy = before is not None and not before.response_complete
-        if self._is_left:
+        if self._is_refused:
             return
-        if is_busy or self.timeout_keep_alive_task is not None:
+        before = cast("RequestResponseCycle | None", self.cycle)
+        if self.timeout_keep_alive_task is not None or (
+            before is not None and not before.response_complete
+        ):
             self._stop_waiting()
-        elif self._timeouts is None:
+        elif self._timeouts is None and not self.transport.is_closing():
             self._timeouts = self.loop.call_later(HEAD_SECONDS, self._give_up)
 
     def _stop_waiting(self) -> None:
@@ -176,10 +172,11 @@ class ShortcutProtocol(HttpToolsProtocol):
         if before is None or before.response_complete:
             self.transport.close()
 
-    def _refuse_long_head(self) -> None:
+    def _refuse_long_head(self, head_bytes: int) -> None:
+        """Refuse a head if it is too long."""
         if len(self.url) > MAX_URL_BYTES:
             self._refuse(414, f"the address of a request has at most {MAX_URL_BYTES} bytes here")
-        else:
+        elif head_bytes > MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS:
             self._refuse(
                 431,
                 f"the headers of a request are at most {MAX_HEADERS}, and together at most"
@@ -190,14 +187,9 @@ class ShortcutProtocol(HttpToolsProtocol):
         """Refuse what is not HTTP."""
         self._refuse(400, msg)
 
-    @property
-    def _is_left(self) -> bool:
-        """Whether nothing more is read from this client."""
-        return self._is_refused or self.transport.is_closing()
-
     def _refuse(self, status: int, sentence: str) -> None:
         """Answer with one sentence and end the connection; what still comes is thrown away."""
-        if self._is_left:
+        if self._is_refused or self.transport.is_closing():
             return
         self._is_refused = True
         self._stop_waiting()

@@ -40,8 +40,7 @@ def parse_range(text: str | None, size_bytes: int) -> ByteRange | None:
     Raises:
         RangeInvalid: The range lies outside the body, or ends before it begins.
 
-    Source:
-        RFC 9110, 14.1.2 and 14.2.
+    Source: RFC 9110, 14.1.2 and 14.2.
     """
     match = _RANGE.fullmatch(text) if text else None
     if match is None or not any(match.groups()):
@@ -78,8 +77,7 @@ def range_of(headers: RequestHeaders, etag: str, size_bytes: int) -> ByteRange |
 def is_not_modified(headers: RequestHeaders, etag: str) -> bool:
     """Tell whether the client has what ``etag`` stands for already.
 
-    Source:
-        RFC 9110, 13.1.2: weak comparison.
+    Source: RFC 9110, 13.1.2: weak comparison.
     """
     condition = headers.get("if-none-match")
     if condition is None:

@@ -38,8 +38,7 @@ def header(name: str, value: str) -> tuple[bytes, bytes]:
     Raises:
         ValueError: The value is none, and is not sent.
 
-    Source:
-        RFC 9110, 5.5.
+    Source: RFC 9110, 5.5.
     """
     if not _VALUE.fullmatch(value):
         raise ValueError(f"{value[:100]!r} cannot be the value of the header {name!r}")

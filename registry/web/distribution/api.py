@@ -9,7 +9,6 @@ from registry.web.distribution.request import RegistryRequest
 async def get_api(_call: RegistryRequest) -> ASGIApp:
     """Say that this is a registry. Never waits for anything: docker gives it 15 s.
 
-    Source:
-        distribution-spec, "Determining Support".
+    Source: distribution-spec, "Determining Support".
     """
     return json_answer(200, {}, [header("docker-distribution-api-version", "registry/2.0")])

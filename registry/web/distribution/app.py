@@ -130,10 +130,7 @@ class Distribution:
 
 
 class DistributionFirst:
-    """Middleware that takes what is addressed to ``/v2`` out of the way of the other routes.
-
-    A ``Mount`` would not match ``/v2`` itself, nor names with a line break in them.
-    """
+    """Routes ``/v2`` itself and names with line breaks too, which a ``Mount`` would not match."""
 
     def __init__(self, app: ASGIApp, *, face: ASGIApp) -> None:
         self._app = app

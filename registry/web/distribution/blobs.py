@@ -14,8 +14,7 @@ from registry.web.distribution.request import IMMUTABLE, RegistryRequest
 async def get_blob(call: RegistryRequest) -> ASGIApp:
     """Answer a blob, or the part of it that is asked for, or where the client can get it.
 
-    Source:
-        distribution-spec, "Pulling blobs".
+    Source: distribution-spec, "Pulling blobs".
     """
     services, repository = call.services, call.repository()
     digest = parse_digest(call.target.reference)
@@ -39,8 +38,7 @@ async def get_blob(call: RegistryRequest) -> ASGIApp:
 async def delete_blob(call: RegistryRequest) -> ASGIApp:
     """Take a blob out of a repository.
 
-    Source:
-        distribution-spec, "Deleting Blobs".
+    Source: distribution-spec, "Deleting Blobs".
     """
     repository = call.repository()
     await call.services.pushed_blobs.delete(repository, parse_digest(call.target.reference))

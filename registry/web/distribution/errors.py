@@ -1,4 +1,4 @@
-"""How errors are told to container engines: by what they mean, with a table of exceptions.
+"""Errors as answers to container engines: a status for each kind, and a table of exceptions.
 
 Engines show the ``message`` of the first error, and only some of them for some statuses
 (docs/clients.md, section 3):
@@ -77,13 +77,7 @@ _EXCEPTIONS: Final[dict[type[Exception], tuple[int, str]]] = {
 def error_answer(
     error: BuilderError | errors.RegistryError, *, method: str, headers: RequestHeaders
 ) -> BytesResponse:
-    """Return what ``error`` is for the client that sent ``headers``.
-
-    Args:
-        error: Any error of the table, or a subclass of one.
-        method: Of the request.
-        headers: Of the request.
-    """
+    """Return the answer to the request for an error of the table, or a subclass of one."""
     status, code = status_and_code(type(error))
     lines: RawHeaders = []
     is_unmade = status == _UNMADE[0] and isinstance(error, BuilderError)

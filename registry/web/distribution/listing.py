@@ -25,8 +25,7 @@ _WAIT_SECONDS: Final = 19
 async def list_tags(call: RegistryRequest) -> ASGIApp:
     """Answer the tags of a repository, or ``n`` of them after ``last``.
 
-    Source:
-        distribution-spec, "Listing Tags".
+    Source: distribution-spec, "Listing Tags".
     """
     repository = call.repository()
     limit = call.limit(MAX_PAGE)
@@ -40,8 +39,7 @@ async def list_repositories(call: RegistryRequest) -> ASGIApp:
 
     Those that the caller may not know of are left out.
 
-    Source:
-        distribution's API, "Listing Repositories"; the specification has no such thing.
+    Source: distribution's API, "Listing Repositories"; the specification has no such thing.
     """
     limit = call.limit(MAX_PAGE)
     # One more, to say whether there are more, by names alone that the caller may know of.
@@ -58,8 +56,7 @@ async def list_repositories(call: RegistryRequest) -> ASGIApp:
 async def list_referrers(call: RegistryRequest) -> ASGIApp:
     """Answer what refers to a manifest. Never 404, as the specification demands.
 
-    Source:
-        distribution-spec, "Listing Referrers".
+    Source: distribution-spec, "Listing Referrers".
     """
     subject, repository = parse_digest(call.target.reference), call.repository()
     artifact_type, last = call.parameter("artifactType") or "", call.last()

@@ -30,8 +30,7 @@ async def get_manifest(call: RegistryRequest, *, redirect_after_seconds: float) 
 
     By a tag of an image made here, it is one that the client can take.
 
-    Source:
-        distribution-spec, "Pulling manifests".
+    Source: distribution-spec, "Pulling manifests".
     """
     repository, source = call.repository(), call.source
     if is_digest(call.target.reference):
@@ -53,8 +52,7 @@ async def get_manifest(call: RegistryRequest, *, redirect_after_seconds: float) 
 async def put_manifest(call: RegistryRequest) -> ASGIApp:
     """Take a manifest or index, under a tag or a digest, and under the tags of ``?tag=``.
 
-    Source:
-        distribution-spec, "Pushing Manifests".
+    Source: distribution-spec, "Pushing Manifests".
     """
     repository, reference = call.repository(), call.target.reference
     digest, tags = None, [_pushed_tag(text) for name, text in call.query() if name == "tag"]
@@ -83,8 +81,7 @@ async def put_manifest(call: RegistryRequest) -> ASGIApp:
 async def delete_manifest(call: RegistryRequest) -> ASGIApp:
     """Remove a tag, or a manifest with all its tags.
 
-    Source:
-        distribution-spec, "Deleting tags", "Deleting Manifests".
+    Source: distribution-spec, "Deleting tags", "Deleting Manifests".
     """
     repository, reference = call.repository(), call.target.reference
     if is_digest(reference):
@@ -103,12 +100,7 @@ def _pushed_tag(text: str) -> TagName:
 
 
 def whole_manifest(manifest: Manifest, caching: RawHeaders) -> BytesResponse:
-    """Return the answer with a manifest, to those who have not got it.
-
-    Args:
-        manifest: Is answered byte for byte.
-        caching: What caches may do with it.
-    """
+    """Return the answer with a manifest, byte for byte, or 304 to those who have it."""
     lines = [*_about(manifest, caching), header("content-type", manifest.media_type)]
     return BytesResponse(200, lines, manifest.data)
 

@@ -62,10 +62,7 @@ class RegistryRequest:
         return dict(self.query()).get(name)
 
     def last(self) -> str:
-        """Return what the page that is asked for comes after (``last``); empty for the first.
-
-        Cut off where it has characters that no name has: what sorts after it stays the same.
-        """
+        """Return ``last``, cut off at a character that no name has, which keeps the order."""
         match = _NAME_CHARACTERS.match(self.parameter("last") or "")
         return match[0] if match else ""
 
@@ -93,8 +90,5 @@ def digest_lines(digest: str) -> RawHeaders:
 
 
 def next_page(path: str) -> tuple[bytes, bytes]:
-    """Return the header line that leads to the next page.
-
-    containers/image takes what it says as it is: it has to be an absolute path.
-    """
+    """Return the ``Link`` header; containers/image needs an absolute path."""
     return header("link", f'<{path}>; rel="next"')

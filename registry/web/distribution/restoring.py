@@ -13,10 +13,7 @@ from registry.web.distribution.request import Handler, RegistryRequest
 
 
 def restoring_lost_content(handler: Handler, *, redirect_after_seconds: float) -> Handler:
-    """Return ``handler`` with a second try after what it did not find has been made again.
-
-    A client waits for that as for any build.
-    """
+    """Return ``handler`` with a second try after lost content has been made again."""
 
     async def answer(call: RegistryRequest) -> ASGIApp:
         try:

@@ -1,8 +1,6 @@
-"""Giving out bearer tokens.
+"""Giving out bearer tokens (distribution, "Token Authentication Specification").
 
-Source:
-    distribution, "Token Authentication Specification" (GET) and "Docker Registry v2 OAuth2"
-    (POST), of which the grant type ``password`` is taken.
+POST follows "Docker Registry v2 OAuth2", of which the grant type ``password`` is taken.
 """
 
 import datetime

@@ -50,7 +50,7 @@ async def post_upload(call: RegistryRequest) -> ASGIApp:
 
 
 async def get_upload(call: RegistryRequest) -> ASGIApp:
-    """Say how much of an upload there is."""
+    """Answer the number of bytes received."""
     repository, upload = call.repository(), call.target.reference
     size = await call.services.uploads.size(repository, upload)
     return _accepted(204, repository, upload, size)
@@ -72,7 +72,7 @@ async def put_upload(call: RegistryRequest) -> ASGIApp:
 
 
 async def delete_upload(call: RegistryRequest) -> ASGIApp:
-    """Forget an upload."""
+    """Delete an upload."""
     await call.services.uploads.cancel(call.repository(), call.target.reference)
     return BytesResponse(204, [])
 
