@@ -20,6 +20,7 @@ from registry.app import create_app
 from registry.web.api.documents import PREFIX
 from registry.web.api.routes import api_route
 from registry.web.distribution.paths import TEMPLATES, Kind
+from registry.web.login.routes import METHODS
 from tests.builder.inputs.test_environment import EXPORTED
 from tests.builder.inputs.test_explicit import LIST
 from tests.builder.inputs.test_pixi_lock import V6
@@ -56,7 +57,7 @@ _METHODS: Final = (
     "QUERY",
 )
 _NAMES: Final = (
-    *("team/app", "a", "env/tool", "env/library", "env/nothing", "env/tool.ge.1", f"build/{_SOME_KEY}"),
+    *("team/app", "lab/forecast", "a", "env/tool", "env/library", "env/nothing", "env/tool.ge.1", f"build/{_SOME_KEY}"),
     *("env/" + "x." * 100 + "x", "build/x", "env/pypi--six", "env/other--tool", "ENV/tool", "env/"),
     *("x" * 300, "a/manifests/b", "team/app/blobs/uploads", "_catalog", "library", "env/__glibc"),
 )  # fmt: skip
@@ -78,7 +79,13 @@ _IDS: Final = ("", "0" * 32, _SOME_KEY, "0" * 31, "F" * 32, "..", "x")
 _PARAMETERS: Final = (
     *("digest", "mount", "from", "tag", "n", "last", "artifactType", "digest-algorithm", "wait", "ns"),
     *("scope", "service", "account", "renew", "platform", "format", "offline_token", ""),
+    *("limit", "after", "search", "package", "version", "deleted", "name", "note", "activate"),
+    *("user", "ended", "next", "code", "state", "iss", "error"),
 )  # fmt: skip
+#: Slugs and numbers of the catalog; ``_furnish`` of the test makes the first.
+_SLUGS: Final = ("lab", "team", "root", "env", "v2", "no-such", "Team", "-", "a" * 101)
+_ENVIRONMENTS: Final = ("forecast", "no-such", "latest", "A b", "x" * 101)
+_VERSIONS: Final = ("1", "2", "0", "-1", "01", "v1", "9" * 9, "9" * 30, "1.0", "\u0661")
 _SCOPES: Final = (
     *(
         "repository:team/app:pull,push",
@@ -106,7 +113,10 @@ _VALUES: Final[dict[str, Sequence[str]]] = {
         ",;=\xff",
         "a" * 900,
     ),
-    "Content-Type": (OCI_MANIFEST, OCI_INDEX, "application/json", "a/b;" + "c=d;" * 90, "\xff", ""),
+    "Content-Type": (
+        *(OCI_MANIFEST, OCI_INDEX, "application/json", "a/b;" + "c=d;" * 90, "\xff", ""),
+        *("application/x-www-form-urlencoded",) * 3,
+    ),
     "Content-Encoding": ("gzip", "identity", "br, gzip", "x"),
     "If-None-Match": ("*", f'"{EMPTY}"', 'W/"x", "y', "," * 400),
     "If-Range": (f'"{EMPTY}"', "Wed, 21 Oct 2015 07:28:00 GMT"),
@@ -124,7 +134,16 @@ _VALUES: Final[dict[str, Sequence[str]]] = {
     "X-Forwarded-Proto": ("https", "javascript", 'a"b'),
     "Expect": ("100-continue", "x"),
     "Accept-Encoding": ("gzip", "identity;q=0"),
-    "Cookie": ("a=b", "=" * 100),
+    "If-Match": ('"1"', "*", 'W/"2"', "1", '"' + "9" * 40 + '"', '"1", "2"'),
+    "Idempotency-Key": ("a", '"a"', "k" * 201, "\xe4", ""),
+    "Origin": ("http://registry.test", "null", "https://evil.example"),
+    "Cookie": (
+        "a=b",
+        "=" * 100,
+        "pullforge=pft_x",
+        "pullforge-attempt=a|b|c|/",
+        "pullforge=a; " * 90,
+    ),
 }
 _HOSTS: Final = (
     *("registry.test", "127.0.0.1:5000", "<script>", 'a",realm="b', "[::1", "a b", "\xff", "", "a" * 900),
@@ -140,7 +159,7 @@ _AUTHORIZATIONS: Final = (
 def _api_routes() -> dict[str, Sequence[str]]:
     """Return the methods of each address of the API."""
     router: Any = api_route().app
-    return {PREFIX + route.path: tuple(route.app._handlers) for route in router._app.routes}
+    return {PREFIX + route.path: tuple(route.app._endpoints) for route in router._app.routes}
 
 
 _API: Final = _api_routes()
@@ -213,7 +232,9 @@ def draw(route: str, known: Known, chance: Random) -> Sent:
 def _methods_of(route: str) -> Sequence[str]:
     """Return the methods that an address knows."""
     kinds = [kind for kind, template in TEMPLATES.items() if template == route]
-    return _METHODS_BY_KIND[kinds[0]] if kinds else _API.get(route, ("GET",))
+    if kinds:
+        return _METHODS_BY_KIND[kinds[0]]
+    return _API.get(route) or METHODS.get(route, ("GET",))
 
 
 def _part(name: str, known: Known, chance: Random) -> str:
@@ -221,9 +242,12 @@ def _part(name: str, known: Known, chance: Random) -> str:
         "name": _NAMES,
         "reference": (*_REFERENCES, *_DIGESTS),
         "digest": _DIGESTS,
-        "id": (*_IDS, *known.requests[-20:]),
+        "id": (*_IDS, *known.requests[-20:], *_VERSIONS),
         "key": (*_IDS, *known.keys[-20:]),
         "other": (*_IDS, *known.keys[-20:]),
+        "namespace": (*("lab",) * len(_SLUGS), *_SLUGS),
+        "environment": (*("forecast",) * len(_ENVIRONMENTS), *_ENVIRONMENTS),
+        **dict.fromkeys(("number", "a", "b"), _VERSIONS),
     }
     if chance.randrange(4) == 0:
         text = chance.choice((*TEXTS, INJECTED, "%", "%zz", "%00", "€", '"', '",realm="x'))
@@ -262,6 +286,28 @@ WISH: Final = json.dumps(
     }
 ).encode()
 
+#: What the catalog takes.
+DOCUMENTS: Final = tuple(
+    json.dumps(document).encode()
+    for document in (
+        {"name": "Lab", "description": "of all", "owner": "ada"},
+        {"name": "forecast", "description": ""},
+        {"namespace": "lab", "name": "other"},
+        {"version": 1},
+        {"subject": "ada", "role": "viewer", "environment": "fore*"},
+        {"subject_kind": "everyone", "role": "viewer", "namespace": "lab"},
+        {"name": "laptop", "scopes": ["team/*:pull"], "expires_at": "2100-01-01T00:00:00Z"},
+        {"name": "ci", "user": "ci", "kind": "robot"},
+    )
+)
+#: What browsers send, and programs that log in.
+FORMS: Final = (
+    b"name=ada&password=x&next=%2Fui",
+    b"code=BCDF-GHJK&decision=grant",
+    b"client_id=pullforge%20on%20lab7",
+    b"grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code&device_code=x",
+)
+
 
 def _body(route: str, method: str, chance: Random) -> bytes:
     if method in {"GET", "HEAD", "OPTIONS"} and chance.randrange(20):
@@ -277,11 +323,19 @@ def _body(route: str, method: str, chance: Random) -> bytes:
         lambda: b"[" * 50_000,
         lambda: b"grant_type=password&username=ada&password=x&scope=" + chance.randbytes(9),
     ]
-    if "builds" in route:
+    if "login" in route or "logout" in route:
+        changed += [lambda: change_text(chance.choice(FORMS), chance)] * 5
+    if "builds" in route or "environments" in route:
         texts = (EXPORTED.encode(), LIST.encode(), V6.encode(), to_yaml(lock()), WISH)
         changed += [lambda: change_text(chance.choice(texts), chance)] * 5
+    if _is_of_catalog(route):
+        changed += [lambda: change_json(chance.choice(DOCUMENTS), chance)] * 10
     body = chance.choice(changed)()
     return change_bytes(body, chance) if chance.randrange(10) == 0 else body
+
+
+def _is_of_catalog(route: str) -> bool:
+    return any(word in route for word in ("namespaces", "environments", "tokens", "grants"))
 
 
 def _unsound(sent: Sent, chance: Random) -> Sent:

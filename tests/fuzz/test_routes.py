@@ -102,7 +102,7 @@ def test_every_request_to_any_route_is_answered(house: str, server: Server, tmp_
 
 
 def _furnish(connection: Connection, known: Known, *, may_push: bool) -> None:
-    """Make what can be asked for: a build, and where accounts are used, a pushed image."""
+    """Make what can be asked for: a build; where accounts are used, an image and an environment."""
     wait = [(b"Host", b"registry.test"), (b"Prefer", b"wait=25")]
     wish = [*wait, (b"Content-Length", b"%d" % len(WISH))]
     built = connection.send(Sent("/api/v1/builds", "POST", b"/api/v1/builds", wish, WISH))
@@ -120,6 +120,14 @@ def _furnish(connection: Connection, known: Known, *, may_push: bool) -> None:
     ):
         headers = [*wait, login, (b"Content-Length", b"%d" % len(body))]
         answer = connection.send(Sent("", method, target, headers, body))
+        assert answer.status == 201, answer
+    environments = b"/api/v1/namespaces/lab/environments"
+    for target, body in (
+        (b"/api/v1/namespaces", b'{"name": "lab"}'),
+        (b"%s?name=forecast" % environments, WISH),
+    ):
+        headers = [*wait, login, (b"Content-Length", b"%d" % len(body))]
+        answer = connection.send(Sent("", "POST", target, headers, body))
         assert answer.status == 201, answer
 
 
