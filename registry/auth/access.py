@@ -28,7 +28,7 @@ from registry.auth.secret import is_token
 from registry.auth.tokens import invalid_token, issue_token, read_token
 from registry.errors import Denied, Unauthorized, never_pushed
 
-#: The bearer token of whoever has not logged in, where no auth file has a key to sign tokens with.
+#: The bearer token of whoever has not logged in, before there is a key to sign tokens with.
 _NOBODY: Final = "anonymous"
 
 
@@ -39,6 +39,8 @@ class Access:
     source: PolicySource
     logins: Logins
     entitlements: Entitlements = field(default_factory=Entitlements)
+    #: Whether people log in at a provider: then strangers are asked to before anybody has.
+    has_provider: bool = False
 
     @property
     def policy(self) -> Policy:
@@ -48,7 +50,7 @@ class Access:
     @property
     def takes_logins(self) -> bool:
         """Whether there is anything to log in for."""
-        return self.policy.takes_logins or self.entitlements.is_used
+        return self.policy.takes_logins or self.entitlements.is_used or self.has_provider
 
     @property
     def hides(self) -> bool:
@@ -116,34 +118,32 @@ class Access:
                 if caller.identity is None:
                     raise invalid_token()
             return caller
-        if not self.policy.token_key:
+        key = self._signing_key
+        if not key:
             if token != _NOBODY:
                 raise invalid_token()
             return Caller(None, frozenset())
-        caller = read_token(self.policy, token, self._caller_of_number)
+        caller = read_token(self.policy, token, self._caller_of_number, key=key)
         if caller.identity is not None and self.entitlements.is_disabled(caller.identity.name):
             raise invalid_token()
         return caller
 
-    def issue_token(self, caller: Caller, needs: Iterable[Need], secret: str = "") -> str:
+    def issue_token(self, caller: Caller, needs: Iterable[Need]) -> str:
         """Return a bearer token for what ``caller`` may do of ``needs``.
 
         It does not tell what there is: of what they may not know, it says what it would if it did
-        not exist. Without a key to sign with, it is the token itself that they have logged in with.
-
-        Args:
-            caller: Whose it will be.
-            needs: What was asked for.
-            secret: What they have logged in with.
+        not exist.
         """
-        if not self.policy.token_key:
-            return secret if caller.token is not None else _NOBODY
+        key = self._signing_key
+        if not key:
+            # No database was read yet, so nobody can have logged in.
+            return _NOBODY
 
         def lists(need: Need) -> bool:
             is_secret = need.verb == "pull" and self.is_hideable(need.repository or "")
             return is_secret or self.may(caller, need)
 
-        return issue_token(self.policy, caller, needs, lists=lists)
+        return issue_token(self.policy, caller, needs, key=key, lists=lists)
 
     def may(self, caller: Caller, need: Need) -> bool:
         """Tell whether ``caller`` may do what is needed, whatever they asked their token for."""
@@ -248,6 +248,11 @@ class Access:
             words = ", ".join(map(str, limits)) or "nothing"
             found.append(f"limited by the token, which is good for {words}")
         return found
+
+    @property
+    def _signing_key(self) -> str:
+        """What signs bearer tokens: the auth file's key, else the database's; or empty."""
+        return self.policy.token_key or self.entitlements.signing_key
 
     def _service(self, caller: Caller) -> ServiceRole | None:
         """Return what somebody is in the service, whatever their token may."""

@@ -16,13 +16,8 @@ Source:
 import hashlib
 import re
 import secrets
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
-
-from registry.clients.address import client_at
-from registry.errors import TooManyLogins
 
 #: How long a code can be confirmed.
 LIFETIME_SECONDS: Final = 600
@@ -61,7 +56,11 @@ class DeviceLogin:
 
 
 class DeviceLogins(Protocol):
-    """Keeps the logins that wait; all servers behind one address keep the same."""
+    """Keeps the logins that wait; all servers behind one address keep the same.
+
+    All methods raise :class:`registry.errors.DatabaseUnavailable` when what keeps them does not
+    answer.
+    """
 
     async def begin(self, client: str, address: str) -> tuple[str, DeviceLogin]:
         """Return a new device code, which is kept nowhere, and the login that waits.
@@ -86,75 +85,6 @@ class DeviceLogins(Protocol):
     async def take(self, device_code: str) -> DeviceLogin | None:
         """Return how far a login is; one that was decided is gone after that: told once."""
         ...
-
-
-class LocalDeviceLogins:
-    """Keeps them in memory, for a server that is alone; implements :class:`DeviceLogins`.
-
-    Args:
-        now: Tells seconds since 1970.
-    """
-
-    def __init__(self, now: Callable[[], float] = time.time) -> None:
-        self._now = now
-        #: By user code, oldest first; all live equally long.
-        self._logins: dict[str, DeviceLogin] = {}
-        self._user_codes: dict[str, str] = {}
-
-    async def begin(self, client: str, address: str) -> tuple[str, DeviceLogin]:
-        """Return a new device code, and the login that waits."""
-        self._drop_old()
-        origin = client_at(address)
-        of_one = sum(client_at(one.address) == origin for one in self._logins.values())
-        if of_one >= MAX_WAITING_OF_ONE or len(self._logins) >= MAX_WAITING:
-            raise TooManyLogins(
-                "too many logins wait to be confirmed: try again in a minute", seconds=60
-            )
-        user_code = new_user_code()
-        while user_code in self._logins:
-            user_code = new_user_code()
-        device_code = secrets.token_urlsafe(32)
-        ends_at = self._now() + LIFETIME_SECONDS
-        login = DeviceLogin(user_code, digest_of(device_code), client, address, ends_at)
-        self._logins[user_code] = login
-        self._user_codes[login.device_sha256] = user_code
-        return device_code, login
-
-    async def find(self, user_code: str) -> DeviceLogin | None:
-        """Return the login that waits for a decision under a code, if one does."""
-        self._drop_old()
-        login = self._logins.get(user_code)
-        return login if login is not None and login.state == "waiting" else None
-
-    async def decide(self, user_code: str, name: str | None) -> bool:
-        """Grant a login in somebody's name, or with ``None`` deny it; only the first counts."""
-        login = await self.find(user_code)
-        if login is None:
-            return False
-        state: State = "denied" if name is None else "granted"
-        self._logins[user_code] = replace(login, state=state, name=name)
-        return True
-
-    async def take(self, device_code: str) -> DeviceLogin | None:
-        """Return how far a login is; one that was decided is gone after that: told once."""
-        self._drop_old()
-        user_code = self._user_codes.get(digest_of(device_code))
-        login = self._logins.get(user_code) if user_code is not None else None
-        if login is not None and login.state != "waiting":
-            self._drop(login)
-        return login
-
-    def _drop_old(self) -> None:
-        now = self._now()
-        while self._logins:
-            oldest = next(iter(self._logins.values()))
-            if oldest.ends_at > now:
-                return
-            self._drop(oldest)
-
-    def _drop(self, login: DeviceLogin) -> None:
-        del self._logins[login.user_code]
-        del self._user_codes[login.device_sha256]
 
 
 def new_user_code() -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from registry.auth.entitlements import TokenRecord
+from registry.auth.known_tokens import TokenRecord
 from registry.auth.rights import OPEN_VERBS, Need, Pattern, Right
 from registry.auth.secret import hash_secret, is_token, kind_of_hash
 

@@ -79,15 +79,17 @@ def issue_token(
     caller: Caller,
     needs: Iterable[Need],
     *,
+    key: str | None = None,
     lists: Callable[[Need], bool] | None = None,
     now: float | None = None,
 ) -> str:
     """Return a token for what ``caller`` may do of ``needs``.
 
     Args:
-        policy: Of the moment; has a key.
+        policy: Of the moment.
         caller: Whose it will be.
         needs: What was asked for.
+        key: Signs it; ``None``: the policy has one.
         lists: Tells what of that the token says; ``None``: what the policy allows.
         now: In seconds since 1970; ``None`` for the clock's time.
     """
@@ -108,18 +110,23 @@ def issue_token(
         # It ends with the token that it was given for, and can do no more.
         **({"tok": caller.token.id} if caller.token is not None else {}),
     }
-    return jwt.encode(claims, bytes.fromhex(policy.token_key), _ALGORITHM)
+    return jwt.encode(claims, bytes.fromhex(key or policy.token_key), _ALGORITHM)
 
 
 def read_token(
-    policy: Policy, token: str, caller_of: Callable[[int], Caller | None] = lambda _: None
+    policy: Policy,
+    token: str,
+    caller_of: Callable[[int], Caller | None] = lambda _: None,
+    *,
+    key: str | None = None,
 ) -> Caller:
     """Return what a token says, if it is one of ours and its owner is who it was then.
 
     Args:
-        policy: Of the moment; has a key.
+        policy: Of the moment.
         token: As it was sent.
         caller_of: Returns who uses the database's token of a number; ``None``: it has ended.
+        key: Has signed it; ``None``: the policy has one.
 
     Raises:
         Unauthorized: It is none, or has ended.
@@ -127,7 +134,7 @@ def read_token(
     try:
         claims = jwt.decode(
             token,
-            bytes.fromhex(policy.token_key),
+            bytes.fromhex(key or policy.token_key),
             algorithms=[_ALGORITHM],
             audience=SERVICE,
             leeway=_LEEWAY_SECONDS,

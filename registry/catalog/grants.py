@@ -1,16 +1,15 @@
 """Grants: who gave which role to whom."""
 
 import re
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, get_args
 
 from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, literal, or_, select
 
 from registry.catalog.journal import add_change, add_event, publish_where
-from registry.catalog.lookup import matches, searchable
+from registry.catalog.lookup import MAX_NUMBER, MAX_PAGE, matches, page_of, searchable
 from registry.catalog.ports import Settled, settled_nowhere
-from registry.catalog.records import Actor, GrantRecord, SubjectKind
+from registry.catalog.records import Actor, GrantRecord, Page, SubjectKind
 from registry.database import Database, tables
 from registry.errors import GrantInvalid, GrantUnknown
 
@@ -72,7 +71,7 @@ class Grants:
             "environment_glob": environment_glob,
             "source": source,
         }
-        same = and_(*(table.c[column] == value for column, value in values.items()))
+        same = _same(subject_kind, subject, namespace_glob, environment_glob, source)
         async with self._database.writing() as connection:
             now = self._database.now()
             replaced = await connection.execute(delete(table).where(same).returning(table.c.id))
@@ -97,36 +96,62 @@ class Grants:
         await self._settled(change)
         return grant_of(row)
 
-    async def list(self, namespace: str | None = None) -> Sequence[GrantRecord]:
-        """Return the grants whose globs match a namespace; ``None``: all."""
-        table = tables.grant
-        # Those of what is deleted are put away: registry.catalog.ownership.
-        names = table.c.namespace_glob + table.c.environment_glob
-        statement = select(table).where(names.not_like("%#%")).order_by(table.c.id)
-        if namespace is not None:
-            # The other way round than elsewhere: the column has the pattern.
-            pattern = func.replace(table.c.namespace_glob, "_", "\\_")
-            pattern = func.replace(pattern, "*", "%")
-            name: ColumnElement[str] = literal(searchable(namespace))
-            statement = statement.where(
-                or_(table.c.namespace_glob == name, name.like(pattern, escape="\\"))
-            )
-        async with self._database.reading() as connection:
-            return [grant_of(row) for row in await connection.execute(statement)]
+    async def list(
+        self, namespace: str | None = None, *, after: int | None = None, limit: int = 50
+    ) -> Page[GrantRecord]:
+        """Return grants, the oldest first.
 
-    async def get(self, grant: int) -> GrantRecord:
+        Args:
+            namespace: The slug that their globs match; ``None``: any.
+            after: The number with which the page before ended.
+            limit: The most to return.
+        """
+        table = tables.grant
+        limit = max(1, min(limit, MAX_PAGE))
+        statement = select(table).where(_holds()).order_by(table.c.id).limit(limit + 1)
+        if namespace is not None:
+            statement = statement.where(_covers(namespace))
+        if after is not None:
+            statement = statement.where(table.c.id > min(after, MAX_NUMBER))
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(statement)).all()
+        return page_of(rows, grant_of, limit)
+
+    async def get(self, grant: int, namespace: str | None = None) -> GrantRecord:
         """Return a grant.
+
+        Args:
+            grant: Its number.
+            namespace: The slug that its globs match; ``None``: any.
 
         Raises:
             GrantUnknown: There is none.
         """
         table = tables.grant
+        statement = select(table).where(table.c.id == grant, _holds())
+        if namespace is not None:
+            statement = statement.where(_covers(namespace))
         async with self._database.reading() as connection:
-            statement = select(table).where(table.c.id == grant)
-            row = (await connection.execute(statement)).first() if 0 < grant < 2**63 else None
+            found = (await connection.execute(statement)) if 0 < grant <= MAX_NUMBER else None
+            row = found.first() if found is not None else None
         if row is None:
             raise GrantUnknown(f"there is no grant {grant} here")
         return grant_of(row)
+
+    async def find(
+        self,
+        subject_kind: SubjectKind,
+        subject: str | None,
+        namespace_glob: str,
+        environment_glob: str,
+    ) -> GrantRecord | None:
+        """Return what giving a role to the same on the same globs would replace."""
+        statement = select(tables.grant).where(
+            _same(subject_kind, subject, namespace_glob, environment_glob, "api")
+        )
+        async with self._database.reading() as connection:
+            row = (await connection.execute(statement)).first()
+        return grant_of(row) if row is not None else None
 
     async def take(self, actor: Actor, grant: int) -> None:
         """Take a grant back, on every server from now on.
@@ -209,6 +234,34 @@ def _check(
     if kind == "everyone" and expires_at is not None:
         # Documents in the store say what is public, and are written when something changes.
         raise GrantInvalid("what everyone may see has no end by itself: take the grant back then")
+
+
+def _same(
+    subject_kind: str, subject: str | None, namespace_glob: str, environment_glob: str, source: str
+) -> ColumnElement[bool]:
+    """Return whether a grant is the one that there can be of these."""
+    table = tables.grant
+    return and_(
+        table.c.subject_kind == subject_kind,
+        table.c.subject == searchable(subject or ""),
+        table.c.namespace_glob == searchable(namespace_glob),
+        table.c.environment_glob == searchable(environment_glob),
+        table.c.source == source,
+    )
+
+
+def _holds() -> ColumnElement[bool]:
+    """Return whether a grant is of what is there: others are put away (``ownership``)."""
+    names = tables.grant.c.namespace_glob + tables.grant.c.environment_glob
+    return names.not_like("%#%")
+
+
+def _covers(namespace: str) -> ColumnElement[bool]:
+    """Return whether a grant is on a namespace, by whichever glob: the column has the pattern."""
+    globs = tables.grant.c.namespace_glob
+    pattern = func.replace(func.replace(globs, "_", "\\_"), "*", "%")
+    name: ColumnElement[str] = literal(searchable(namespace))
+    return or_(globs == name, name.like(pattern, escape="\\"))
 
 
 def _covered(grant: Row[Any]) -> ColumnElement[bool]:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from registry.catalog.grants import grant_of
 from registry.catalog.pointers import pointers_after, pointers_at
 from registry.catalog.ports import Directory, Entitlements
+from registry.catalog.signing import signing_key
 from registry.catalog.tokens import token_of
 from registry.database import Database, tables
 from registry.sources.directory import Pointer
@@ -37,13 +38,15 @@ class Loading:
         self._principals: set[str] = set()
 
     async def everything(self, database: Database) -> None:
-        """Read all rows, in batches: others are served in between.
+        """Read all rows, in batches: others are served in between. A new database gets a key.
 
         Raises:
             DatabaseUnavailable: It does not answer; memory has a part of it.
         """
         kept: dict[str, set[Any]] = {"namespace": set(), "path": set(), "grant": set()}
         kept["token"] = set()
+        # Before the tokens: whoever has one gets a bearer token that is signed with it.
+        self._entitlements.put_signing_key(await signing_key(database))
         async with database.reading() as connection:
             statement = select(tables.namespace.c.slug).where(
                 tables.namespace.c.deleted_at.is_(None)

@@ -2,13 +2,13 @@
 
 import base64
 import binascii
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import ColumnElement, Row, and_, false, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from registry.catalog.records import Environment, Namespace, Version, Visibility
+from registry.catalog.records import Environment, Namespace, Page, Version, Visibility
 from registry.database import tables
 from registry.errors import (
     CatalogNameInvalid,
@@ -19,8 +19,12 @@ from registry.errors import (
     VersionUnknown,
 )
 
+Item = TypeVar("Item")
+
 #: The most that one page has.
 MAX_PAGE: Final = 1000
+#: The largest number that a row can have.
+MAX_NUMBER: Final = 2**63 - 1
 #: The longest description or note.
 MAX_TEXT: Final = 4000
 #: As long as their columns.
@@ -235,6 +239,12 @@ def page_after(after: str | None) -> str:
         return searchable(base64.b64decode(padded, altchars=b"-_", validate=True).decode())
     except (ValueError, binascii.Error) as exc:
         raise CursorInvalid from exc
+
+
+def page_of(rows: Sequence[Row[Any]], record: Callable[[Row[Any]], Item], limit: int) -> Page[Item]:
+    """Return a page in the order of numbers, of rows of which there is one more if it goes on."""
+    more = str(rows[limit - 1].id) if len(rows) > limit else None
+    return Page([record(row) for row in rows[:limit]], more)
 
 
 def cursor(key: str) -> str:

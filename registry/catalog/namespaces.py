@@ -197,16 +197,24 @@ class Namespaces:
         await self._settled(change)
         return namespace_of(found)
 
-    async def delete(self, actor: Actor, slug: str) -> None:
+    async def delete(self, actor: Actor, slug: str, *, revision: int | None = None) -> None:
         """Delete a namespace with all its environments; what is running in it is cancelled.
+
+        Args:
+            actor: Who deletes it.
+            slug: Which one.
+            revision: What it must have; ``None``: any.
 
         Raises:
             NamespaceUnknown: There is none of that slug.
+            RevisionConflict: It has another revision.
         """
         table, environment = tables.namespace, tables.environment
         async with self._database.writing() as connection:
             now = self._database.now()
             row = await namespace_row(connection, slug)
+            if revision not in {None, row.revision}:
+                raise RevisionConflict(slug, row.revision)
             await connection.execute(
                 update(table)
                 .where(table.c.id == row.id)

@@ -117,6 +117,10 @@ class Entitlements(Protocol):
         """
         ...
 
+    def put_signing_key(self, key: str, /) -> None:
+        """Know what signs bearer tokens where the auth file has no key."""
+        ...
+
 
 #: Returns once every server that is alive has seen a change, or after two seconds.
 Settled = Callable[[int], Awaitable[None]]

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from registry.catalog.accounts import CatalogAccounts, CatalogSessions
+from registry.catalog.device_logins import CatalogDeviceLogins
 from registry.catalog.environments import Environments
 from registry.catalog.events import Events
 from registry.catalog.follower import Follower
@@ -30,3 +32,7 @@ class CatalogServices:
     follower: Follower
     #: Where environments lead to, in memory.
     directory: Directory
+    #: What logging in with a browser, or for a program, needs.
+    accounts: CatalogAccounts
+    sessions: CatalogSessions
+    devices: CatalogDeviceLogins

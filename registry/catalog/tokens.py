@@ -6,19 +6,26 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Row, insert, or_, select, update
+from sqlalchemy import Row, delete, insert, or_, select, update
 
 from registry.auth.rights import parse_right
 from registry.catalog.journal import add_change, add_event
-from registry.catalog.lookup import checked_principal, searchable
+from registry.catalog.lookup import (
+    MAX_NUMBER,
+    MAX_PAGE,
+    checked_principal,
+    page_of,
+    searchable,
+)
 from registry.catalog.ports import Settled, settled_nowhere
-from registry.catalog.records import Actor, TokenInfo, TokenKind
+from registry.catalog.records import Actor, Page, TokenInfo, TokenKind
 from registry.database import Database, tables
 from registry.errors import TokenInvalid, TokenUnknown
 
 #: What every secret begins with: scanners find it, and no password of people does.
 PREFIX: Final = "pft_"
 _USED_EVERY: Final = timedelta(hours=1)
+_SESSIONS_KEPT: Final = timedelta(days=1)
 
 
 class TokenStore:
@@ -86,11 +93,26 @@ class TokenStore:
         return token_of(row), secret
 
     async def list(
-        self, principal: str | None = None, *, include_ended: bool = False
-    ) -> Sequence[TokenInfo]:
-        """Return the tokens of ``principal``, the newest first; ``None``: of everybody."""
+        self,
+        principal: str | None = None,
+        *,
+        include_ended: bool = False,
+        after: int | None = None,
+        limit: int = 50,
+    ) -> Page[TokenInfo]:
+        """Return tokens, the newest first.
+
+        Args:
+            principal: Whose; ``None``: of everybody.
+            include_ended: Whether also those that have ended, or were revoked.
+            after: The number with which the page before ended.
+            limit: The most to return.
+        """
         table = tables.token
-        statement = select(table).order_by(table.c.id.desc())
+        limit = max(1, min(limit, MAX_PAGE))
+        statement = select(table).order_by(table.c.id.desc()).limit(limit + 1)
+        if after is not None:
+            statement = statement.where(table.c.id < min(after, MAX_NUMBER))
         if principal is not None:
             statement = statement.where(table.c.principal_name == searchable(principal))
         if not include_ended:
@@ -100,7 +122,8 @@ class TokenStore:
                 or_(table.c.expires_at.is_(None), table.c.expires_at > now),
             )
         async with self._database.reading() as connection:
-            return [token_of(row) for row in await connection.execute(statement)]
+            rows = (await connection.execute(statement)).all()
+        return page_of(rows, token_of, limit)
 
     async def get(self, token: int) -> TokenInfo:
         """Return a token.
@@ -111,7 +134,7 @@ class TokenStore:
         table = tables.token
         async with self._database.reading() as connection:
             statement = select(table).where(table.c.id == token)
-            row = (await connection.execute(statement)).first() if 0 < token < 2**63 else None
+            row = (await connection.execute(statement)).first() if 0 < token <= MAX_NUMBER else None
         if row is None:
             raise TokenUnknown(f"there is no token {token} here")
         return token_of(row)
@@ -142,6 +165,29 @@ class TokenStore:
             )
             change = await add_change(connection, "token", str(token), now)
         await self._settled(change)
+
+    async def forget_sessions(self) -> None:
+        """Throw away logins of browsers that ended a day ago; what was done with them stays told.
+
+        They come with every login, and no server should keep them for ever.
+        """
+        table = tables.token
+        async with self._database.writing() as connection:
+            now = self._database.now()
+            before = now - _SESSIONS_KEPT
+            ended = (
+                select(table.c.id)
+                .where(
+                    table.c.kind == "session",
+                    or_(table.c.expires_at < before, table.c.revoked_at < before),
+                )
+                .limit(MAX_PAGE)
+            )
+            gone = list((await connection.execute(ended)).scalars())
+            if gone:
+                await connection.execute(delete(table).where(table.c.id.in_(gone)))
+            for number in gone:
+                await add_change(connection, "token", str(number), now)
 
     async def used(self, at: Mapping[int, datetime]) -> None:
         """Note when tokens were used last; what is noted already within the hour stays."""

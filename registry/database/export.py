@@ -2,14 +2,15 @@
 
 ::
 
-    {"pullforge": "database", "format": 1, "revision": "0001", "at": "2026-11-29T01:02:03+00:00"}
+    {"pullforge": "database", "format": 1, "revision": "0002", "at": "2026-11-29T01:02:03+00:00"}
     {"table": "namespace", "row": {"id": 1, "name": "Analytics", "slug": "analytics", …}}
     …
     {"end": 1234}              the number of rows: a file that was cut has no such line
 
 A moment is text with its zone, bytes are ``{"base64": "…"}``. Tables come in an order in which each
-row follows those that it names. What servers have under way is not in it. Numbers stay what they
-are, so that tokens, grants and events are the same elsewhere; secrets are digests here as there.
+row follows those that it names. What servers have under way is not in it, nor is the key that signs
+bearer tokens: another database makes its own. Numbers stay what they are, so that tokens, grants
+and events are the same elsewhere; secrets are digests here as there.
 """
 
 import base64

@@ -296,3 +296,27 @@ idempotency: Final = Table(
     Column("body", LargeBinary, nullable=False, default=b""),
     _at("created_at"),
 )
+
+#: Programs that wait until a person has confirmed them; nobody follows it, each server looks here.
+device_login: Final = Table(
+    "device_login",
+    metadata,
+    Column("user_code", String(16), primary_key=True),
+    Column("device_sha256", String(64), nullable=False, unique=True),
+    _text("client"),
+    _text("address"),
+    #: The address as it is counted: a network of IPv6 is one.
+    _text("origin"),
+    _text("state"),
+    Column("principal_name", String(200), nullable=True),
+    Column("ends_at", UtcDateTime, nullable=False, index=True),
+)
+
+#: What signs bearer tokens, where no auth file has a key: one row, made by the first server.
+signing_key: Final = Table(
+    "signing_key",
+    metadata,
+    Column("purpose", String(50), primary_key=True),
+    Column("key", String(64), nullable=False),
+    _at("created_at"),
+)

@@ -47,7 +47,7 @@ class AGrant:
 
 @dataclass(frozen=True)
 class AToken:
-    """Implements :class:`registry.auth.entitlements.KnownToken`."""
+    """Implements :class:`registry.auth.known_tokens.KnownToken`."""
 
     id: int
     principal: str

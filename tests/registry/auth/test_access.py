@@ -8,7 +8,7 @@ from registry.auth.logins import Logins
 from registry.auth.policy import Caller, FixedPolicy, Identity, Policy
 from registry.auth.rights import Need
 from registry.auth.roles import Role, ServiceRole
-from registry.auth.secret import new_token
+from registry.auth.secret import new_token, sha256_of
 from registry.errors import Denied, NameUnknown, Unauthorized
 from tests.registry.accounts import PASSWORD, TOKEN, policy_of, robot, user
 from tests.registry.auth.grants import Spaces, give_token, grant
@@ -167,17 +167,64 @@ def test_a_bearer_token_dies_with_the_token_that_it_was_given_for() -> None:
         access.read_token(issued)
 
 
-def test_without_a_key_a_token_stands_for_itself() -> None:
-    access = access_with(key=False)
+def test_where_the_auth_file_has_no_key_the_database_has_one_for_all_servers() -> None:
+    access, other = access_with(key=False), access_with(key=False)
     secret, number = give_token(access.entitlements, "ada")
-    issued = access.issue_token(access.read_token(secret), [PULL], secret)
+    for one in (access, other):
+        one.entitlements.put_signing_key("5" * 64)
+    issued = access.issue_token(access.read_token(secret), [PULL])
+    assert secret not in issued
     assert access.read_token(issued).token == access.read_token(secret).token
     nobody = access.issue_token(Caller(None), [PULL])
-    assert access.read_token(nobody) == Caller(None, frozenset())
+    assert other.read_token(nobody) == Caller(None, frozenset({PULL}))
     access.entitlements.remove_token(number)
-    for token in (issued, "", "x", "a.b.c"):
+    for token in (issued, "anonymous", "", "x", "a.b.c"):
         with pytest.raises(Unauthorized):
             access.read_token(token)
+
+
+def test_before_there_is_a_key_only_strangers_get_a_bearer_token() -> None:
+    access = access_with(key=False)
+    secret, _ = give_token(access.entitlements, "ada")
+    for caller in (Caller(None), access.read_token(secret)):
+        issued = access.issue_token(caller, [PULL])
+        assert access.read_token(issued) == Caller(None, frozenset())
+    for token in ("", "x", "a.b.c"):
+        with pytest.raises(Unauthorized):
+            access.read_token(token)
+
+
+def test_the_key_of_the_auth_file_comes_first() -> None:
+    access, plain = access_with(user("ada")), access_with(key=False)
+    for one in (access, plain):
+        one.entitlements.put_signing_key("5" * 64)
+    issued = access.issue_token(Caller(None), [PULL])
+    with pytest.raises(Unauthorized):
+        plain.read_token(issued)
+
+
+def test_where_there_is_a_provider_people_are_asked_to_log_in_before_anybody_has() -> None:
+    access = Access(FixedPolicy(), Logins(), has_provider=True)
+    assert access.takes_logins
+    assert not access.hides
+    with pytest.raises(Unauthorized):
+        access.check(Caller(None), [PUSH])
+
+
+@pytest.mark.parametrize("name", ["ada", ""])
+async def test_a_browsers_session_is_neither_a_password_nor_a_bearer_token(name: str) -> None:
+    access = access_with(user("ada", "**:*"))
+    secret, number = give_token(access.entitlements, "ada", kind="session")
+    with pytest.raises(Unauthorized):
+        await access.log_in(name, secret, HERE)
+    with pytest.raises(Unauthorized):
+        access.read_token(secret)
+    personal, _ = give_token(access.entitlements, "ada")
+    issued = access.issue_token(access.read_token(personal), [PULL])
+    assert access.read_token(issued).identity is not None
+    assert access.entitlements.token_of_number(number) is None
+    assert access.entitlements.session(sha256_of(secret)) == ("ada", number)
+    assert access.entitlements.session(sha256_of(personal)) is None
 
 
 def test_whoever_is_of_the_file_is_nobody_without_it() -> None:

@@ -112,6 +112,7 @@ class Memory:
         self.groups: dict[str, tuple[str, ...]] = {}
         self.disabled: set[str] = set()
         self.of_file: set[str] = set()
+        self.signing_key = ""
 
     def put(self, pointer: Pointer) -> None:
         self.pointers[f"{pointer.namespace}/{pointer.environment}"] = pointer
@@ -143,6 +144,9 @@ class Memory:
         (self.of_file.add if is_of_file else self.of_file.discard)(name)
         self.groups[name] = tuple(groups)
         (self.disabled.add if is_disabled else self.disabled.discard)(name)
+
+    def put_signing_key(self, key: str) -> None:
+        self.signing_key = key
 
 
 def no_repository_is_open(principal: str | None) -> RequirePull:

@@ -1,3 +1,4 @@
+import asyncio
 from typing import Any
 
 import pytest
@@ -238,7 +239,35 @@ async def test_a_namespace_of_a_name_that_was_had_before_inherits_no_roles(house
         )
     await house.namespaces.delete(ADA, "team")
     await house.namespaces.create(BOB, "team", owner="eve")
-    assert [one.subject for one in await house.grants.list("team")] == ["eve"]
+    assert [one.subject for one in (await house.grants.list("team")).items] == ["eve"]
     await house.namespaces.delete(BOB, "team")
     await house.namespaces.restore(ADA, "team")
-    assert [one.subject for one in await house.grants.list("team")] == ["eve"]
+    assert [one.subject for one in (await house.grants.list("team")).items] == ["eve"]
+
+
+async def test_what_somebody_has_changed_meanwhile_is_not_deleted(house: House) -> None:
+    environment = await house.environment("ada/notebook")
+    namespace = await house.namespaces.get("ada")
+    changed = await house.environments.update(ADA, "ada", "notebook", description="x")
+    await house.namespaces.update(ADA, "ada", description="x")
+    with pytest.raises(RevisionConflict):
+        await house.environments.delete(ADA, "ada", "notebook", revision=environment.revision)
+    with pytest.raises(RevisionConflict):
+        await house.namespaces.delete(ADA, "ada", revision=namespace.revision)
+    assert await house.environments.get("ada", "notebook") == changed
+    await house.environments.delete(ADA, "ada", "notebook", revision=changed.revision)
+    await house.namespaces.delete(ADA, "ada", revision=namespace.revision + 1)
+
+
+async def test_of_a_change_and_a_deletion_by_one_revision_one_is_done(house: House) -> None:
+    environment = await house.environment("ada/notebook")
+    outcomes = await asyncio.gather(
+        house.environments.update(
+            ADA, "ada", "notebook", description="kept", revision=environment.revision
+        ),
+        house.environments.delete(BOB, "ada", "notebook", revision=environment.revision),
+        return_exceptions=True,
+    )
+    refused = [one for one in outcomes if isinstance(one, BaseException)]
+    assert len(refused) == 1
+    assert isinstance(refused[0], RevisionConflict | EnvironmentUnknown)

@@ -25,8 +25,13 @@ async def test_a_role_is_given_replaced_and_taken(house: House) -> None:
     second = await house.grants.give(
         ADA, subject_kind="group", subject="data", namespace_glob="ana*", role="editor"
     )
-    assert await house.grants.list("analytics") == [second]
-    assert await house.grants.list("other") == []
+    assert (await house.grants.list("analytics")).items == [second]
+    assert (await house.grants.list("other")).items == []
+    assert await house.grants.find("group", "data", "ana*", "*") == second
+    assert await house.grants.find("user", "data", "ana*", "*") is None
+    assert await house.grants.get(second.id, "analytics") == second
+    with pytest.raises(GrantUnknown):
+        await house.grants.get(second.id, "other")
     assert house.memory.grants == {second.id: second}
     with pytest.raises(GrantUnknown):
         await house.grants.get(first.id)
@@ -64,7 +69,7 @@ async def test_a_secret_is_shown_once_and_kept_as_a_digest(house: House) -> None
     assert secret.startswith("pft_")
     assert len(secret) == 47
     assert made.hint == secret[-6:]
-    assert await house.tokens.list("ada") == [made]
+    assert (await house.tokens.list("ada")).items == [made]
     assert house.memory.tokens[made.id].sha256 == made.sha256
     assert secret not in repr(made)
     now = house.database.now()
@@ -73,9 +78,58 @@ async def test_a_secret_is_shown_once_and_kept_as_a_digest(house: House) -> None
     assert (await house.tokens.get(made.id)).last_used_at == now
     await house.tokens.revoke(ADA, made.id)
     await house.tokens.revoke(ADA, made.id)
-    assert await house.tokens.list("ada") == []
-    assert len(await house.tokens.list("ada", include_ended=True)) == 1
+    assert (await house.tokens.list("ada")).items == []
+    assert len((await house.tokens.list("ada", include_ended=True)).items) == 1
     assert await house.actions() == ["token.created", "token.revoked"]
+
+
+async def test_logins_of_browsers_that_ended_are_forgotten_after_a_day(house: House) -> None:
+    personal, _ = await house.tokens.create(ADA, "ada", "laptop")
+    now = house.database.now()
+    made: list[int] = []
+    for hours in (1, 72):
+        token, _ = await house.tokens.create(
+            ADA, "ada", "browser", kind="session", expires_at=now + timedelta(hours=hours)
+        )
+        made.append(token.id)
+    await house.tokens.revoke(ADA, personal.id)
+    house.database.now = lambda: now + timedelta(hours=26)
+    await house.tokens.forget_sessions()
+    await house.tokens.forget_sessions()
+    left = (await house.tokens.list("ada", include_ended=True)).items
+    assert [one.id for one in left] == [made[1], personal.id]
+    await house.follower.settled(1)
+    assert set(house.memory.tokens) == {made[1]}
+
+
+async def test_lists_go_on_page_by_page_and_end(house: House) -> None:
+    tokens = [(await house.tokens.create(ADA, "ada", f"t{number}"))[0].id for number in range(5)]
+    await house.tokens.create(ADA, "bob", "another")
+    grants = []
+    for number in range(5):
+        grant = await house.grants.give(
+            ADA, subject_kind="user", subject=f"u{number}", namespace_glob="ada", role="viewer"
+        )
+        grants.append(grant.id)
+    found: list[list[int]] = [[], []]
+    after: str | None = None
+    while True:
+        page = await house.tokens.list("ada", after=int(after) if after else None, limit=2)
+        found[0] += [one.id for one in page.items]
+        after = page.next
+        if after is None:
+            break
+    while True:
+        given = await house.grants.list("ada", after=int(after) if after else None, limit=2)
+        found[1] += [one.id for one in given.items]
+        after = given.next
+        if after is None:
+            break
+    assert found == [tokens[::-1], grants]
+    whole = await house.grants.list("ada", limit=5)
+    assert (len(whole.items), whole.next) == (5, None)
+    assert (await house.tokens.list("ada", after=10**18)).items
+    assert not (await house.grants.list("ada", after=10**30)).items
 
 
 async def test_a_token_that_makes_no_sense_is_not_made(house: House) -> None:

@@ -1,0 +1,76 @@
+"""Finding environments: by what they are called, by what is in them, a page at a time."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, select
+
+from registry.catalog.lookup import (
+    contains,
+    cursor,
+    environment_of,
+    page_after,
+    searchable,
+    sees_environment,
+)
+from registry.catalog.records import Environment, Page, Visibility
+from registry.database import tables
+
+
+def search_statement(
+    visible: Visibility,
+    *,
+    namespace: str | None,
+    search: str,
+    package: str | None,
+    version: str | None,
+    include_deleted: bool,
+    after: str | None,
+    limit: int,
+) -> Select[Any]:
+    """Return what selects one row more than a page has, by path.
+
+    Raises:
+        CursorInvalid: ``after`` is of no page.
+    """
+    table = tables.environment
+    path, _, number = page_after(after).partition("\n")
+    beyond = table.c.path > path
+    if include_deleted and number.isascii() and number.isdigit() and len(number) < 19:
+        beyond |= (table.c.path == path) & (table.c.id > int(number))
+    statement = (
+        select(table)
+        .where(
+            beyond,
+            contains(table.c.search_text, search),
+            sees_environment(visible, table.c.path),
+        )
+        .order_by(table.c.path, table.c.id)
+        .limit(limit + 1)
+    )
+    if not include_deleted:
+        statement = statement.where(table.c.deleted_at.is_(None))
+    if namespace is not None:
+        # By path, whose order the page is in: one range of one index. "0" comes after "/".
+        first = searchable(namespace)
+        statement = statement.where(table.c.path >= f"{first}/", table.c.path < f"{first}0")
+    if package is not None:
+        statement = statement.where(_has_package(package, version))
+    return statement
+
+
+def page_of_environments(rows: Sequence[Row[Any]], limit: int) -> Page[Environment]:
+    """Return the page of what was selected."""
+    last = rows[limit - 1] if len(rows) > limit else None
+    more = cursor(f"{last.path}\n{last.id}") if last is not None else None
+    return Page([environment_of(row) for row in rows[:limit]], more)
+
+
+def _has_package(package: str, version: str | None) -> ColumnElement[bool]:
+    table = tables.lock_package
+    statement = select(table.c.key).where(
+        table.c.key == tables.environment.c.active_key, table.c.name == searchable(package).lower()
+    )
+    if version is not None:
+        statement = statement.where(table.c.version == searchable(version))
+    return statement.exists()
