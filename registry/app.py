@@ -13,6 +13,7 @@
              └─ /api/v1  ErrorBoundary, router and errors of its own
 """
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -43,6 +44,7 @@ def create_app(
     access_log: AccessLog | bool = True,
     is_traced: bool = False,
     connections: Connections | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Starlette:
     """Return the application; it opens its services when it starts, and closes them when it ends.
 
@@ -53,6 +55,7 @@ def create_app(
         is_traced: Whether each request is recorded by :attr:`Services.traces`. Then all pass the
             application: what is answered before it is in no trace.
         connections: Bounds them; ``None``: there may be any number.
+        clock: Tells seconds that pass, by which tries to log in are counted.
     """
     if isinstance(access_log, bool):
         access_log = StructuredAccessLog() if access_log else NoAccessLog()
@@ -68,7 +71,7 @@ def create_app(
             yield state
 
     return Starlette(
-        routes=[*ROUTES, *login_routes(), api_route()],
+        routes=[*ROUTES, *login_routes(clock), api_route()],
         middleware=[
             *([Middleware(Traced)] if is_traced else []),
             Middleware(Observe, access_log=access_log),

@@ -5,6 +5,7 @@
     services     everything the faces of a server need
     sources      what answers for images that are built here
     catalog      namespaces, environments, and who follows and works for them
+    login        where people log in with a browser
     schedule     which periodic jobs there are
     workers      what has work done by workers elsewhere
     building     what turns names into images, with or without a server around it

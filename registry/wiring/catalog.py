@@ -1,7 +1,7 @@
 """Namespaces, environments and all that follows them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -11,6 +11,8 @@ from builder.ports import Store
 from registry.auth.access import Access
 from registry.auth.entitlements import Entitlements
 from registry.auth.rights import Need
+from registry.catalog.accounts import CatalogAccounts, CatalogSessions
+from registry.catalog.device_logins import CatalogDeviceLogins
 from registry.catalog.environments import Environments
 from registry.catalog.events import Events
 from registry.catalog.follower import Follower, forget_old, server_name
@@ -123,13 +125,18 @@ async def open_catalog(
         writer = OutboxWriter(database, store, dump_pointer, follower.changed)
         tokens = TokenStore(database, follower.settled)
         jobs = [
-            PeriodicJob("catalog", _COMPARE_SECONDS, lambda: _tidy(database, store)),
+            PeriodicJob("catalog", _COMPARE_SECONDS, lambda: _tidy(database, store, tokens)),
             PeriodicJob("uses", _USES_SECONDS, lambda: tokens.used(entitlements.take_used())),
         ]
         for work in (follower.run(), runner.run(), writer.run(), run_forever(jobs)):
             stack.push_async_callback(_end, asyncio.create_task(work))
         settled = follower.settled
+
+        def file_names() -> Collection[str]:
+            return access.policy.identities.keys()
+
         names = PushedNames(store)
+        principals = Principals(database, settled)
         yield CatalogServices(
             namespaces=Namespaces(database, names, settled),
             environments=Environments(database, names, settled),
@@ -137,10 +144,13 @@ async def open_catalog(
             events=Events(database, follower.changed),
             grants=Grants(database, settled),
             tokens=tokens,
-            principals=Principals(database, settled),
+            principals=principals,
             idempotency=Idempotency(database),
             follower=follower,
             directory=directory,
+            accounts=CatalogAccounts(principals, file_names),
+            sessions=CatalogSessions(database, tokens, entitlements.session),
+            devices=CatalogDeviceLogins(database),
         )
 
 
@@ -156,9 +166,10 @@ async def stored_pointers(store: Store) -> AsyncIterator[Pointer]:
             yield parse_pointer(data)
 
 
-async def _tidy(database: Database, store: Store) -> None:
+async def _tidy(database: Database, store: Store, tokens: TokenStore) -> None:
     await compare(database, store, dump_pointer)
     await forget_old(database)
+    await tokens.forget_sessions()
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -48,7 +48,8 @@ from registry.wiring.building import (
     open_builder,
     tell_of_sandbox,
 )
-from registry.wiring.catalog import open_catalog
+from registry.wiring.catalog import database_url, open_catalog
+from registry.wiring.login import open_login
 from registry.wiring.schedule import chores_of
 from registry.wiring.sources import Maker, all_sources, open_maker
 from registry.wiring.stores import open_links
@@ -137,6 +138,11 @@ async def open_services(
                 entitlements=entitlements,
             )
         )
+        login = None
+        if catalog is not None:
+            login = await stack.enter_async_context(
+                open_login(settings, catalog.accounts, catalog.sessions, catalog.devices)
+            )
         yield Services(
             sources=all_sources(maker, pushed, store, directory, catalog, now),
             manifests=builder.manifests,
@@ -151,6 +157,7 @@ async def open_services(
             queue=gauges,
             public_url=settings.public_url.rstrip("/") if settings.public_url else None,
             traces=traces,
+            login=login,
             catalog=catalog,
         )
 
@@ -222,14 +229,16 @@ async def open_access(
     Raises:
         PolicyInvalid: The auth file cannot be used.
     """
+    entitlements = entitlements or Entitlements()
+    has_provider = settings.oidc_issuer is not None and database_url(settings) is not None
     async with aclosing(Logins()) as logins:
         if settings.auth_file is None:
-            yield Access(FixedPolicy(), logins, entitlements or Entitlements())
+            yield Access(FixedPolicy(), logins, entitlements, has_provider)
             return
         source = PolicyFile(settings.auth_file)
         following = asyncio.create_task(source.follow())
         try:
-            yield Access(source, logins, entitlements or Entitlements())
+            yield Access(source, logins, entitlements, has_provider)
         finally:
             following.cancel()
 

@@ -46,6 +46,7 @@ from registry.storage.filesystem import FilesystemStore
 from registry.storage.probe import check_store
 from registry.telemetry import Metrics
 from registry.web.services import BuildServices, LoginServices, ReadinessCheck, Services
+from tests.registry.accounts import still
 
 #: The largest blob that the house takes.
 MAX_BLOB_BYTES = 8 * 1024 * 1024
@@ -194,7 +195,7 @@ class FakeService:
         self.builds = cast("BuildServices", None)
         self.checks: dict[str, ReadinessCheck] = {"store": lambda: check_store(store)}
         #: Who may do what: everybody everything, unless a test is about that.
-        self.access = Access(FixedPolicy(Everything()), Logins())
+        self.access = Access(FixedPolicy(Everything()), Logins(still))
         self.public_url: str | None = None
         self.login: LoginServices | None = None
         #: How often the services were opened, and how often closed.
@@ -202,7 +203,10 @@ class FakeService:
 
     def app(self, *, redirect_after_seconds: float = 19, access_log: bool = True) -> Starlette:
         return create_app(
-            self._open, redirect_after_seconds=redirect_after_seconds, access_log=access_log
+            self._open,
+            redirect_after_seconds=redirect_after_seconds,
+            access_log=access_log,
+            clock=still,
         )
 
     async def put_blob(self, data: bytes) -> Digest:

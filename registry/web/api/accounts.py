@@ -8,7 +8,7 @@ from starlette.types import ASGIApp
 from registry.catalog.records import TokenInfo
 from registry.catalog.slugs import slug_of
 from registry.errors import CatalogNameInvalid, CatalogNameTaken, PrincipalUnknown, TokenUnknown
-from registry.web.api.answers import answer, page_answer, page_by_number
+from registry.web.api.answers import answer, page_answer
 from registry.web.api.catalog_documents import (
     NewTokenDocument,
     UserDocument,
@@ -49,8 +49,12 @@ async def get_me(call: Call[NoQuery, NoBody]) -> ASGIApp:
 async def get_tokens(call: Call[TokensQuery, NoBody]) -> ASGIApp:
     """List your tokens, the newest first; as an administrator, those of others too."""
     whose = call.query.user or call.rights.require_login()
-    tokens = await call.catalog.tokens.list(whose, include_ended=is_on(call.query.ended))
-    page = page_by_number(tokens, call.query, lambda token: token.id, newest_first=True)
+    page = await call.catalog.tokens.list(
+        whose,
+        include_ended=is_on(call.query.ended),
+        after=call.query.number,
+        limit=call.query.limit,
+    )
     return page_answer(call, page, token_document)
 
 
@@ -94,6 +98,19 @@ async def get_token(call: Call[NoQuery, NoBody]) -> ASGIApp:
 async def delete_token(call: Call[NoQuery, NoBody]) -> ASGIApp:
     """Revoke a token: it is refused at every door from now on."""
     await call.catalog.tokens.revoke(call.actor, (await _token(call)).id)
+    return BytesResponse(204, [])
+
+
+async def needs_of_ended_token(call: Call[NoQuery, NoBody]) -> Sequence[Further]:
+    """Return what revoking a token needs beside: a limited one ends itself alone."""
+    return [] if (await _token(call)).id == call.rights.token else [NeedWhole()]
+
+
+async def delete_current_token(call: Call[NoQuery, NoBody]) -> ASGIApp:
+    """Revoke the token that was sent, as a program does that logs out."""
+    if call.actor.token is None:
+        raise TokenUnknown("no token of an account was sent: there is none to end")
+    await call.catalog.tokens.revoke(call.actor, call.actor.token)
     return BytesResponse(204, [])
 
 

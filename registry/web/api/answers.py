@@ -1,17 +1,16 @@
 """Answers of the catalog's addresses: documents, pages of lists, revisions."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.types import ASGIApp
 
 from registry.catalog.records import Page
-from registry.errors import ParameterInvalid, RevisionConflict
+from registry.errors import ParameterInvalid
 from registry.web.address import host_of
 from registry.web.api.endpoints import ApiRequest, Call
-from registry.web.api.models import PageQuery
 from registry.web.asgi.responses import RawHeaders, header, json_answer
 
 Item = TypeVar("Item")
@@ -45,20 +44,6 @@ def page_answer(
     return answer(200, {"items": [document(one) for one in page.items], "next": page.next}, lines)
 
 
-def page_by_number(
-    items: Sequence[Item], query: PageQuery, number: Callable[[Item], int], *, newest_first: bool
-) -> Page[Item]:
-    """Return the part of a whole list that is in the order of its numbers."""
-    after = int(query.after) if query.after is not None else None
-    ordered = sorted(items, key=number, reverse=newest_first)
-    if after is not None:
-        ordered = [
-            one for one in ordered if (number(one) < after if newest_first else number(one) > after)
-        ]
-    found = ordered[: query.limit]
-    return Page(found, str(number(found[-1])) if len(ordered) > len(found) else None)
-
-
 def expected_revision(request: ApiRequest) -> int | None:
     """Return the revision that what is changed must have (``If-Match``); ``None``: any.
 
@@ -75,16 +60,6 @@ def expected_revision(request: ApiRequest) -> int | None:
     if match is None:
         raise ParameterInvalid("If-Match is the ETag that reading it answered, or '*'")
     return int(match[1])
-
-
-def require_revision(request: ApiRequest, path: str, revision: int) -> None:
-    """Return if what is changed has the revision that it must have.
-
-    Raises:
-        RevisionConflict: Somebody has changed it.
-    """
-    if expected_revision(request) not in {None, revision}:
-        raise RevisionConflict(path, revision)
 
 
 def pull_host(request: ApiRequest) -> str:

@@ -55,7 +55,7 @@ async def _events(
         visible=call.visible,
         namespace=namespace,
         environment=environment,
-        before_id=int(call.query.after) if call.query.after is not None else None,
+        before_id=call.query.number,
         limit=call.query.limit + 1,
     )
     limit = call.query.limit

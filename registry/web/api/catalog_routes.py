@@ -18,6 +18,7 @@
     GET                    /environments                     all that one may see
     GET POST               /grants                           GET DELETE  /grants/<id>
     GET POST               /tokens                           GET DELETE  /tokens/<id>
+    DELETE                 /tokens/current                   the one that is sent
     GET                    /users/me  /events
 """
 
@@ -309,9 +310,14 @@ CATALOG: Final[dict[str, dict[str, Endpoint]]] = {
             keeps_answer=False,
         ),
     },
+    "/tokens/current": {
+        "DELETE": Endpoint(LOGIN, accounts.delete_current_token, statuses=(204,)),
+    },
     "/tokens/{id}": {
         "GET": Endpoint(LOGIN, accounts.get_token, answer=TokenDocument),
-        "DELETE": Endpoint(LOGIN, accounts.delete_token, statuses=(204,)),
+        "DELETE": Endpoint(
+            LOGIN, accounts.delete_token, statuses=(204,), further=accounts.needs_of_ended_token
+        ),
     },
     "/events": {
         "GET": Endpoint(

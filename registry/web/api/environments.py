@@ -12,7 +12,6 @@ from registry.web.api.answers import (
     expected_revision,
     page_answer,
     pull_host,
-    require_revision,
     revised,
 )
 from registry.web.api.catalog_documents import (
@@ -104,9 +103,9 @@ async def needs_of_environment_change(call: Call[NoQuery, EnvironmentChange]) ->
 
 async def delete_environment(call: Call[NoQuery, NoBody]) -> ASGIApp:
     """Delete an environment; it can be restored."""
-    environment = await call.catalog.environments.get(*call.place)
-    require_revision(call.request, environment.path, environment.revision)
-    await call.catalog.environments.delete(call.actor, *call.place)
+    await call.catalog.environments.delete(
+        call.actor, *call.place, revision=expected_revision(call.request)
+    )
     return BytesResponse(204, [])
 
 

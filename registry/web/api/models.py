@@ -91,6 +91,11 @@ class NumberPageQuery(PageQuery):
 
     after: NumberCursor | None = Field(None, description="`next` of the page before")
 
+    @property
+    def number(self) -> int | None:
+        """The number with which the page before ended."""
+        return int(self.after) if self.after is not None else None
+
 
 class NamespacesQuery(PageQuery):
     """Which namespaces."""

@@ -6,13 +6,10 @@ from starlette.types import ASGIApp
 
 from registry.catalog.records import GrantRecord
 from registry.catalog.slugs import slug_of
-from registry.errors import GrantUnknown
 from registry.web.api.answers import (
     answer,
     expected_revision,
     page_answer,
-    page_by_number,
-    require_revision,
     revised,
 )
 from registry.web.api.catalog_documents import grant_document, namespace_document
@@ -89,10 +86,9 @@ async def needs_of_namespace_change(call: Call[NoQuery, NamespaceChange]) -> Seq
 
 async def delete_namespace(call: Call[NoQuery, NoBody]) -> ASGIApp:
     """Delete a namespace with all that is in it; it can be restored."""
-    slug = call.field("namespace")
-    namespace = await call.catalog.namespaces.get(slug)
-    require_revision(call.request, slug, namespace.revision)
-    await call.catalog.namespaces.delete(call.actor, slug)
+    await call.catalog.namespaces.delete(
+        call.actor, call.field("namespace"), revision=expected_revision(call.request)
+    )
     return BytesResponse(204, [])
 
 
@@ -109,8 +105,7 @@ async def needs_of_restored_namespace(call: Call[NoQuery, NoBody]) -> Sequence[F
 
 async def get_grants(call: Call[NumberPageQuery, NoBody]) -> ASGIApp:
     """List the roles that hold in a namespace, those given for more than it too."""
-    grants = await call.catalog.grants.list(call.field("namespace"))
-    return _grants(call, grants)
+    return await _grants(call, call.field("namespace"))
 
 
 async def post_grant(call: Call[NoQuery, NewGrant]) -> ASGIApp:
@@ -131,14 +126,11 @@ async def post_grant(call: Call[NoQuery, NewGrant]) -> ASGIApp:
 async def needs_of_new_grant(call: Call[NoQuery, NewGrant]) -> Sequence[Further]:
     """Return what giving a role needs beside: admins make no owners, and replace none."""
     slug, body = call.field("namespace"), call.body
-    replaced = [
-        grant.role
-        for grant in await call.catalog.grants.list(slug)
-        if (grant.subject_kind, grant.subject) == (body.subject_kind, body.subject)
-        and (grant.namespace_glob, grant.environment_glob) == (slug, body.environment)
-        and grant.source == "api"
-    ]
-    return [RoleThere("owner", slug)] if "owner" in {body.role, *replaced} else []
+    replaced = await call.catalog.grants.find(
+        body.subject_kind, body.subject, slug, body.environment
+    )
+    is_of_owner = body.role == "owner" or (replaced is not None and replaced.role == "owner")
+    return [RoleThere("owner", slug)] if is_of_owner else []
 
 
 async def get_grant(call: Call[NoQuery, NoBody]) -> ASGIApp:
@@ -162,7 +154,7 @@ async def needs_of_taken_grant(call: Call[NoQuery, NoBody]) -> Sequence[Further]
 
 async def get_service_grants(call: Call[NumberPageQuery, NoBody]) -> ASGIApp:
     """List all roles that were given."""
-    return _grants(call, await call.catalog.grants.list())
+    return await _grants(call, None)
 
 
 async def post_service_grant(call: Call[NoQuery, NewServiceGrant]) -> ASGIApp:
@@ -190,8 +182,10 @@ async def delete_service_grant(call: Call[NoQuery, NoBody]) -> ASGIApp:
     return BytesResponse(204, [])
 
 
-def _grants(call: Call[NumberPageQuery, NoBody], grants: Sequence[GrantRecord]) -> ASGIApp:
-    page = page_by_number(grants, call.query, lambda grant: grant.id, newest_first=False)
+async def _grants(call: Call[NumberPageQuery, NoBody], namespace: str | None) -> ASGIApp:
+    page = await call.catalog.grants.list(
+        namespace, after=call.query.number, limit=call.query.limit
+    )
     return page_answer(call, page, grant_document)
 
 
@@ -201,8 +195,4 @@ async def _grant(call: Call[NoQuery, NoBody]) -> GrantRecord:
     Raises:
         GrantUnknown: There is none.
     """
-    number = call.number("id")
-    for grant in await call.catalog.grants.list(call.field("namespace")):
-        if grant.id == number:
-            return grant
-    raise GrantUnknown(f"there is no grant {number} here")
+    return await call.catalog.grants.get(call.number("id"), call.field("namespace"))

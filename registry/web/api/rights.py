@@ -185,11 +185,12 @@ class Rights:
         """Return if they do not use a token that may do less than they themselves.
 
         Raises:
-            Denied: They do: it must not make one that may do more.
+            Denied: They do: it must not make one that may do more, nor end others.
         """
         if self.is_limited:
             raise Denied(
-                "a token that is limited to some rights makes no tokens: log in with a password"
+                "a token that is limited to some rights makes no tokens, and ends none but itself:"
+                " log in with a password"
             )
 
     def role_in_words(self, namespace: str, environment: str | None) -> str:

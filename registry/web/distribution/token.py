@@ -47,16 +47,14 @@ async def give_token(call: RegistryRequest) -> ASGIApp:
     try:
         if call.scope["method"] == "POST":
             fields = _parse(await _read(call.receive))
-            form = dict(fields)
-            caller, secret = await _caller_of_form(call, form), form.get("password", "")
+            caller = await _caller_of_form(call, dict(fields))
         else:
             fields = _parse(call.scope["query_string"])
-            name, secret = basic_of(call.headers)
-            caller = await log_in(call.scope, name, secret)
+            caller = await log_in(call.scope, *basic_of(call.headers))
     except Unauthorized as error:
         raise Unauthorized(error.message, challenge=_CHALLENGE) from error
     asked = [scope for name, value in fields if name == "scope" for scope in value.split()]
-    token = access.issue_token(caller, parse_scopes(asked), secret)
+    token = access.issue_token(caller, parse_scopes(asked))
     issued = datetime.datetime.fromtimestamp(int(time.time()), datetime.UTC)
     content = {
         "token": token,

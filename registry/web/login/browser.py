@@ -50,6 +50,8 @@ def name_of(request: LoginRequest) -> str | None:
     name = services.login.sessions.owner(secret)
     if name is None or not hmac.compare_digest(_generation(request, name), generation):
         return None
+    if services.access.named(name).identity is None:  # has expired, or is in the auth file no more
+        return None
     request.scope[USER] = name
     return name
 

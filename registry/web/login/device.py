@@ -6,6 +6,7 @@ Source:
 
 import math
 import re
+from collections.abc import Callable
 from typing import Final
 
 from starlette.types import ASGIApp
@@ -48,12 +49,12 @@ _LONGEST_CODE: Final = 256
 
 
 class DeviceLimits:
-    """Bounds how often codes are made, guessed and asked for."""
+    """Bounds how often codes are made, guessed and asked for; ``clock`` gives seconds."""
 
-    def __init__(self) -> None:
-        self._begun = TokenBuckets(MAX_BEGUN, MAX_BEGUN)
-        self._wrong = TokenBuckets(MAX_WRONG_CODES, MAX_WRONG_CODES)
-        self._asked = TokenBuckets(2, 60 / INTERVAL_SECONDS * 1.5)
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._begun = TokenBuckets(MAX_BEGUN, MAX_BEGUN, clock)
+        self._wrong = TokenBuckets(MAX_WRONG_CODES, MAX_WRONG_CODES, clock)
+        self._asked = TokenBuckets(2, 60 / INTERVAL_SECONDS * 1.5, clock)
 
     def begin(self, request: LoginRequest) -> None:
         """Count a login that is begun.

@@ -1,5 +1,6 @@
 """Logging a browser in, by password or at a provider, and out."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 from urllib.parse import urlencode
@@ -33,10 +34,10 @@ MAX_AT_PROVIDER: Final = 60
 
 
 class ProviderLimit:
-    """Bounds what one address makes this server ask the provider."""
+    """Bounds what one address makes this server ask the provider; ``clock`` gives seconds."""
 
-    def __init__(self) -> None:
-        self._buckets = TokenBuckets(MAX_AT_PROVIDER, MAX_AT_PROVIDER)
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._buckets = TokenBuckets(MAX_AT_PROVIDER, MAX_AT_PROVIDER, clock)
 
     def take(self, request: LoginRequest) -> None:
         """Count a request.

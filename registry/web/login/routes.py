@@ -13,6 +13,7 @@
 They are for everybody: who somebody is, and what they may do, is what they find out.
 """
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final
@@ -69,9 +70,13 @@ METHODS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def login_routes() -> list[Route]:
-    """Return the routes; those below ``/api/v1`` come before that face's own."""
-    provider, devices = handlers.ProviderLimit(), device.DeviceLimits()
+def login_routes(clock: Callable[[], float] = time.monotonic) -> list[Route]:
+    """Return the routes; those below ``/api/v1`` come before that face's own.
+
+    Args:
+        clock: Tells seconds that pass, by which tries are counted.
+    """
+    provider, devices = handlers.ProviderLimit(clock), device.DeviceLimits(clock)
     table: dict[tuple[str, str], Handler] = {
         ("GET", "/login"): handlers.get_login,
         ("POST", "/login"): handlers.post_login,

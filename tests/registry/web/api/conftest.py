@@ -7,12 +7,25 @@ import pytest
 from registry.requests.progress import RequestProgress
 from registry.requests.runner import BuildRunner, Requested
 from tests.registry.asgi import Client
+from tests.registry.catalog.conftest import database_url, postgres
+from tests.registry.databases import opened
+from tests.registry.web.api.catalog import make_site
 from tests.registry.web.api.site import Site
+
+__all__ = ["database_url", "postgres"]
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     return Site.make(tmp_path)
+
+
+@pytest.fixture
+async def catalog_site(tmp_path: Path, database_url: str, anyio_backend: str) -> Site:
+    """A site with people, over each database."""
+    async with opened(database_url):
+        pass
+    return make_site(tmp_path, database=database_url)
 
 
 @pytest.fixture

@@ -1,6 +1,3 @@
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from tests.registry.accounts import basic
@@ -13,7 +10,6 @@ from tests.registry.web.api.catalog import (
     ROOT,
     made,
     make_notebook,
-    make_site,
     refused,
     send,
 )
@@ -25,14 +21,8 @@ TOKENS = "/api/v1/tokens"
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return make_site(tmp_path)
-
-
-@pytest.fixture
-async def client(site: Site, anyio_backend: str) -> AsyncIterator[Client]:
-    async with site.open() as client:
-        yield client
+def site(catalog_site: Site) -> Site:
+    return catalog_site
 
 
 async def test_whoever_asks_is_told_who_they_are(client: Client) -> None:
@@ -112,3 +102,49 @@ async def test_a_token_for_images_is_not_one_of_an_account(client: Client) -> No
     token = reply.json()["token"]
     told = refused(await send(client, "GET", NOTEBOOK, f"Bearer {token}"), 401, "UNAUTHORIZED")
     assert "images alone" in told
+
+
+async def test_a_program_ends_the_token_that_it_has(client: Client) -> None:
+    tokens = [await made(client, TOKENS, ADA, {"name": name}) for name in "abc"]
+    url = f"{TOKENS}/current"
+    for who in (f"Bearer {tokens[0]['secret']}", basic("anybody", tokens[1]["secret"])):
+        assert (await send(client, "DELETE", url, who)).status == 204
+        refused(await send(client, "DELETE", url, who), 401, "UNAUTHORIZED")
+    left = (await send(client, "GET", TOKENS, ADA)).json()["items"]
+    assert [one["id"] for one in left] == [tokens[2]["id"]]
+    told = refused(await send(client, "DELETE", url, ADA), 404, "TOKEN_UNKNOWN")
+    assert "no token of an account was sent" in told
+    refused(await send(client, "DELETE", url), 401, "UNAUTHORIZED")
+
+
+async def test_a_limited_token_ends_itself_and_no_other(client: Client) -> None:
+    other = (await made(client, TOKENS, ADA, {"name": "laptop"}))["id"]
+    body = {"name": "reader", "scopes": ["ada/**:pull"]}
+    reader = f"Bearer {(await made(client, TOKENS, ADA, body))['secret']}"
+    refused(await send(client, "DELETE", f"{TOKENS}/{other}", reader), 403, "DENIED")
+    assert (await send(client, "GET", f"{TOKENS}/{other}", ADA)).json()["revoked_at"] is None
+    assert (await send(client, "DELETE", f"{TOKENS}/current", reader)).status == 204
+    refused(await send(client, "GET", "/api/v1/users/me", reader), 401, "UNAUTHORIZED")
+
+
+async def test_a_browsers_session_opens_no_door(client: Client) -> None:
+    """It is a cookie, whose secret looks like a token's."""
+    catalog = client.services.catalog
+    assert catalog is not None
+    secret = await catalog.sessions.open("ada", "192.0.2.1")
+    assert catalog.sessions.owner(secret) == "ada"
+    for who in (f"Bearer {secret}", basic("ada", secret), basic("", secret)):
+        for url in ("/v2/", "/v2/token", "/v2/_catalog", "/v2/team/x/tags/list"):
+            assert (await client.get(url, authorization=who)).status == 401, url
+        for url in ("/api/v1/users/me", TOKENS, NAMESPACES, "/api/v1/environments"):
+            assert (await client.get(url, authorization=who)).status == 401, url
+    form = f"grant_type=password&username=ada&password={secret}&service=x".encode()
+    assert (await client.post("/v2/token", form)).status == 401
+
+
+async def test_lists_of_tokens_go_on(client: Client) -> None:
+    made_ = [(await made(client, TOKENS, ADA, {"name": f"t{n}"}))["id"] for n in range(3)]
+    first = (await send(client, "GET", f"{TOKENS}?limit=2", ADA)).json()
+    rest = (await send(client, "GET", f"{TOKENS}?limit=2&after={first['next']}", ADA)).json()
+    assert [one["id"] for one in first["items"] + rest["items"]] == made_[::-1]
+    assert rest["next"] is None

@@ -1,6 +1,4 @@
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +13,6 @@ from tests.registry.web.api.catalog import (
     ROOT,
     made,
     make_notebook,
-    make_site,
     refused,
     send,
 )
@@ -27,14 +24,8 @@ ENVIRONMENTS = f"{NAMESPACES}/ada/environments"
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return make_site(tmp_path)
-
-
-@pytest.fixture
-async def client(site: Site, anyio_backend: str) -> AsyncIterator[Client]:
-    async with site.open() as client:
-        yield client
+def site(catalog_site: Site) -> Site:
+    return catalog_site
 
 
 async def test_an_environment_is_made_from_a_file_and_found_by_what_is_in_it(

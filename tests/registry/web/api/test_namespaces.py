@@ -1,6 +1,3 @@
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from tests.registry.asgi import Client
@@ -12,7 +9,6 @@ from tests.registry.web.api.catalog import (
     ROOT,
     made,
     make_notebook,
-    make_site,
     refused,
     send,
 )
@@ -22,14 +18,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return make_site(tmp_path)
-
-
-@pytest.fixture
-async def client(site: Site, anyio_backend: str) -> AsyncIterator[Client]:
-    async with site.open() as client:
-        yield client
+def site(catalog_site: Site) -> Site:
+    return catalog_site
 
 
 async def test_people_make_the_namespace_of_their_name_and_administrators_any(

@@ -1,8 +1,6 @@
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +14,6 @@ from tests.registry.web.api.catalog import (
     ask,
     ended,
     make_notebook,
-    make_site,
     refused,
     send,
 )
@@ -29,14 +26,8 @@ VERSIONS = f"{NOTEBOOK}/versions"
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return make_site(tmp_path)
-
-
-@pytest.fixture
-async def client(site: Site, anyio_backend: str) -> AsyncIterator[Client]:
-    async with site.open() as client:
-        yield client
+def site(catalog_site: Site) -> Site:
+    return catalog_site
 
 
 async def test_versions_are_asked_for_built_activated_and_compared(client: Client) -> None:

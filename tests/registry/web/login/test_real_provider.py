@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import httpx
 import pytest
 
-from registry.auth.device_logins import LocalDeviceLogins
+from registry.auth.device_logins import DeviceLogins
 from registry.settings import Settings
 from registry.wiring.login import open_login
 from tests.registry.auth.provider import run_provider
@@ -36,13 +36,13 @@ async def through(http: httpx.AsyncClient, browser: Browser, subject: str) -> ht
 
 
 async def test_people_log_in_and_out_at_a_real_provider(
-    house: FakeService, issuer: str, monkeypatch: pytest.MonkeyPatch
+    house: FakeService, issuer: str, devices: DeviceLogins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PULLFORGE_OIDC_ISSUER", issuer)
     monkeypatch.setenv("PULLFORGE_OIDC_CLIENT_SECRET", "s3cret")
     accounts, sessions = MemoryAccounts(), MemorySessions()
     async with (
-        open_login(Settings(), accounts, sessions, LocalDeviceLogins()) as login,
+        open_login(Settings(), accounts, sessions, devices) as login,
         httpx.AsyncClient() as http,
     ):
         house.login = login
@@ -67,12 +67,12 @@ async def test_people_log_in_and_out_at_a_real_provider(
 
 
 async def test_a_code_of_the_provider_is_worth_nothing_here_without_its_login(
-    house: FakeService, issuer: str, monkeypatch: pytest.MonkeyPatch
+    house: FakeService, issuer: str, devices: DeviceLogins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PULLFORGE_OIDC_ISSUER", issuer)
     sessions = MemorySessions()
     async with (
-        open_login(Settings(), MemoryAccounts(), sessions, LocalDeviceLogins()) as login,
+        open_login(Settings(), MemoryAccounts(), sessions, devices) as login,
         httpx.AsyncClient() as http,
     ):
         house.login = login
