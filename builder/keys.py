@@ -68,6 +68,15 @@ def form_key(build: str, scope: str, form_format: int, name: str) -> str:
     return f"{FORMS}{build}/{scope}/{form_format}/{name}"
 
 
+def form_digest_key(form: str) -> str:
+    """Return where the digest of a form is that is too large to be hashed at each request.
+
+    >>> form_digest_key("forms/ab12/linux-64/2/archive.tar.gz")
+    'forms/ab12/linux-64/2/archive.tar.gz.digest'
+    """
+    return f"{form}.digest"
+
+
 def spread(digits: str) -> str:
     """Return digits below a directory of their first two."""
     return f"{digits[:2]}/{digits}"

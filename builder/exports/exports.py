@@ -23,10 +23,10 @@ from builder.exports.provenance import to_provenance
 from builder.exports.spdx import to_spdx
 from builder.fetch.packages import Packages
 from builder.install.portable import assemble_portable
-from builder.keys import blob_key, form_key
+from builder.keys import blob_key, form_digest_key, form_key
 from builder.layer import Encoding
 from builder.lock import Lock, to_explicit, to_yaml
-from builder.oci.digest import Digest
+from builder.oci.digest import Digest, parse_digest
 from builder.platforms import PLATFORMS, Subdir
 from builder.ports import Progress, ProgressListener, Store, Workers
 from builder.system_errors import disk_errors
@@ -118,14 +118,15 @@ class Exports:
         subdir = platform_of(lock, form, platform)
         kind, scope = EXPORTS[form], subdir or "all"
         key = form_key(lock.key, scope, kind.format, form)
-        size = await self._store.size(key)
-        if size is None:
+        found = await self._kept(key, form)
+        if found is None:
             await self._flights.run(key, partial(self._make, lock, form, subdir, on_progress))
-            size = await self._store.size(key)
-        if size is None:
+            found = await self._kept(key, form)
+        if found is None:
             raise StoreUnavailable(_LOST)
+        size_bytes, digest = found
         file_name = kind.file_name.format(key=lock.key, platform=scope)
-        return ExportedFile(key, size, kind.media_type, file_name)
+        return ExportedFile(key, size_bytes, kind.media_type, file_name, digest)
 
     async def read(
         self, lock: Lock, form: ExportFormat, platform: Subdir | None, on_progress: ProgressListener
@@ -165,6 +166,17 @@ class Exports:
     async def close(self) -> None:
         """Cancel the running tasks and wait for them to end."""
         await self._flights.close()
+
+    async def _kept(self, key: str, form: ExportFormat) -> tuple[int, Digest | None] | None:
+        """Return the size of a form in the store, and the digest of an archive.
+
+        An archive whose digest is gone is made again: the same bytes.
+        """
+        size_bytes = await self._store.size(key)
+        if size_bytes is None or form not in _ENCODINGS:
+            return None if size_bytes is None else (size_bytes, None)
+        digest = await self._store.read(form_digest_key(key))
+        return None if digest is None else (size_bytes, parse_digest(digest.decode("ascii")))
 
     async def _make_here(
         self, lock: Lock, form: ExportFormat, subdir: Subdir | None, on_progress: ProgressListener
@@ -219,9 +231,9 @@ class Exports:
 
         async def work(paths: list[Path]) -> None:
             archives = {r.sha256: path for r, path in zip(records, paths, strict=True)}
-            await self._adopt(
-                key,
-                lambda out: self._workers.run(
+
+            async def write(out: Path) -> None:
+                digest = await self._workers.run(
                     assemble_portable,
                     planned.packages,
                     python,
@@ -231,8 +243,11 @@ class Exports:
                     out,
                     self._scratch,
                     compiler,
-                ),
-            )
+                )
+                # First, so that no archive is there without it.
+                await self._store.write(form_digest_key(key), digest.encode())
+
+            await self._adopt(key, write)
 
         await self._packages.use(records, work)
 

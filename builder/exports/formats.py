@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 from builder.errors import LockError
 from builder.lock import Lock
+from builder.oci.digest import Digest
 from builder.platforms import Subdir
 
 ExportFormat = Literal[
@@ -64,6 +65,8 @@ class ExportedFile:
     media_type: str
     #: What a user's file is called, e.g. ``"conda-lock.yml"``.
     file_name: str
+    #: Of its bytes; known of archives.
+    digest: Digest | None = None
 
 
 def platform_of(lock: Lock, form: ExportFormat, platform: Subdir | None) -> Subdir | None:

@@ -36,6 +36,7 @@ from builder.install.portable_scripts import PREFIX_MARK, activation_scripts
 from builder.install.tar_reader import Buffer
 from builder.install.tar_writer import GENERATED_MTIME, TarWriter
 from builder.layer import PREFIX, Encoding, LayerPackage, PythonTarget
+from builder.oci.digest import Digest
 
 _SCRIPTS: Final = "bin/"
 #: A script that is larger is none.
@@ -63,7 +64,7 @@ def assemble_portable(
     out: Path,
     scratch: Path,
     compiler: Compiler | None,
-) -> None:
+) -> Digest:
     """Write the archive of an environment to ``out``; the same arguments give the same bytes.
 
     When it raises, there is nothing at ``out``.
@@ -77,6 +78,9 @@ def assemble_portable(
         out: Does not exist.
         scratch: A directory for temporary files.
         compiler: Makes bytecode for ``noarch: python`` packages; ``None`` leaves it out.
+
+    Returns:
+        The digest of what was written.
 
     Raises:
         PackageError: As :func:`builder.install.assemble.assemble`.
@@ -94,7 +98,7 @@ def assemble_portable(
                 path = archives[package.record.sha256]
                 write_package(package, path, python, tar, scratch, compiler, PortableWriter)
             tar.finish()
-            sink.finish()
+            return sink.finish().digest
         except BaseException:
             out.unlink()
             raise

@@ -9,9 +9,12 @@ from registry.cli import (
     build,
     database,
     diff,
+    env,
     gc,
+    grant,
     lock,
     login,
+    namespace,
     pin,
     prewarm,
     push,
@@ -33,7 +36,6 @@ def _tell_version(is_asked: bool) -> None:
 app = typer.Typer(
     help="An OCI registry whose images are conda environments, built when they are pulled.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_show_locals=False,
 )
 
@@ -62,6 +64,9 @@ app.command()(pin.unpin)
 app.command()(diff.diff)
 app.command()(gc.gc)
 app.command()(scrub.scrub)
+app.add_typer(env.env, name="env")
+app.add_typer(namespace.namespace, name="namespace")
+app.add_typer(grant.grant, name="grant")
 app.add_typer(store.store, name="store")
 app.add_typer(database.database, name="database")
 app.add_typer(user.user, name="user")

@@ -5,13 +5,13 @@ import platform
 import re
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 
 import httpx
 import typer
 
+from registry.cli.output import exit_on_remote_error, plain, say
 from registry.cli.profile import Profile, forget, load, save
 from registry.cli.remote import RemoteError, address_of
 from registry.wiring.authorities import trusted_authorities
@@ -51,10 +51,10 @@ def login(
         timeout, trusted = httpx.Timeout(_TIMEOUT_SECONDS), trusted_authorities()
         async with httpx.AsyncClient(timeout=timeout, verify=trusted) as http:
             if user is None:
-                return await by_device(http, server, client_name(), _say)
+                return await by_device(http, server, client_name(), say)
             return await by_password(http, server, user, password)
 
-    with _one_sentence():
+    with exit_on_remote_error():
         token = asyncio.run(work())
         save(Profile(server, token))
     typer.echo(f"logged in to {server}", err=True)
@@ -66,7 +66,7 @@ def logout(
     ] = None,
 ) -> None:
     """Forget the token of a server, and have the server forget it if that answers."""
-    with _one_sentence():
+    with exit_on_remote_error():
         profile = load(host)
         forget(profile)
     if profile.token is None:
@@ -111,7 +111,7 @@ async def by_device(
         ends = clock() + min(float(begun["expires_in"]), _MAX_SECONDS)
     except (KeyError, TypeError, ValueError) as exc:
         raise RemoteError(f"{server} is no pullforge server that people log in to") from exc
-    say(f"open {_plain(page)} in a browser, and confirm the code {_plain(shown)}")
+    say(f"open {plain(page)} in a browser, and confirm the code {plain(shown)}")
     interval = max(interval, 1)
     while clock() < ends:
         await sleep(interval)
@@ -201,7 +201,7 @@ def _message(document: dict[str, Any], server: str) -> str:
     problem = document.get("error")
     said = problem.get("message") if isinstance(problem, dict) else None
     said = said or document.get("error_description")
-    return _plain(said) if isinstance(said, str) else f"{server} is no pullforge server"
+    return plain(said) if isinstance(said, str) else f"{server} is no pullforge server"
 
 
 def _token_of(document: dict[str, Any], field: str, server: str) -> str:
@@ -215,26 +215,7 @@ def _silent(server: str, exc: httpx.HTTPError) -> RemoteError:
     return RemoteError(f"{server} does not answer: {str(exc) or type(exc).__name__}")
 
 
-def _plain(text: str) -> str:
-    """Return a server's text without what terminals would carry out."""
-    return "".join(filter(str.isprintable, text))[:500]
-
-
 def _password(from_stdin: bool) -> str:
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     return str(typer.prompt("Password", hide_input=True, err=True))
-
-
-def _say(text: str) -> None:
-    typer.echo(text, err=True)
-
-
-@contextmanager
-def _one_sentence() -> Iterator[None]:
-    """Turn what can go wrong into one sentence and exit code 1."""
-    try:
-        yield
-    except RemoteError as exc:
-        typer.echo(f"pullforge: {exc}", err=True)
-        raise typer.Exit(1) from None

@@ -1,11 +1,13 @@
 """The same environment in every form, as files."""
 
+import base64
 from functools import partial
 from typing import Final
 
 from starlette.types import ASGIApp
 
 from builder.exports import ExportedFile, ExportFormat
+from builder.oci.digest import Digest, hex_of
 from registry.errors import ParameterInvalid, StillBuilding
 from registry.web.api.endpoints import ApiRequest
 from registry.web.api.parameters import platform
@@ -68,9 +70,22 @@ async def _answer(request: ApiRequest, file: ExportedFile) -> ASGIApp:
         size_bytes=file.size_bytes,
         etag=f'"{file.key}.{file.size_bytes}"',
         media_type=file.media_type,
-        about=[header("content-disposition", f"attachment; filename={quoted(file.file_name)}")],
+        about=[
+            header("content-disposition", f"attachment; filename={quoted(file.file_name)}"),
+            *([_repr_digest(file.digest)] if file.digest is not None else []),
+        ],
         caching=_ASK_AGAIN,
         link=partial(files.link, file.key, file.file_name),
         open=partial(files.open, file.key),
     )
     return await answer_download(request.method, headers_of(request.scope), download)
+
+
+def _repr_digest(digest: Digest) -> tuple[bytes, bytes]:
+    """Return what the whole file is, also where a part of it is answered.
+
+    Source:
+        RFC 9530, 3.
+    """
+    value = base64.b64encode(bytes.fromhex(hex_of(digest))).decode()
+    return header("repr-digest", f"sha-256=:{value}:")

@@ -1,0 +1,59 @@
+"""Waiting for a version on the command line, and telling how it ended."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from registry.cli.api import Api, Document
+from registry.cli.following import OPEN, follow_version
+from registry.cli.output import OutputFormat, plain, say
+from registry.cli.places import EnvironmentPlace
+
+WaitOption = Annotated[
+    bool, typer.Option("--wait/--no-wait", help="wait until the version has ended")
+]
+
+
+async def wait_for(api: Api, place: EnvironmentPlace, number: int) -> Document:
+    """Return a version once it has ended, with a line of progress where people look.
+
+    Raises:
+        RemoteError: As :func:`registry.cli.following.follow_version`.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return await follow_version(api, place, number)
+    with console.status(f"version {number} of {plain(place.path)}") as status:
+
+        def on_progress(text: str) -> None:
+            # Not as markup: a log may have brackets.
+            status.update(text.replace("[", "\\["))
+
+        return await follow_version(api, place, number, on_progress)
+
+
+def told_ending(place: EnvironmentPlace, version: Document, output: OutputFormat) -> None:
+    """Tell how a version ended; exit code 1 if it was not built.
+
+    Args:
+        place: Its environment.
+        version: What the server says of it.
+        output: With ``"json"`` nothing is written that is a result: that was done.
+    """
+    state, number = version["state"], version["number"]
+    message = plain(str(version["message"] or ""))
+    if state == "built" and output == "text":
+        typer.echo(f"docker pull {plain(str(version['image']))}")
+    elif state == "unchanged":
+        say(message or f"version {number} came out as the active one: nothing has changed")
+    elif state in OPEN:
+        say(f"version {number} is {state}: pullforge env wait {place.written}:v{number}")
+    elif state != "built":
+        said = f": {message}" if message else ""
+        say(f"pullforge: version {number} of {place.path} {_was(state)}{said}")
+        raise typer.Exit(1)
+
+
+def _was(state: object) -> str:
+    return "failed" if state == "failed" else f"was {plain(str(state))}"

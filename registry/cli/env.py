@@ -1,0 +1,388 @@
+"""``pullforge env``: environments with names, versions and a history, on a server."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from registry.cli import env_run, env_versions
+from registry.cli.api import Api, Document, Refused, ask
+from registry.cli.ending import WaitOption, told_ending, wait_for
+from registry.cli.output import (
+    OutputFormat,
+    OutputOption,
+    plain,
+    say,
+    time_of,
+    write_fields,
+    write_json,
+    write_table,
+)
+from registry.cli.places import (
+    EnvironmentArgument,
+    EnvironmentPlace,
+    NamespacePlace,
+    ServerOption,
+    TaggedArgument,
+    environment_place,
+    host_of,
+    namespace_place,
+    untagged_place,
+    version_number,
+)
+from registry.cli.remote import RemoteError
+
+env = typer.Typer(
+    help="Make, change, show and run named environments of a server.", no_args_is_help=True
+)
+
+_File = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[FILE]",
+        help="environment.yml, a lock, a list; '-': standard input",
+    ),
+]
+_Note = Annotated[str, typer.Option(help="what is new in this version")]
+
+
+@env.command()
+def create(
+    to: Annotated[str, typer.Option("--to", metavar="[HOST/]NAMESPACE/NAME")],
+    file: _File = None,
+    description: Annotated[str, typer.Option(help="what it is for")] = "",
+    note: _Note = "",
+    wait: WaitOption = True,
+    server: ServerOption = None,
+    output: OutputOption = "text",
+) -> None:
+    """Make an environment from a file, wait for its first version, and print the line to pull it.
+
+    Without a file it has no version yet. The namespace of your own name is made if it is missing.
+    Exit code 1: the version could not be built, or the environment could not be made.
+    """
+    place, data = untagged_place(to), _read(file)
+
+    async def work(api: Api) -> Document:
+        made = await _made(api, place, data, description, note)
+        if data is None:
+            return made
+        found = _place_of(place, made)
+        version = made.part("version")
+        if wait:
+            version = await wait_for(api, found, version.number("number"))
+            made = await api.get(found.address)
+        return Document({**made, "version": version})
+
+    document = ask(host_of(place.host, server), work)
+    found = _place_of(place, document)
+    if output == "json":
+        write_json(document)
+    elif data is None:
+        typer.echo(plain(document["path"]))
+        say(f"it has no version yet: pullforge env update {found.written} FILE")
+    if data is not None:
+        told_ending(found, document.part("version"), output)
+
+
+@env.command("list")
+def list_(
+    namespace: Annotated[
+        str | None, typer.Argument(metavar="[[HOST/]NAMESPACE]", help="of this namespace alone")
+    ] = None,
+    search: Annotated[str, typer.Option(help="in name or description")] = "",
+    package: Annotated[str, typer.Option(help="those whose active version has it")] = "",
+    version: Annotated[str, typer.Option(help="exactly this version of the package")] = "",
+    deleted: Annotated[
+        bool, typer.Option("--deleted", help="also those of the namespace that can be restored")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="at most so many")] = None,
+    server: ServerOption = None,
+    output: OutputOption = "text",
+) -> None:
+    """List the environments that you may see; with --package, those that have it."""
+    place = NamespacePlace(None, "") if namespace is None else namespace_place(namespace)
+    if version and not package:
+        raise typer.BadParameter("--version is that of a --package: say which one")
+    if deleted and namespace is None:
+        raise typer.BadParameter("--deleted is for the environments of a NAMESPACE: say which one")
+    query: dict[str, Any] = {"search": search, "package": package, "version": version}
+    if deleted:
+        query["deleted"] = "true"
+    path = "environments" if namespace is None else f"{place.address}/environments"
+
+    async def work(api: Api) -> Document:
+        return await api.all(path, query, limit)
+
+    found = ask(host_of(place.host, server), work)
+    if output == "json":
+        write_json(found)
+        return
+    rows = [
+        (
+            one["path"],
+            f"v{one['active']}" if one["active"] is not None else None,
+            time_of(one["updated_at"]),
+            "deleted" if one["deleted_at"] is not None else None,
+            one["description"],
+        )
+        for one in found.objects("items")
+    ]
+    write_table(("environment", "active", "changed", "", "description"), rows)
+    if found["next"] is not None:
+        say("there are more: leave out --limit")
+
+
+@env.command()
+def show(name: TaggedArgument, server: ServerOption = None, output: OutputOption = "text") -> None:
+    """Show an environment, or with ':v7' one of its versions."""
+    place = environment_place(name)
+    if place.tag is not None and place.tag != "latest":
+        number = version_number(place.tag)
+        path, columns = place.version(number), env_versions.FIELDS
+    elif place.tag is not None:
+        path, columns = f"{place.address}/active", env_versions.FIELDS
+    else:
+        path, columns = place.address, _FIELDS
+
+    async def work(api: Api) -> Document:
+        return await api.get(path)
+
+    document = ask(host_of(place.host, server), work)
+    if output == "json":
+        write_json(document)
+    else:
+        write_fields({title: document[field] for title, field in columns.items()})
+
+
+_FIELDS = {
+    "environment": "path",
+    "name": "name",
+    "description": "description",
+    "active": "active",
+    "image": "image",
+    "made by": "created_by",
+    "made": "created_at",
+    "changed": "updated_at",
+}
+
+
+@env.command()
+def update(
+    name: EnvironmentArgument,
+    file: _File = None,
+    note: _Note = "",
+    description: Annotated[
+        str | None, typer.Option(help="what the environment is for, from now on")
+    ] = None,
+    activate: Annotated[
+        bool, typer.Option("--activate/--no-activate", help="make it active when it is built")
+    ] = True,
+    renew: Annotated[
+        bool,
+        typer.Option(
+            "--renew", help="solve anew, also if nothing was changed; the file is optional"
+        ),
+    ] = False,
+    wait: WaitOption = True,
+    server: ServerOption = None,
+    output: OutputOption = "text",
+) -> None:
+    """Ask for a new version of an environment, wait for it, and print the line to pull it.
+
+    With --renew and no file, the active version's file is solved again. With --description alone,
+    there is no new version. Exit code 1: the version could not be built.
+    """
+    place, data = untagged_place(name), _read(file)
+    if data is None and not renew and description is None:
+        raise typer.BadParameter("say a FILE, --renew, or --description")
+
+    async def work(api: Api) -> tuple[Document, bool]:
+        changed: Document | None = None
+        if description is not None:
+            sent = {"description": description}
+            changed = api.document(await api.send("PATCH", place.address, body=sent))
+        if data is None and not renew:
+            assert changed is not None
+            return changed, False
+        specification = data if data is not None else await _active_file(api, place)
+        query = {
+            "note": note,
+            "activate": str(activate).lower(),
+            "renew": str(renew).lower(),
+        }
+        reply = await api.send("POST", f"{place.address}/versions", query=query, body=specification)
+        version = api.document(reply)
+        if reply.status_code == 200 and version["state"] not in {"queued", "building"}:
+            say(f"nothing was changed: version {version['number']} is what you sent")
+        if wait:
+            version = await wait_for(api, place, version.number("number"))
+        return version, True
+
+    document, is_version = ask(host_of(place.host, server), work)
+    if output == "json":
+        write_json(document)
+    elif not is_version:
+        typer.echo(plain(document["path"]))
+    if is_version:
+        told_ending(place, document, output)
+
+
+@env.command()
+def copy(
+    name: EnvironmentArgument,
+    to: Annotated[str, typer.Argument(metavar="NAMESPACE/NAME")],
+    server: ServerOption = None,
+    output: OutputOption = "text",
+) -> None:
+    """Make a new environment that begins with the active version; no bytes are copied."""
+    _relocate("copy", name, to, server, output)
+
+
+@env.command()
+def move(
+    name: EnvironmentArgument,
+    to: Annotated[str, typer.Argument(metavar="NAMESPACE/NAME")],
+    server: ServerOption = None,
+    output: OutputOption = "text",
+) -> None:
+    """Give an environment another name or namespace, with all its versions; no bytes are copied."""
+    _relocate("move", name, to, server, output)
+
+
+@env.command()
+def delete(
+    name: EnvironmentArgument, server: ServerOption = None, output: OutputOption = "text"
+) -> None:
+    """Delete an environment; it can be restored."""
+    place = untagged_place(name)
+
+    async def work(api: Api) -> None:
+        await api.send("DELETE", place.address)
+
+    ask(host_of(place.host, server), work)
+    if output == "text":
+        say(f"deleted {place.path}; pullforge env restore {place.written} brings it back")
+
+
+@env.command()
+def restore(
+    name: EnvironmentArgument, server: ServerOption = None, output: OutputOption = "text"
+) -> None:
+    """Restore the environment of that name deleted last, as it was."""
+    place = untagged_place(name)
+
+    async def work(api: Api) -> Document:
+        return api.document(await api.send("POST", f"{place.address}/restore"))
+
+    _show_path(ask(host_of(place.host, server), work), output)
+
+
+@env.command()
+def access(
+    name: EnvironmentArgument, server: ServerOption = None, output: OutputOption = "text"
+) -> None:
+    """Tell what you may do with an environment, and why."""
+    place = untagged_place(name)
+
+    async def work(api: Api) -> Document:
+        return await api.get(f"{place.address}/access")
+
+    document = ask(host_of(place.host, server), work)
+    if output == "json":
+        write_json(document)
+        return
+    write_fields({"user": document["user"] or "(nobody)", "role": document["role"] or "(none)"})
+    write_table(
+        ("you may", ""),
+        [(what, "yes" if may else "no") for what, may in document.part("may").items()],
+    )
+    for reason in document["reasons"] or ():
+        typer.echo(plain(str(reason)))
+
+
+def _relocate(verb: str, name: str, to: str, server: str | None, output: OutputFormat) -> None:
+    place, target = untagged_place(name), untagged_place(to)
+    if target.host not in {None, place.host}:
+        raise typer.BadParameter("both are on one server: write the second without a host")
+
+    async def work(api: Api) -> Document:
+        body = {"namespace": target.namespace, "name": target.name}
+        return api.document(await api.send("POST", f"{place.address}/{verb}", body=body))
+
+    _show_path(ask(host_of(place.host, server), work), output)
+
+
+def _show_path(document: Document, output: OutputFormat) -> None:
+    if output == "json":
+        write_json(document)
+    else:
+        typer.echo(plain(document["path"]))
+
+
+def _read(file: Path | None) -> bytes | None:
+    """Return what is to be sent.
+
+    Raises:
+        BadParameter: The file cannot be read.
+    """
+    if file is None:
+        return None
+    if str(file) == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return file.read_bytes()
+    except OSError as exc:
+        raise typer.BadParameter(f"{file} cannot be read ({exc.strerror})") from exc
+
+
+def _place_of(place: EnvironmentPlace, document: Document) -> EnvironmentPlace:
+    """Return where an environment is that was made under a name: its slug may be another."""
+    namespace, name = str(document["namespace"]), str(document["slug"])
+    return EnvironmentPlace(place.host, namespace, name)
+
+
+async def _made(
+    api: Api, place: EnvironmentPlace, data: bytes | None, description: str, note: str
+) -> Document:
+    """Make an environment, and its namespace if that is one's own and missing."""
+
+    async def post() -> Document:
+        path = f"{NamespacePlace(place.host, place.namespace).address}/environments"
+        if data is None:
+            body = {"name": place.name, "description": description}
+            return api.document(await api.send("POST", path, body=body))
+        query = {"name": place.name, "description": description, "note": note}
+        return api.document(await api.send("POST", path, query=query, body=data))
+
+    try:
+        return await post()
+    except Refused as refused:
+        if refused.status == 409:
+            hint = f"'pullforge env update {place.written} FILE' makes a new version of it"
+            raise RemoteError(f"{refused}; {hint}") from refused
+        if refused.code != "NAMESPACE_UNKNOWN":
+            raise
+        me = await api.get("users/me")
+        mine = f"/api/v1/{NamespacePlace(None, place.namespace).address}"
+        if me.part("links").get("namespace") != mine:
+            raise
+        await api.send("POST", "namespaces", body={"name": me["name"]})
+        say(f"made the namespace {place.namespace}")
+    return await post()
+
+
+async def _active_file(api: Api, place: EnvironmentPlace) -> bytes:
+    active = await api.get(f"{place.address}/active")
+    path = f"{place.version(active.number('number'))}/specification"
+    return (await api.send("GET", path)).content
+
+
+env.command()(env_versions.versions)
+env.command()(env_versions.activate)
+env.command()(env_versions.diff)
+env.command()(env_versions.wait)
+env.command()(env_versions.log)
+env.command()(env_versions.cancel)
+env.command(context_settings={"allow_interspersed_args": False})(env_run.run)
