@@ -21,11 +21,16 @@ def site(tmp_path: Path) -> Site:
 
 
 @pytest.fixture
-async def catalog_site(tmp_path: Path, database_url: str, anyio_backend: str) -> Site:
-    """A site with people, over each database."""
+async def tables(database_url: str, anyio_backend: str) -> str:
+    """Return the address of a database that has its tables."""
     async with opened(database_url):
-        pass
-    return make_site(tmp_path, database=database_url)
+        return database_url
+
+
+@pytest.fixture
+def catalog_site(tmp_path: Path, tables: str) -> Site:
+    """Return a site with people, over each database."""
+    return make_site(tmp_path, database=tables)
 
 
 @pytest.fixture

@@ -134,10 +134,15 @@ async def test_a_browsers_session_opens_no_door(client: Client) -> None:
     secret = await catalog.sessions.open("ada", "192.0.2.1")
     assert catalog.sessions.owner(secret) == "ada"
     for who in (f"Bearer {secret}", basic("ada", secret), basic("", secret)):
-        for url in ("/v2/", "/v2/token", "/v2/_catalog", "/v2/team/x/tags/list"):
+        for url in ("/v2/", "/v2/_catalog", "/v2/team/x/tags/list"):
             assert (await client.get(url, authorization=who)).status == 401, url
         for url in ("/api/v1/users/me", TOKENS, NAMESPACES, "/api/v1/environments"):
             assert (await client.get(url, authorization=who)).status == 401, url
+    # Nobody is given a bearer token for it, but the one that strangers get.
+    assert (await client.get("/v2/token", authorization=basic("ada", secret))).status == 401
+    reply = await client.get("/v2/token", authorization=f"Bearer {secret}")
+    stranger = f"Bearer {reply.json()['token']}"
+    assert (await client.get("/v2/_catalog", authorization=stranger)).status == 401
     form = f"grant_type=password&username=ada&password={secret}&service=x".encode()
     assert (await client.post("/v2/token", form)).status == 401
 
