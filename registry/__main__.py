@@ -6,14 +6,17 @@ import sys
 def main() -> None:
     """Run the command line; each setting that cannot be used is one sentence."""
     # Not at the top: worker processes import this module too, and need no command line.
-    from pydantic import ValidationError  # noqa: PLC0415
-    from pydantic_settings import SettingsError  # noqa: PLC0415
-
     from registry.cli import app  # noqa: PLC0415
 
     try:
         app()
-    except (ValidationError, SettingsError) as exc:
+    except ValueError as exc:
+        # Not before: these take longer than most commands.
+        from pydantic import ValidationError  # noqa: PLC0415
+        from pydantic_settings import SettingsError  # noqa: PLC0415
+
+        if not isinstance(exc, ValidationError | SettingsError):
+            raise
         sys.exit("\n".join(f"pullforge: {line}" for line in _told(exc)))
 
 

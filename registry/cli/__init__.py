@@ -1,30 +1,68 @@
-"""The ``pullforge`` command."""
+"""The ``pullforge`` command.
 
+A command's module is imported when the command is run: what a server needs takes seconds to import,
+and whoever runs a program in an environment, or completes a name, need not wait for it.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command, get_group
 
-from registry.cli import (
-    build,
-    database,
-    diff,
-    env,
-    gc,
-    grant,
-    lock,
-    login,
-    namespace,
-    pin,
-    prewarm,
-    push,
-    scrub,
-    serve,
-    store,
-    token,
-    user,
-    worker,
-)
+#: Command → its module here, and what it is called there.
+_COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    "serve": ("serve", "serve"),
+    "login": ("login", "login"),
+    "logout": ("login", "logout"),
+    "env": ("env", "env"),
+    "namespace": ("namespace", "namespace"),
+    "grant": ("grant", "grant"),
+    "token": ("token", "token"),
+    "push": ("push", "push"),
+    "lock": ("lock", "lock"),
+    "build": ("build", "build"),
+    "diff": ("diff", "diff"),
+    "pin": ("pin", "pin"),
+    "unpin": ("pin", "unpin"),
+    "prewarm": ("prewarm", "prewarm"),
+    "worker": ("worker", "worker"),
+    "beat": ("worker", "beat"),
+    "gc": ("gc", "gc"),
+    "scrub": ("scrub", "scrub"),
+    "store": ("store", "store"),
+    "database": ("database", "database"),
+    "user": ("user", "user"),
+}
+
+
+class _Commands(TyperGroup):
+    """Imports a command when it is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        # Of a name that there is not, one of all may be meant.
+        for name in [cmd_name] if cmd_name in _COMMANDS else _COMMANDS:
+            if name not in self.commands:
+                self.commands[name] = _load(name)
+        return super().get_command(ctx, cmd_name)
+
+
+def _load(name: str) -> Any:
+    module, attribute = _COMMANDS[name]
+    found = getattr(import_module(f"registry.cli.{module}"), attribute)
+    if isinstance(found, typer.Typer):
+        group = get_group(found)
+        group.name = name
+        return group
+    single = typer.Typer(add_completion=False)
+    single.command(name)(found)
+    return get_command(single)
 
 
 def _tell_version(is_asked: bool) -> None:
@@ -34,6 +72,7 @@ def _tell_version(is_asked: bool) -> None:
 
 
 app = typer.Typer(
+    cls=_Commands,
     help="An OCI registry whose images are conda environments, built when they are pulled.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
@@ -48,26 +87,3 @@ def options(
     ] = False,
 ) -> None:
     """Take what every command takes."""
-
-
-app.command()(serve.serve)
-app.command()(login.login)
-app.command()(login.logout)
-app.command()(prewarm.prewarm)
-app.command()(worker.worker)
-app.command()(worker.beat)
-app.command()(lock.lock)
-app.command()(build.build)
-app.command()(push.push)
-app.command()(pin.pin)
-app.command()(pin.unpin)
-app.command()(diff.diff)
-app.command()(gc.gc)
-app.command()(scrub.scrub)
-app.add_typer(env.env, name="env")
-app.add_typer(namespace.namespace, name="namespace")
-app.add_typer(grant.grant, name="grant")
-app.add_typer(store.store, name="store")
-app.add_typer(database.database, name="database")
-app.add_typer(user.user, name="user")
-app.add_typer(token.token, name="token")

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from registry.cli.output import exit_on_remote_error, plain
+from registry.authorities import trusted_authorities
+from registry.cli.output import plain
 from registry.cli.profile import Profile, load
 from registry.cli.remote import RemoteError, credentials
-from registry.wiring.authorities import trusted_authorities
 
 Result = TypeVar("Result")
 
@@ -77,6 +77,28 @@ class Document(dict[str, Any]):
         if not isinstance(value, Document):
             raise _odd(f"no object '{field}'")
         return value
+
+    def word(self, field: str) -> str:
+        """Return a field that is a text.
+
+        Raises:
+            RemoteError: It is none.
+        """
+        value = self[field]
+        if not isinstance(value, str):
+            raise _odd(f"no text '{field}'")
+        return value
+
+    def words(self, field: str) -> list[str]:
+        """Return a field that is a list of texts, or ``null``.
+
+        Raises:
+            RemoteError: It is neither.
+        """
+        value = self[field] or []
+        if not isinstance(value, list):
+            raise _odd(f"no list '{field}'")
+        return [str(one) for one in value]
 
     def number(self, field: str) -> int:
         """Return a field that is a number.
@@ -206,19 +228,21 @@ class Api:
 
 
 def ask(host: str | None, work: Callable[[Api], Coroutine[Any, Any, Result]]) -> Result:
-    """Return what ``work`` returns, given the API of a server; an error is one sentence, exit 1.
+    """Return what ``work`` returns, given the API of a server.
 
     Args:
         host: ``None``: the server of the last login.
         work: Is run to its end.
+
+    Raises:
+        RemoteError: As :class:`Api`, and whatever ``work`` raises.
     """
 
     async def session() -> Result:
         async with open_api(profile_of(host)) as api:
             return await work(api)
 
-    with exit_on_remote_error():
-        return asyncio.run(session())
+    return asyncio.run(session())
 
 
 def profile_of(host: str | None) -> Profile:

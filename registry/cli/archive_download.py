@@ -51,6 +51,10 @@ async def download_archive(
     while True:
         try:
             is_whole = await _go_on(api, key, platform, part, on_progress)
+        except httpx.TooManyRedirects as exc:
+            raise RemoteError(
+                f"{api.server} only sends elsewhere: it is no pullforge server"
+            ) from exc
         except httpx.HTTPError as exc:
             lost += 1
             if lost == _ATTEMPTS or isinstance(exc, httpx.ConnectError):

@@ -11,9 +11,9 @@ from typing import Any, Final
 import httpx
 import typer
 
+from registry.authorities import trusted_authorities
 from registry.cli.profile import load
 from registry.cli.remote import RemoteError
-from registry.wiring.authorities import trusted_authorities
 
 #: How long a shell waits, at most.
 _SECONDS: Final = 0.8

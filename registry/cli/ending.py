@@ -41,10 +41,10 @@ def told_ending(place: EnvironmentPlace, version: Document, output: OutputFormat
         version: What the server says of it.
         output: With ``"json"`` nothing is written that is a result: that was done.
     """
-    state, number = version["state"], version["number"]
+    state, number = version.word("state"), version.number("number")
     message = plain(str(version["message"] or ""))
     if state == "built" and output == "text":
-        typer.echo(f"docker pull {plain(str(version['image']))}")
+        typer.echo(f"docker pull {plain(version.word('image'))}")
     elif state == "unchanged":
         say(message or f"version {number} came out as the active one: nothing has changed")
     elif state in OPEN:
@@ -55,5 +55,5 @@ def told_ending(place: EnvironmentPlace, version: Document, output: OutputFormat
         raise typer.Exit(1)
 
 
-def _was(state: object) -> str:
-    return "failed" if state == "failed" else f"was {plain(str(state))}"
+def _was(state: str) -> str:
+    return "failed" if state == "failed" else f"was {plain(state)}"

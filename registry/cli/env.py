@@ -9,9 +9,11 @@ import typer
 from registry.cli import env_run, env_versions
 from registry.cli.api import Api, Document, Refused, ask
 from registry.cli.ending import WaitOption, told_ending, wait_for
+from registry.cli.following import OPEN
 from registry.cli.output import (
     OutputFormat,
     OutputOption,
+    RemoteGroup,
     plain,
     say,
     time_of,
@@ -34,7 +36,9 @@ from registry.cli.places import (
 from registry.cli.remote import RemoteError
 
 env = typer.Typer(
-    help="Make, change, show and run named environments of a server.", no_args_is_help=True
+    cls=RemoteGroup,
+    help="Make, change, show and run named environments of a server.",
+    no_args_is_help=True,
 )
 
 _File = Annotated[
@@ -80,7 +84,7 @@ def create(
     if output == "json":
         write_json(document)
     elif data is None:
-        typer.echo(plain(document["path"]))
+        typer.echo(plain(document.word("path")))
         say(f"it has no version yet: pullforge env update {found.written} FILE")
     if data is not None:
         told_ending(found, document.part("version"), output)
@@ -214,7 +218,7 @@ def update(
         }
         reply = await api.send("POST", f"{place.address}/versions", query=query, body=specification)
         version = api.document(reply)
-        if reply.status_code == 200 and version["state"] not in {"queued", "building"}:
+        if reply.status_code == 200 and version.word("state") not in OPEN:
             say(f"nothing was changed: version {version['number']} is what you sent")
         if wait:
             version = await wait_for(api, place, version.number("number"))
@@ -224,7 +228,7 @@ def update(
     if output == "json":
         write_json(document)
     elif not is_version:
-        typer.echo(plain(document["path"]))
+        typer.echo(plain(document.word("path")))
     if is_version:
         told_ending(place, document, output)
 
@@ -298,8 +302,8 @@ def access(
         ("you may", ""),
         [(what, "yes" if may else "no") for what, may in document.part("may").items()],
     )
-    for reason in document["reasons"] or ():
-        typer.echo(plain(str(reason)))
+    for reason in document.words("reasons"):
+        typer.echo(plain(reason))
 
 
 def _relocate(verb: str, name: str, to: str, server: str | None, output: OutputFormat) -> None:
@@ -318,7 +322,7 @@ def _show_path(document: Document, output: OutputFormat) -> None:
     if output == "json":
         write_json(document)
     else:
-        typer.echo(plain(document["path"]))
+        typer.echo(plain(document.word("path")))
 
 
 def _read(file: Path | None) -> bytes | None:
@@ -339,7 +343,7 @@ def _read(file: Path | None) -> bytes | None:
 
 def _place_of(place: EnvironmentPlace, document: Document) -> EnvironmentPlace:
     """Return where an environment is that was made under a name: its slug may be another."""
-    namespace, name = str(document["namespace"]), str(document["slug"])
+    namespace, name = document.word("namespace"), document.word("slug")
     return EnvironmentPlace(place.host, namespace, name)
 
 

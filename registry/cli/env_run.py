@@ -18,7 +18,7 @@ from rich.console import Console
 from registry.cli.api import Api, open_api, profile_of
 from registry.cli.archive_download import download_archive
 from registry.cli.environment_cache import EnvironmentCache, cache_root
-from registry.cli.output import exit_on_remote_error, plain
+from registry.cli.output import plain
 from registry.cli.places import (
     EnvironmentPlace,
     ServerOption,
@@ -67,7 +67,7 @@ def run(
     if not command:
         raise typer.BadParameter("say what to run: pullforge env run NAME -- COMMAND")
     host = host_of(place.host, server)
-    with exit_on_remote_error(), _status() as say:
+    with _status() as say:
         prefix = _prefix_of(place, host, say, renew=renew)
     execute(prefix, command)
 
@@ -143,7 +143,9 @@ async def _of_tag(api: Api, place: EnvironmentPlace, tag: str) -> str:
     reply = await api.send("GET", f"/v2/{place.path}/manifests/{tag}")
     key: str = reply.headers.get("pullforge-build", "")
     if not _KEY.fullmatch(key):
-        raise RemoteError(f"{api.server} does not say what {place.path}:{tag} is: name a version")
+        raise RemoteError(
+            f"{api.server} does not say what {place.path}:{tag} is: it is no pullforge server"
+        )
     return key
 
 

@@ -83,7 +83,7 @@ async def _look(
         stream.news.clear()
         try:
             version = await api.get(place.version(number))
-            if version["state"] not in OPEN:
+            if version.word("state") not in OPEN:
                 return version
             if on_progress is not None:
                 on_progress(await _step(api, place, version))
@@ -121,7 +121,7 @@ async def _listen(api: Api, place: EnvironmentPlace, stream: _Stream) -> None:
 
 async def _step(api: Api, place: EnvironmentPlace, version: Document) -> str:
     """Return what is done now, in words."""
-    number, state = version["number"], version["state"]
+    number, state = version.number("number"), version.word("state")
     if state != "building":
         return f"version {number} is {state}"
     with suppress(RemoteError):

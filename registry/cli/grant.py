@@ -8,12 +8,14 @@ import typer
 
 from registry.cli.api import Api, Document, ask
 from registry.cli.completion import complete_namespace
-from registry.cli.output import OutputOption, say, time_of, write_json, write_table
+from registry.cli.output import OutputOption, RemoteGroup, say, time_of, write_json, write_table
 from registry.cli.places import ServerOption, host_of
 from registry.cli.rights import DaysOption, expiry
 
 grant = typer.Typer(
-    help="Give and take roles; 'pullforge env access' tells your own.", no_args_is_help=True
+    cls=RemoteGroup,
+    help="Give and take roles; 'pullforge env access' tells your own.",
+    no_args_is_help=True,
 )
 
 _WHERE: Final = "NAMESPACE, NAMESPACE/NAME with '*' for any characters, or '*' for all of them"

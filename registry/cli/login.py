@@ -11,10 +11,10 @@ from typing import Annotated, Any, Final
 import httpx
 import typer
 
+from registry.authorities import trusted_authorities
 from registry.cli.output import exit_on_remote_error, plain, say
 from registry.cli.profile import Profile, forget, load, save
 from registry.cli.remote import RemoteError, address_of
-from registry.wiring.authorities import trusted_authorities
 
 _GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 _TIMEOUT_SECONDS: Final = 30

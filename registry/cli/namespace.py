@@ -8,6 +8,7 @@ from registry.cli.api import Api, Document, ask
 from registry.cli.output import (
     OutputFormat,
     OutputOption,
+    RemoteGroup,
     plain,
     say,
     time_of,
@@ -17,7 +18,9 @@ from registry.cli.output import (
 )
 from registry.cli.places import NamespaceArgument, ServerOption, host_of, namespace_place
 
-namespace = typer.Typer(help="Manage what people and teams own on a server.", no_args_is_help=True)
+namespace = typer.Typer(
+    cls=RemoteGroup, help="Manage what people and teams own on a server.", no_args_is_help=True
+)
 
 _Description = Annotated[str | None, typer.Option(help="what it is for")]
 _Owner = Annotated[str | None, typer.Option(metavar="USER", help="who owns it")]
@@ -141,4 +144,4 @@ def _show_slug(document: Document, output: OutputFormat) -> None:
     if output == "json":
         write_json(document)
     else:
-        typer.echo(plain(document["slug"]))
+        typer.echo(plain(document.word("slug")))

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from typer.core import TyperGroup
 
 from registry.cli.remote import RemoteError
 
@@ -33,6 +34,15 @@ def exit_on_remote_error() -> Iterator[None]:
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(_INTERRUPTED) from None
+
+
+class RemoteGroup(TyperGroup):
+    """Commands that ask a server: what can go wrong with it is one sentence, exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run one of them."""
+        with exit_on_remote_error():
+            return super().invoke(ctx)
 
 
 def plain(text: str) -> str:
@@ -62,7 +72,7 @@ def write_fields(fields: Mapping[str, object]) -> None:
     """Write what is known of one thing, a line each; what is ``None`` or empty is left out."""
     grid = Table.grid(padding=(0, 2))
     for name, value in fields.items():
-        if value not in {None, ""}:
+        if value is not None and value != "":
             grid.add_row(Text(name, style="bold"), _cell(value))
     _console().print(grid)
 

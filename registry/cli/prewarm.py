@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from registry.authorities import trusted_authorities
 from registry.cli.remote import RemoteError, address_of, credentials, warm
-from registry.wiring.authorities import trusted_authorities
 
 #: How many are made at once, unless it is said otherwise.
 _PARALLEL = 4

@@ -9,8 +9,8 @@ import httpx
 import typer
 from rich.console import Console
 
+from registry.authorities import trusted_authorities
 from registry.cli.remote import RemoteError, credentials, push_file
-from registry.wiring.authorities import trusted_authorities
 
 
 def push(

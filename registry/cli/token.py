@@ -11,7 +11,15 @@ import typer
 from registry.auth import policy_editor
 from registry.auth.secret import new_token
 from registry.cli.api import Api, Document, ask
-from registry.cli.output import OutputOption, say, time_of, write_json, write_table
+from registry.cli.output import (
+    OutputOption,
+    RemoteGroup,
+    plain,
+    say,
+    time_of,
+    write_json,
+    write_table,
+)
 from registry.cli.places import ServerOption
 from registry.cli.remote import RemoteError
 from registry.cli.rights import DaysOption, Name, auth_file, expiry
@@ -19,6 +27,7 @@ from registry.cli.session import exit_on_error
 from registry.settings import Settings
 
 token = typer.Typer(
+    cls=RemoteGroup,
     help="Manage what programs log in with: tokens of accounts, robots of the auth file.",
     no_args_is_help=True,
 )
@@ -74,7 +83,7 @@ def create(
     if output == "json":
         write_json(document)
     else:
-        typer.echo(str(document["secret"]))
+        typer.echo(plain(document.word("secret")))
 
 
 @token.command("list")
@@ -100,7 +109,7 @@ def list_(
             one["id"],
             one["name"],
             f"…{one['hint']}",
-            " ".join(map(str, one["scopes"] or ())) or "everything you may",
+            " ".join(one.words("scopes")) or "everything you may",
             time_of(one["last_used_at"]),
             time_of(one["revoked_at"] or one["expires_at"]),
         )

@@ -10,7 +10,6 @@
     workers      what has work done by workers elsewhere
     building     what turns names into images, with or without a server around it
     network      where a builder may connect to, and how rattler and uv get out
-    authorities  whose certificates are accepted
     stores       where everything is kept
 """
 

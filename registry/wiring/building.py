@@ -42,6 +42,7 @@ from builder.resolve.wheels import WheelResolver
 from builder.sandbox.sandbox import Sandbox
 from builder.solve import Solver
 from builder.spec import Channel, VirtualPackage
+from registry.authorities import trusted_authorities
 from registry.content.bases import HeldBases
 from registry.content.manifests import Manifests
 from registry.content.repositories import Repositories
@@ -50,7 +51,6 @@ from registry.images.traced import watch_layers
 from registry.settings import Settings
 from registry.storage.scratch import open_scratch
 from registry.telemetry import NO_TRACES, Traces
-from registry.wiring.authorities import trusted_authorities
 from registry.wiring.network import child_environment, hosts_of, indexes, network_of
 
 if TYPE_CHECKING:

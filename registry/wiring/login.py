@@ -9,9 +9,9 @@ from registry.auth.device_logins import DeviceLogins
 from registry.auth.oidc import Oidc, OidcClient
 from registry.auth.oidc_provider import OidcProvider
 from registry.auth.sessions import Accounts, Sessions
+from registry.authorities import trusted_authorities
 from registry.settings import Settings
 from registry.web.services import LoginServices
-from registry.wiring.authorities import trusted_authorities
 
 _CONNECTIONS = httpx.Limits(max_connections=20, max_keepalive_connections=5)
 

@@ -11,9 +11,9 @@ from builder.build import interpreters as compilers
 from builder.errors import SandboxUnavailable
 from builder.sandbox.sandbox import Sandbox, SandboxChoice
 from registry.auth import policy_file
+from registry.authorities import trusted_authorities
 from registry.settings import Settings
 from registry.wiring import open_access, open_links, open_services, open_store
-from registry.wiring.authorities import trusted_authorities
 from tests.registry.accounts import write_policy
 
 pytestmark = pytest.mark.anyio
