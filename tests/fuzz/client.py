@@ -13,7 +13,7 @@ _SECONDS: Final = 60
 _LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+): ?([\t\x20-\x7e\x80-\xff]*)")
 _STATUS: Final = re.compile(rb"HTTP/1\.1 ([1-5][0-9][0-9]) [A-Za-z' -]*")
 #: RFC 9110, 11.6.1: a scheme, and parameters that each come once.
-_CHALLENGE: Final = re.compile(r'(?:Bearer|Basic) (?:[a-z]+="[^"\\]*"(?:,|$))+')
+_CHALLENGE: Final = re.compile(r'(?:Bearer|Basic) (?:[a-z]+="[^"\\]*"(?:, ?|$))+')
 
 
 class Cut(AssertionError):
@@ -64,7 +64,8 @@ class Connection:
             self.opened += 1
         try:
             self._socket.sendall(sent.wire())
-            if not sent.is_sound:
+            # CONNECT is whole; who says no more is taken for gone, if it is not answered at once.
+            if not sent.is_sound and sent.method != "CONNECT":
                 self._socket.shutdown(socket.SHUT_WR)
         except (BrokenPipeError, ConnectionResetError):
             pass  # refused before it was whole: the answer says why
@@ -85,7 +86,8 @@ class Connection:
             match = _LINE.fullmatch(line)
             assert match, line
             name = match[1].decode().lower()
-            assert name not in headers, f"{name} comes twice"
+            # One line for each cookie (RFC 6265, 3).
+            assert name not in headers or name == "set-cookie", f"{name} comes twice"
             headers[name] = match[2].decode("latin-1")
         return Answer(int(status[1]), headers, self._body(sent, int(status[1]), headers))
 

@@ -218,6 +218,11 @@ def draw(route: str, known: Known, chance: Random) -> Sent:
         method = chance.choice(_methods_of(route))
     body = _body(route, method, chance)
     headers = _headers(known, chance)
+    if _is_of_catalog(route) and known.authorizations and chance.randrange(2):
+        # Else few get beyond the question who they are.
+        others = [line for line in headers if line[0] != b"Authorization"]
+        login = chance.choice(known.authorizations[:2]).encode()
+        headers = [*others, (b"Authorization", login)]
     if body or method in {"POST", "PUT", "PATCH"}:
         if chance.randrange(6):
             headers.append((b"Content-Length", b"%d" % len(body)))

@@ -22,7 +22,7 @@ from functools import cache, partial
 from typing import Final, get_args
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.routing import Mount, Route, Router
+from starlette.routing import Mount, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from builder.errors import BuilderError
@@ -44,6 +44,7 @@ from registry.web.api.openapi import openapi_document
 from registry.web.api.rights import authorize
 from registry.web.asgi.boundary import ErrorBoundary
 from registry.web.asgi.disconnect import ClientGone
+from registry.web.asgi.exact_route import exact_route
 from registry.web.asgi.responses import BytesResponse, header, json_answer
 from registry.web.observe import ROUTE
 from registry.web.system_errors import machine_trouble
@@ -121,7 +122,7 @@ ADDRESSES: Final[dict[str, Mapping[str, Endpoint | BuildEndpoint]]] = {
 
 def api_route() -> Mount:
     """Return the route of everything below ``/api/v1``."""
-    routes = [Route(path, _Address(path, methods)) for path, methods in ADDRESSES.items()]
+    routes = [exact_route(path, _Address(path, methods)) for path, methods in ADDRESSES.items()]
     router = Router(routes, redirect_slashes=False, default=_unknown)
     mount = Mount(PREFIX, ErrorBoundary(router, failure=FAILURE))
     # Addresses with a line break in them are this face's, too: it tells that there is nothing.

@@ -32,6 +32,7 @@ from registry.errors import (
     Unsupported,
 )
 from registry.web.asgi.disconnect import ClientGone
+from registry.web.asgi.exact_route import exact_route
 from registry.web.asgi.responses import BytesResponse, RawHeaders, header, json_answer
 from registry.web.login import device, handlers, html
 from registry.web.login.browser import LoginRequest
@@ -90,7 +91,7 @@ def login_routes(clock: Callable[[], float] = time.monotonic) -> list[Route]:
         ("POST", "/api/v1/login/device/token"): partial(device.give_token, limits=devices),
     }
     return [
-        Route(path, _Address(path, {method: table[method, path] for method in methods}))
+        exact_route(path, _Address(path, {method: table[method, path] for method in methods}))
         for path, methods in METHODS.items()
     ]
 
