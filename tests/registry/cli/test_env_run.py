@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,22 @@ from tests.tiny_channel import IN_2024
 #: What is asked of the server for an archive.
 ARCHIVE = "archive.tar.zst"
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+#: A command that is killed right after it has done something of making an environment.
+KILLED = """
+import os, pathlib, signal
+from registry.cli import environment_cache as cache, unpacking
+moment = "{moment}"
+place = pathlib.Path if hasattr(pathlib.Path, moment) else cache
+done = getattr(place, moment)
+def then_die(*args, **options):
+    found = done(*args, **options)
+    if moment not in ("mkdir", "rename") or "environments" in str(args[0]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return found
+setattr(place, moment, then_die)
+from registry.__main__ import main
+main()
+"""
 
 
 def start(person: Person, *args: str) -> "subprocess.Popen[str]":
@@ -225,14 +239,34 @@ def test_a_version_that_is_none_or_failed_is_told(ada: Person, specs: Path) -> N
     assert "there is no build" in unknown
 
 
-def test_a_process_that_is_killed_leaves_nothing_in_the_way(tmp_path: Path) -> None:
-    """Whatever was done when it died: the next one makes all of it."""
+def test_what_was_killed_at_any_moment_is_mended(ada: Person) -> None:
+    """Killed while it fetches, unpacks and puts in order: the next one makes all of it."""
+    moments = ["mkdir", "unpack", "rename", "_put_in_order", "_write"]
+    for moment in moments:
+        code = KILLED.format(moment=moment)
+        killed = subprocess.run(
+            [sys.executable, "-c", code, "env", "run", "--renew", "ada/notebook", "true"],
+            env={**os.environ, **ada.environ},
+            check=False,
+            capture_output=True,
+            timeout=100,
+        )
+        assert killed.returncode == -signal.SIGKILL, (moment, killed.stderr)
+        assert run(ada, "ada/notebook", "tool").stdout == "2.0\n", moment
+        prefix = prefix_of(ada)
+        assert run(ada, "ada/notebook", "where").stdout == f"{prefix} {prefix} 0\n"
+    run(ada, "--renew", "ada/notebook", "true")
+    left = sorted(one.name for one in prefix.parent.iterdir())
+    assert left == [prefix.name, f"{prefix.name}.lock"]
+
+
+def test_what_cannot_be_fetched_leaves_nothing(tmp_path: Path) -> None:
     cache = EnvironmentCache(tmp_path, lambda _: None)
 
     def fetch(_target: Path) -> str:
-        raise RemoteError("killed")
+        raise RemoteError("not today")
 
-    with pytest.raises(RemoteError, match="killed"):
+    with pytest.raises(RemoteError, match="not today"):
         cache.make("ab" * 16, "linux-64", fetch)
     assert [path.name for path in (tmp_path / ("ab" * 16)).iterdir()] == ["linux-64.lock"]
 
