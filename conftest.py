@@ -26,6 +26,7 @@ _BY_FIXTURE: Final = {
 }
 #: Directories and files all of whose tests need programs.
 _BY_PATH: Final = {
+    "conformance/catalog": "postgresql and versitygw",
     "conformance/deploy/test_compose.py": "docker",
     "conformance/deploy/test_compose_workers.py": "docker",
     "conformance/deploy/test_containerd.py": "containerd",

@@ -42,6 +42,8 @@ class Server:
         """
         self.store = store
         self.port = free_port()
+        #: Where it writes what it logs.
+        self.log = store.with_name(f"{store.name}-{self.port}.log")
         self._settings: dict[str, object] = {
             "host": "127.0.0.1",
             "port": self.port,
@@ -56,18 +58,18 @@ class Server:
 
     def __enter__(self) -> Self:
         """Start it and wait until it answers."""
-        self._daemon = Daemon(
-            [sys.executable, "-m", "registry", "serve"],
-            self.store.with_name(f"{self.store.name}-{self.port}.log"),
-            self._environment(),
-        )
-        self._daemon.start(self._answers)
+        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop it; its store and its log stay."""
         if self._daemon is not None:
             self._daemon.stop()
+
+    def start(self) -> None:
+        """Start it, or start it again on its port after :meth:`kill`; wait until it answers."""
+        self._daemon = Daemon(command("serve"), self.log, self.environment)
+        self._daemon.start(self._answers)
 
     def kill(self) -> None:
         """Kill its process without a warning; what it started has to end by itself."""
@@ -125,7 +127,7 @@ class Server:
 
         conda-lock reads the file: it is meant to be one of its own.
         """
-        outcome = run([sys.executable, "-m", "registry", "lock", name], env=self._environment())
+        outcome = run(command("lock", name), env=self.environment)
         assert outcome.returncode == 0, outcome.output
         path = self.store.with_name(f"{self.store.name}-lock.yml")
         path.write_text(outcome.stdout, encoding="utf-8")
@@ -139,7 +141,9 @@ class Server:
         """Its settings: those of workers that belong to it, too."""
         return self._settings
 
-    def _environment(self) -> dict[str, str]:
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of a process with its settings, e.g. of a command."""
         return settings_environment(self._settings)
 
     def _answers(self) -> bool:
@@ -151,6 +155,11 @@ class Server:
 
 #: Starts one more server; the keyword arguments are settings.
 StartServer = Callable[..., Server]
+
+
+def command(*arguments: str) -> list[str]:
+    """Return how ``pullforge`` is run with arguments, installed or not."""
+    return [sys.executable, "-m", "registry", *arguments]
 
 
 def settings_environment(settings: Mapping[str, object]) -> dict[str, str]:
