@@ -33,6 +33,11 @@ FORECAST = f"{NAMESPACE}/environments/forecast"
 NO_KEY = "0" * 32
 
 
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site.make(tmp_path)
+
+
 async def pullforge(url: str, store: Path, *arguments: str) -> tuple[int, str]:
     """Run a command on the database, and return how it ended and what it said."""
     process = await asyncio.create_subprocess_exec(
@@ -96,10 +101,7 @@ async def test_a_server_on_an_earlier_revision_does_not_start_and_names_the_comm
     assert await contents(database_url, rows) == before
 
 
-async def test_a_server_goes_on_with_what_an_earlier_one_had(
-    database_url: str, tmp_path: Path
-) -> None:
-    site = Site.make(tmp_path)
+async def test_a_server_goes_on_with_what_an_earlier_one_had(database_url: str, site: Site) -> None:
     async with site.open() as client:
         key = (await build(client, wish("tool"))).json()["key"]
     await made(database_url, key)

@@ -1,4 +1,4 @@
-"""What docs/operations.md says is enough, is enough."""
+"""What docs/backup.md says is enough, is enough."""
 
 import shutil
 from pathlib import Path
