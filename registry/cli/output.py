@@ -61,8 +61,11 @@ def write_json(document: Mapping[str, Any]) -> None:
 
 
 def write_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Write rows for people; ``None`` is an empty cell."""
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    """Write rows for people; ``None`` is an empty cell, and the last column has longer texts."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, column in enumerate(columns, 1):
+        # A key or a name that is broken in two cannot be copied.
+        table.add_column(column, no_wrap=number < len(columns))
     for row in rows:
         table.add_row(*map(_cell, row))
     _console().print(table)

@@ -111,6 +111,15 @@ def test_what_is_not_waited_for_is_waited_for_later(
     assert document == api(served, "namespaces/ada/environments/notebook/versions/2")
 
 
+def test_people_see_how_far_it_is_and_programs_get_the_result_alone(
+    ada: Person, served: Served, specs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    updated = ada("env", "update", "ada/notebook", str(specs / "new.yml"))
+    assert "version 2" in updated.stderr
+    assert updated.stdout == f"docker pull {served.host}/ada/notebook:v2\n"
+
+
 def test_environments_are_listed_by_name_and_by_what_they_have(
     ada: Person, served: Served, specs: Path
 ) -> None:
