@@ -1,5 +1,7 @@
 import asyncio
+import base64
 import gzip
+import hashlib
 import io
 import tarfile
 
@@ -49,6 +51,22 @@ async def test_archives_and_images_are_files_too(client: Client) -> None:
     assert "bin/tool" in names_in(gzip.decompress(archive.body))
     image = await client.get(links["image.tar"])
     assert "manifest.json" in names_in(image.body)
+
+
+async def test_an_archive_says_its_digest_also_in_part_and_when_it_was_lost(
+    client: Client, site: Site
+) -> None:
+    links = (await build(client, wish("tool"))).json()["links"]
+    for form in ("archive.tar.gz", "archive.tar.zst"):
+        whole = await client.get(links[form])
+        digest = base64.b64encode(hashlib.sha256(whole.body).digest()).decode()
+        assert whole.headers["repr-digest"] == f"sha-256=:{digest}:"
+        for path in site.files("forms"):
+            if path.name == f"{form}.digest":
+                path.unlink()
+        part = await client.get(links[form], range="bytes=5-9")
+        assert (part.status, part.body) == (206, whole.body[5:10])
+        assert part.headers["repr-digest"] == f"sha-256=:{digest}:"
 
 
 async def test_a_platform_that_the_build_does_not_have_is_refused(client: Client) -> None:
