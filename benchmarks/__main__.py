@@ -16,6 +16,9 @@ from rich.table import Table
 from benchmarks import (
     assembly,
     assembly_memory,
+    catalog_build,
+    catalog_listing,
+    catalog_pages,
     first_pull,
     herd,
     import_start,
@@ -49,6 +52,9 @@ BENCHMARKS: Final = (
     Benchmark("scaling", "≤", 1.3, "ratio", scaling.measure),
     Benchmark("throughput", "≥", 1.5, "ratio", throughput.measure),
     Benchmark("start", "≤", 1, "s", start.measure),
+    Benchmark("catalog-pages", "≤", 100, "ms", catalog_pages.measure),
+    Benchmark("catalog-listing", "≥", 10, "ratio", catalog_listing.measure),
+    Benchmark("catalog-build", "≤", 1, "s", catalog_build.measure),
 )
 _RESULTS: Final = Path(__file__).with_name("results.json")
 
@@ -86,13 +92,19 @@ def _options() -> argparse.Namespace:
 
 
 def named(names: str) -> tuple[Benchmark, ...]:
-    """Return the benchmarks with these names; all if there are none."""
+    """Return the benchmarks with these names; all if there are none.
+
+    A name that none has stands for those that begin with it: ``catalog`` for ``catalog-pages`` and
+    the like.
+    """
     known = {benchmark.name: benchmark for benchmark in BENCHMARKS}
-    wanted = [name for name in names.split(",") if name]
-    for name in wanted:
-        if name not in known:
+    found: list[Benchmark] = []
+    for name in filter(None, names.split(",")):
+        of = [name] if name in known else [one for one in known if one.startswith(f"{name}-")]
+        if not of:
             raise argparse.ArgumentTypeError(f"'{name}' is none of {', '.join(known)}")
-    return tuple(known[name] for name in wanted) or BENCHMARKS
+        found += [known[one] for one in of]
+    return tuple(found) or BENCHMARKS
 
 
 def _table(figures: dict[Benchmark, Figure]) -> Table:

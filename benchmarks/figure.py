@@ -31,7 +31,7 @@ class Benchmark:
     name: str
     sign: Sign
     goal: float
-    #: Of the value: ``"ratio"``, ``"MB"`` or ``"s"``.
+    #: Of the value: ``"ratio"``, ``"MB"``, ``"s"`` or ``"ms"``.
     unit: str
     measure: Callable[[Bench], Figure]
 

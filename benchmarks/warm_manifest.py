@@ -5,7 +5,6 @@ sends the same bytes as a file: what C does. GET decides; HEAD, which docker ask
 it.
 """
 
-import re
 import selectors
 import socket
 import time
@@ -20,15 +19,12 @@ from benchmarks.figure import Figure, interleaved, medians
 from benchmarks.images import DOCKER, SMALL, copy_image, get_manifest
 from benchmarks.nginx import Nginx
 from benchmarks.processes import halves, on_processors
-from conformance.clients.engines.program import run
+from benchmarks.wrk import Wrk
 from conformance.clients.images import ACCEPT
 
 _CONNECTIONS: Final = 32
 _TIMEOUT_SECONDS: Final = 30
 _HEADERS: Final = (f"Accept: {ACCEPT}", f"User-Agent: {DOCKER}")
-_REQUESTS: Final = re.compile(r"^Requests/sec:\s+([0-9.]+)$", re.MULTILINE)
-_P99: Final = re.compile(r"^\s+99%\s+([0-9.]+)(us|ms|s)\s*$", re.MULTILINE)
-_MS: Final = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 
 def measure(bench: Bench) -> Figure:
@@ -51,7 +47,7 @@ def measure(bench: Bench) -> Figure:
             "nginx": f"{nginx.url}/manifest",
         }
         seconds = 1 if bench.short else 4
-        gets = {name: _Wrk(url, seconds) for name, url in urls.items()}
+        gets = {name: Wrk(url, seconds, _HEADERS, _CONNECTIONS) for name, url in urls.items()}
         heads = {name: partial(_head_rate, url, seconds) for name, url in urls.items()}
         runs = bench.runs(3)
         with on_processors(clients):
@@ -62,26 +58,6 @@ def measure(bench: Bench) -> Figure:
         for name in urls
     )
     return Figure(got["ours"] / got["docker-registry"], runs, note)
-
-
-class _Wrk:
-    """Asks one address with GET; remembers the 99th percentile of the last time."""
-
-    def __init__(self, url: str, seconds: int) -> None:
-        self._url = url
-        self._seconds = seconds
-        self.p99_ms = 0.0
-
-    def rate(self) -> float:
-        """Return the answers in a second; all of them are good ones."""
-        options = ["-t1", f"-c{_CONNECTIONS}", f"-d{self._seconds}s", "--latency"]
-        outcome = run(["wrk", *options, *(f"-H{line}" for line in _HEADERS), self._url])
-        answers, p99 = _REQUESTS.search(outcome.stdout), _P99.search(outcome.stdout)
-        assert answers, outcome.output
-        assert p99, outcome.output
-        assert "Non-2xx" not in outcome.stdout, outcome.output
-        self.p99_ms = float(p99[1]) * _MS[p99[2]]
-        return float(answers[1])
 
 
 def _head_rate(url: str, seconds: float) -> float:

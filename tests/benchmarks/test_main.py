@@ -13,6 +13,12 @@ _DOCS = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
 
 def test_benchmarks_are_chosen_by_name_and_without_names_all_are() -> None:
     assert [benchmark.name for benchmark in named("start,herd")] == ["start", "herd"]
+    assert [benchmark.name for benchmark in named("assembly,catalog")] == [
+        "assembly",
+        "catalog-pages",
+        "catalog-listing",
+        "catalog-build",
+    ]
     assert named("") == BENCHMARKS
     with pytest.raises(argparse.ArgumentTypeError, match="'none' is none of first-pull"):
         named("start,none")
