@@ -1,8 +1,11 @@
 """Environments: named things in a namespace."""
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import Row, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from registry.catalog.environment_rows import (
     change_environment,
@@ -18,10 +21,12 @@ from registry.catalog.lookup import (
     environment_of,
     environment_row,
     namespace_row,
+    version_of,
 )
 from registry.catalog.ownership import rename_environment_grants
 from registry.catalog.ports import RepositoryNames, Settled, settled_nowhere
-from registry.catalog.records import Actor, Environment, Page, Visibility
+from registry.catalog.queueing import queue_version
+from registry.catalog.records import Actor, Environment, Page, Version, Visibility
 from registry.catalog.running import cancel_open
 from registry.catalog.slugs import environment_slug
 from registry.database import Database, tables
@@ -38,6 +43,7 @@ class Environments:
         database: Where they are.
         repositories: What was pushed: an environment gets no name that a repository has.
         settled: Waits until all servers know of a change.
+        nudge: Has this server look for versions to make.
     """
 
     def __init__(
@@ -45,10 +51,12 @@ class Environments:
         database: Database,
         repositories: RepositoryNames,
         settled: Settled = settled_nowhere,
+        nudge: Callable[[], None] = lambda: None,
     ) -> None:
         self._database = database
         self._repositories = repositories
         self._settled = settled
+        self._nudge = nudge
 
     async def create(
         self, actor: Actor, namespace: str, name: str, *, description: str = ""
@@ -60,23 +68,49 @@ class Environments:
             CatalogNameInvalid: It cannot be named so.
             CatalogNameTaken: Another environment, or a pushed repository, has that name.
         """
-        slug = environment_slug(name)
         checked_text("description", description)
-        await self._require_free(namespace, slug)
+        await self._require_free(namespace, environment_slug(name))
         async with self._database.writing() as connection:
             now = self._database.now()
-            row = await insert_environment(connection, actor, namespace, name, description, now)
-            await add_event(
-                connection,
-                actor,
-                now,
-                "environment.created",
-                namespace=namespace,
-                environment=slug,
-            )
+            row = await _created(connection, actor, namespace, name, description, now)
             change = await publish(connection, [row.path], now)
         await self._settled(change)
         return environment_of(row)
+
+    async def create_from(
+        self,
+        actor: Actor,
+        namespace: str,
+        name: str,
+        data: bytes,
+        *,
+        description: str = "",
+        note: str = "",
+    ) -> tuple[Environment, Version]:
+        """Return a new environment and its first version: both are there, or neither is.
+
+        Args:
+            actor: Who makes it.
+            namespace: The slug of its namespace.
+            name: Its name.
+            data: What the version is asked for by; see :meth:`Versions.ask`.
+            description: What it is for.
+            note: What is said of the version.
+
+        Raises:
+            RegistryError: As :meth:`create`.
+        """
+        checked_text("note", note)
+        checked_text("description", description)
+        await self._require_free(namespace, environment_slug(name))
+        async with self._database.writing() as connection:
+            now = self._database.now()
+            row = await _created(connection, actor, namespace, name, description, now)
+            first = await queue_version(connection, actor, row, data, now, note=note)
+            change = await publish(connection, [row.path], now)
+        self._nudge()
+        await self._settled(change)
+        return environment_of(row), version_of(first)
 
     async def search(
         self,
@@ -339,3 +373,23 @@ class Environments:
                 f"'{namespace}/{slug}' is a repository that images were pushed to: delete it first,"
                 " or choose another name"
             )
+
+
+async def _created(
+    connection: AsyncConnection,
+    actor: Actor,
+    namespace: str,
+    name: str,
+    description: str,
+    now: datetime,
+) -> Row[Any]:
+    row = await insert_environment(connection, actor, namespace, name, description, now)
+    await add_event(
+        connection,
+        actor,
+        now,
+        "environment.created",
+        namespace=namespace,
+        environment=row.slug,
+    )
+    return row

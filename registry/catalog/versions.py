@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from registry.catalog.activating import make_active
@@ -28,6 +28,7 @@ from registry.catalog.lookup import (
     version_row,
 )
 from registry.catalog.ports import Settled, settled_nowhere
+from registry.catalog.queueing import queue_version
 from registry.catalog.records import Actor, Page, Reason, Version
 from registry.catalog.running import OPEN
 from registry.database import Database, tables
@@ -105,39 +106,17 @@ class Versions:
                     )
                 if is_open or newest.number == found.active_version:
                     return version_of(newest), False
-            number = found.last_version + 1
-            await connection.execute(
-                insert(table).values(
-                    environment_id=found.id,
-                    number=number,
-                    specification_id=await _specification(connection, sha256, data, now),
-                    state="queued",
-                    reason=reason,
-                    note=note,
-                    requested_by=actor.name,
-                    activate=int(activate),
-                    renew=int(renew),
-                    created_at=now,
-                )
-            )
-            await connection.execute(
-                update(tables.environment)
-                .where(tables.environment.c.id == found.id)
-                .values(last_version=number)
-            )
-            await add_event(
+            row = await queue_version(
                 connection,
                 actor,
+                found,
+                data,
                 now,
-                "version.queued",
-                namespace=namespace,
-                environment=environment,
-                number=number,
-                detail={"reason": reason},
+                reason=reason,
+                note=note,
+                activate=activate,
+                renew=renew,
             )
-            # Whoever makes versions, on any server, looks for them when something has changed.
-            await add_change(connection, "event", found.path, now)
-            row = await version_row(connection, found, number)
         self._nudge()
         return version_of(row), True
 
@@ -301,14 +280,3 @@ async def _newest(connection: AsyncConnection, environment: Row[Any]) -> Row[Any
         .limit(1)
     )
     return (await connection.execute(statement)).first()
-
-
-async def _specification(connection: AsyncConnection, sha256: str, data: bytes, now: Any) -> int:
-    """Return the number of a specification, which is kept once however many versions have it."""
-    table = tables.specification
-    known = select(table.c.id).where(table.c.sha256 == sha256)
-    found = (await connection.execute(known)).scalar()
-    if found is None:
-        made = insert(table).values(sha256=sha256, data=data, created_at=now).returning(table.c.id)
-        found = (await connection.execute(made)).scalar_one()
-    return int(found)

@@ -139,7 +139,7 @@ async def open_catalog(
         principals = Principals(database, settled)
         yield CatalogServices(
             namespaces=Namespaces(database, names, settled),
-            environments=Environments(database, names, settled),
+            environments=Environments(database, names, settled, nudged.set),
             versions=Versions(database, settled, nudged.set),
             events=Events(database, follower.changed),
             grants=Grants(database, settled),

@@ -1,12 +1,11 @@
 """Environments: named things in a namespace."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 
 from starlette.types import ASGIApp
 
 from registry.catalog.records import Environment, Version
-from registry.errors import ParameterInvalid, RegistryError
+from registry.errors import ParameterInvalid
 from registry.web.api.answers import (
     answer,
     expected_revision,
@@ -63,18 +62,14 @@ async def post_environment(call: Call[NewEnvironmentQuery, bytes]) -> ASGIApp:
             )
         return _made(call, await _create(call, body.name, body.description), None)
     await require_readable(call.request, call.body)
-    environment = await _create(call, call.query.name, call.query.description)
-    try:
-        version, _ = await call.catalog.versions.ask(
-            call.actor, environment.namespace, environment.slug, call.body, note=call.query.note
-        )
-    except RegistryError:
-        # Neither or both: whoever sends it again can.
-        with suppress(RegistryError):
-            await call.catalog.environments.delete(
-                call.actor, environment.namespace, environment.slug
-            )
-        raise
+    environment, version = await call.catalog.environments.create_from(
+        call.actor,
+        call.field("namespace"),
+        call.query.name,
+        call.body,
+        description=call.query.description,
+        note=call.query.note,
+    )
     return _made(call, environment, version)
 
 

@@ -31,6 +31,27 @@ async def test_an_environment_keeps_its_name_and_is_found_by_its_slug(house: Hou
     assert await house.actions("data-science/forecast-2") == ["environment.created"]
 
 
+async def test_an_environment_of_a_file_is_there_with_its_version_or_not_at_all(
+    house: House,
+) -> None:
+    await house.namespaces.create(ADA, "analytics", owner="ada")
+    with pytest.raises(CatalogTextInvalid):
+        await house.environments.create_from(ADA, "analytics", "forecast", b"numpy", note="\0")
+    with pytest.raises(TypeError):  # after the environment was written
+        await house.environments.create_from(ADA, "analytics", "forecast", None)  # type: ignore[arg-type]  # (nothing)
+    with pytest.raises(EnvironmentUnknown):
+        await house.environments.get("analytics", "forecast")
+    made, first = await house.environments.create_from(
+        ADA, "analytics", "forecast", b"numpy", note="the first"
+    )
+    assert (made.path, first.number, first.state, first.note) == (
+        *("analytics/forecast", 1, "queued"),
+        "the first",
+    )
+    assert await house.versions.ask(BOB, "analytics", "forecast", b"numpy") == (first, False)
+    assert (await house.ended("analytics/forecast", 1)).state == "built"
+
+
 async def test_two_names_with_one_slug_are_one_name(house: House) -> None:
     await house.environment("analytics/forecast")
     with pytest.raises(CatalogNameTaken):
