@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Final, Literal, NewType
 
 from builder.platforms import Subdir
@@ -123,18 +124,7 @@ class EnvironmentSpec:
     @property
     def digest(self) -> SpecDigest:
         """The sha256 of the spec's canonical JSON."""
-        content = {"format": SPEC_FORMAT, **asdict(self)}
-        # Specs from before there were these have kept their digests.
-        for name in ("hashes", "user"):
-            if not content[name]:
-                del content[name]
-        # A platform is said only where there is one: specs without have kept their digest.
-        content["virtual_packages"] = [
-            {field: value for field, value in asdict(package).items() if value is not None}
-            for package in self.virtual_packages
-        ]
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
-        return SpecDigest(hashlib.sha256(text.encode()).hexdigest())
+        return _digest(self)
 
 
 def parse_user(text: str) -> str:
@@ -182,3 +172,19 @@ def merge_requirements(requirements: Iterable[Requirement]) -> tuple[Requirement
         for channel in [c for c in by_channel if c] or [""]:
             merged.add(Requirement(name, tuple(sorted(by_channel[channel] | general)), channel))
     return tuple(sorted(merged))
+
+
+@lru_cache(maxsize=256)  # a build asks for it at each of its steps
+def _digest(spec: EnvironmentSpec) -> SpecDigest:
+    content = {"format": SPEC_FORMAT, **asdict(spec)}
+    # Specs from before there were these have kept their digests.
+    for name in ("hashes", "user"):
+        if not content[name]:
+            del content[name]
+    # A platform is said only where there is one: specs without have kept their digest.
+    content["virtual_packages"] = [
+        {field: value for field, value in asdict(package).items() if value is not None}
+        for package in spec.virtual_packages
+    ]
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
+    return SpecDigest(hashlib.sha256(text.encode()).hexdigest())

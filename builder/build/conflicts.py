@@ -47,37 +47,47 @@ def resolve_conflicts(
         for record in records
         for path, target in installed[record.sha256].links.items()
     }
-    moved = _moved_directories([installed[record.sha256].paths for record in records], links)
+    paths = [installed[record.sha256].paths for record in records]
+    directories = [directories_above(some) for some in paths]
+    moved = _moved_directories(set().union(*directories), links)
+    # Mostly nothing is moved, and an environment may have a hundred thousand paths.
+    final = [[_move(path, moved) for path in some] for some in paths] if moved else paths
     owners: dict[str, int] = {}
-    final: list[list[tuple[str, str]]] = []
-    for position, record in enumerate(records):
-        pairs = [(path, _move(path, moved)) for path in installed[record.sha256].paths]
-        final.append(pairs)
-        owners.update((target, position) for _, target in pairs)
-    inner = directories_above(owners) - moved.keys()
+    for position, targets in enumerate(final):
+        owners.update(dict.fromkeys(targets, position))
+    inner = directories_above(owners) if moved else set().union(*directories)
+    inner = (inner - moved.keys()) & owners.keys()
     return tuple(
-        _layer_package(record, position, final[position], owners, inner, moved)
+        LayerPackage(
+            record,
+            _omitted(position, paths[position], final[position], owners, inner),
+            tuple(sorted(_followed(directories[position], moved).items())),
+        )
         for position, record in enumerate(records)
     )
 
 
-def _layer_package(
-    record: ArchiveRecord,
+def _omitted(
     position: int,
-    pairs: Sequence[tuple[str, str]],
+    paths: Sequence[str],
+    targets: Sequence[str],
     owners: Mapping[str, int],
     inner: set[str],
-    moved: Mapping[str, str],
-) -> LayerPackage:
-    omit = sorted(path for path, target in pairs if owners[target] != position or target in inner)
-    redirects = _followed([path for path, _ in pairs], moved) if moved else {}
-    return LayerPackage(record, tuple(omit), tuple(sorted(redirects.items())))
+) -> tuple[str, ...]:
+    """Return the paths of a package that another one has, or that are directories of another."""
+    return tuple(
+        sorted(
+            path
+            for path, target in zip(paths, targets, strict=True)
+            if owners[target] != position or target in inner
+        )
+    )
 
 
-def _moved_directories(paths: Iterable[Iterable[str]], links: Mapping[str, str]) -> dict[str, str]:
+def _moved_directories(directories: set[str], links: Mapping[str, str]) -> dict[str, str]:
     """Return where each directory leads that is a symlink of a package, also below another one."""
     moved: dict[str, str] = {}
-    wanted = {directory for some in paths for directory in directories_above(some)} & links.keys()
+    wanted = directories & links.keys()
     while wanted:
         found: set[str] = set()
         for path in sorted(wanted):
@@ -89,10 +99,10 @@ def _moved_directories(paths: Iterable[Iterable[str]], links: Mapping[str, str])
     return moved
 
 
-def _followed(paths: Iterable[str], moved: Mapping[str, str]) -> dict[str, str]:
-    """Return the moved directories above ``paths``, and above where those lead to."""
+def _followed(directories: set[str], moved: Mapping[str, str]) -> dict[str, str]:
+    """Return the moved ones of ``directories``, and of those above where they lead to."""
     followed: dict[str, str] = {}
-    wanted = directories_above(paths) & moved.keys()
+    wanted = directories & moved.keys()
     while wanted:
         followed |= {path: moved[path] for path in wanted}
         above = directories_above(f"{moved[path]}/." for path in wanted)
@@ -103,11 +113,12 @@ def _followed(paths: Iterable[str], moved: Mapping[str, str]) -> dict[str, str]:
 def directories_above(paths: Iterable[str]) -> set[str]:
     """Return every directory above the paths."""
     found: set[str] = set()
-    for path in paths:
-        directory = dirname(path)
+    # Each once: a directory has many files, and the way up is the slow part.
+    for parent in {path.rpartition("/")[0] for path in paths}:
+        directory = parent
         while directory and directory not in found:
             found.add(directory)
-            directory = dirname(directory)
+            directory = directory.rpartition("/")[0]
     return found
 
 

@@ -1,5 +1,6 @@
 """What packages install, remembered: a package seen once is not downloaded to plan an image."""
 
+import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
@@ -68,14 +69,16 @@ class ContentsCache:
         known = await self._known(record, parse_contents)
         if known is None:
             known = await self._read(record, read_contents)
-            await self._store.write(contents_key(record.sha256), dump_contents(known))
+            data = await asyncio.to_thread(dump_contents, known)
+            await self._store.write(contents_key(record.sha256), data)
         return known
 
     async def _get_wheel(self, record: WheelRecord) -> WheelContents:
         known = await self._known(record, parse_wheel_contents)
         if known is None:
             known = await self._read(record, read_wheel_contents)
-            await self._store.write(contents_key(record.sha256), dump_wheel_contents(known))
+            data = await asyncio.to_thread(dump_wheel_contents, known)
+            await self._store.write(contents_key(record.sha256), data)
         return known
 
     async def _known(
@@ -83,7 +86,7 @@ class ContentsCache:
     ) -> Contents | None:
         data = await self._store.read(contents_key(record.sha256))
         with suppress(ValueError):  # of an older format: read the archive again
-            return None if data is None else parse(data)
+            return None if data is None else await asyncio.to_thread(parse, data)
         return None
 
     async def _read(self, record: Record, read: Callable[[Path, Record], Contents]) -> Contents:

@@ -11,6 +11,7 @@
           └─ documents ── config, manifest of each platform, index
 """
 
+import asyncio
 from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -202,7 +203,8 @@ class Pipeline:
         installation.check_wheels()
         contents, wheel_contents = await self._contents_of(installation, on_progress)
         on_progress(Progress("plan"))
-        layers = installation.plan(contents, wheel_contents)
+        # It looks at each path of the environment.
+        layers = await asyncio.to_thread(installation.plan, contents, wheel_contents)
         on_progress(Progress("plan", note=_conflicts(subdir, layers)))
         return PlannedEnvironment(installation, tuple(contents), layers)
 

@@ -12,6 +12,10 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import Final
 
+#: How much less urgent, to the machine (:func:`os.nice`), processes are that solve and build than
+#: what answers requests.
+NICENESS: Final = 10
+
 
 class Priority:
     """A priority that can only rise; 0 is the highest."""

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final, NewType, TypeVar
 
 from builder.errors import LockError
@@ -18,6 +18,7 @@ BuildKey = NewType("BuildKey", str)
 
 #: Raised whenever the same packages and base would give another image; part of every key.
 LOCK_FORMAT: Final = 2
+_RECORD_FIELDS: Final = tuple(each.name for each in fields(PackageRecord))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,8 @@ class Lock:
 
 
 def _content(record: PackageRecord) -> dict[str, Any]:
-    content = asdict(record)
+    # Its values are plain, so that none need be copied as asdict() does.
+    content = {name: getattr(record, name) for name in _RECORD_FIELDS}
     # Said only where there is any, for the same reason.
     if not record.listed:
         del content["listed"]

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from builder.concurrency.priority import NICENESS
 from builder.errors import BuilderError, ChannelUnavailable, SolveError
 from builder.fetch.channel_credentials import ChannelCredentials
 from builder.network.index_limits import IndexLimits, used_bytes
@@ -80,6 +81,7 @@ def main() -> None:
     """Answer questions until standard input ends."""
     questions, answers = os.fdopen(os.dup(0), "rb", 0), os.fdopen(os.dup(1), "wb", 0)
     os.dup2(2, 1)  # whatever prints shall not be taken for an answer
+    os.nice(NICENESS)
     setup: Setup = pickle.loads(_read(questions.read))  # noqa: S301 - of this server
     held = hold_cache(setup.cache_dir)
     setup.limits.hold()

@@ -71,6 +71,8 @@ async def push_file(
         return _document(reply)
     except httpx.HTTPError as exc:
         raise RemoteError(f"{server} does not answer: {str(exc) or type(exc).__name__}") from exc
+    except (ValueError, KeyError, TypeError) as exc:
+        raise RemoteError(f"{server} is no pullforge server, or a much newer one") from exc
 
 
 async def warm(http: httpx.AsyncClient, server: str, reference: str) -> None:
@@ -133,7 +135,10 @@ async def _events(
             await source.response.aread()
             _document(source.response)
         async for event in source.aiter_sse():
-            yield event
+            # After a line with an id, httpx-sse makes an event of each comment that keeps the
+            # connection open; by the HTML standard there is none without data.
+            if event.data:
+                yield event
 
 
 def _document(reply: httpx.Response) -> dict[str, Any]:

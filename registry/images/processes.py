@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import ParamSpec, TypeVar
 
-from builder.concurrency.priority import PrioritySemaphore
+from builder.concurrency.priority import NICENESS, PrioritySemaphore
 from builder.errors import MachineUnavailable, WorkerLost
 from builder.system_errors import machine_errors
 
@@ -87,7 +87,8 @@ def _load() -> None:
 
 
 def _settle_in() -> None:
-    """Ignore SIGINT, which the server handles, and end when the server has ended."""
+    """Ignore SIGINT, which the server handles; end when it has ended, and give way to it."""
+    os.nice(NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -35,6 +35,14 @@ async def processes() -> AsyncIterator[LocalProcesses]:
         pool.close()
 
 
+def test_building_gives_way_to_what_answers() -> None:
+    async def scenario() -> None:
+        async with processes() as pool:
+            assert await pool.run(os.nice, 0) == os.nice(0) + 10
+
+    asyncio.run(scenario())
+
+
 def test_work_is_done_in_another_process_and_its_errors_come_back() -> None:
     async def scenario() -> None:
         async with processes() as pool:
