@@ -133,12 +133,11 @@ def hidden_from(stage: Stage, bob: Person) -> None:
     stage.log_in(bob)
     for runner in stage.runners:
         for server in stage.servers:
-            private, unknown = (
-                runner.pull(server.reference(f"ada/{name}")) for name in ("notebook", "nothing")
-            )
-            assert not private.ok
-            assert not unknown.ok
-            assert _last_line(private.output, "notebook") == _last_line(unknown.output, "nothing")
+            there = runner.pull(server.reference("ada/notebook"))
+            nowhere = runner.pull(server.reference("ada/nothing"))
+            assert not there.ok
+            assert not nowhere.ok
+            assert _last_line(there.output, "notebook") == _last_line(nowhere.output, "nothing")
 
 
 def _last_line(output: str, name: str) -> str:
