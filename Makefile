@@ -58,7 +58,7 @@ conformance: $(INSTALLED) ## run the official OCI suite and 10 000 generated req
 	FUZZ_EXAMPLES=2500 $(BIN)/python -m pytest tests/registry/web/distribution/test_fuzz.py conformance/oci
 
 fuzz: $(INSTALLED) ## 10 000 odd requests to every route, then every reader for FUZZ_SECONDS, led by coverage
-	FUZZ_REQUESTS=10000 $(BIN)/python -m pytest -s tests/fuzz/test_routes.py
+	FUZZ_REQUESTS=10000 $(BIN)/python -m pytest -s tests/fuzz/test_routes.py tests/fuzz/test_catalog.py
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --group fuzz
 	$(BIN)/python -m tests.fuzz --seconds=$(FUZZ_SECONDS) $(ARGS)
 

@@ -10,7 +10,7 @@ from conformance.catalog.person import Person, environment, specification
 from conformance.catalog.repeating import Repeating
 from conformance.clients.server import Server
 
-#: Environments of each person.
+#: Environments of each person, which are there.
 NAMES: Final = ("one", "two", "three")
 #: What is asked for: other variables make another build of packages that are there.
 _PACKAGES: Final = ("emptydirdemo", "symlinkdemo", "hardlinkdemo")
@@ -33,6 +33,8 @@ class Changing(Repeating):
         self._chance = Random(chance.random())
         self._seed = seed
         self._count = 0
+        #: How many requests were answered so far.
+        self.answered = 0
         #: Path and number of every version that the server has said it takes.
         self.accepted: list[tuple[str, int]] = []
         #: What succeeded how often; ``cut``: requests that nobody answered.
@@ -47,6 +49,7 @@ class Changing(Repeating):
             self.done["cut"] += 1
             self._ends.set()
             return 0
+        self.answered += 1
         assert answer.status_code in {200, 201, 202, 404, 409}, (
             f"{answer.request.url}: {answer.status_code} {answer.text}"
         )
@@ -58,10 +61,12 @@ class Changing(Repeating):
         asked = specification(self._chance.choice(_PACKAGES), N=variable)
         match self._chance.randrange(6):
             case 0:
+                name = f"new-{variable.replace(' ', '-')}"
                 made = f"/namespaces/{person}/environments?name={name}"
                 answer = self._send("create", "POST", made, asked)
                 if answer.is_success:
-                    self.accepted.append((path, answer.json()["version"]["number"]))
+                    version = answer.json()["version"]["number"]
+                    self.accepted.append((f"{person}/{name}", version))
             case 1 | 2 | 3:
                 answer = self._send("update", "POST", f"{environment(path)}/versions", asked)
                 if answer.is_success:

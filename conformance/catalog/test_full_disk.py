@@ -62,8 +62,8 @@ def test_a_full_disk_is_told_pulls_go_on_and_it_works_again_when_there_is_room(
             assert ada.send(server, "GET", NOTEBOOK).status_code == 200
             disk.empty()
             until_built(ada, server, f"after {turn}")
-            for number in accepted:
-                assert ada.version(server, "ada/notebook", number)["state"] == "built"
+            for version in accepted:
+                assert ada.version(server, "ada/notebook", version)["state"] == "built"
             before["latest"] = digests(ada, server)["latest"]
             assert digests(ada, server) == before
             require_agreement(server.settings)
@@ -77,7 +77,7 @@ def digests(person: Person, server: Server) -> dict[str, str]:
 
 def write_until_refused(person: Person, server: Server) -> tuple[list[int], str]:
     """Return the versions that still fit, and with which sentence the next one is refused."""
-    accepted = []
+    accepted: list[int] = []
     for number in range(_MOST):
         asked = specification("emptydirdemo", N=f"{number} {time.monotonic()}") + b" " * 100_000
         answer = person.send(server, "POST", f"{NOTEBOOK}/versions?activate=false", asked)

@@ -101,7 +101,7 @@ def made_and_changed(stage: Stage, ada: Person) -> dict[str, str]:
     ada.must(one, "POST", "/namespaces", {"name": "ada"})
     ada.build(one, "ada/notebook", FIRST)
     stage.log_in(ada)
-    stage.pulls("ada/notebook", 1)
+    stage.pulls("ada/notebook:latest", 1)
 
     ada.build(two, "ada/notebook", SECOND)
     stage.pulls("ada/notebook:v1", 1)
@@ -122,23 +122,22 @@ def hidden_from(stage: Stage, bob: Person) -> None:
     for server in stage.servers:
         for tag in ("latest", "v1", "no-such"):
             private = bob.manifest(server, f"ada/notebook:{tag}")
-            unknown = bob.manifest(server, f"ada/nothing:{tag}")
+            unknown = bob.manifest(server, f"ada/nowhere:{tag}")
             assert private.status_code == unknown.status_code == 404
-            assert private.text.replace("notebook", "nothing") == unknown.text
+            assert private.text.replace("notebook", "nowhere") == unknown.text
         private = bob.send(server, "GET", environment("ada/notebook"))
-        unknown = bob.send(server, "GET", environment("ada/nothing"))
+        unknown = bob.send(server, "GET", environment("ada/nowhere"))
         assert private.status_code == unknown.status_code == 404
-        assert private.text.replace("notebook", "nothing") == unknown.text
+        assert private.text.replace("notebook", "nowhere") == unknown.text
         assert bob.must(server, "GET", "/environments")["items"] == []
     stage.log_in(bob)
     for runner in stage.runners:
         for server in stage.servers:
-            private, unknown = (
-                runner.pull(server.reference(f"ada/{name}")) for name in ("notebook", "nothing")
-            )
-            assert not private.ok
-            assert not unknown.ok
-            assert _last_line(private.output, "notebook") == _last_line(unknown.output, "nothing")
+            there = runner.pull(server.reference("ada/notebook:latest"))
+            nowhere = runner.pull(server.reference("ada/nowhere:latest"))
+            assert not there.ok
+            assert not nowhere.ok
+            assert _last_line(there.output, "notebook") == _last_line(nowhere.output, "nowhere")
 
 
 def _last_line(output: str, name: str) -> str:

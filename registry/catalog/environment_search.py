@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, select
+from sqlalchemy import ColumnElement, Row, Select, func, select
 
 from registry.catalog.lookup import (
     contains,
@@ -68,9 +68,11 @@ def page_of_environments(rows: Sequence[Row[Any]], limit: int) -> Page[Environme
 
 def _has_package(package: str, version: str | None) -> ColumnElement[bool]:
     table = tables.lock_package
-    statement = select(table.c.key).where(
-        table.c.key == tables.environment.c.active_key, table.c.name == searchable(package).lower()
-    )
+    named = table.c.name == searchable(package).lower()
     if version is not None:
-        statement = statement.where(table.c.version == searchable(version))
-    return statement.exists()
+        named &= table.c.version == searchable(version)
+    here = select(table.c.key).where(named, table.c.key == tables.environment.c.active_key)
+    # Asked once: where no lock has the package, no environment is looked at. As a minimum it is the
+    # first entry of an index; for EXISTS, PostgreSQL reads the table.
+    anywhere = select(func.min(table.c.key)).where(named).scalar_subquery()
+    return anywhere.is_not(None) & here.exists()

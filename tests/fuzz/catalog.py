@@ -94,8 +94,8 @@ def name_of(chance: Random) -> str:
 
 def specification(chance: Random) -> bytes:
     """Return what somebody might send as a file: sound, nearly sound, or neither."""
-    match chance.randrange(8):
-        case 0 | 1 | 2:
+    match chance.randrange(10):
+        case 0 | 1 | 2 | 8 | 9:
             return json.dumps(_wish(chance)).encode()
         case 3:
             return change_json(json.dumps(_wish(chance)).encode(), chance)
@@ -116,28 +116,28 @@ def _wish(chance: Random) -> dict[str, Any]:
     if chance.randrange(2):
         # Few of them: what was built before is there at once.
         wish["variables"] = {"A": str(chance.randrange(20))}
-    if chance.randrange(6) == 0:
+    if chance.randrange(12) == 0:
         wish["variables"] = {name_of(chance): name_of(chance)}
-    if chance.randrange(6) == 0:
+    if chance.randrange(12) == 0:
         wish["platforms"] = [chance.choice(("linux-64", "linux-aarch64", "win-64", "", "noarch"))]
-    if chance.randrange(8) == 0:
+    if chance.randrange(12) == 0:
         wish["channels"] = [chance.choice(("main", "other", "http://[", "file:///etc", ""))]
-    if chance.randrange(8) == 0:
+    if chance.randrange(12) == 0:
         wish["base"] = chance.choice(("registry:ada/base:latest", "scratch", "oci:/etc", "", "a b"))
     return wish
 
 
 def _spec(chance: Random) -> str:
-    if chance.randrange(10) == 0:
+    if chance.randrange(20) == 0:
         return name_of(chance)
-    if chance.randrange(2):
+    if chance.randrange(4):
         return "tool"
     return chance.choice(_PACKAGES) + chance.choice(_MATCHES)
 
 
 def draw(known: Known, chance: Random) -> Asked:
     """Return a request of the catalog's API, or of images of environments."""
-    who = chance.choice((*PEOPLE[:3] * 3, *PEOPLE, *known.secrets[-3:]))
+    who = chance.choice((*PEOPLE[:2] * 6, *PEOPLE, *known.secrets[-3:]))
     asked = (
         _of_image(known, chance, who) if chance.randrange(3) == 0 else _of_api(known, chance, who)
     )
@@ -162,7 +162,7 @@ def _of_api(known: Known, chance: Random, who: str | None) -> Asked:
     data = _body(body, known, chance)
     pairs = _parameters(path, method, chance, known)
     if body == "file" and path == "/namespaces/{ns}/environments":
-        pairs.append(("name", name_of(chance)))
+        pairs.append(("name", _new_name(chance)))
     query = "&".join(f"{quote(name)}={_quoted(value)}" for name, value in pairs)
     return Asked(method, f"{url}?{query}" if query else url, who, data, _headers(chance))
 
@@ -172,7 +172,7 @@ _ACTIONS: Final[Sequence[tuple[str, str, str]]] = (
     *((("POST", "/namespaces", "namespace"),) * 3),
     *((("POST", "/namespaces/{ns}/environments", "environment"),) * 3),
     *((("POST", "/namespaces/{ns}/environments", "file"),) * 3),
-    *((("POST", "/namespaces/{ns}/environments/{env}/versions", "file"),) * 8),
+    *((("POST", "/namespaces/{ns}/environments/{env}/versions", "file"),) * 10),
     *((("PUT", "/namespaces/{ns}/environments/{env}/active", "active"),) * 3),
     *((("GET", "/namespaces/{ns}/environments/{env}", ""),) * 2),
     ("GET", "/namespaces", ""),
@@ -235,9 +235,9 @@ def _of_image(known: Known, chance: Random, who: str | None) -> Asked:
 
 
 def _namespace(known: Known, chance: Random) -> str:
-    if known.namespaces and chance.randrange(5):
+    if known.namespaces and chance.randrange(8):
         return chance.choice(known.namespaces[-12:])
-    return chance.choice((name_of(chance), "ada", "bob", "root"))
+    return chance.choice((name_of(chance), "ada", "ada", "bob", "root"))
 
 
 def _environment(known: Known, chance: Random) -> str:
@@ -245,7 +245,7 @@ def _environment(known: Known, chance: Random) -> str:
 
 
 def _path(known: Known, chance: Random) -> str:
-    if known.environments and chance.randrange(6):
+    if known.environments and chance.randrange(10):
         return chance.choice(known.environments[-12:])
     return f"{_namespace(known, chance)}/{name_of(chance).replace('/', '')}"
 
@@ -253,21 +253,25 @@ def _path(known: Known, chance: Random) -> str:
 def _parameters(path: str, method: str, chance: Random, known: Known) -> list[tuple[str, str]]:
     if chance.randrange(3):
         return []
-    choices = [("limit", str(chance.choice((0, 1, 2, 100, 101, -1, 10**30)))), ("x", "y")]
-    if method == "GET":
+    choices = [("x", "y")] if chance.randrange(8) == 0 else []
+    if method == "GET" and path.endswith(("s", "/me")):
         choices += [
-            ("after", chance.choice((*known.cursors[-5:], *TEXTS))),
+            ("limit", str(chance.choice((1, 2, 100, 0, 101, -1, 10**30)))),
+            ("after", chance.choice((*known.cursors[-20:], *TEXTS))),
+        ]
+    if method == "GET" and path.endswith("/environments"):
+        choices += [
             ("search", name_of(chance)),
             ("package", chance.choice(_PACKAGES)),
             ("deleted", chance.choice(("true", "1", "", "false", "x"))),
         ]
-    if path.endswith("/versions"):
+    if method == "POST" and path.endswith("/versions"):
         choices += [
             ("note", name_of(chance)),
             ("activate", chance.choice(("true", "false", "x"))),
             ("renew", chance.choice(("true", "", "no"))),
         ]
-    return chance.sample(choices, chance.choice((1, 2)))
+    return chance.sample(choices, min(len(choices), chance.choice((1, 1, 2))))
 
 
 def _headers(chance: Random) -> tuple[tuple[str, str], ...]:
@@ -277,7 +281,7 @@ def _headers(chance: Random) -> tuple[tuple[str, str], ...]:
         ("prefer", chance.choice(("wait=1", "wait=0", "wait=x"))),
         ("user-agent", chance.choice(("containers/5.30.0", "containerd/1.6", "x"))),
     )
-    return tuple(chance.sample(choices, chance.choice((0, 0, 0, 1, 2))))
+    return tuple(chance.sample(choices, chance.choice((0, 0, 0, 0, 0, 1, 2))))
 
 
 def _body(kind: str, known: Known, chance: Random) -> bytes:
@@ -286,8 +290,14 @@ def _body(kind: str, known: Known, chance: Random) -> bytes:
     if kind == "file":
         return specification(chance)
     documents: dict[str, dict[str, Any]] = {
-        "namespace": {"name": _new_name(chance), "description": chance.choice(("", *TEXTS))},
-        "environment": {"name": _new_name(chance), "description": chance.choice(("", *TEXTS))},
+        "namespace": {
+            "name": chance.choice(("ada", "bob", _new_name(chance), _new_name(chance))),
+            "description": chance.choice(("",) * 60 + TEXTS),
+        },
+        "environment": {
+            "name": _new_name(chance),
+            "description": chance.choice(("",) * 60 + TEXTS),
+        },
         "active": {"version": chance.choice((1, 1, 2, 3, 0, -1, 10**30))},
         "target": {"namespace": _namespace(known, chance), "name": _new_name(chance)},
         "grant": {
@@ -305,13 +315,13 @@ def _body(kind: str, known: Known, chance: Random) -> bytes:
         del document["subject"]
         document["subject_kind"] = chance.choice(("everyone", "authenticated"))
     body = json.dumps(document).encode()
-    return change_json(body, chance) if chance.randrange(4) == 0 else body
+    return change_json(body, chance) if chance.randrange(6) == 0 else body
 
 
 def _new_name(chance: Random) -> str:
     """Return a name for something new: one that may be had half of the time."""
-    sound = f"{chance.choice(('Lab', 'team', 'ada', 'x.y', 'Ünder'))} {chance.randrange(40)}"
-    return chance.choice((sound, name_of(chance)))
+    sound = f"{chance.choice(('Lab', 'team', 'x.y', 'Ünder'))} {chance.randrange(40)}"
+    return chance.choice((sound, sound, name_of(chance)))
 
 
 def _quoted(text: str, safe: str = "") -> str:

@@ -37,7 +37,7 @@ from tests.registry.web.api.site import Site, wish
 
 __all__ = ["postgres"]  # the fixture
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
 PAGE: Final = ROOT / "docs" / "backup.md"
 #: Where the page has them.

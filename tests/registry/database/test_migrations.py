@@ -26,7 +26,7 @@ from tests.registry.database.earlier import (
 from tests.registry.database.test_engine import differences
 from tests.registry.web.api.site import Site, build, wish
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
 NAMESPACE = "/api/v1/namespaces/analytics"
 FORECAST = f"{NAMESPACE}/environments/forecast"
@@ -175,6 +175,6 @@ async def test_servers_that_upgrade_at_once_do_it_once(database_url: str) -> Non
     rows = await made(database_url)
     before = await contents(database_url, rows)
     async with open_database(database_url) as one, open_database(database_url) as two:
-        assert await asyncio.gather(one.upgrade(), two.upgrade()) == [HEAD, HEAD]
+        assert set(await asyncio.gather(one.upgrade(), two.upgrade())) == {HEAD}
         await one.check()
     assert await contents(database_url, rows) == before
