@@ -7,7 +7,7 @@ from starlette.types import ASGIApp
 
 from registry.catalog.records import Actor
 from registry.catalog.services import CatalogServices
-from registry.errors import DatabaseMissing
+from registry.errors import DatabaseMissing, DatabaseUnavailable
 from registry.web.api.authorize import require_further, require_need
 from registry.web.api.endpoints import ApiRequest, Call, Endpoint
 from registry.web.api.idempotency import key_of, once
@@ -26,6 +26,7 @@ async def answer_call(request: ApiRequest, endpoint: Endpoint) -> ASGIApp:
 
     Raises:
         DatabaseMissing: There is no catalog here.
+        DatabaseUnavailable: The database has not answered since this server started.
         RegistryError: It cannot be answered.
         BuilderError: A file that was sent cannot be read.
     """
@@ -33,6 +34,8 @@ async def answer_call(request: ApiRequest, endpoint: Endpoint) -> ASGIApp:
     if services.catalog is None:
         raise DatabaseMissing
     catalog = services.catalog
+    if not catalog.follower.has_loaded:  # of nobody is known what they may: owners were told 404
+        raise DatabaseUnavailable
     rights = await rights_of(request, catalog.directory)
     require_need(endpoint.need, rights, request.path_params)
     body = b""

@@ -150,3 +150,10 @@ async def test_a_namespace_is_renamed_deleted_and_restored_with_all_in_it(client
     refused(await send(client, "POST", f"{url}/restore", BOB), 403, "DENIED")
     assert (await send(client, "POST", f"{url}/restore", ADA)).status == 200
     assert (await send(client, "GET", NOTEBOOK, ADA)).status == 200
+
+
+async def test_before_the_database_has_answered_nothing_is_said_not_to_be_there(site: Site) -> None:
+    async with site.open(database="postgresql://nobody@127.0.0.1:1/none") as client:
+        for method, url in (("GET", NOTEBOOK), ("DELETE", NOTEBOOK), ("GET", NAMESPACES)):
+            told = refused(await send(client, method, url, ADA), 503, "DATABASE_UNAVAILABLE")
+            assert "try again in a moment" in told
