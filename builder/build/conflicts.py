@@ -49,14 +49,14 @@ def resolve_conflicts(
     }
     paths = [installed[record.sha256].paths for record in records]
     directories = [directories_above(some) for some in paths]
-    moved = _moved_directories(set().union(*directories), links)
+    above = set().union(*directories)
+    moved = _moved_directories(above, links)
     # Mostly nothing is moved, and an environment may have a hundred thousand paths.
     final = [[_move(path, moved) for path in some] for some in paths] if moved else paths
     owners: dict[str, int] = {}
     for position, targets in enumerate(final):
         owners.update(dict.fromkeys(targets, position))
-    inner = directories_above(owners) if moved else set().union(*directories)
-    inner = (inner - moved.keys()) & owners.keys()
+    inner = ((directories_above(owners) - moved.keys()) if moved else above) & owners.keys()
     return tuple(
         LayerPackage(
             record,
