@@ -27,7 +27,7 @@ _DIGEST: Final = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/]{43}=):")
 
 
 async def download_archive(
-    api: Api, key: str, platform: str, target: Path, on_progress: Callable[[str], None]
+    api: Api, address: str, platform: str, target: Path, on_progress: Callable[[str], None]
 ) -> str:
     """Write the archive of a build to a file, and return its digest, which was verified.
 
@@ -35,7 +35,7 @@ async def download_archive(
 
     Args:
         api: The server.
-        key: Of the build.
+        address: Of the build or version, below ``/api/v1``.
         platform: Such as ``"linux-64"``.
         target: Does not exist; what is there after an error is of no use.
         on_progress: Is told how far it is.
@@ -50,7 +50,7 @@ async def download_archive(
     lost = rounds = 0
     while True:
         try:
-            is_whole = await _go_on(api, key, platform, part, on_progress)
+            is_whole = await _go_on(api, address, platform, part, on_progress)
         except httpx.TooManyRedirects as exc:
             raise RemoteError(
                 f"{api.server} only sends elsewhere: it is no pullforge server"
@@ -68,7 +68,7 @@ async def download_archive(
             await asyncio.sleep(wait.seconds)
             continue
         if is_whole:
-            return _verified(key, part)
+            return _verified(address, part)
 
 
 class _NotYet(Exception):
@@ -92,7 +92,7 @@ class _Part:
 
 
 async def _go_on(
-    api: Api, key: str, platform: str, part: _Part, on_progress: Callable[[str], None]
+    api: Api, address: str, platform: str, part: _Part, on_progress: Callable[[str], None]
 ) -> bool:
     """Get what is missing; whether that is all of it.
 
@@ -102,7 +102,7 @@ async def _go_on(
     headers = {"accept-encoding": "identity"}
     if part.size_bytes and part.etag:
         headers |= {"range": f"bytes={part.size_bytes}-", "if-range": part.etag}
-    url = f"{api.server}{PREFIX}/builds/{key}/{_FORM}"
+    url = f"{api.server}{PREFIX}/{address}/{_FORM}"
     query = {"platform": platform}
     # A store in S3 has the bytes come from elsewhere; a client that waits is sent here again.
     async with api.http.stream(
@@ -143,11 +143,11 @@ def _note(api: Api, reply: httpx.Response, part: _Part) -> None:
     )
 
 
-def _verified(key: str, part: _Part) -> str:
+def _verified(address: str, part: _Part) -> str:
     found = sha256_of(part.path)
     if found != part.sha256:
         raise RemoteError(
-            f"the archive of {key} came as sha256:{found}, and is sha256:{part.sha256} as the"
+            f"the archive of {address} came as sha256:{found}, and is sha256:{part.sha256} as the"
             " server says: run it again"
         )
     return f"sha256:{found}"

@@ -9,13 +9,14 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
 import typer
 from rich.console import Console
 
-from registry.cli.api import Api, open_api, profile_of
+from registry.cli.api import Api, Refused, open_api, profile_of
 from registry.cli.archive_download import download_archive
 from registry.cli.environment_cache import EnvironmentCache, cache_root
 from registry.cli.output import plain
@@ -103,19 +104,29 @@ def _prefix_of(
         )
     cache = EnvironmentCache(cache_root(), say)
     is_key = place.tag is not None and _KEY.fullmatch(place.tag)
-    key = place.tag if is_key and place.tag else asyncio.run(_resolve(place, host))
+    meant = _Build(place.tag) if is_key and place.tag else asyncio.run(_resolve(place, host))
+    key = meant.key
     found = None if renew else cache.find(key, subdir)
     if found is not None:
         return found
 
     def fetch(target: Path) -> str:
-        return asyncio.run(_fetch(host, key, subdir, target, say))
+        return asyncio.run(_fetch(place, host, meant, subdir, target, say))
 
     return cache.make(key, subdir, fetch, renew=renew)
 
 
-async def _resolve(place: EnvironmentPlace, host: str | None) -> str:
-    """Return the key of what is meant, by one request.
+@dataclass(frozen=True, slots=True)
+class _Build:
+    """What is meant."""
+
+    key: str
+    #: Of the version; ``None``: nobody has asked yet.
+    number: int | None = None
+
+
+async def _resolve(place: EnvironmentPlace, host: str | None) -> _Build:
+    """Return what is meant, by one request.
 
     Raises:
         RemoteError: There is no such version, or it is not built.
@@ -127,7 +138,7 @@ async def _resolve(place: EnvironmentPlace, host: str | None) -> str:
         elif tag == "latest":
             version = await api.get(f"{place.address}/active")
         else:
-            return await _of_tag(api, place, tag)
+            return _Build(await _of_tag(api, place, tag))
         key, state = version["key"], version["state"]
         if not isinstance(key, str) or not _KEY.fullmatch(key):
             message = plain(str(version["message"] or ""))
@@ -135,7 +146,7 @@ async def _resolve(place: EnvironmentPlace, host: str | None) -> str:
                 f"version {version['number']} of {place.path} is {plain(str(state))}, and nothing"
                 f" to run{': ' if message else ''}{message}"
             )
-        return key
+        return _Build(key, version.number("number"))
 
 
 async def _of_tag(api: Api, place: EnvironmentPlace, tag: str) -> str:
@@ -150,11 +161,33 @@ async def _of_tag(api: Api, place: EnvironmentPlace, tag: str) -> str:
 
 
 async def _fetch(
-    host: str | None, key: str, subdir: str, target: Path, say: Callable[[str], None]
+    place: EnvironmentPlace,
+    host: str | None,
+    build: _Build,
+    subdir: str,
+    target: Path,
+    say: Callable[[str], None],
 ) -> str:
     async with open_api(profile_of(host)) as api:
         say("asking for the environment")
-        return await download_archive(api, key, subdir, target, say)
+        return await download_archive(api, await _address(api, place, build), subdir, target, say)
+
+
+async def _address(api: Api, place: EnvironmentPlace, build: _Build) -> str:
+    """Return where the files of a build are, for those who may see the environment if it can be.
+
+    What is of none of its versions, such as ``bare``, is there by its key alone.
+    """
+    if build.number is not None:
+        return place.version(build.number)
+    try:
+        versions = await api.all(f"{place.address}/versions")
+    except Refused:  # builds may be open to those who may not see the environment
+        return f"builds/{build.key}"
+    for version in versions.objects("items"):
+        if version["key"] == build.key:
+            return place.version(version.number("number"))
+    return f"builds/{build.key}"
 
 
 @contextmanager

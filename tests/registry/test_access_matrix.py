@@ -122,6 +122,7 @@ ROWS: Final[dict[str, str]] = {
     f"GET {_ENV}/versions/{{number}}/specification": "see",
     f"GET {_ENV}/versions/{{number}}/log": "see",
     f"POST {_ENV}/versions/{{number}}/cancel": "change",
+    **{f"GET {_ENV}/versions/{{number}}/{form}": "see" for form in _FORMS[:-2]},
     "GET /api/v1/environments": "anyone",
     "GET /api/v1/grants": "audit",
     "POST /api/v1/grants": "administer",

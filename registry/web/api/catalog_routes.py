@@ -13,7 +13,7 @@
     GET PUT                …/active
     GET                    …/events  …/access  …/diff/<a>/<b>
     GET POST               …/versions                        GET  …/versions/<number>
-    GET                    …/specification  …/log
+    GET                    …/specification  …/log  …/<form>
     POST                   …/cancel
     GET                    /environments                     all that one may see
     GET POST               /grants                           GET DELETE  /grants/<id>
@@ -22,8 +22,10 @@
     GET                    /users/me  /events
 """
 
-from typing import Final
+from functools import partial
+from typing import Final, get_args
 
+from builder.exports import ExportFormat
 from registry.web.api import (
     accounts,
     catalog_events,
@@ -59,6 +61,7 @@ from registry.web.api.models import (
     Activation,
     EnvironmentChange,
     EnvironmentsQuery,
+    FormQuery,
     NamespaceChange,
     NamespaceEnvironmentsQuery,
     NamespacesQuery,
@@ -71,6 +74,7 @@ from registry.web.api.models import (
     NewVersionQuery,
     NumberPageQuery,
     PageQuery,
+    SbomQuery,
     Target,
     TokensQuery,
 )
@@ -251,6 +255,24 @@ _ENVIRONMENT: Final[dict[str, dict[str, Endpoint]]] = {
     "/versions/{number}/log": {"GET": Endpoint(_VIEW, versions.get_version_log, answer=str)},
     "/versions/{number}/cancel": {
         "POST": Endpoint(_EDIT, versions.post_cancel, answer=VersionDocument),
+    },
+    "/versions/{number}/sbom": {
+        "GET": Endpoint(
+            _VIEW, versions.get_version_sbom, query=SbomQuery, answer=bytes, statuses=(200, 307)
+        ),
+    },
+    **{
+        f"/versions/{{number}}/{form}": {
+            "GET": Endpoint(
+                _VIEW,
+                partial(versions.get_version_form, form=form),
+                query=FormQuery,
+                answer=bytes,
+                statuses=(200, 307),
+            )
+        }
+        for form in get_args(ExportFormat)
+        if not form.startswith("sbom.")
     },
 }
 

@@ -18,7 +18,7 @@ from registry.web.services import AppState
 
 ApiRequest = Request[AppState]
 
-Query = TypeVar("Query", bound=Model)
+Query_co = TypeVar("Query_co", bound=Model, covariant=True)
 Body = TypeVar("Body")
 
 #: Where a role is needed. ``inside``: in a namespace, or in anything of it.
@@ -102,14 +102,14 @@ BodyKind = Literal["none", "json", "file", "json or file"]
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Generic[Query, Body]):
+class Call(Generic[Query_co, Body]):
     """One request to the catalog, validated, of somebody who may."""
 
     request: ApiRequest
     catalog: CatalogServices
     actor: Actor
     rights: Rights
-    query: Query
+    query: Query_co
     body: Body
 
     def field(self, name: str) -> str:
@@ -153,7 +153,8 @@ class Endpoint:
     #: What is in the body, if it is JSON.
     body: type[Model] = NoBody
     body_kind: BodyKind = "none"
-    #: What is answered: a type that has a schema; ``None``: nothing, ``str``: text.
+    #: What is answered: a type that has a schema; ``None``: nothing, ``str``: text, ``bytes``: a
+    #: file.
     answer: Any = None
     statuses: tuple[int, ...] = (200,)
     further: FurtherNeeds | None = None

@@ -1,6 +1,7 @@
 """The same environment in every form, as files."""
 
 import base64
+from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
@@ -8,16 +9,18 @@ from starlette.types import ASGIApp
 
 from builder.exports import ExportedFile, ExportFormat
 from builder.oci.digest import Digest, hex_of
+from builder.platforms import Subdir
 from registry.errors import ParameterInvalid, StillBuilding
 from registry.web.api.endpoints import ApiRequest
 from registry.web.api.parameters import platform
 from registry.web.api.timeouts import in_time
 from registry.web.asgi.download import Download, answer_download
 from registry.web.asgi.headers import headers_of
-from registry.web.asgi.responses import header, quoted
+from registry.web.asgi.responses import RawHeaders, header, quoted
 from registry.web.asgi.waiting import waiting_redirect
 
-_SBOMS: Final[dict[str, ExportFormat]] = {
+#: By what ``format`` says.
+SBOMS: Final[Mapping[str, ExportFormat]] = {
     "spdx": "sbom.spdx.json",
     "cyclonedx": "sbom.cdx.json",
 }
@@ -30,26 +33,50 @@ _ATTEMPTS: Final = 3
 async def get_sbom(request: ApiRequest) -> ASGIApp:
     """Answer what a build is made of, in the format that is asked for."""
     name = request.query_params.get("format", "spdx")
-    if name not in _SBOMS:
-        raise ParameterInvalid(f"the parameter 'format' is one of {', '.join(_SBOMS)}")
-    return await get_form(request, form=_SBOMS[name])
+    if name not in SBOMS:
+        raise ParameterInvalid(f"the parameter 'format' is one of {', '.join(SBOMS)}")
+    return await get_form(request, form=SBOMS[name])
 
 
 async def get_form(request: ApiRequest, *, form: ExportFormat) -> ASGIApp:
-    """Answer a build in a form, which is made when it is asked for the first time.
+    """Answer a build in a form, which is made when it is asked for the first time."""
+    key = request.path_params["key"]
+    return await form_answer(request, key, form, platform(request), [_ASK_AGAIN])
 
-    A client waits for that as pulls do: it is sent to the same address again until the file is
-    there, at most nine times.
+
+async def form_answer(
+    request: ApiRequest,
+    key: str,
+    form: ExportFormat,
+    subdir: Subdir | None,
+    caching: RawHeaders,
+) -> ASGIApp:
+    """Return a build in a form, for whoever may have it.
+
+    A client waits for what is not made yet as pulls do: it is sent to the same address again until
+    the file is there, at most nine times.
+
+    Args:
+        request: Says which part; the last segment of its address is that of the form.
+        key: Of the build.
+        form: Which.
+        subdir: For which platform; ``None``: the first.
+        caching: The header lines that say who may keep the answer.
+
+    Raises:
+        BuildUnknown: There is no such build.
+        BuilderError: It cannot be made, or is not for that platform.
+        StillBuilding: The client has been sent round for too long.
+        RangeInvalid: The part lies outside the file.
     """
     builds = request.state["services"].builds
-    subdir = platform(request)
-    lock = await builds.locked.lock(request.path_params["key"])
+    lock = await builds.locked.lock(key)
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             file = await in_time(
                 request, partial(builds.forms.get, lock, form, subdir), what=f"the {form}"
             )
-            return await _answer(request, file)
+            return await _answer(request, file, caching)
         except StillBuilding as error:
             last_segment = request.url.path.rpartition("/")[2]
             return waiting_redirect(last_segment, request.scope["query_string"], error)
@@ -59,7 +86,7 @@ async def get_form(request: ApiRequest, *, form: ExportFormat) -> ASGIApp:
     raise AssertionError("the loop returns or raises")
 
 
-async def _answer(request: ApiRequest, file: ExportedFile) -> ASGIApp:
+async def _answer(request: ApiRequest, file: ExportedFile, caching: RawHeaders) -> ASGIApp:
     """Answer a file of the store.
 
     Raises:
@@ -74,7 +101,7 @@ async def _answer(request: ApiRequest, file: ExportedFile) -> ASGIApp:
             header("content-disposition", f"attachment; filename={quoted(file.file_name)}"),
             *([_repr_digest(file.digest)] if file.digest is not None else []),
         ],
-        caching=_ASK_AGAIN,
+        caching=caching,
         link=partial(files.link, file.key, file.file_name),
         open=partial(files.open, file.key),
     )

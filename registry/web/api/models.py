@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from builder.platforms import Subdir
 from registry.errors import ParameterInvalid
 
 #: The most that one page has.
@@ -137,6 +138,21 @@ class NewVersionQuery(Model):
     note: Note = ""
     activate: Flag = Field("true", description="make it active when it is built")
     renew: Flag = Field("false", description="solve again, also if nothing was changed")
+
+
+class FormQuery(Model):
+    """Of which platform a form is."""
+
+    platform: Subdir | None = Field(None, description="another than the first")
+    wait: int | None = Field(
+        None, ge=0, le=9, description="how often the server has sent you here again"
+    )
+
+
+class SbomQuery(FormQuery):
+    """In which format."""
+
+    format: Literal["spdx", "cyclonedx"] = "spdx"
 
 
 class TokensQuery(NumberPageQuery):

@@ -142,7 +142,7 @@ def _schemas(addresses: Mapping[str, Mapping[str, Endpoint | BuildEndpoint]]) ->
 def _operation(method: str, path: str, endpoint: Endpoint | BuildEndpoint) -> dict[str, Any]:
     handler = endpoint.handler
     form = handler.keywords["form"] if isinstance(handler, partial) else ""
-    function = handler.func if isinstance(handler, partial) else handler
+    function = _function(endpoint)
     summary = " ".join((function.__doc__ or "").split("\n\n")[0].split())
     name = f"{function.__name__}_{re.sub('[^a-z]', '_', form)}" if form else function.__name__
     operation: dict[str, Any] = {
@@ -157,6 +157,12 @@ def _operation(method: str, path: str, endpoint: Endpoint | BuildEndpoint) -> di
     if body is not None:
         operation["requestBody"] = body
     return operation
+
+
+def _function(endpoint: Endpoint | BuildEndpoint) -> Any:
+    """Return what answers, without the form that it is given."""
+    handler = endpoint.handler
+    return handler.func if isinstance(handler, partial) else handler
 
 
 def _need(endpoint: Endpoint | BuildEndpoint) -> str:
@@ -265,6 +271,8 @@ def _content(status: int, endpoint: Endpoint | BuildEndpoint) -> dict[str, Any]:
         return {}
     if isinstance(endpoint, BuildEndpoint):
         return {"content": {endpoint.media_type: {"schema": {}}}}
+    if endpoint.answer is bytes:
+        return {"content": {"application/octet-stream": {"schema": {}}}}
     if endpoint.answer is str:
         return {"content": {"text/plain": {"schema": {"type": "string"}}}}
     schema: dict[str, Any] = {"type": "object"}
@@ -284,7 +292,9 @@ def _error_statuses(method: str, endpoint: Endpoint | BuildEndpoint) -> list[int
         found |= {408, 413, 422}
     if method in {"POST", "PATCH", "PUT", "DELETE"}:
         found |= {409, 422}
-    if "diff" in endpoint.handler.__name__:
+    if endpoint.answer is bytes:
+        found |= {409, 422}
+    if "diff" in _function(endpoint).__name__:
         found |= {409}
     if endpoint.is_conditional:
         found |= {412}
@@ -292,7 +302,7 @@ def _error_statuses(method: str, endpoint: Endpoint | BuildEndpoint) -> list[int
 
 
 def _has_name(answer: Any) -> bool:
-    return answer not in {None, str, dict}
+    return answer not in {None, str, dict, bytes}
 
 
 def _name(answer: Any) -> str:

@@ -2,10 +2,11 @@
 
 import asyncio
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from starlette.types import ASGIApp
 
+from builder.exports import ExportFormat
 from registry.catalog.records import Version
 from registry.errors import NoActiveVersion, VersionNotBuilt
 from registry.web.api.answers import (
@@ -19,7 +20,17 @@ from registry.web.api.answers import (
 from registry.web.api.catalog_documents import version_document
 from registry.web.api.documents import diff_document
 from registry.web.api.endpoints import Call
-from registry.web.api.models import Activation, NewVersionQuery, NoBody, NoQuery, PageQuery, is_on
+from registry.web.api.exports import SBOMS, form_answer
+from registry.web.api.models import (
+    Activation,
+    FormQuery,
+    NewVersionQuery,
+    NoBody,
+    NoQuery,
+    PageQuery,
+    SbomQuery,
+    is_on,
+)
 from registry.web.api.parameters import wait_seconds
 from registry.web.api.specifications import require_readable
 from registry.web.api.timeouts import in_time
@@ -92,6 +103,17 @@ async def get_version_log(call: Call[NoQuery, NoBody]) -> ASGIApp:
     return BytesResponse(200, _TEXT, text)
 
 
+async def get_version_form(call: Call[FormQuery, NoBody], *, form: ExportFormat) -> ASGIApp:
+    """Answer a version in a form, as its build is; whoever may see the environment may have it."""
+    key = await _key(call, "number")
+    return await form_answer(call.request, key, form, call.query.platform, [PRIVATE, VARY])
+
+
+async def get_version_sbom(call: Call[SbomQuery, NoBody]) -> ASGIApp:
+    """Answer what a version is made of, in the format that is asked for."""
+    return await get_version_form(call, form=SBOMS[call.query.format])
+
+
 async def post_cancel(call: Call[NoQuery, NoBody]) -> ASGIApp:
     """Cancel a version; what others wait for goes on."""
     return _told(call, await call.catalog.versions.cancel(call.actor, *call.place, call.number()))
@@ -128,12 +150,17 @@ async def get_version_diff(call: Call[NoQuery, NoBody]) -> ASGIApp:
     return answer(200, diff_document(a, b, fetched))
 
 
-async def _key(call: Call[NoQuery, NoBody], field: str) -> str:
+async def _key(call: Call[Any, NoBody], field: str) -> str:
+    """Return the key of a version that the address names.
+
+    Raises:
+        VersionNotBuilt: It has none.
+    """
     version = await call.catalog.versions.get(*call.place, call.number(field))
     if version.key is None:
         path = "/".join(call.place)
         raise VersionNotBuilt(
-            f"version {version.number} of '{path}' is {version.state}: there is nothing to compare"
+            f"version {version.number} of '{path}' is {version.state}: there is no build of it"
         )
     return version.key
 

@@ -31,8 +31,8 @@ class Download:
     media_type: str
     #: What says something about the file, and comes with every answer.
     about: RawHeaders
-    #: How long an answer that is the file may be kept.
-    caching: tuple[bytes, bytes]
+    #: Who may keep an answer that is the file, and how long.
+    caching: RawHeaders
     #: Returns where the client gets it itself, or ``None`` if it has to read it here.
     link: Callable[[], Awaitable[str | None]]
     #: Opens the bytes from the first number to the second (exclusive; ``None``: the end).
@@ -52,7 +52,7 @@ async def answer_download(method: str, headers: RequestHeaders, file: Download) 
     Source: RFC 9110, sections 13 and 14.
     """
     about = [*file.about, header("etag", file.etag)]
-    lines = [*about, file.caching, header("accept-ranges", "bytes")]
+    lines = [*about, *file.caching, header("accept-ranges", "bytes")]
     if is_not_modified(headers, file.etag):
         return BytesResponse(304, lines)
     lines.append(header("content-type", file.media_type))

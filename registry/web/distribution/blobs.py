@@ -28,7 +28,7 @@ async def get_blob(call: RegistryRequest) -> ASGIApp:
         etag=f'"{digest}"',
         media_type="application/octet-stream",
         about=[header("docker-content-digest", digest)],
-        caching=IMMUTABLE,
+        caching=[IMMUTABLE],
         link=partial(services.blobs.link, digest, size),
         open=partial(services.blobs.open, digest),
     )

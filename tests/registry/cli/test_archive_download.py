@@ -13,7 +13,7 @@ from registry.cli.archive_download import download_archive
 from registry.cli.remote import RemoteError
 
 DATA = bytes(range(256)) * 40
-KEY = "ab" * 16
+ADDRESS = f"builds/{'ab' * 16}"
 DIGEST = base64.b64encode(hashlib.sha256(DATA).digest()).decode()
 ABOUT = {"repr-digest": f"sha-256=:{DIGEST}:", "etag": '"one"'}
 
@@ -24,7 +24,7 @@ def download(answer: Answer, target: Path) -> str:
     async def scenario() -> str:
         async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
             api = Api(http, "http://host")
-            return await download_archive(api, KEY, "linux-64", target, lambda _: None)
+            return await download_archive(api, ADDRESS, "linux-64", target, lambda _: None)
 
     return asyncio.run(scenario())
 

@@ -15,6 +15,7 @@ from conformance.channel.index import index_channel
 from conformance.channel.writer import PLACEHOLDER, Entry, Package, write_package
 from registry.cli.environment_cache import EnvironmentCache
 from registry.cli.remote import RemoteError
+from tests.registry.accounts import HASH, write_policy
 from tests.registry.cli.servers import MakePerson, Person, Served, serving
 from tests.registry.web.api.site import Site
 from tests.tiny_channel import IN_2024
@@ -144,6 +145,28 @@ def test_with_a_key_the_server_is_not_needed(
     down = run(ada, "ada/notebook", "tool", code=1)
     assert "does not answer" in down.stderr
     assert down.stderr.count("\n") == 1
+
+
+def test_a_viewer_needs_no_right_on_builds(people_site: Site, specs: Path, tmp_path: Path) -> None:
+    lines = ['private = ["env/**", "build/**"]']
+    for name, rights in (("ada", '["**:build"]'), ("bob", "[]")):
+        lines += [f"[users.{name}]", f"hash = '{HASH}'", f"rights = {rights}"]
+    write_policy(people_site.root / "auth.toml", *lines)
+    with serving(people_site.configured()) as served:
+        ada, bob = (Person(name, tmp_path / name) for name in ("ada", "bob"))
+        for one in (ada, bob):
+            one.home.mkdir()
+            one.log_in(served.host)
+        ada("env", "create", str(specs / "old.yml"), "--to", "ada/notebook")
+        ada("grant", "add", "ada/notebook", "viewer", "--user", "bob")
+        key = key_of(ada, 1)
+        shown = json.loads(ada("env", "show", "ada/notebook:v1", "-o", "json").stdout)
+        for tag in ("", ":v1", f":{key}", f":{shown['ended_at'][:10]}"):
+            assert run(bob, "--renew", f"ada/notebook{tag}", "tool").stdout == "1.0\n", tag
+        assert not [one for one in served.requests if "/builds/" in one]
+        ada("env", "create", "--to", "ada/other")
+        refused = run(ada, "--renew", f"ada/other:{key}", "tool", code=1)
+        assert f"build/{key}" in refused.stderr
 
 
 def test_input_output_exit_codes_and_signals_are_the_programs(ada: Person) -> None:
