@@ -13,6 +13,7 @@
              └─ /api/v1  ErrorBoundary, router and errors of its own
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -63,7 +64,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[AppState]:
         async with open_services() as services:
-            state = AppState(services=services)
+            state = AppState(services=services, stopping=asyncio.Event())
             if connections is not None:
                 state["connections"] = connections
             if not is_traced:

@@ -1,5 +1,6 @@
 """What handlers are given: made by wiring, held by the application while it runs."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NotRequired, TypedDict, cast
@@ -97,6 +98,8 @@ class AppState(TypedDict):
     shortcut: NotRequired[Shortcut]
     #: Bounds connections, where the server can ask it.
     connections: NotRequired[Connections]
+    #: Set when the server stops, where it tells: what would go on without end is ended.
+    stopping: asyncio.Event
 
 
 def services_of(scope: Scope) -> Services:

@@ -22,9 +22,8 @@ from registry.errors import ParameterInvalid
 from registry.web.api.answers import page_answer
 from registry.web.api.catalog_documents import EventDocument, event_document
 from registry.web.api.endpoints import Call
-from registry.web.api.events import HEADERS
 from registry.web.api.models import NoBody, NumberPageQuery
-from registry.web.asgi.responses import StreamResponse
+from registry.web.asgi.event_stream import EventStreamResponse
 
 EVENT_STREAM: Final = "text/event-stream"
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")
@@ -69,8 +68,6 @@ def _stream(
     last = call.request.headers.get("last-event-id")
     if last is not None and not _NUMBER.fullmatch(last):
         raise ParameterInvalid("Last-Event-ID is the id of the last event that you got")
-    if call.request.method == "HEAD":
-        return StreamResponse(200, list(HEADERS), None, None)
     batches = call.catalog.events.follow(
         # Asked each time: who loses a role is told of nothing more.
         visible=call.rights.visible,
@@ -78,7 +75,7 @@ def _stream(
         environment=environment,
         after_id=int(last) if last is not None else None,
     )
-    return StreamResponse(200, list(HEADERS), None, _pieces(call, batches))
+    return EventStreamResponse(_pieces(call, batches))
 
 
 async def _pieces(

@@ -19,12 +19,6 @@ from registry.web.api.documents import status_document
 
 #: Proxies close a connection on which nothing is sent for some time; 30 s is the least of those.
 _KEEP_ALIVE_SECONDS: Final = 15
-#: nginx keeps answers back until it has a few kilobytes, unless it is told not to.
-HEADERS: Final = [
-    (b"content-type", b"text/event-stream"),
-    (b"cache-control", b"no-store"),
-    (b"x-accel-buffering", b"no"),
-]
 
 
 async def follow(

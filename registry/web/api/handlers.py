@@ -22,14 +22,14 @@ from registry.web.api.documents import (
 )
 from registry.web.api.endpoints import ApiRequest
 from registry.web.api.errors import failure_answer
-from registry.web.api.events import HEADERS, follow
+from registry.web.api.events import follow
 from registry.web.api.parameters import flag, read_body, wait_seconds
 from registry.web.api.timeouts import in_time
 from registry.web.asgi.disconnect import cancel_on_disconnect
+from registry.web.asgi.event_stream import EventStreamResponse
 from registry.web.asgi.responses import (
     BytesResponse,
     RawHeaders,
-    StreamResponse,
     header,
     json_answer,
 )
@@ -81,8 +81,7 @@ async def get_request_events(request: ApiRequest) -> ASGIApp:
     status = await _status(request)
     last = request.headers.get("last-event-id", "")
     last_line = int(last) if _NUMBER.fullmatch(last) else -1
-    events = follow(_builds(request).requests, status, last_line)
-    return StreamResponse(200, list(HEADERS), None, None if request.method == "HEAD" else events)
+    return EventStreamResponse(follow(_builds(request).requests, status, last_line))
 
 
 async def get_request_log(request: ApiRequest) -> ASGIApp:

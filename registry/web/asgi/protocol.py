@@ -9,7 +9,7 @@ uvicorn bounds neither the length of headers nor how long they may take. Here a 
 too much gets one answer and is left; one that sends too little, or nothing, is left without.
 """
 
-from asyncio import TimerHandle, Transport
+from asyncio import Event, TimerHandle, Transport
 from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import (
@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from registry.web.asgi.connections import Connections
+from registry.web.asgi.event_stream import STOPPING
 from registry.web.asgi.shortcut import Shortcut
 
 #: The longest address of a request; the longest name of an image is far below it.
@@ -72,6 +73,13 @@ class ShortcutProtocol(HttpToolsProtocol):
             self.transport.close()  # it is not counted: it may not stay
             return
         self._watch()
+
+    def shutdown(self) -> None:
+        """End this connection when its answer is sent; answers without end are told to end."""
+        stopping: Event | None = self.app_state.get(STOPPING)
+        if stopping is not None:
+            stopping.set()
+        super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of it."""

@@ -112,16 +112,13 @@ class StreamResponse:
 
     status: int
     headers: RawHeaders
-    #: ``None`` if nobody knows before its end.
-    size_bytes: int | None
+    size_bytes: int
     #: ``None`` to send the headers alone, for HEAD.
     body: Body | None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it; stop reading when the client has gone."""
-        headers = list(self.headers)
-        if self.size_bytes is not None:
-            headers.append((b"content-length", b"%d" % self.size_bytes))
+        headers = [*self.headers, (b"content-length", b"%d" % self.size_bytes)]
         start: Message = {
             "type": "http.response.start",
             "status": self.status,

@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from registry.app import create_app
 from registry.cli import app
 from registry.settings import Settings
+from registry.web.asgi.protocol import ShortcutProtocol
 from registry.wiring import open_services
 from tests.registry.accounts import PASSWORD
 
@@ -48,9 +49,13 @@ def serving(settings: Settings) -> Iterator[Served]:
 
 @contextmanager
 def _running(service: ASGIApp, lifespan: Literal["on", "off"] = "on") -> Iterator[int]:
-    # A stream whose reader has gone ends with its next word, and is not waited for.
     config = uvicorn.Config(
-        service, port=0, log_config=None, lifespan=lifespan, timeout_graceful_shutdown=0
+        service,
+        port=0,
+        http=ShortcutProtocol,
+        log_config=None,
+        lifespan=lifespan,
+        timeout_graceful_shutdown=60,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
