@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal, cast, get_args
 
+from registry.auth.wildcards import Wildcards, read_pattern
+
 #: What can be done. ``catalog`` lists all repositories and ``metrics`` tells what is counted;
 #: ``build`` and ``pin`` are the API's.
 Verb = Literal["pull", "push", "delete", "catalog", "metrics", "build", "pin"]
@@ -61,13 +63,13 @@ class Pattern:
     """
 
     text: str
-    _regex: re.Pattern[str]
+    _wildcards: Wildcards
 
     def matches(self, repository: str | None) -> bool:
         """Tell whether it stands for a repository; for the registry as a whole only ``**`` does."""
         if repository is None:
             return self.text == "**"
-        return self._regex.fullmatch(repository) is not None
+        return self._wildcards.matches(repository)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +101,7 @@ def parse_pattern(text: str) -> Pattern:
             f"{text!r} is no pattern of repositories: write a name,"
             " with '*' for part of a component or '**' for anything"
         )
-    translated = (
-        {"*": "[^/]*", "**": ".*"}.get(part, re.escape(part)) if part else "" for part in parts
-    )
-    return Pattern(text, re.compile("".join(translated)))
+    return Pattern(text, read_pattern(text))
 
 
 def parse_right(text: str) -> Right:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Final, Literal, Protocol, get_args
 
 from registry.auth.rights import VERBS, Pattern, Right, Verb
+from registry.auth.wildcards import Wildcards, read_glob
 
 #: What somebody may do in a namespace, from the least.
 #:
@@ -181,7 +182,7 @@ def glob_matches(glob: str, text: str) -> bool:
     >>> glob_matches("data-*", "data-x"), glob_matches("data-*", "my-data-x")
     (True, False)
     """
-    return _regex(glob).fullmatch(text) is not None
+    return _read(glob).matches(text)
 
 
 def globs_of(pattern: Pattern) -> Iterator[Globs]:
@@ -232,5 +233,5 @@ def _glob(text: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _regex(glob: str) -> re.Pattern[str]:
-    return re.compile(".*".join(map(re.escape, glob.split("*"))))
+def _read(text: str) -> Wildcards:
+    return read_glob(text)

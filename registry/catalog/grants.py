@@ -6,6 +6,7 @@ from typing import Any, Final, get_args
 
 from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, literal, or_, select
 
+from registry.auth.wildcards import MAX_WILDCARDS, count_wildcards
 from registry.catalog.journal import add_change, add_event, publish_where
 from registry.catalog.lookup import MAX_NUMBER, MAX_PAGE, matches, page_of, searchable
 from registry.catalog.ports import Settled, settled_nowhere
@@ -224,6 +225,11 @@ def _check(
             raise GrantInvalid(
                 f"'{glob[:100]}' stands for nothing: write a name as it is in addresses, with '*'"
                 " for any characters"
+            )
+        if count_wildcards(glob) > MAX_WILDCARDS:
+            raise GrantInvalid(
+                f"'{glob[:100]}' has more than {MAX_WILDCARDS} '*': give the role on fewer parts of"
+                " a name"
             )
     if role in SERVICE_ROLES and (namespace_glob, environment_glob) != ("*", "*"):
         raise GrantInvalid(f"the role {role} is for everything: write '*' for both")

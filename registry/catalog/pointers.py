@@ -1,12 +1,12 @@
 """Pointers: all that pulling an environment needs, read from the database."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from registry.auth.wildcards import Wildcards, read_glob
 from registry.database import tables
 from registry.sources.directory import Pointer
 
@@ -45,25 +45,16 @@ async def pointers_after(connection: AsyncConnection, path: str) -> Sequence[Poi
     return await _pointers(connection, rows, await _public_globs(connection))
 
 
-def glob_regex(glob: str) -> re.Pattern[str]:
-    """Return what matches all that a glob does.
-
-    >>> bool(glob_regex("team-*").fullmatch("team-a")), bool(glob_regex("a.b").fullmatch("axb"))
-    (True, False)
-    """
-    return re.compile(".*".join(re.escape(part) for part in glob.split("*")))
-
-
-async def _public_globs(connection: AsyncConnection) -> list[re.Pattern[str]]:
+async def _public_globs(connection: AsyncConnection) -> list[Wildcards]:
     table = tables.grant
     statement = select(table.c.namespace_glob, table.c.environment_glob).where(
         table.c.subject_kind == "everyone"
     )
-    return [glob_regex(f"{one}/{two}") for one, two in await connection.execute(statement)]
+    return [read_glob(f"{one}/{two}") for one, two in await connection.execute(statement)]
 
 
 async def _pointers(
-    connection: AsyncConnection, rows: Sequence[Row[Any]], public: Sequence[re.Pattern[str]]
+    connection: AsyncConnection, rows: Sequence[Row[Any]], public: Sequence[Wildcards]
 ) -> list[Pointer]:
     ids = [row.id for row in rows]
     if not ids:
@@ -92,7 +83,7 @@ async def _pointers(
             row.active_key,
             versions.get(row.id, {}),
             tuple(activations.get(row.id, ())),
-            any(glob.fullmatch(row.path) for glob in public),
+            any(glob.matches(row.path) for glob in public),
         )
         for row in rows
     ]

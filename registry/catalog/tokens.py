@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Row, delete, insert, or_, select, update
 
 from registry.auth.rights import parse_right
+from registry.auth.wildcards import MAX_WILDCARDS, count_wildcards
 from registry.catalog.journal import add_change, add_event
 from registry.catalog.lookup import (
     MAX_NUMBER,
@@ -237,6 +238,11 @@ def _check(
         raise TokenInvalid("a token has at most 100 scopes")
     for scope in scopes or ():
         try:
-            parse_right(scope)
+            right = parse_right(scope)
         except ValueError as exc:
             raise TokenInvalid(str(exc)) from exc
+        if count_wildcards(right.pattern.text) > MAX_WILDCARDS:
+            raise TokenInvalid(
+                f"the pattern of a scope has at most {MAX_WILDCARDS} wildcards: write"
+                f" {scope[:100]!r} with fewer"
+            )

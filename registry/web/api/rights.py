@@ -13,7 +13,7 @@ from registry.auth.policy import Caller
 from registry.auth.rights import ALL_BUILDS, ALL_ENVIRONMENTS, Need, Verb
 from registry.auth.roles import Role, ServiceRole, covers, glob_matches
 from registry.catalog.records import Visibility
-from registry.catalog.slugs import slug_of
+from registry.catalog.slugs import MAX_LENGTH, slug_of
 from registry.errors import (
     CatalogNameInvalid,
     Denied,
@@ -90,7 +90,9 @@ class Rights:
         return self.access.why(self.caller, namespace, environment)
 
     def role(self, namespace: str, environment: str | None = None) -> Role | None:
-        """Return their role there."""
+        """Return their role there; nobody has one where no name is so long."""
+        if max(len(namespace), len(environment or "")) > MAX_LENGTH:
+            return None
         return self.access.role(self.caller, namespace, environment)
 
     def has_role(self, role: Role, namespace: str, environment: str | None = None) -> bool:
@@ -208,6 +210,8 @@ class Rights:
             return None
 
     def _sees_inside(self, namespace: str) -> bool:
+        if len(namespace) > MAX_LENGTH:
+            return False
         if self.has_role("viewer", namespace):
             return True
         # Only for those who have something in it: others wait no longer than for what is not there.

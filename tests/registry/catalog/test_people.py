@@ -2,8 +2,11 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import insert
 
+from registry.catalog.pointers import pointers_at
 from registry.catalog.records import EVERYTHING, Visibility
+from registry.database import tables
 from registry.errors import (
     CatalogNameInvalid,
     CatalogNameTaken,
@@ -53,6 +56,7 @@ async def test_a_role_is_given_replaced_and_taken(house: House) -> None:
         {"namespace_glob": ""},
         {"namespace_glob": "A"},
         {"environment_glob": "a/b"},
+        {"environment_glob": "*a*b*c*d*"},
         {"role": "administrator", "namespace_glob": "ada"},
         {"subject": "x" * 201},
         {"subject": "\0"},
@@ -62,6 +66,22 @@ async def test_what_makes_no_sense_is_not_given(house: House, wrong: dict[str, s
     right = {"subject_kind": "user", "subject": "bob", "namespace_glob": "ada", "role": "viewer"}
     with pytest.raises(GrantInvalid):
         await house.grants.give(ADA, **(right | wrong))  # type: ignore[arg-type] # wrong on purpose
+
+
+async def test_a_glob_with_many_wildcards_that_is_there_already_holds_nobody_up(
+    house: House,
+) -> None:
+    name = "a" * 100
+    for environment in (name, "a" * 99 + "b"):
+        await house.environment(f"bob/{environment}")
+    values = {"subject_kind": "everyone", "subject": "", "namespace_glob": "bob"}
+    values |= {"environment_glob": "*a" * 30 + "*b", "role": "viewer", "source": "api"}
+    async with house.database.writing() as connection:
+        await connection.execute(
+            insert(tables.grant).values(**values, created_at=house.database.now())
+        )
+        found = await pointers_at(connection, [f"bob/{name}", "bob/" + "a" * 99 + "b"])
+    assert [pointer and pointer.is_public for pointer in found.values()] == [False, True]
 
 
 async def test_a_secret_is_shown_once_and_kept_as_a_digest(house: House) -> None:
@@ -140,6 +160,8 @@ async def test_a_token_that_makes_no_sense_is_not_made(house: House) -> None:
         await house.tokens.create(ADA, "ada", " ")
     with pytest.raises(TokenInvalid):
         await house.tokens.create(ADA, "ada", "x", scopes=["nonsense"])
+    with pytest.raises(TokenInvalid, match="at most 4 wildcards"):
+        await house.tokens.create(ADA, "ada", "x", scopes=["*a*b/*c**d*:pull"])
     for token in (0, 1, 2**70):
         with pytest.raises(TokenUnknown):
             await house.tokens.revoke(ADA, token)

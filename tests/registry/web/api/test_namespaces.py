@@ -56,6 +56,25 @@ async def test_what_one_may_not_see_is_answered_as_what_is_not_there(client: Cli
     assert (await send(client, "GET", "/api/v1/environments")).json()["items"] == []
 
 
+async def test_what_is_longer_than_any_name_is_not_there(client: Client) -> None:
+    await make_notebook(client)
+    grants = f"{NAMESPACES}/ada/grants"
+    body = {"subject_kind": "authenticated", "role": "viewer", "environment": "*a*a*a*b"}
+    await made(client, grants, ADA, body)
+    for size in (101, 60_000):
+        for path in ("a" * size, f"{'a' * size}/environments/x", f"ada/environments/{'a' * size}"):
+            for who in (BOB, ROOT):
+                reply = await send(client, "GET", f"{NAMESPACES}/{path}", who)
+                assert (reply.status, len(reply.body) < 400) == (404, True)
+            assert (await send(client, "GET", f"{NAMESPACES}/{path}")).status == 401
+    told = refused(
+        await send(client, "POST", grants, ADA, body | {"environment": "*a*a*a*a*"}),
+        400,
+        "GRANT_INVALID",
+    )
+    assert "more than 4 '*'" in told
+
+
 async def test_roles_are_given_replaced_and_taken_and_admins_make_no_owners(
     client: Client,
 ) -> None:
