@@ -43,12 +43,14 @@
     │   ├── CatalogNameInvalid
     │   ├── CatalogTextInvalid
     │   ├── CatalogNameTaken
+    │   ├── NamespaceInUse
     │   ├── NamespaceUnknown
     │   ├── EnvironmentUnknown
     │   ├── VersionUnknown
     │   ├── NoActiveVersion
     │   ├── GrantUnknown
     │   ├── GrantInvalid
+    │   ├── TooManyGrants
     │   ├── TokenUnknown
     │   ├── TokenInvalid
     │   ├── PrincipalUnknown
@@ -355,6 +357,17 @@ class CatalogNameTaken(CatalogError, kind="conflict"):
     """Something else has the name, or one that would be the same in an image's name."""
 
 
+class NamespaceInUse(CatalogError, kind="conflict"):
+    """A namespace has pushed repositories, which would be everybody's without it."""
+
+    def __init__(self, namespace: str) -> None:
+        self.namespace = namespace
+        super().__init__(
+            f"'{namespace[:100]}' has pushed repositories, which are private as long as it has that"
+            " name: delete their manifests first"
+        )
+
+
 class NamespaceUnknown(CatalogError, kind="not_found"):
     """There is no such namespace."""
 
@@ -393,6 +406,17 @@ class GrantUnknown(CatalogError, kind="not_found"):
 
 class GrantInvalid(CatalogError):
     """Nobody can be given that."""
+
+
+class TooManyGrants(CatalogError, kind="conflict"):
+    """A namespace has as many grants as it may."""
+
+    def __init__(self, namespace: str, limit: int) -> None:
+        self.limit = limit
+        super().__init__(
+            f"'{namespace}' has {limit} grants, which is the most: take some back, or give roles to"
+            " groups and on globs such as 'team-*'"
+        )
 
 
 class TokenUnknown(CatalogError, kind="not_found"):

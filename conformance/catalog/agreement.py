@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import func, select
 
-from registry.catalog.outbox import compare
+from registry.catalog.comparing import compare
 from registry.database import Database, open_database, tables
 from registry.settings import Settings
 from registry.sources.directory import dump_pointer

@@ -10,7 +10,6 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Final
@@ -20,7 +19,7 @@ from sqlalchemy import delete, func, insert, select, update
 
 from builder.errors import StoreUnavailable
 from registry.catalog.loading import Loading
-from registry.catalog.ports import Directory, Entitlements
+from registry.catalog.ports import Directory, Documents, Entitlements
 from registry.database import Database, tables
 from registry.errors import DatabaseOutdated, DatabaseUnavailable
 from registry.sources.directory import Pointer
@@ -52,8 +51,7 @@ class Follower:
         directory: Where environments lead to.
         entitlements: Who may do what.
         server: The name of this server; no other one has it.
-        documents: Yields the pointers in the store: what holds when the database does not answer
-            at the start.
+        documents: What the store has: it holds when the database does not answer at the start.
     """
 
     def __init__(
@@ -62,7 +60,7 @@ class Follower:
         directory: Directory,
         entitlements: Entitlements,
         server: str,
-        documents: Callable[[], AsyncIterator[Pointer]] | None = None,
+        documents: Documents | None = None,
     ) -> None:
         self._database = database
         self._loading = Loading(directory, entitlements)
@@ -105,6 +103,11 @@ class Follower:
         """Follow changes until cancelled; then this server is waited for no more."""
         try:
             while True:
+    def learn_namespace(self, slug: str) -> None:
+        """Know a namespace, as the store has it; the database knows better."""
+        if not self.has_loaded and not self._is_loading:
+            self._loading.learn_namespace(slug)
+
                 try:
                     await self._look()
                 except DatabaseUnavailable:
@@ -141,7 +144,10 @@ class Follower:
         if self._documents is None:
             return
         try:
-            async for pointer in self._documents():
+            # First: what is private is not seen without it.
+            async for slug in self._documents.namespaces():
+                self.learn_namespace(slug)
+            async for pointer in self._documents.pointers():
                 self.learn(f"{pointer.namespace}/{pointer.environment}", pointer)
         except StoreUnavailable as exc:
             structlog.get_logger().error("failed to read pointers", error=exc.message)

@@ -77,8 +77,17 @@ async def publish(connection: AsyncConnection, paths: Iterable[str], at: datetim
     return last
 
 
+async def publish_namespace(connection: AsyncConnection, slug: str, at: datetime) -> int:
+    """Have servers read a namespace again, and its document written; return the last change."""
+    await queue_documents(connection, [slug], at)
+    return await add_change(connection, "namespace", slug, at)
+
+
 async def queue_documents(connection: AsyncConnection, paths: Iterable[str], at: datetime) -> None:
-    """Have the documents of environments written to the store, as they are then."""
+    """Have documents written to the store, as they are then: of environments, and of namespaces.
+
+    A namespace's has its slug for a path, which has no slash.
+    """
     for path in paths:
         rows = select(literal(path), literal(1), literal(at, UtcDateTime))
         await connection.execute(_queued(connection, rows))

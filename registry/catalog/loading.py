@@ -88,9 +88,13 @@ class Loading:
         if pointer is None:
             self._remove(path)
             return
-        self._put_namespace(pointer.namespace)
+        self.learn_namespace(pointer.namespace)
         self._directory.put(pointer)
         self._paths.add(path)
+
+    def learn_namespace(self, slug: str) -> None:
+        """Know a namespace, until everything is read."""
+        self._put_namespace(slug)
 
     async def again(self, connection: AsyncConnection, named: Iterable[tuple[str, str]]) -> None:
         """Read what changes name: pairs of kind and subject."""

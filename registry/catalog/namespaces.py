@@ -6,7 +6,7 @@ from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from registry.catalog.journal import add_change, add_event, publish_where
+from registry.catalog.journal import add_event, publish_namespace, publish_where
 from registry.catalog.lookup import (
     MAX_PAGE,
     checked_principal,
@@ -18,15 +18,20 @@ from registry.catalog.lookup import (
     page_after,
     search_text,
     searchable,
-    sees_namespace,
 )
 from registry.catalog.ownership import rename_grants, set_owner
 from registry.catalog.ports import RepositoryNames, Settled, settled_nowhere
 from registry.catalog.records import Actor, Namespace, Page, Visibility
 from registry.catalog.running import cancel_open
 from registry.catalog.slugs import slug_of
+from registry.catalog.visibility import sees_namespace
 from registry.database import Database, tables
-from registry.errors import CatalogNameTaken, NamespaceUnknown, RevisionConflict
+from registry.errors import (
+    CatalogNameTaken,
+    NamespaceInUse,
+    NamespaceUnknown,
+    RevisionConflict,
+)
 
 
 class Namespaces:
@@ -37,7 +42,8 @@ class Namespaces:
 
     Args:
         database: Where they are.
-        repositories: What was pushed: a namespace gets no name that a repository has.
+        repositories: What was pushed: a namespace gets no name that a repository has, and keeps
+            its own as long as there are any below it.
         settled: Waits until all servers know of a change.
     """
 
@@ -79,7 +85,7 @@ class Namespaces:
             await add_event(
                 connection, actor, now, "namespace.created", namespace=slug, detail={"owner": owner}
             )
-            change = await add_change(connection, "namespace", slug, now)
+            change = await publish_namespace(connection, slug, now)
             if owner is not None:
                 change = await set_owner(connection, actor, slug, owner, now)
         await self._settled(change)
@@ -153,12 +159,14 @@ class Namespaces:
             RevisionConflict: It has another revision.
             CatalogNameInvalid: It, or its owner, cannot be named so.
             CatalogNameTaken: Something else has that name.
+            NamespaceInUse: It would get another slug, and has pushed repositories.
         """
         new = slug if name is None else slug_of(name)
         checked_text("description", description or "")
         if owner is not None:
             checked_principal(owner)
         if new != slug:
+            await self._require_empty(slug)
             await self._require_free(new)
         table = tables.namespace
         async with self._database.writing() as connection:
@@ -187,9 +195,9 @@ class Namespaces:
             await add_event(
                 connection, actor, now, "namespace.updated", namespace=new, detail=detail
             )
-            change = await add_change(connection, "namespace", new, now)
+            change = await publish_namespace(connection, new, now)
             if new != slug:
-                await add_change(connection, "namespace", slug, now)
+                await publish_namespace(connection, slug, now)
                 await rename_grants(connection, slug, new, now)
                 change = await _rename(connection, row, new, now)
             if "owner" in detail:
@@ -208,7 +216,9 @@ class Namespaces:
         Raises:
             NamespaceUnknown: There is none of that slug.
             RevisionConflict: It has another revision.
+            NamespaceInUse: It has pushed repositories.
         """
+        await self._require_empty(slug)
         table, environment = tables.namespace, tables.environment
         async with self._database.writing() as connection:
             now = self._database.now()
@@ -226,7 +236,7 @@ class Namespaces:
             await connection.execute(update(environment).where(inside).values(deleted_at=now))
             await rename_grants(connection, slug, f"{slug}#{row.id}", now)
             await add_event(connection, actor, now, "namespace.deleted", namespace=slug)
-            change = await add_change(connection, "namespace", slug, now)
+            change = await publish_namespace(connection, slug, now)
         await self._settled(change)
 
     async def restore(self, actor: Actor, slug: str) -> Namespace:
@@ -262,9 +272,20 @@ class Namespaces:
             await connection.execute(update(environment).where(inside).values(deleted_at=None))
             await rename_grants(connection, f"{slug}#{row.id}", slug, now)
             await add_event(connection, actor, now, "namespace.restored", namespace=slug)
-            change = await add_change(connection, "namespace", slug, now)
+            change = await publish_namespace(connection, slug, now)
         await self._settled(change)
         return namespace_of(found)
+
+    async def _require_empty(self, slug: str) -> None:
+        """Return if nothing was pushed into a namespace: that would be private no more.
+
+        Raises:
+            NamespaceUnknown: There is none of that slug.
+            NamespaceInUse: Something was.
+        """
+        await self.get(slug)
+        if await self._repositories.has_repository(slug):
+            raise NamespaceInUse(slug)
 
     async def _require_free(self, slug: str) -> None:
         """Return if nothing was pushed where a namespace would be.

@@ -1,4 +1,4 @@
-"""Writes to the store what it must know of environments: a document for each.
+"""Writes to the store what it must know of environments and namespaces: a document for each.
 
 ::
 
@@ -25,16 +25,18 @@ from builder.concurrency.single_flight import together
 from builder.errors import StoreUnavailable
 from builder.ports import Store
 from registry.catalog.journal import queue_documents
-from registry.catalog.pointers import pointers_after, pointers_at
+from registry.catalog.pointers import namespaces_at, pointers_at
 from registry.database import Database, tables
 from registry.errors import DatabaseUnavailable
-from registry.sources.directory import Pointer
-from registry.storage.layout import ENVIRONMENTS, environment_key
+from registry.sources.directory import Pointer, dump_namespace
+from registry.storage.layout import environment_key, namespace_key
 
 #: So many documents are written at once.
 _AT_ONCE: Final = 16
 _CLAIM_SECONDS: Final = 30
 _RETRY_SECONDS: Final = 2
+#: One that the store cannot take, although it takes others: somebody has to mend something.
+_STUCK_SECONDS: Final = 60
 
 #: Returns what is written into the store of a pointer.
 Dump = Callable[[Pointer], bytes]
@@ -85,30 +87,57 @@ class OutboxWriter:
     async def write(self) -> int:
         """Write what waits, some of it, and return how many documents that were.
 
+        One that cannot be written holds up no other.
+
         Raises:
             DatabaseUnavailable: It does not answer; what was written is written again.
-            StoreUnavailable: It does not answer; what was claimed waits two seconds.
+            StoreUnavailable: It does not answer; what it did not take waits two seconds.
         """
         claims = await self._claim()
         if not claims:
             return 0
-        try:
-            async with self._database.reading() as connection:
-                pointers = await pointers_at(connection, [claim.path for claim in claims])
-            await together(self._put(path, pointer) for path, pointer in pointers.items())
-        except StoreUnavailable:
-            await self._release(claims)
-            raise
+        async with self._database.reading() as connection:
+            documents = await self._documents(connection, [claim.path for claim in claims])
+        errors = await together(self._put(claim.path, documents[claim.path]) for claim in claims)
+        failed = [error for error in errors if error is not None]
         async with self._database.writing() as connection:
-            for claim in claims:
-                await _end(connection, claim, self._database)
-        return len(claims)
+            for claim, error in zip(claims, errors, strict=True):
+                if error is None:
+                    await _end(connection, claim, self._database)
+                else:
+                    await self._release(connection, claim, error)
+        for error in failed:
+            if isinstance(error, StoreUnavailable):
+                raise error
+        return len(claims) - len(failed)
 
-    async def _put(self, path: str, pointer: Pointer | None) -> None:
-        if pointer is None:
-            await self._store.delete(environment_key(path))
-        else:
-            await self._store.write(environment_key(path), self._dump(pointer))
+    async def _documents(
+        self, connection: AsyncConnection, paths: Sequence[str]
+    ) -> Mapping[str, bytes | None]:
+        """Return what is to be in the store at each path; ``None``: nothing."""
+        slugs = [path for path in paths if "/" not in path]
+        namespaces = await namespaces_at(connection, slugs)
+        found = {slug: dump_namespace(slug) if slug in namespaces else None for slug in slugs}
+        pointers = await pointers_at(connection, [path for path in paths if "/" in path])
+        return found | {
+            path: self._dump(pointer) if pointer is not None else None
+            for path, pointer in pointers.items()
+        }
+
+    async def _put(self, path: str, document: bytes | None) -> Exception | None:
+        """Write a document, or delete it; return why that could not be done."""
+        key = environment_key(path) if "/" in path else namespace_key(path)
+        try:
+            if document is None:
+                await self._store.delete(key)
+            else:
+                await self._store.write(key, document)
+        except StoreUnavailable as error:
+            return error
+        except Exception as error:  # noqa: BLE001 (logged; the others are written)
+            structlog.get_logger().exception("failed to write a document", path=path)
+            return error
+        return None
 
     async def _claim(self) -> Sequence[_Claim]:
         table = tables.outbox
@@ -129,60 +158,15 @@ class OutboxWriter:
         async with self._database.writing() as connection:
             return [_Claim(path, one, by) for path, one in await connection.execute(statement)]
 
-    async def _release(self, claims: Sequence[_Claim]) -> None:
+    async def _release(self, connection: AsyncConnection, claim: _Claim, error: Exception) -> None:
         table = tables.outbox
-        later = self._database.clock_after(_RETRY_SECONDS)
-        async with self._database.writing() as connection:
-            await connection.execute(
-                update(table).where(table.c.claimed_by == claims[0].by).values(claimed_until=later)
-            )
-
-
-async def compare(
-    database: Database,
-    store: Store,
-    dump: Dump,
-    on_found: Callable[[str], None] = lambda _path: None,
-) -> int:
-    """Have every document written again that is not what the database says; return how many.
-
-    Both are read in the order of their paths, a hundred at a time: neither is held in memory. What
-    changes meanwhile may be written once more, which does no harm.
-
-    Raises:
-        DatabaseUnavailable: It does not answer.
-        StoreUnavailable: It does not answer.
-    """
-    found = 0
-    after = ""
-    while True:
-        async with database.reading() as connection:
-            batch = await pointers_after(connection, after)
-        right = {f"{one.namespace}/{one.environment}": dump(one) for one in batch}
-        last = max(right, default="")
-        written = await _documents(store, after, last)
-        wrong = [path for path in right.keys() | written if right.get(path) != written.get(path)]
-        for path in sorted(wrong):
-            on_found(path)
-        if wrong:
-            async with database.writing() as connection:
-                await queue_documents(connection, wrong, database.now())
-        found += len(wrong)
-        if not batch:
-            return found
-        after = last
-
-
-async def _documents(store: Store, after: str, last: str) -> Mapping[str, bytes]:
-    """Return the documents of the paths after one up to another; empty: all that come after."""
-    paths: list[str] = []
-    async for entry in store.entries(ENVIRONMENTS, environment_key(after) if after else ""):
-        path = entry.key.removeprefix(ENVIRONMENTS)
-        if last and path > last:
-            break
-        paths.append(path)
-    read = await together(store.read(environment_key(path)) for path in paths)
-    return {path: data for path, data in zip(paths, read, strict=True) if data is not None}
+        is_down = isinstance(error, StoreUnavailable)
+        later = self._database.clock_after(_RETRY_SECONDS if is_down else _STUCK_SECONDS)
+        await connection.execute(
+            update(table)
+            .where(table.c.path == claim.path, table.c.claimed_by == claim.by)
+            .values(claimed_until=later)
+        )
 
 
 async def _end(connection: AsyncConnection, claim: _Claim, database: Database) -> None:

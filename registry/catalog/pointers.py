@@ -32,6 +32,30 @@ async def pointers_at(
     return found
 
 
+async def namespaces_at(connection: AsyncConnection, slugs: Sequence[str]) -> set[str]:
+    """Return which of some slugs are namespaces."""
+    table = tables.namespace
+    found: set[str] = set()
+    for start in range(0, len(slugs), BATCH):
+        statement = select(table.c.slug).where(
+            table.c.slug.in_(slugs[start : start + BATCH]), table.c.deleted_at.is_(None)
+        )
+        found.update((await connection.execute(statement)).scalars())
+    return found
+
+
+async def namespaces_after(connection: AsyncConnection, slug: str) -> Sequence[str]:
+    """Return the next namespaces after a slug, in the order of their slugs; none at the end."""
+    table = tables.namespace
+    statement = (
+        select(table.c.slug)
+        .where(table.c.slug > slug, table.c.deleted_at.is_(None))
+        .order_by(table.c.slug)
+        .limit(BATCH)
+    )
+    return list((await connection.execute(statement)).scalars())
+
+
 async def pointers_after(connection: AsyncConnection, path: str) -> Sequence[Pointer]:
     """Return the next pointers after a path, in the order of their paths; none at the end."""
     table = tables.environment

@@ -1,6 +1,6 @@
 """What the catalog needs of others."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -82,6 +82,26 @@ class Directory(Protocol):
 
     def remove_namespace(self, slug: str, /) -> None:
         """Forget a namespace; harmless if it is not known."""
+        ...
+
+
+class Documents(Protocol):
+    """Has in the store what servers must know that do not reach the database."""
+
+    def namespaces(self) -> AsyncIterator[str]:
+        """Yield the slugs of all namespaces.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        ...
+
+    def pointers(self) -> AsyncIterator[Pointer]:
+        """Yield where environments lead to.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
         ...
 
 

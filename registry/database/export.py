@@ -224,16 +224,10 @@ async def continue_sequences(connection: AsyncConnection) -> None:
 
 
 async def _publish(connection: AsyncConnection, now: datetime) -> None:
-    """Have servers read everything, and write every pointer to the store."""
+    """Have servers read everything, and write every document to the store."""
     environment = tables.environment
     alive = environment.c.deleted_at.is_(None)
     moment = literal(now, UtcDateTime)
-    await connection.execute(
-        insert(tables.outbox).from_select(
-            ["path", "generation", "created_at"],
-            select(environment.c.path, literal(1), moment).where(alive),
-        )
-    )
     for kind, subject, where in (
         ("namespace", tables.namespace.c.slug, tables.namespace.c.deleted_at.is_(None)),
         ("environment", environment.c.path, alive),
@@ -241,5 +235,11 @@ async def _publish(connection: AsyncConnection, now: datetime) -> None:
         await connection.execute(
             insert(tables.change).from_select(
                 ["kind", "subject", "at"], select(literal(kind), subject, moment).where(where)
+            )
+        )
+        await connection.execute(
+            insert(tables.outbox).from_select(
+                ["path", "generation", "created_at"],
+                select(subject, literal(1), moment).where(where),
             )
         )

@@ -60,6 +60,11 @@ def parse_pointer(data: bytes) -> Pointer:
     )
 
 
+def dump_namespace(slug: str) -> bytes:
+    """Return the document of a namespace: that there is one."""
+    return json.dumps({"namespace": slug}, separators=(",", ":")).encode()
+
+
 class Directory:
     """Knows where environments lead to. It is of one event loop; nothing here waits."""
 

@@ -29,7 +29,7 @@ from registry.sources.directory import Directory, Pointer, parse_pointer
 from registry.sources.environment_tags import build_of, parse_environment_tag, tags_of
 from registry.sources.holdings import Holdings
 from registry.sources.source import BUILDS, ENVIRONMENTS, JsonDescriptor, Reference, Source
-from registry.storage.layout import environment_key
+from registry.storage.layout import environment_key, namespace_key
 
 _REMEMBERED: Final = 10_000
 #: Lists of tags that are remembered: of an environment with many versions they are long.
@@ -190,7 +190,7 @@ class EnvironmentSource:
 
 
 class StoredPointers:
-    """Reads where an environment leads to from the store, while nothing else tells.
+    """Reads from the store, while nothing else tells, what is private and where it leads to.
 
     For a server that has not reached the database since it was started: all others know it by
     memory, and then this costs nothing.
@@ -199,6 +199,9 @@ class StoredPointers:
         store: Has the documents.
         is_followed: Tells whether memory is kept as the catalog is.
         learn: Is told where a path leads to; ``None``: nowhere.
+        is_namespace: Tells whether a namespace is known already.
+        learn_namespace: Is told of a namespace. None is forgotten: what was private stays so until
+            the database says that it is not.
     """
 
     def __init__(
@@ -206,20 +209,34 @@ class StoredPointers:
         store: Store,
         is_followed: Callable[[], bool],
         learn: Callable[[str, Pointer | None], None],
+        is_namespace: Callable[[str], bool],
+        learn_namespace: Callable[[str], None],
     ) -> None:
         self._store = store
         self._is_followed = is_followed
         self._learn = learn
+        self._is_namespace = is_namespace
+        self._learn_namespace = learn_namespace
 
     async def look(self, repository: str) -> None:
-        """Have memory know where a repository leads to, if it is an environment.
+        """Have memory know of a repository what it is of, and where it leads to.
 
         A store that does not answer changes nothing.
 
         Args:
             repository: As it is written; perhaps no name at all.
+
+        Raises:
+            StoreUnavailable: The store does not answer, and nothing says that the repository is
+                not in a namespace.
         """
-        if self._is_followed() or not is_path(repository):
+        if self._is_followed() or not _is_repository(repository):
+            return
+        namespace = repository.partition("/")[0]
+        key = namespace_key(namespace)
+        if not self._is_namespace(namespace) and await self._store.size(key) is not None:
+            self._learn_namespace(namespace)
+        if not is_path(repository):
             return
         try:
             data = await self._store.read(environment_key(repository))
@@ -235,10 +252,15 @@ def is_path(repository: str) -> bool:
     >>> is_path("analytics/forecast"), is_path("env/numpy"), is_path("../x"), is_path("a/b/c")
     (True, False, False, False)
     """
-    if repository.count("/") != 1 or repository.startswith((ENVIRONMENTS, BUILDS)):
+    return repository.count("/") == 1 and _is_repository(repository)
+
+
+def _is_repository(name: str) -> bool:
+    """Tell whether images that are not made here can have that name."""
+    if name.startswith((ENVIRONMENTS, BUILDS)):
         return False
     try:
-        parse_repository(repository)
+        parse_repository(name)
     except NameInvalid:
         return False
     return True

@@ -20,6 +20,7 @@
     inputs/<id>                                the bytes that were sent, while their request is open
     repositories/<name>/_tags/<tag>            tag → what was pulled by it, or pushed to it
     environments/<namespace>/<environment>     named environment → the keys of its versions
+    namespaces/<namespace>                     there is such a namespace: what is in it is private
     bases/<base>/<digest>                      blob → it came from where this base image lies
     probes/<random>                            written and deleted to see whether the store works
 
@@ -68,6 +69,7 @@ UPLOADS: Final = "uploads/"
 BASES: Final = "@bases"
 INPUTS: Final = "inputs/"
 ENVIRONMENTS: Final = "environments/"
+NAMESPACES: Final = "namespaces/"
 #: No keys: where a database is that nobody has put elsewhere, in the directory of a store.
 DATABASE: Final = "database/"
 
@@ -121,6 +123,15 @@ def environment_key(path: str) -> str:
     return f"{ENVIRONMENTS}{path}"
 
 
+def namespace_key(slug: str) -> str:
+    """Return where it is written that there is a namespace.
+
+    >>> namespace_key("analytics")
+    'namespaces/analytics'
+    """
+    return f"{NAMESPACES}{slug}"
+
+
 def tags_prefix(repository: str) -> str:
     """Return what the keys of all tags of a repository start with."""
     return f"repositories/{repository}/_tags/"
@@ -148,7 +159,12 @@ def split_tag_key(key: str) -> tuple[str, str]:
 
 def manifest_record_key(repository: str, digest: Digest) -> str:
     """Return where it is written what a pushed manifest is."""
-    return f"repositories/{repository}/_manifests/{segment(digest)}"
+    return f"{manifests_prefix(repository)}{segment(digest)}"
+
+
+def manifests_prefix(repository: str) -> str:
+    """Return what the keys of all manifests start with that were pushed to a repository."""
+    return f"repositories/{repository}/_manifests/"
 
 
 def tagged_prefix(repository: str, digest: Digest) -> str:

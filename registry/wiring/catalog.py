@@ -12,6 +12,7 @@ from registry.auth.access import Access
 from registry.auth.entitlements import Entitlements
 from registry.auth.rights import Need
 from registry.catalog.accounts import CatalogAccounts, CatalogSessions
+from registry.catalog.comparing import compare
 from registry.catalog.device_logins import CatalogDeviceLogins
 from registry.catalog.environments import Environments
 from registry.catalog.events import Events
@@ -19,7 +20,7 @@ from registry.catalog.follower import Follower, forget_old, server_name
 from registry.catalog.grants import Grants
 from registry.catalog.idempotency import Idempotency
 from registry.catalog.namespaces import Namespaces
-from registry.catalog.outbox import OutboxWriter, compare
+from registry.catalog.outbox import OutboxWriter
 from registry.catalog.ports import LockedPackage, MayPull
 from registry.catalog.principals import Principals
 from registry.catalog.runner import VersionRunner
@@ -33,7 +34,15 @@ from registry.maintenance.periodic import PeriodicJob, run_forever
 from registry.requests.requests import BuildRequests, RequirePull
 from registry.settings import Settings
 from registry.sources.directory import Directory, Pointer, dump_pointer, parse_pointer
-from registry.storage.layout import DATABASE, ENVIRONMENTS, catalog_key
+from registry.storage.layout import (
+    CATALOG,
+    DATABASE,
+    ENVIRONMENTS,
+    NAMESPACES,
+    catalog_key,
+    manifests_prefix,
+    repository_in,
+)
 from registry.storage.location import parse_location
 
 #: How often database and store are compared, in seconds.
@@ -52,14 +61,23 @@ class PushedNames:
         self._store = store
 
     async def has_repository(self, name: str) -> bool:
-        """Tell whether anything was pushed to ``name`` or below it; at most two look-ups."""
+        """Tell whether there are manifests that were pushed to ``name`` or below it.
+
+        A repository whose manifests are all deleted stays in the catalog, and counts no more.
+        """
         try:
             parse_repository(name)
         except NameInvalid:
             return False
-        if await self._store.size(catalog_key(name)) is not None:
+        if await self._has_manifests(name):
             return True
-        async for _ in self._store.entries(catalog_key(f"{name}/")):
+        async for entry in self._store.entries(catalog_key(f"{name}/")):
+            if await self._has_manifests(repository_in(entry.key.removeprefix(CATALOG))):
+                return True
+        return False
+
+    async def _has_manifests(self, repository: str) -> bool:
+        async for _ in self._store.entries(manifests_prefix(repository)):
             return True
         return False
 
@@ -106,9 +124,7 @@ async def open_catalog(
     server = server_name()
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(url))
-        follower = Follower(
-            database, directory, entitlements, server, lambda: stored_pointers(store)
-        )
+        follower = Follower(database, directory, entitlements, server, StoredDocuments(store))
         await follower.start()
         nudged = asyncio.Event()
         runner = VersionRunner(
@@ -154,16 +170,26 @@ async def open_catalog(
         )
 
 
-async def stored_pointers(store: Store) -> AsyncIterator[Pointer]:
-    """Yield where environments lead to, as the store has it; no database is asked.
+class StoredDocuments:
+    """Has what the store knows of the catalog; no database is asked.
 
-    Raises:
-        StoreUnavailable: It does not answer.
+    Implements :class:`registry.catalog.ports.Documents`.
     """
-    async for entry in store.entries(ENVIRONMENTS):
-        data = await store.read(entry.key)
-        if data is not None:
-            yield parse_pointer(data)
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def namespaces(self) -> AsyncIterator[str]:
+        """Yield the slugs of all namespaces; each is a key, and nothing is read for it."""
+        async for entry in self._store.entries(NAMESPACES):
+            yield entry.key.removeprefix(NAMESPACES)
+
+    async def pointers(self) -> AsyncIterator[Pointer]:
+        """Yield where environments lead to."""
+        async for entry in self._store.entries(ENVIRONMENTS):
+            data = await self._store.read(entry.key)
+            if data is not None:
+                yield parse_pointer(data)
 
 
 async def _tidy(database: Database, store: Store, tokens: TokenStore) -> None:

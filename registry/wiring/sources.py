@@ -122,7 +122,9 @@ def all_sources(
     def is_followed() -> bool:
         return follower.has_loaded
 
-    stored = StoredPointers(store, is_followed, follower.learn)
+    stored = StoredPointers(
+        store, is_followed, follower.learn, directory.is_namespace, follower.learn_namespace
+    )
     return Sources(
         built=maker.source,
         pushed=pushed,

@@ -17,7 +17,7 @@ from typing import Final
 import pytest
 from sqlalchemy import select
 
-from registry.catalog.outbox import compare
+from registry.catalog.comparing import compare
 from registry.database import Database, open_database, tables
 from registry.sources.directory import dump_pointer
 from registry.storage.filesystem import FilesystemStore

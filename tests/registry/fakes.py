@@ -237,7 +237,13 @@ class FakeService:
                     self.directory, self.pulls, holdings, time.time, is_followed=is_followed
                 ),
                 environments=self.directory,
-                look=StoredPointers(self.store, is_followed, learn).look,
+                look=StoredPointers(
+                    self.store,
+                    is_followed,
+                    learn,
+                    self.directory.is_namespace,
+                    self.directory.put_namespace,
+                ).look,
             ),
             self.manifests,
             self.blobs,

@@ -11,6 +11,7 @@ from registry.errors import (
     CatalogTextInvalid,
     CursorInvalid,
     EnvironmentUnknown,
+    NamespaceInUse,
     NamespaceUnknown,
     RevisionConflict,
 )
@@ -77,6 +78,24 @@ async def test_a_pushed_repository_keeps_its_name(house: House) -> None:
         await house.environments.create(ADA, "analytics", "base")
     with pytest.raises(CatalogNameTaken):
         await house.environments.move(ADA, "analytics", "forecast", "analytics", "base")
+
+
+async def test_a_namespace_keeps_its_name_as_long_as_it_has_pushed_repositories(
+    house: House,
+) -> None:
+    await house.namespaces.create(ADA, "team", owner="ada")
+    house.pushed.names = {"team/deep/app"}
+    with pytest.raises(NamespaceInUse):
+        await house.namespaces.update(ADA, "team", name="crew")
+    with pytest.raises(NamespaceInUse):
+        await house.namespaces.delete(ADA, "team")
+    with pytest.raises(NamespaceUnknown):
+        await house.namespaces.delete(ADA, "crew")
+    changed = await house.namespaces.update(ADA, "team", name="Team", description="x")
+    assert (changed.name, changed.slug, changed.description) == ("Team", "team", "x")
+    house.pushed.names.clear()
+    await house.namespaces.update(ADA, "team", name="crew")
+    await house.namespaces.delete(ADA, "crew")
 
 
 async def test_pages_have_everything_once(house: House) -> None:

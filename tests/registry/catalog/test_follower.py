@@ -3,15 +3,17 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from builder.errors import StoreUnavailable
 from builder.ports import Store
+from registry.catalog.comparing import compare
 from registry.catalog.follower import Follower, forget_old, has_ended, server_name
-from registry.catalog.outbox import OutboxWriter, compare
-from registry.database import Database, open_database
+from registry.catalog.outbox import OutboxWriter
+from registry.database import Database, open_database, tables
 from registry.sources.directory import dump_pointer, parse_pointer
 from registry.storage.filesystem import FilesystemStore
-from registry.wiring.catalog import stored_pointers
+from registry.wiring.catalog import StoredDocuments
 from tests.registry.catalog.house import ADA, House, Memory, key_of, stop
 
 pytestmark = pytest.mark.anyio
@@ -99,6 +101,10 @@ def test_a_server_of_this_machine_is_known_to_have_ended() -> None:
     assert not has_ended("odd")
 
 
+async def namespaces(store: Store) -> list[str]:
+    return sorted([slug async for slug in StoredDocuments(store).namespaces()])
+
+
 async def documents(store: Store) -> dict[str, str | None]:
     found = {}
     async for entry in store.entries("environments/"):
@@ -132,6 +138,29 @@ async def test_the_store_has_what_is_active(house: House, store: FilesystemStore
     assert house.memory.pointers["analytics/notes"].is_public
 
 
+async def test_the_store_has_which_namespaces_there_are(
+    house: House, store: FilesystemStore
+) -> None:
+    writer = OutboxWriter(house.database, store, dump_pointer)
+    for name in ("ada", "bob", "eve"):
+        await house.namespaces.create(ADA, name)
+    await house.namespaces.update(ADA, "bob", name="rob")
+    await house.namespaces.delete(ADA, "eve")
+    while await writer.write():
+        pass
+    assert await namespaces(store) == ["ada", "rob"]
+    await house.namespaces.restore(ADA, "eve")
+    await store.delete("namespaces/ada")
+    await store.write("namespaces/zoe", b"{}")
+    found: list[str] = []
+    assert await compare(house.database, store, dump_pointer, found.append) == 3
+    assert found == ["ada", "eve", "zoe"]
+    while await writer.write():
+        pass
+    assert await namespaces(store) == ["ada", "eve", "rob"]
+    assert await compare(house.database, store, dump_pointer) == 0
+
+
 class BrokenStore(FilesystemStore):
     """A store whose writes fail, or take as long as a test wants."""
 
@@ -163,6 +192,31 @@ async def test_what_the_store_did_not_take_is_written_again(house: House, tmp_pa
     store.close()
 
 
+class FullHouse(FilesystemStore):
+    """A store that cannot have one key, whatever the reason."""
+
+    async def write(self, key: str, data: bytes) -> None:
+        if key.endswith("/odd"):
+            raise ValueError("embedded null byte")
+        await super().write(key, data)
+
+
+async def test_a_document_that_cannot_be_written_holds_up_no_other(
+    house: House, tmp_path: Path
+) -> None:
+    store = FullHouse(tmp_path / "full")
+    writer = OutboxWriter(house.database, store, dump_pointer)
+    for name in ("odd", "even"):
+        await house.environment(f"ada/{name}")
+    assert await writer.write() == 2  # the namespace's is one of them
+    assert await writer.write() == 0
+    assert await documents(store) == {"ada/even": None}
+    async with house.database.reading() as connection:
+        waiting = (await connection.execute(select(tables.outbox.c.path))).scalars().all()
+    assert list(waiting) == ["ada/odd"]
+    store.close()
+
+
 async def test_a_change_while_its_document_is_written_is_written_too(
     house: House, tmp_path: Path
 ) -> None:
@@ -176,7 +230,7 @@ async def test_a_change_while_its_document_is_written_is_written_too(
     version = await house.built("ada/notebook", b"one")
     assert await writer.write() == 0  # by this one, or another server: it is claimed
     letting.set()
-    assert await writing == 1
+    assert await writing == 2  # with that of the namespace
     assert await writer.write() == 1
     assert await documents(store) == {"ada/notebook": version.key}
     assert await writer.write() == 0
@@ -208,13 +262,14 @@ async def test_without_a_database_the_store_says_where_environments_lead(
 ) -> None:
     writer = OutboxWriter(house.database, store, dump_pointer)
     await house.environment("ada/notebook")
+    await house.namespaces.create(ADA, "empty")
     version = await house.built("ada/notebook", b"one")
     while await writer.write():
         pass
     memory = Memory()
     async with open_database(f"sqlite:///{tmp_path}/no/such/place.db") as database:
-        follower = Follower(database, memory, memory, "three", lambda: stored_pointers(store))
+        follower = Follower(database, memory, memory, "three", StoredDocuments(store))
         await follower.start()
         await follower.settled(1)
     assert memory.pointers["ada/notebook"].active == version.key
-    assert memory.namespaces == {"ada"}
+    assert memory.namespaces == {"ada", "empty"}

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select, update
 
-from registry.catalog.outbox import OutboxWriter, compare
+from registry.catalog.comparing import compare
+from registry.catalog.outbox import OutboxWriter
 from registry.database import Database, tables
 from registry.sources.directory import dump_pointer
 from registry.storage.filesystem import FilesystemStore

@@ -15,6 +15,7 @@ from registry.errors import DatabaseOutdated, DatabaseUnavailable
 from registry.settings import Settings
 from registry.sources.directory import parse_pointer
 from registry.storage.filesystem import FilesystemStore
+from registry.storage.layout import catalog_key, manifests_prefix
 from registry.web.services import Services
 from registry.wiring import open_services
 from registry.wiring.catalog import PushedNames, database_url
@@ -136,9 +137,24 @@ async def test_what_was_pushed_is_known_by_its_name_and_its_namespace(
     store: FilesystemStore,
 ) -> None:
     names = PushedNames(store)
-    await store.write("catalog/team!app", b"")
-    await store.write("catalog/alone", b"")
-    known = ["team", "team/app", "alone", "team/ap", "tea", "team/app/x", "\ud800", "../x", "", "A"]
+    for name in ("team/app", "alone"):
+        await store.write(catalog_key(name), b"")
+        await store.write(f"{manifests_prefix(name)}sha256-00", b"{}")
+    await store.write(catalog_key("emptied/app"), b"")
+    known = [
+        "team",
+        "team/app",
+        "alone",
+        "emptied",
+        "emptied/app",
+        "team/ap",
+        "tea",
+        "team/app/x",
+        "\ud800",
+        "../x",
+        "",
+        "A",
+    ]
     assert [name for name in known if await names.has_repository(name)] == known[:3]
 
 

@@ -285,7 +285,9 @@ async def test_a_server_without_its_database_reads_the_store_with_each_request(s
             else:
                 directory.put(found)
 
-        stored = StoredPointers(store, lambda: followed, learn)
+        stored = StoredPointers(
+            store, lambda: followed, learn, directory.is_namespace, directory.put_namespace
+        )
         know(services, NAME, key)
         source = EnvironmentSource(
             directory,
