@@ -296,6 +296,8 @@ class Environments:
     ) -> Environment:
         """Return the environment with another namespace and name, and all its versions.
 
+        Where it is already, nothing happens but that it is written otherwise.
+
         Raises:
             EnvironmentUnknown: There is none of these slugs.
             NamespaceUnknown: There is no namespace ``to_namespace``.
@@ -303,6 +305,8 @@ class Environments:
             CatalogNameTaken: Something else has that name.
         """
         slug = environment_slug(to_name)
+        if (to_namespace, slug) == (namespace, environment):
+            return await self.update(actor, namespace, environment, name=to_name)
         await self._require_free(to_namespace, slug)
         async with self._database.writing() as connection:
             now = self._database.now()

@@ -51,6 +51,8 @@ async def rename_grants(
     connection: AsyncConnection, before: str, after: str, now: datetime
 ) -> None:
     """Have grants on a namespace by its exact name follow it to another."""
+    if before == after:
+        return
     grant = tables.grant
     await _delete(connection, grant.c.namespace_glob == after, now)
     await _change(connection, grant.c.namespace_glob == before, {"namespace_glob": after}, now)
@@ -63,6 +65,8 @@ async def rename_environment_grants(
 
     It is taken where the environment gets into another namespace: whose admins decide there.
     """
+    if before == after:
+        return
     grant = tables.grant
     inside = grant.c.namespace_glob == namespace
     if after is None:

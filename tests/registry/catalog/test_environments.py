@@ -205,6 +205,25 @@ async def test_what_moves_keeps_its_versions_and_leaves_nothing_behind(house: Ho
         await house.environments.move(ADA, "analytics", "notes", "nowhere", "x")
 
 
+async def test_what_moves_to_where_it_is_keeps_the_roles_on_it(house: House) -> None:
+    await house.environment("analytics/forecast")
+    grant = await house.grants.give(
+        ADA,
+        subject_kind="user",
+        subject="bob",
+        namespace_glob="analytics",
+        environment_glob="forecast",
+        role="editor",
+    )
+    moved = await house.environments.move(ADA, "analytics", "forecast", "analytics", "Forecast")
+    assert (moved.path, moved.name) == ("analytics/forecast", "Forecast")
+    assert await house.grants.get(grant.id) == grant
+    again = await house.environments.move(ADA, "analytics", "forecast", "analytics", "Forecast")
+    assert again == moved
+    actions = await house.actions("analytics/forecast")
+    assert actions == ["environment.created", "grant.given", "environment.updated"]
+
+
 async def test_a_copy_begins_with_the_active_version(house: House) -> None:
     await house.environment("ada/notebook")
     await house.built("ada/notebook", b"numpy 1")
