@@ -230,7 +230,8 @@ class Access:
         else:
             mine = {*self.entitlements.globs_of(name), *_seen_by(_rights(caller))}
         if limits is not None:
-            both = (common(one, other) for one in mine for other in _seen_by(limits))
+            # What everyone may see, they see with any token.
+            both = (common(one, other) for one in mine - open_to_all for other in _seen_by(limits))
             mine = {globs for globs in both if globs is not None}
         return Visible(tuple(sorted(mine | open_to_all)))
 

@@ -217,8 +217,7 @@ class Entitlements:
     def globs_of(self, name: str | None) -> Iterator[Globs]:
         """Yield the globs of what grants let somebody see."""
         for subject in self._subjects(name):
-            for grant in self._grants.all(subject):
-                yield grant.namespace_glob, grant.environment_glob
+            yield from self._grants.globs_of(subject)
 
     def why(
         self, name: str | None, namespace: str, environment: str | None = None

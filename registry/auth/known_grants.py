@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from registry.auth.roles import ROLES, Grant, Role, glob_matches
+from registry.auth.roles import ROLES, Globs, Grant, Role, glob_matches
 
 #: A kind of subject, and its name; empty for the kinds that have none.
 Subject = tuple[str, str]
@@ -24,6 +24,8 @@ class _Given:
 
     exact: dict[str, dict[int, Grant]] = field(default_factory=dict)
     wide: dict[int, Grant] = field(default_factory=dict)
+    #: What they let see, as long as none of them changes or ends; ``None``: to be found out.
+    globs: frozenset[Globs] | None = None
 
     def of(self, namespace: str) -> Iterator[Grant]:
         yield from self.exact.get(namespace, {}).values()
@@ -58,6 +60,7 @@ class KnownGrants:
         self.remove(grant.id)
         self._grants[grant.id] = grant
         given = self._given.setdefault(_subject_of(grant), _Given())
+        given.globs = None
         if "*" in grant.namespace_glob:
             given.wide[grant.id] = grant
         else:
@@ -70,6 +73,7 @@ class KnownGrants:
             return
         subject = _subject_of(known)
         given = self._given[subject]
+        given.globs = None
         given.wide.pop(grant, None)
         exact = given.exact.get(known.namespace_glob, {})
         exact.pop(grant, None)
@@ -91,12 +95,22 @@ class KnownGrants:
             if is_there and role_of(grant) and not self._has_ended(grant):
                 yield grant
 
-    def all(self, subject: Subject) -> Iterator[Grant]:
-        """Yield everything that gives a subject a role in namespaces."""
+    def globs_of(self, subject: Subject) -> frozenset[Globs]:
+        """Return the globs of everything that gives a subject a role in namespaces."""
         given = self._given.get(subject)
-        for grant in given.all() if given is not None else ():
-            if role_of(grant) and not self._has_ended(grant):
-                yield grant
+        if given is None:
+            return frozenset()
+        if given.globs is not None:
+            return given.globs
+        grants = [grant for grant in given.all() if role_of(grant)]
+        found = frozenset(
+            (grant.namespace_glob, grant.environment_glob)
+            for grant in grants
+            if not self._has_ended(grant)
+        )
+        if all(grant.expires_at is None for grant in grants):
+            given.globs = found
+        return found
 
     def of_service(self, subject: Subject) -> Iterator[Grant]:
         """Yield what gives a subject a role in the whole service."""

@@ -11,9 +11,9 @@ from registry.catalog.lookup import (
     environment_of,
     page_after,
     searchable,
-    sees_environment,
 )
 from registry.catalog.records import Environment, Page, Visibility
+from registry.catalog.visibility import sees_environment
 from registry.database import tables
 
 

@@ -17,8 +17,9 @@ from typing import Any
 
 from sqlalchemy import Row, Select, func, select
 
-from registry.catalog.lookup import MAX_PAGE, searchable, sees_event
+from registry.catalog.lookup import MAX_PAGE, searchable
 from registry.catalog.records import Event, Visibility
+from registry.catalog.visibility import sees_event
 from registry.database import Database, tables
 from registry.errors import DatabaseUnavailable
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final, get_args
 
 from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, literal, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from registry.auth.wildcards import MAX_WILDCARDS, count_wildcards
 from registry.catalog.journal import add_change, add_event, publish_where
@@ -12,8 +13,10 @@ from registry.catalog.lookup import MAX_NUMBER, MAX_PAGE, matches, page_of, sear
 from registry.catalog.ports import Settled, settled_nowhere
 from registry.catalog.records import Actor, GrantRecord, Page, SubjectKind
 from registry.database import Database, tables
-from registry.errors import GrantInvalid, GrantUnknown
+from registry.errors import GrantInvalid, GrantUnknown, TooManyGrants
 
+#: The most grants that a namespace has.
+MAX_GRANTS: Final = 500
 #: Roles in a namespace, from the least.
 ROLES: Final = ("viewer", "editor", "admin", "owner")
 #: Roles in the service.
@@ -62,6 +65,7 @@ class Grants:
 
         Raises:
             GrantInvalid: There is no such role, or subject, or the globs cannot match anything.
+            TooManyGrants: The namespace has as many as it may.
         """
         _check(subject_kind, subject, namespace_glob, environment_glob, role, expires_at)
         table = tables.grant
@@ -78,6 +82,7 @@ class Grants:
             replaced = await connection.execute(delete(table).where(same).returning(table.c.id))
             for number in replaced.scalars().all():
                 await add_change(connection, "grant", str(number), now)
+            await _require_room(connection, namespace_glob)
             statement = insert(table).values(
                 **values, role=role, granted_by=actor.name, created_at=now, expires_at=expires_at
             )
@@ -228,8 +233,7 @@ def _check(
             )
         if count_wildcards(glob) > MAX_WILDCARDS:
             raise GrantInvalid(
-                f"'{glob[:100]}' has more than {MAX_WILDCARDS} '*': give the role on fewer parts of"
-                " a name"
+                f"'{glob[:100]}' has more than {MAX_WILDCARDS} '*': write it with fewer"
             )
     if role in SERVICE_ROLES and (namespace_glob, environment_glob) != ("*", "*"):
         raise GrantInvalid(f"the role {role} is for everything: write '*' for both")
@@ -240,6 +244,21 @@ def _check(
     if kind == "everyone" and expires_at is not None:
         # Documents in the store say what is public, and are written when something changes.
         raise GrantInvalid("what everyone may see has no end by itself: take the grant back then")
+
+
+async def _require_room(connection: AsyncConnection, namespace_glob: str) -> None:
+    """Return if a namespace may have one more grant; those on many are administrators'.
+
+    Every server knows all of them, and what everyone may see goes into every list of everybody.
+
+    Raises:
+        TooManyGrants: It has as many as it may.
+    """
+    if "*" in namespace_glob:
+        return
+    statement = select(func.count()).where(tables.grant.c.namespace_glob == namespace_glob)
+    if (await connection.execute(statement)).scalar_one() >= MAX_GRANTS:
+        raise TooManyGrants(namespace_glob, MAX_GRANTS)
 
 
 def _same(

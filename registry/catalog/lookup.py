@@ -2,13 +2,13 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import ColumnElement, Row, and_, false, or_, select, true
+from sqlalchemy import ColumnElement, Row, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from registry.catalog.records import Environment, Namespace, Page, Version, Visibility
+from registry.catalog.records import Environment, Namespace, Page, Version
 from registry.database import tables
 from registry.errors import (
     CatalogNameInvalid,
@@ -174,56 +174,14 @@ def contains(column: ColumnElement[str], text: str) -> ColumnElement[bool]:
     return column.like(f"%{_literally(searchable(text).casefold())}%", escape=_ESCAPE)
 
 
-def sees_environment(visible: Visibility, path: ColumnElement[str]) -> ColumnElement[bool]:
-    """Return whether an environment is seen, by the column of its path."""
-    if visible.is_everything or ("*", "*") in visible.globs:
-        return true()
-    exact = [f"{one}/{two}" for one, two in visible.globs if "*" not in one + two]
-    # No slug has a slash: the one of the path is where the pattern's is.
-    patterns = [f"{one}/{two}" for one, two in visible.globs if "*" in one + two]
-    found = [path.like(_pattern(glob), escape=_ESCAPE) for glob in patterns]
-    return or_(false(), *([path.in_(exact)] if exact else []), *found)
-
-
-def sees_namespace(
-    visible: Visibility, slug: ColumnElement[str], namespace: ColumnElement[int]
-) -> ColumnElement[bool]:
-    """Return whether a namespace is seen, by the columns of its slug and its number."""
-    if visible.is_everything or ("*", "*") in visible.globs:
-        return true()
-    whole = {one for one, two in visible.globs if two == "*"} | set(visible.namespaces)
-    found: list[ColumnElement[bool]] = list(_globs(slug, whole))
-    parts = [(one, two) for one, two in visible.globs if two != "*" and one not in whole]
-    if parts:
-        environment = tables.environment
-        inside = sees_environment(Visibility(tuple(parts)), environment.c.path)
-        found.append(
-            select(environment.c.id)
-            .where(
-                environment.c.namespace_id == namespace, environment.c.deleted_at.is_(None), inside
-            )
-            .exists()
-        )
-    return or_(false(), *found)
-
-
-def sees_event(visible: Visibility) -> ColumnElement[bool]:
-    """Return whether an event is seen: by its environment, or the whole of its namespace."""
-    if visible.is_everything:
-        return true()
-    event = tables.event
-    whole = {one for one, two in visible.globs if two == "*"} | set(visible.namespaces)
-    parts = [
-        and_(or_(*_globs(event.c.namespace, [one])), or_(*_globs(event.c.environment, [two])))
-        for one, two in visible.globs
-        if two != "*"
-    ]
-    return or_(false(), *_globs(event.c.namespace, whole), *parts)
-
-
 def matches(column: ColumnElement[str], glob: str) -> ColumnElement[bool]:
     """Return whether a column matches a glob."""
-    return or_(*_globs(column, [glob]))
+    return column.like(like_pattern(glob), escape=_ESCAPE) if "*" in glob else column == glob
+
+
+def like_pattern(glob: str) -> str:
+    """Return a glob as a pattern of ``LIKE``."""
+    return _literally(searchable(glob)).replace("*", "%")
 
 
 def page_after(after: str | None) -> str:
@@ -254,19 +212,6 @@ def cursor(key: str) -> str:
     'analytics/forecast'
     """
     return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
-
-
-def _globs(column: ColumnElement[str], globs: Iterable[str]) -> Iterable[ColumnElement[bool]]:
-    exact = [glob for glob in sorted(globs) if "*" not in glob]
-    if exact:
-        yield column.in_(exact)
-    for glob in sorted(globs):
-        if "*" in glob:
-            yield column.like(_pattern(glob), escape=_ESCAPE)
-
-
-def _pattern(glob: str) -> str:
-    return _literally(searchable(glob)).replace("*", "%")
 
 
 def _literally(text: str) -> str:

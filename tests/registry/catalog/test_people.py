@@ -4,6 +4,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert
 
+from registry.catalog import grants
 from registry.catalog.pointers import pointers_at
 from registry.catalog.records import EVERYTHING, Visibility
 from registry.database import tables
@@ -15,6 +16,7 @@ from registry.errors import (
     PrincipalUnknown,
     TokenInvalid,
     TokenUnknown,
+    TooManyGrants,
 )
 from tests.registry.catalog.house import ADA, BOB, House
 
@@ -66,6 +68,28 @@ async def test_what_makes_no_sense_is_not_given(house: House, wrong: dict[str, s
     right = {"subject_kind": "user", "subject": "bob", "namespace_glob": "ada", "role": "viewer"}
     with pytest.raises(GrantInvalid):
         await house.grants.give(ADA, **(right | wrong))  # type: ignore[arg-type] # wrong on purpose
+
+
+async def test_a_namespace_has_so_many_grants_and_those_that_are_there_are_replaced(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grants, "MAX_GRANTS", 3)
+
+    async def give(subject: str, namespace: str, role: str = "viewer") -> None:
+        await house.grants.give(
+            ADA, subject_kind="user", subject=subject, namespace_glob=namespace, role=role
+        )
+
+    for subject in ("a", "b", "c"):
+        await give(subject, "bob")
+    with pytest.raises(TooManyGrants, match="'bob' has 3 grants"):
+        await give("d", "bob")
+    await give("c", "bob", "editor")
+    await give("d", "ada")
+    for subject in ("a", "b", "c", "d"):
+        await give(subject, "*")
+    page = await house.grants.list("bob")
+    assert [one.subject for one in page.items if one.namespace_glob == "bob"] == ["a", "b", "c"]
 
 
 async def test_a_glob_with_many_wildcards_that_is_there_already_holds_nobody_up(
@@ -125,12 +149,12 @@ async def test_logins_of_browsers_that_ended_are_forgotten_after_a_day(house: Ho
 async def test_lists_go_on_page_by_page_and_end(house: House) -> None:
     tokens = [(await house.tokens.create(ADA, "ada", f"t{number}"))[0].id for number in range(5)]
     await house.tokens.create(ADA, "bob", "another")
-    grants = []
+    given_ones = []
     for number in range(5):
         grant = await house.grants.give(
             ADA, subject_kind="user", subject=f"u{number}", namespace_glob="ada", role="viewer"
         )
-        grants.append(grant.id)
+        given_ones.append(grant.id)
     found: list[list[int]] = [[], []]
     after: str | None = None
     while True:
@@ -145,7 +169,7 @@ async def test_lists_go_on_page_by_page_and_end(house: House) -> None:
         after = given.next
         if after is None:
             break
-    assert found == [tokens[::-1], grants]
+    assert found == [tokens[::-1], given_ones]
     whole = await house.grants.list("ada", limit=5)
     assert (len(whole.items), whole.next) == (5, None)
     assert (await house.tokens.list("ada", after=10**18)).items
