@@ -26,10 +26,13 @@ from registry.auth.roles import (
 )
 from registry.auth.secret import is_token
 from registry.auth.tokens import invalid_token, issue_token, read_token
-from registry.errors import Denied, Unauthorized, never_pushed
+from registry.errors import DatabaseUnavailable, Denied, Unauthorized, never_pushed
 
 #: The bearer token of whoever has not logged in, before there is a key to sign tokens with.
 _NOBODY: Final = "anonymous"
+#: That of whoever has logged in by what the database has, before it was read: it is good for what
+#: is open to everyone, where no token is looked at.
+_SOMEBODY: Final = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +78,16 @@ class Access:
         return self.source.policy.is_open(need) and self.entitlements.closes(need)
 
     def is_hidden(self, caller: Caller, repository: str) -> bool:
-        """Tell whether a repository is, for that caller, one that was never pushed."""
-        return self.is_hideable(repository) and not self.may(caller, Need("pull", repository))
+        """Tell whether a repository is, for that caller, one that was never pushed.
+
+        Raises:
+            DatabaseUnavailable: It is not known what they may.
+        """
+        if not self.is_hideable(repository) or self.may(caller, Need("pull", repository)):
+            return False
+        if caller.identity is not None:
+            self._require_known()
+        return True
 
     async def log_in(self, name: str, secret: str, address: str) -> Caller:
         """Return who has that password or token, with all they may do.
@@ -85,10 +96,13 @@ class Access:
 
         Raises:
             Unauthorized: Nobody has.
+            DatabaseUnavailable: It is not known whether somebody has.
             TooManyLogins: Too many failed from that address, or are being verified.
         """
         caller = self._caller_of_secret(secret)
         if caller is None:
+            if is_token(secret) and self.policy.robot(secret) is None:
+                self._require_known()  # before it is counted as a login that failed
             identity = await self.logins.log_in(self.policy, name, secret, address)
             caller = Caller(identity)
             if self.entitlements.is_disabled(identity.name):
@@ -109,11 +123,16 @@ class Access:
 
         Raises:
             Unauthorized: It is none of ours, or has ended.
+            DatabaseUnavailable: It is not known whether it is.
         """
+        if token == _SOMEBODY:
+            self._require_known()
         if is_token(token):
             caller = self._caller_of_secret(token)
             if caller is None:
                 robot = self.policy.robot(token)
+                if robot is None:
+                    self._require_known()
                 caller = self.named(robot.name if robot is not None else None)
                 if caller.identity is None:
                     raise invalid_token()
@@ -121,6 +140,7 @@ class Access:
         key = self._signing_key
         if not key:
             if token != _NOBODY:
+                self._require_known()
                 raise invalid_token()
             return Caller(None, frozenset())
         caller = read_token(self.policy, token, self._caller_of_number, key=key)
@@ -128,13 +148,15 @@ class Access:
             raise invalid_token()
         return caller
 
-    def issue_token(self, caller: Caller, needs: Iterable[Need]) -> str:
+    def issue_token(self, caller: Caller | None, needs: Iterable[Need]) -> str:
         """Return a bearer token for what ``caller`` may do of ``needs``.
 
         It does not tell what there is: of what they may not know, it says what it would if it did
-        not exist.
+        not exist. ``None`` is whoever cannot be known yet.
         """
         key = self._signing_key
+        if caller is None:
+            return _SOMEBODY
         if not key:
             # No database was read yet, so nobody can have logged in.
             return _NOBODY
@@ -162,6 +184,7 @@ class Access:
             NameUnknown: They may not know of the repository. It is what is said of one that does
                 not exist.
             Denied: They lack a right. The same is said whether the repository exists or not.
+            DatabaseUnavailable: It is not known what they may.
         """
         for need in needs:
             if self.may(caller, need):
@@ -180,6 +203,8 @@ class Access:
                     f"to {need.words}, log in first, for example with 'docker login'",
                     None if caller.scope is None else "insufficient_scope",
                 )
+            elif not self.entitlements.is_known:
+                raise _unknown()
             elif need.verb == "pull" and self.is_hideable(need.repository or ""):
                 raise never_pushed(need.repository or "")
             else:
@@ -271,8 +296,19 @@ class Access:
 
     def _caller_of_number(self, number: int) -> Caller | None:
         token = self.entitlements.token_of_number(number)
+        if token is None:
+            self._require_known()
         identity = self._identity(token.principal) if token is not None else None
         return Caller(identity, token=token) if identity is not None else None
+
+    def _require_known(self) -> None:
+        """Return if all is known that the database says of people.
+
+        Raises:
+            DatabaseUnavailable: It has not answered since this server was started.
+        """
+        if not self.entitlements.is_known:
+            raise _unknown()
 
     def _identity(self, name: str) -> Identity | None:
         """Return who has a name, in the auth file or without it; ``None``: nobody any more."""
@@ -282,6 +318,14 @@ class Access:
         if identity is None:
             return None if self.entitlements.is_of_file(name) else Identity(name, "", ())
         return None if identity.is_expired(self.entitlements.now()) else identity
+
+
+def _unknown() -> DatabaseUnavailable:
+    """Return what is said to those who may perhaps: a 404 or 401 would send them away."""
+    return DatabaseUnavailable(
+        "what you may do is not known yet, since the database does not answer: try again in a"
+        " moment"
+    )
 
 
 def _rights(caller: Caller) -> tuple[Right, ...]:

@@ -81,6 +81,7 @@ class Entitlements:
         self._tokens = KnownTokens(self._disabled.__contains__, now)
         self._signing_key = ""
         self._was_used = False
+        self._is_known = True
 
     # What the follower tells.
 
@@ -127,7 +128,19 @@ class Entitlements:
         """Know what signs bearer tokens where the auth file has no key: 64 hexadecimal digits."""
         self._signing_key = key
 
+    def set_known(self, is_known: bool, /) -> None:
+        """Know whether the database has been read as a whole; where there is none, it has."""
+        self._is_known = is_known
+
     # What is asked.
+
+    @property
+    def is_known(self) -> bool:
+        """Whether what is not here is nowhere: else it may be in a database that does not answer.
+
+        It stays so once it is: what was known last holds.
+        """
+        return self._is_known
 
     @property
     def signing_key(self) -> str:
@@ -136,11 +149,11 @@ class Entitlements:
 
     @property
     def is_used(self) -> bool:
-        """Whether there is, or was, anything: a namespace, a grant or a token.
+        """Whether there is, or was, or may be anything: a namespace, a grant or a token.
 
         Whoever has the last token is refused when that is revoked, not taken for a stranger.
         """
-        return self._was_used or self._namespaces.has_namespaces
+        return self._was_used or self._namespaces.has_namespaces or not self._is_known
 
     def is_namespace(self, slug: str) -> bool:
         """Tell whether there is a namespace of that slug."""
@@ -176,8 +189,10 @@ class Entitlements:
             return True
         if any(self._grants.matching(EVERYONE, namespace, environment)):
             return False
-        # The database has not answered since the start: what the store says is public stays so.
-        return bool(self._grants) or not self._namespaces.is_public(namespace, environment)
+        # The database has not answered since the start, or is still being read: what the store says
+        # is public stays so.
+        is_told = self._is_known and bool(self._grants)
+        return is_told or not self._namespaces.is_public(namespace, environment)
 
     def role(self, name: str | None, namespace: str, environment: str | None = None) -> Role | None:
         """Return the role that grants give somebody.

@@ -63,6 +63,7 @@ class Follower:
         documents: Documents | None = None,
     ) -> None:
         self._database = database
+        self._entitlements = entitlements
         self._loading = Loading(directory, entitlements)
         self._server = server
         self._documents = documents
@@ -89,6 +90,9 @@ class Follower:
         except DatabaseOutdated:
             raise
         except DatabaseUnavailable:
+            if self.has_loaded:
+                return
+            self._entitlements.set_known(False)
             structlog.get_logger().error(
                 "the database does not answer: environments are pulled as the store has them"
             )
@@ -170,6 +174,7 @@ class Follower:
         finally:
             self._is_loading = False
         self.has_loaded = True
+        self._entitlements.set_known(True)
         self._seen = newest
         self._tell()
 

@@ -141,6 +141,10 @@ class Entitlements(Protocol):
         """Know what signs bearer tokens where the auth file has no key."""
         ...
 
+    def set_known(self, is_known: bool, /) -> None:
+        """Know whether what was told is all that there is."""
+        ...
+
 
 #: Returns once every server that is alive has seen a change, or after two seconds.
 Settled = Callable[[int], Awaitable[None]]

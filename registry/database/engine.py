@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
-import structlog
 from sqlalchemy import ColumnElement, Connection, Interval, event, func, literal, text, type_coerce
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError
@@ -31,6 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from registry.database.migrations import revision_of, upgrade
 from registry.database.migrations.versions import HEAD
+from registry.database.outage import Outage
 from registry.database.types import UtcDateTime
 from registry.errors import DatabaseOutdated, DatabaseUnavailable
 
@@ -64,6 +64,7 @@ class Database:
         self._is_sqlite = engine.dialect.name == "sqlite"
         self._writing = asyncio.Lock()
         self._is_checked = False
+        self._outage = Outage()
 
     @property
     def is_shared(self) -> bool:
@@ -91,7 +92,7 @@ class Database:
             is_snapshot: Whether all statements see the same. With SQLite they always do.
         """
         await self.check()
-        with database_errors():
+        with self._noting(is_writing=False):
             async with self._engine.connect() as connection:
                 if is_snapshot and not self._is_sqlite:
                     await connection.execution_options(isolation_level="REPEATABLE READ")
@@ -121,7 +122,7 @@ class Database:
         """
         if self._is_checked:
             return
-        with database_errors():
+        with self._noting(is_writing=False):
             async with self._engine.connect() as connection:
                 found = await connection.run_sync(revision_of)
         if found is None and self._is_sqlite:
@@ -140,13 +141,13 @@ class Database:
 
     async def revision(self) -> str | None:
         """Return the revision of the tables; ``None`` if there are none."""
-        with database_errors():
+        with self._noting(is_writing=False):
             async with self._engine.connect() as connection:
                 return await connection.run_sync(revision_of)
 
     @asynccontextmanager
     async def _transaction(self, *, is_ordered: bool) -> AsyncIterator[AsyncConnection]:
-        with database_errors():
+        with self._noting(is_writing=True):
             async with self._turn(), self._engine.connect() as raw:
                 connection = await raw.execution_options(pullforge_writes=True)
                 async with connection.begin():
@@ -155,6 +156,19 @@ class Database:
                             text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK}
                         )
                     yield connection
+
+    @contextmanager
+    def _noting(self, *, is_writing: bool) -> Iterator[None]:
+        """Raise as :func:`_database_errors`, and have the log tell of it."""
+        try:
+            with _database_errors():
+                yield
+        except DatabaseUnavailable as error:
+            cause = error.__cause__
+            if cause is not None:
+                self._outage.failed(cause, _reason(cause), is_writing=is_writing)
+            raise
+        self._outage.succeeded(is_writing=is_writing)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -170,7 +184,7 @@ class Database:
 
 
 @contextmanager
-def database_errors() -> Iterator[None]:
+def _database_errors() -> Iterator[None]:
     """Raise what drivers say of a database that does not work as :class:`DatabaseUnavailable`.
 
     What is wrong with a statement, or with a value in it, stays what it is.
@@ -196,12 +210,12 @@ def database_errors() -> Iterator[None]:
         raise _unavailable(exc) from exc
 
 
+def _reason(exc: BaseException) -> str:
+    return str(getattr(exc, "orig", None) or exc).strip().partition("\n")[0]
+
+
 def _unavailable(exc: BaseException) -> DatabaseUnavailable:
-    reason = str(getattr(exc, "orig", None) or exc).strip().partition("\n")[0]
-    structlog.get_logger().warning(
-        "failed to use the database", error=reason[:300], kind=type(exc).__name__
-    )
-    if "full" in reason:
+    if "full" in _reason(exc):
         return DatabaseUnavailable("the database is full: the administrator has to make room")
     return DatabaseUnavailable()
 

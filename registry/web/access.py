@@ -19,6 +19,7 @@ from registry.auth.rights import Need
 from registry.auth.tokens import SERVICE, scope_of
 from registry.content.names import parse_repository
 from registry.errors import (
+    DatabaseUnavailable,
     Denied,
     NameUnknown,
     TooManyLogins,
@@ -51,6 +52,7 @@ async def require(scope: Scope, *needs: Need) -> None:
         Unauthorized: They have to log in, or to ask for a better token; says where.
         NameUnknown: They may not know of the repository.
         Denied: They may not.
+        DatabaseUnavailable: It is not known whether they may.
         TooManyLogins: They have to wait before they log in again.
     """
     access = services_of(scope).access
@@ -68,6 +70,7 @@ async def is_hidden(scope: Scope, repository: str) -> bool:
     log in, after the same has been looked up as for what does not exist.
 
     Raises:
+        DatabaseUnavailable: It is not known whether it is.
         TooManyLogins: They have to wait before they log in again.
     """
     access = services_of(scope).access
@@ -136,7 +139,7 @@ async def for_account(scope: Scope, work: Callable[[], Awaitable[Result]]) -> Re
         headers = headers_of(scope)
         if USER in scope or "authorization" not in headers:
             raise
-        with suppress(Unauthorized, TooManyLogins):
+        with suppress(Unauthorized, TooManyLogins, DatabaseUnavailable):
             await _caller_of(scope, headers, services_of(scope).access)
         if USER not in scope:
             raise error from None
@@ -151,7 +154,7 @@ async def allows(scope: Scope, need: Need) -> bool:
     """
     try:
         await require(scope, need)
-    except (Unauthorized, NameUnknown, Denied):
+    except (Unauthorized, NameUnknown, Denied, DatabaseUnavailable):
         return False
     return True
 

@@ -59,7 +59,7 @@ def error_answer(error: BuilderError | errors.RegistryError) -> BytesResponse:
         lines.append(header("content-range", f"bytes */{error.size_bytes}"))
     if isinstance(error, errors.TooManyRequests):
         lines.append(header("retry-after", str(error.seconds)))
-    elif error.kind == "busy":
+    elif error.kind in {"busy", "unavailable"}:
         lines.append(_RETRY)
     field = error.field if isinstance(error, errors.ParameterInvalid) else None
     failure = Failure(type(error).__name__, error.message, field=field)

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive
 
 from registry.auth.policy import Caller
 from registry.auth.tokens import LIFETIME_SECONDS, parse_scopes
-from registry.errors import EndpointUnknown, TooLarge, Unauthorized
+from registry.errors import DatabaseUnavailable, EndpointUnknown, TooLarge, Unauthorized
 from registry.web.access import basic_of, log_in
 from registry.web.asgi.body import read_body
 from registry.web.asgi.responses import json_answer
@@ -23,6 +23,9 @@ _MAX_FORM_BYTES: Final = 64 * 1024
 _MAX_FIELDS: Final = 256
 #: No cache may keep a token (RFC 6749, 5.1).
 _NO_STORE: Final = (b"cache-control", b"no-store")
+
+#: How long the token of whoever cannot be known yet is kept, in seconds: the least there is.
+_UNKNOWN_SECONDS: Final = 60
 
 #: Every 401 has one (RFC 9110, 15.5.2).
 _CHALLENGE: Final = 'Basic realm="pullforge"'
@@ -41,6 +44,7 @@ async def give_token(call: RegistryRequest) -> ASGIApp:
         TooManyLogins: The caller has to wait before the next try.
         EndpointUnknown: There is nothing to log in for.
     """
+    caller: Caller | None
     access = call.services.access
     if not access.takes_logins:
         raise EndpointUnknown("nobody has to log in here: there are no users and no tokens")
@@ -53,6 +57,8 @@ async def give_token(call: RegistryRequest) -> ASGIApp:
             caller = await log_in(call.scope, *basic_of(call.headers))
     except Unauthorized as error:
         raise Unauthorized(error.message, challenge=_CHALLENGE) from error
+    except DatabaseUnavailable:  # engines that have logged in ask for tokens for everything
+        caller = None
     asked = [scope for name, value in fields if name == "scope" for scope in value.split()]
     token = access.issue_token(caller, parse_scopes(asked))
     issued = datetime.datetime.fromtimestamp(int(time.time()), datetime.UTC)
@@ -60,7 +66,7 @@ async def give_token(call: RegistryRequest) -> ASGIApp:
         "token": token,
         "access_token": token,
         "scope": " ".join(asked),
-        "expires_in": LIFETIME_SECONDS,
+        "expires_in": LIFETIME_SECONDS if caller is not None else _UNKNOWN_SECONDS,
         "issued_at": issued.isoformat().replace("+00:00", "Z"),
     }
     return json_answer(200, content, [_NO_STORE])

@@ -113,6 +113,7 @@ class Memory:
         self.disabled: set[str] = set()
         self.of_file: set[str] = set()
         self.signing_key = ""
+        self.is_known = True
 
     def put(self, pointer: Pointer) -> None:
         self.pointers[f"{pointer.namespace}/{pointer.environment}"] = pointer
@@ -147,6 +148,9 @@ class Memory:
 
     def put_signing_key(self, key: str) -> None:
         self.signing_key = key
+
+    def set_known(self, is_known: bool) -> None:
+        self.is_known = is_known
 
 
 def no_repository_is_open(principal: str | None) -> RequirePull:
