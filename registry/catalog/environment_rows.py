@@ -8,9 +8,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from registry.catalog.activating import make_active
-from registry.catalog.lookup import namespace_row, search_text, searchable
+from registry.catalog.lookup import namespace_row, search_text
 from registry.catalog.records import Actor
-from registry.catalog.slugs import environment_slug
+from registry.catalog.slugs import environment_slug, is_slug
 from registry.database import tables
 from registry.errors import CatalogNameTaken, EnvironmentUnknown
 
@@ -36,14 +36,14 @@ async def insert_environment(
         namespace_id=owner.id,
         name=name,
         slug=slug,
-        path=f"{namespace}/{slug}",
+        path=f"{owner.slug}/{slug}",
         description=description,
-        search_text=search_text(name, f"{namespace}/{slug}", description),
+        search_text=search_text(name, f"{owner.slug}/{slug}", description),
         created_by=actor.name,
         created_at=now,
         updated_at=now,
     )
-    return await _written(connection, statement, f"{namespace}/{slug}")
+    return await _written(connection, statement, f"{owner.slug}/{slug}")
 
 
 async def change_environment(
@@ -91,10 +91,12 @@ async def deleted_row(connection: AsyncConnection, namespace: str, slug: str) ->
     """
     table = tables.environment
     owner = await namespace_row(connection, namespace)
+    if not is_slug(slug):
+        raise EnvironmentUnknown(namespace, slug)
     newest = (
         select(table)
         .where(
-            table.c.path == searchable(f"{namespace}/{slug}"),
+            table.c.path == f"{owner.slug}/{slug}",
             table.c.namespace_id == owner.id,
             table.c.deleted_at.is_not(None),
         )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, func, select
+from sqlalchemy import ColumnElement, Row, Select, and_, false, func, select
 
 from registry.catalog.lookup import (
     contains,
@@ -13,6 +13,7 @@ from registry.catalog.lookup import (
     searchable,
 )
 from registry.catalog.records import Environment, Page, Visibility
+from registry.catalog.slugs import is_slug
 from registry.catalog.visibility import sees_environment
 from registry.database import tables
 
@@ -52,8 +53,8 @@ def search_statement(
         statement = statement.where(table.c.deleted_at.is_(None))
     if namespace is not None:
         # By path, whose order the page is in: one range of one index. "0" comes after "/".
-        first = searchable(namespace)
-        statement = statement.where(table.c.path >= f"{first}/", table.c.path < f"{first}0")
+        inside = and_(table.c.path >= f"{namespace}/", table.c.path < f"{namespace}0")
+        statement = statement.where(inside if is_slug(namespace) else false())
     if package is not None:
         statement = statement.where(_has_package(package, version))
     return statement

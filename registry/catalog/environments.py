@@ -313,7 +313,7 @@ class Environments:
             row = await environment_row(connection, namespace, environment)
             target = await namespace_row(connection, to_namespace)
             changed = {"namespace_id": target.id, "name": to_name, "slug": slug}
-            found = await change_environment(connection, row, to_namespace, changed, now)
+            found = await change_environment(connection, row, target.slug, changed, now)
             follows = slug if to_namespace == namespace else None
             await rename_environment_grants(connection, namespace, environment, follows, now)
             for place, slug_there in ((namespace, environment), (to_namespace, slug)):

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Row, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from registry.catalog.records import Environment, Namespace, Page, Version
+from registry.catalog.slugs import is_slug
 from registry.database import tables
 from registry.errors import (
     CatalogNameInvalid,
@@ -38,8 +39,10 @@ async def namespace_row(connection: AsyncConnection, slug: str) -> Row[Any]:
     Raises:
         NamespaceUnknown: There is none.
     """
+    if not is_slug(slug):
+        raise NamespaceUnknown(slug)
     table = tables.namespace
-    statement = select(table).where(table.c.slug == searchable(slug), table.c.deleted_at.is_(None))
+    statement = select(table).where(table.c.slug == slug, table.c.deleted_at.is_(None))
     row = (await connection.execute(statement)).first()
     if row is None:
         raise NamespaceUnknown(slug)
@@ -52,9 +55,12 @@ async def environment_row(connection: AsyncConnection, namespace: str, slug: str
     Raises:
         EnvironmentUnknown: There is none.
     """
+    if not (is_slug(namespace) and is_slug(slug)):
+        raise EnvironmentUnknown(namespace, slug)
     table = tables.environment
-    path = searchable(f"{namespace}/{slug}")
-    statement = select(table).where(table.c.path == path, table.c.deleted_at.is_(None))
+    statement = select(table).where(
+        table.c.path == f"{namespace}/{slug}", table.c.deleted_at.is_(None)
+    )
     row = (await connection.execute(statement)).first()
     if row is None:
         raise EnvironmentUnknown(namespace, slug)

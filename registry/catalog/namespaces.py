@@ -17,13 +17,12 @@ from registry.catalog.lookup import (
     namespace_row,
     page_after,
     search_text,
-    searchable,
 )
 from registry.catalog.ownership import rename_grants, set_owner
 from registry.catalog.ports import RepositoryNames, Settled, settled_nowhere
 from registry.catalog.records import Actor, Namespace, Page, Visibility
 from registry.catalog.running import cancel_open
-from registry.catalog.slugs import slug_of
+from registry.catalog.slugs import is_slug, slug_of
 from registry.catalog.visibility import sees_namespace
 from registry.database import Database, tables
 from registry.errors import (
@@ -246,11 +245,13 @@ class Namespaces:
             NamespaceUnknown: None of that slug was deleted.
             CatalogNameTaken: Something else has got the name since.
         """
+        if not is_slug(slug):
+            raise NamespaceUnknown(slug)
         await self._require_free(slug)
         table, environment = tables.namespace, tables.environment
         newest = (
             select(table)
-            .where(table.c.slug == searchable(slug), table.c.deleted_at.is_not(None))
+            .where(table.c.slug == slug, table.c.deleted_at.is_not(None))
             .order_by(table.c.id.desc())
             .limit(1)
         )

@@ -43,6 +43,15 @@ def slug_of(name: str) -> str:
     return slug
 
 
+def is_slug(text: str) -> bool:
+    r"""Tell whether a namespace or an environment can have that slug; nothing else is looked up.
+
+    >>> is_slug("forecast-2"), is_slug("Forecast"), is_slug("fore\0cast")
+    (True, False, False)
+    """
+    return len(text) <= MAX_LENGTH and _COMPONENT.fullmatch(text) is not None
+
+
 def environment_slug(name: str) -> str:
     """Return the slug of an environment: a component of a repository's name.
 

@@ -7,7 +7,13 @@ from starlette.types import ASGIApp
 
 from registry.catalog.records import Actor
 from registry.catalog.services import CatalogServices
-from registry.errors import DatabaseMissing, DatabaseUnavailable
+from registry.catalog.slugs import is_slug
+from registry.errors import (
+    DatabaseMissing,
+    DatabaseUnavailable,
+    EnvironmentUnknown,
+    NamespaceUnknown,
+)
 from registry.web.api.authorize import require_further, require_need
 from registry.web.api.endpoints import ApiRequest, Call, Endpoint
 from registry.web.api.idempotency import key_of, once
@@ -25,6 +31,9 @@ async def answer_call(request: ApiRequest, endpoint: Endpoint) -> ASGIApp:
     Rights come first: who may not see a thing is not told what is wrong with what they sent.
 
     Raises:
+        NamespaceUnknown: The address has what can be no namespace's, or an environment's as
+            ``EnvironmentUnknown``: there is nothing, whoever asks.
+        Unauthorized: They have to log in.
         DatabaseMissing: There is no catalog here.
         DatabaseUnavailable: The database has not answered since this server started.
         RegistryError: It cannot be answered.
@@ -37,6 +46,7 @@ async def answer_call(request: ApiRequest, endpoint: Endpoint) -> ASGIApp:
     if not catalog.follower.has_loaded:  # of nobody is known what they may: owners were told 404
         raise DatabaseUnavailable
     rights = await rights_of(request, catalog.directory)
+    _require_slugs(request, rights)
     require_need(endpoint.need, rights, request.path_params)
     body = b""
     if endpoint.body_kind != "none":
@@ -53,6 +63,19 @@ async def answer_call(request: ApiRequest, endpoint: Endpoint) -> ASGIApp:
     return await once(
         catalog.idempotency, request, body, rights.name, key, work, keeps_answer=keeps
     )
+
+
+def _require_slugs(request: ApiRequest, rights: Rights) -> None:
+    """Return if the address has what can be names; else nothing is there, whatever one may do."""
+    namespace = str(request.path_params.get("namespace", "a"))
+    environment = str(request.path_params.get("environment", "a"))
+    if is_slug(namespace) and is_slug(environment):
+        return
+    if rights.access.takes_logins:
+        rights.require_login()
+    if not is_slug(namespace):
+        raise NamespaceUnknown(namespace)
+    raise EnvironmentUnknown(namespace, environment)
 
 
 def _call(

@@ -69,6 +69,43 @@ async def test_what_cannot_be_pulled_is_no_name(house: House, name: str) -> None
         await house.namespaces.create(ADA, name)
 
 
+ODD = ["fore\0cast", "forecast\0", "Forecast", "forecast\n", "\ud800", "a" * 101, "", "%"]
+
+
+@pytest.mark.parametrize("odd", ODD)
+async def test_what_is_no_slug_leads_to_nothing_and_is_written_nowhere(
+    house: House, odd: str
+) -> None:
+    await house.environment("forecast/forecast")
+    for gone in (
+        house.namespaces.get(odd),
+        house.namespaces.delete(ADA, odd),
+        house.namespaces.restore(ADA, odd),
+        house.environments.create(ADA, odd, "new"),
+        house.environments.move(ADA, "forecast", "forecast", odd, "new"),
+        house.environments.copy(ADA, "forecast", "forecast", odd, "new"),
+        house.environments.restore(ADA, odd, "forecast"),
+    ):
+        with pytest.raises(NamespaceUnknown):
+            await gone
+    for missing in (
+        house.environments.get("forecast", odd),
+        house.environments.get(odd, "forecast"),
+        house.environments.update(ADA, "forecast", odd, description="x"),
+        house.environments.delete(ADA, "forecast", odd),
+        house.environments.restore(ADA, "forecast", odd),
+        house.environments.move(ADA, "forecast", odd, "forecast", "new"),
+        house.versions.ask(ADA, "forecast", odd, b"x"),
+        house.versions.activate(ADA, "forecast", odd, 1),
+    ):
+        with pytest.raises(EnvironmentUnknown):
+            await missing
+    page = await house.environments.search(EVERYTHING, namespace=odd)
+    assert [one.path for one in page.items] == []
+    (kept,) = (await house.environments.search(EVERYTHING)).items
+    assert (kept.path, kept.revision) == ("forecast/forecast", 1)
+
+
 async def test_a_pushed_repository_keeps_its_name(house: House) -> None:
     await house.environment("analytics/forecast")
     house.pushed.names = {"team/app", "analytics/base"}
