@@ -103,15 +103,15 @@ class Follower:
         if not self.has_loaded and not self._is_loading:
             self._loading.learn(path, pointer)
 
-    async def run(self) -> None:
-        """Follow changes until cancelled; then this server is waited for no more."""
-        try:
-            while True:
     def learn_namespace(self, slug: str) -> None:
         """Know a namespace, as the store has it; the database knows better."""
         if not self.has_loaded and not self._is_loading:
             self._loading.learn_namespace(slug)
 
+    async def run(self) -> None:
+        """Follow changes until cancelled; then this server is waited for no more."""
+        try:
+            while True:
                 try:
                     await self._look()
                 except DatabaseUnavailable:
