@@ -55,6 +55,7 @@
     │   ├── TokenInvalid
     │   ├── PrincipalUnknown
     │   ├── RevisionConflict
+    │   ├── TooManyVersions
     │   ├── VersionNotBuilt
     │   ├── VersionEnded
     │   ├── CursorInvalid
@@ -439,6 +440,17 @@ class RevisionConflict(CatalogError, kind="conflict"):
         self.revision = revision
         super().__init__(
             f"'{path}' was changed by somebody else in the meantime: read it again, and decide"
+        )
+
+
+class TooManyVersions(CatalogError, kind="busy"):
+    """Somebody has as many versions under way as one may."""
+
+    def __init__(self, name: str, limit: int) -> None:
+        self.limit = limit
+        super().__init__(
+            f"{limit} versions that '{name}' asked for are not made yet, which is the most: wait"
+            " until some are, or cancel them"
         )
 
 

@@ -2,15 +2,19 @@
 
 import hashlib
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from registry.catalog.journal import add_change, add_event
 from registry.catalog.lookup import version_row
 from registry.catalog.records import Actor, Reason
 from registry.database import tables
+from registry.errors import TooManyVersions
+
+#: How many versions of one person are under way at most, or wait.
+MAX_OPEN: Final = 100
 
 
 async def queue_version(
@@ -37,7 +41,11 @@ async def queue_version(
         note: What whoever asks says of it.
         activate: Whether it becomes active when it is built.
         renew: Whether it is solved anew.
+
+    Raises:
+        TooManyVersions: Whoever asks has as many under way as one may.
     """
+    await _require_room(connection, actor)
     number = environment.last_version + 1
     await connection.execute(
         insert(tables.version).values(
@@ -72,6 +80,20 @@ async def queue_version(
     # Whoever makes versions, on any server, looks for them when something has changed.
     await add_change(connection, "event", environment.path, now)
     return await version_row(connection, environment, number)
+
+
+async def _require_room(connection: AsyncConnection, actor: Actor) -> None:
+    """Return if somebody may have one more version under way; the service always may.
+
+    Raises:
+        TooManyVersions: They may not.
+    """
+    if actor.name is None:
+        return
+    table = tables.version
+    statement = select(func.count()).where(tables.OPEN, table.c.requested_by == actor.name)
+    if (await connection.execute(statement)).scalar_one() >= MAX_OPEN:
+        raise TooManyVersions(actor.name, MAX_OPEN)
 
 
 async def _specification(connection: AsyncConnection, data: bytes, now: datetime) -> int:

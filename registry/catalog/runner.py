@@ -37,7 +37,7 @@ _LEASE_SECONDS: Final = 15
 _BEAT_SECONDS: Final = 4
 #: After how long something is tried again that others are in the way of.
 _RETRY_SECONDS: Final = 2
-#: Among so many of those that wait is chosen who is next.
+#: Among so many of those that wait is chosen who is next: the first ones of everybody who waits.
 _LOOK_AHEAD: Final = 200
 
 
@@ -194,16 +194,23 @@ class VersionRunner:
         table, environment = tables.version, tables.environment
         lease = table.c.claimed_until
         is_free = or_(table.c.state == "queued", lease.is_(None), lease < self._database.clock())
-        waiting = (
-            select(table.c.id, table.c.requested_by)
+        turn = func.row_number().over(partition_by=table.c.requested_by, order_by=table.c.id)
+        turns = (
+            select(table.c.id, table.c.requested_by, turn.label("turn"))
             .where(tables.OPEN, is_free)
-            .order_by(table.c.id)
+            .subquery()
+        )
+        waiting = (
+            select(turns.c.id, turns.c.requested_by)
+            .where(turns.c.turn <= most)
+            .order_by(turns.c.turn, turns.c.id)
             .limit(_LOOK_AHEAD)
         )
         if most <= 0:
             return []
+        any_one = select(table.c.id).where(tables.OPEN, is_free).limit(1)
         async with self._database.reading() as connection:
-            if (await connection.execute(waiting.limit(1))).first() is None:
+            if (await connection.execute(any_one)).first() is None:
                 return []
         async with self._database.writing() as connection:
             rows = (await connection.execute(waiting)).all()

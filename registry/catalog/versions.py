@@ -90,6 +90,9 @@ class Versions:
             note: What whoever asks says of it.
             activate: Whether it becomes active when it is built, unless a newer one is by then.
             renew: Make a new one although nothing has changed: solve anew.
+
+        Raises:
+            TooManyVersions: Whoever asks has as many under way as one may.
         """
         checked_text("note", note)
         table = tables.version

@@ -3,8 +3,9 @@ import asyncio
 import pytest
 
 from builder.errors import StoreUnavailable
-from registry.catalog.records import EVERYTHING, Actor
-from registry.errors import VersionEnded, VersionNotBuilt, VersionUnknown
+from registry.catalog import queueing, runner
+from registry.catalog.records import EVERYTHING, SERVICE, Actor
+from registry.errors import TooManyVersions, VersionEnded, VersionNotBuilt, VersionUnknown
 from tests.registry.catalog.house import ADA, BOB, House, key_of, stop
 
 pytestmark = pytest.mark.anyio
@@ -184,6 +185,43 @@ async def test_who_asks_for_much_leaves_others_their_turn(house: House) -> None:
     assert (await house.ended(PATH, 1)).state == "built"
     asked = [data for data, _ in house.requests.asked]
     assert asked.index(b"bob") < 8
+
+
+async def test_who_asks_for_more_than_is_looked_at_holds_up_nobody(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_LOOK_AHEAD", 5)
+    await house.environment()
+    await house.environment("analytics/many")
+    for number in range(20):
+        data = b"%d" % number
+        house.requests.hold(data)
+        await house.versions.ask(ADA, "analytics", "many", data)
+    for name, path in (("bob", "forecast"), ("eve", "other")):
+        if path != "forecast":
+            await house.environment(f"analytics/{path}")
+        await house.versions.ask(Actor(name), "analytics", path, name.encode())
+    assert (await house.ended("analytics/other", 1)).state == "built"
+    assert (await house.ended(PATH, 1)).state == "built"
+
+
+async def test_one_person_has_so_many_versions_under_way(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queueing, "MAX_OPEN", 3)
+    await house.environment()
+    for number in range(3):
+        await house.versions.ask(ADA, "analytics", "forecast", b"%d" % number)
+    with pytest.raises(TooManyVersions, match="3 versions that 'ada' asked for"):
+        await house.versions.ask(ADA, "analytics", "forecast", b"3")
+    with pytest.raises(TooManyVersions):
+        await house.environments.create_from(ADA, "analytics", "new", b"new")
+    same, is_new = await house.versions.ask(ADA, "analytics", "forecast", b"2")
+    assert (same.number, is_new) == (3, False)
+    await house.versions.ask(BOB, "analytics", "forecast", b"bob")
+    await house.versions.ask(SERVICE, "analytics", "forecast", b"rebuilt")
+    await house.versions.cancel(ADA, "analytics", "forecast", 1)
+    await house.versions.ask(ADA, "analytics", "forecast", b"3")
 
 
 async def test_versions_are_listed_from_the_newest(house: House) -> None:
