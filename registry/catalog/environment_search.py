@@ -55,6 +55,12 @@ def search_statement(
         # By path, whose order the page is in: one range of one index. "0" comes after "/".
         inside = and_(table.c.path >= f"{namespace}/", table.c.path < f"{namespace}0")
         statement = statement.where(inside if is_slug(namespace) else false())
+        if include_deleted:  # not those of a namespace that had the name before
+            space = tables.namespace
+            alive = select(space.c.id).where(
+                space.c.slug == namespace, space.c.deleted_at.is_(None)
+            )
+            statement = statement.where(table.c.namespace_id == alive.scalar_subquery())
     if package is not None:
         statement = statement.where(_has_package(package, version))
     return statement

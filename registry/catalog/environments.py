@@ -260,6 +260,7 @@ class Environments:
                 "environment.deleted",
                 namespace=namespace,
                 environment=environment,
+                environment_id=row.id,
             )
             change = await publish(connection, [row.path], now)
         await self._settled(change)
@@ -324,6 +325,7 @@ class Environments:
                     "environment.moved",
                     namespace=place,
                     environment=slug_there,
+                    environment_id=row.id,
                     # Who may see one of the places need not know of the other.
                     detail={"to": found.path} if place == to_namespace else None,
                 )

@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Row, ScalarSelect, Select, func, select
 
 from registry.catalog.lookup import MAX_PAGE, searchable
 from registry.catalog.records import Event, Visibility
@@ -125,10 +125,29 @@ def _of(visible: Visibility, namespace: str | None, environment: str | None) -> 
     table = tables.event
     statement = select(table).where(sees_event(visible))
     if namespace is not None:
-        statement = statement.where(table.c.namespace == searchable(namespace))
-    if environment is not None:
-        statement = statement.where(table.c.environment == searchable(environment))
+        statement = statement.where(
+            table.c.namespace == searchable(namespace), table.c.namespace_id == _holder(namespace)
+        )
+    if namespace is not None and environment is not None:
+        statement = statement.where(
+            table.c.environment == searchable(environment),
+            table.c.environment_id == _holder(namespace, environment),
+        )
     return statement
+
+
+def _holder(namespace: str, environment: str | None = None) -> ScalarSelect[int]:
+    """Return the number of what has a name; if nothing has, of what had it last."""
+    if environment is None:
+        table, column, text = tables.namespace, tables.namespace.c.slug, namespace
+    else:
+        table, column, text = (
+            *(tables.environment, tables.environment.c.path),
+            f"{namespace}/{environment}",
+        )
+    order = (table.c.deleted_at.is_not(None), table.c.deleted_at.desc(), table.c.id.desc())
+    found = select(table.c.id).where(column == searchable(text)).order_by(*order).limit(1)
+    return found.scalar_subquery()
 
 
 def _event_of(row: Row[Any]) -> Event:

@@ -33,8 +33,13 @@ async def add_event(
     environment: str | None = None,
     number: int | None = None,
     detail: Mapping[str, Any] | None = None,
+    namespace_id: int | None = None,
+    environment_id: int | None = None,
 ) -> None:
-    """Write down what is being done."""
+    """Write down what is being done.
+
+    The numbers are those of what has the slugs at this moment, unless others are given.
+    """
     await connection.execute(
         insert(tables.event).values(
             at=at,
@@ -46,6 +51,8 @@ async def add_event(
             environment=environment,
             number=number,
             detail=dict(detail) if detail else None,
+            namespace_id=namespace_id or _namespace_id(namespace),
+            environment_id=environment_id or _environment_id(namespace, environment),
         )
     )
 
@@ -110,6 +117,23 @@ async def publish_where(
     await connection.execute(_queued(connection, queued))
     last = await connection.execute(select(func.max(tables.change.c.id)))
     return int(last.scalar_one() or 0)
+
+
+def _namespace_id(slug: str | None) -> Any:
+    table = tables.namespace
+    if slug is None:
+        return None
+    alive = select(table.c.id).where(table.c.slug == slug, table.c.deleted_at.is_(None))
+    return alive.scalar_subquery()
+
+
+def _environment_id(namespace: str | None, slug: str | None) -> Any:
+    table = tables.environment
+    if namespace is None or slug is None:
+        return None
+    alive = table.c.deleted_at.is_(None)
+    found = select(table.c.id).where(table.c.path == f"{namespace}/{slug}", alive)
+    return found.scalar_subquery()
 
 
 def _queued(connection: AsyncConnection, rows: Any) -> Any:

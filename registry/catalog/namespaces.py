@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, Select, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -131,6 +131,15 @@ class Namespaces:
         async with self._database.reading() as connection:
             return namespace_of(await namespace_row(connection, slug))
 
+    async def former_owner(self, slug: str) -> str | None:
+        """Return whose the namespace was that had a slug and was deleted last; ``None``: nobody's.
+
+        There may be another one of that slug by now.
+        """
+        async with self._database.reading() as connection:
+            row = (await connection.execute(_deleted(slug))).first()
+        return row.owner if row is not None else None
+
     async def update(
         self,
         actor: Actor,
@@ -234,7 +243,14 @@ class Namespaces:
             await publish_where(connection, inside, now)
             await connection.execute(update(environment).where(inside).values(deleted_at=now))
             await rename_grants(connection, slug, f"{slug}#{row.id}", now)
-            await add_event(connection, actor, now, "namespace.deleted", namespace=slug)
+            await add_event(
+                connection,
+                actor,
+                now,
+                "namespace.deleted",
+                namespace=slug,
+                namespace_id=row.id,
+            )
             change = await publish_namespace(connection, slug, now)
         await self._settled(change)
 
@@ -249,15 +265,9 @@ class Namespaces:
             raise NamespaceUnknown(slug)
         await self._require_free(slug)
         table, environment = tables.namespace, tables.environment
-        newest = (
-            select(table)
-            .where(table.c.slug == slug, table.c.deleted_at.is_not(None))
-            .order_by(table.c.id.desc())
-            .limit(1)
-        )
         async with self._database.writing() as connection:
             now = self._database.now()
-            row = (await connection.execute(newest)).first()
+            row = (await connection.execute(_deleted(slug))).first()
             if row is None:
                 raise NamespaceUnknown(slug)
             statement = (
@@ -298,6 +308,17 @@ class Namespaces:
             raise CatalogNameTaken(
                 f"'{slug}' has pushed repositories: delete those first, or choose another name"
             )
+
+
+def _deleted(slug: str) -> Select[Any]:
+    """Return what selects the namespace that was deleted last of those of a slug."""
+    table = tables.namespace
+    return (
+        select(table)
+        .where(table.c.slug == slug, table.c.deleted_at.is_not(None))
+        .order_by(table.c.deleted_at.desc(), table.c.id.desc())
+        .limit(1)
+    )
 
 
 async def _rename(connection: AsyncConnection, row: Row[Any], slug: str, now: Any) -> int:

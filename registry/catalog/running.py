@@ -27,7 +27,10 @@ async def cancel_open(
     )
     await connection.execute(
         insert(event).from_select(
-            ["at", "actor", "token_id", "address", "action", "namespace", "environment", "number"],
+            [
+                *("at", "actor", "token_id", "address", "action"),
+                *("namespace", "environment", "number", "namespace_id", "environment_id"),
+            ],
             select(
                 literal(now, UtcDateTime),
                 literal(actor.name),
@@ -37,6 +40,8 @@ async def cancel_open(
                 namespace.scalar_subquery(),
                 slug,
                 version.c.number,
+                environment.c.namespace_id,
+                environment.c.id,
             )
             .join(environment, environment.c.id == version.c.environment_id)
             .where(is_open),

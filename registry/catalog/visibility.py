@@ -110,13 +110,31 @@ def sees_namespace(
 
 
 def sees_event(visible: Visibility) -> ColumnElement[bool]:
-    """Return whether an event is seen: by its environment, or the whole of its namespace."""
+    """Return whether an event is seen: by its environment, or the whole of its namespace.
+
+    What happened to whom the name was before is seen by nobody whose role is on the name.
+    """
     if visible.is_everything:
         return true()
-    event = tables.event
+    event, space, environment = tables.event, tables.namespace, tables.environment
     path = event.c.namespace + "/" + event.c.environment
-    own = _is_one(event.c.namespace, set(visible.namespaces))
-    return or_(false(), *own, *_sees_path(fold(visible.globs), path, event.c.namespace))
+    folded = fold(visible.globs)
+    whole = [
+        *_is_one(event.c.namespace, folded.wholes | set(visible.namespaces)),
+        *_is_like(event.c.namespace, folded.wide_wholes),
+    ]
+    has_name = select(space.c.id).where(
+        space.c.id == event.c.namespace_id,
+        space.c.slug == event.c.namespace,
+        space.c.deleted_at.is_(None),
+    )
+    is_anothers = select(environment.c.id).where(
+        environment.c.path == path,
+        environment.c.deleted_at.is_(None),
+        environment.c.id.is_distinct_from(event.c.environment_id),
+    )
+    part = or_(false(), *_sees_path(folded, path, event.c.namespace)) & ~is_anothers.exists()
+    return has_name.exists() & or_(part, *whole)
 
 
 def _sees_path(

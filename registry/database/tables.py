@@ -254,6 +254,10 @@ event: Final = _table(
     _text("environment", is_optional=True),
     Column("number", Integer, nullable=True),
     Column("detail", Json, nullable=True),
+    #: Who has the slugs: a name can be another's before and after. Of events before the third
+    #: revision it is not always known.
+    Column("namespace_id", Identity, nullable=True),
+    Column("environment_id", Identity, nullable=True),
     Index("ix_event_namespace", "namespace", "environment", "id"),
 )
 

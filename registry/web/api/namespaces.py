@@ -6,6 +6,7 @@ from starlette.types import ASGIApp
 
 from registry.catalog.records import GrantRecord
 from registry.catalog.slugs import slug_of
+from registry.errors import CatalogNameTaken
 from registry.web.api.answers import (
     answer,
     expected_revision,
@@ -48,10 +49,31 @@ async def post_namespace(call: Call[NoQuery, NewNamespace]) -> ASGIApp:
 
 async def needs_of_new_namespace(call: Call[NoQuery, NewNamespace]) -> Sequence[Further]:
     """Return what making a namespace needs beside; for somebody else, an administrator."""
-    needs: list[Further] = [NewNamespaceThere(slug_of(call.body.name))]
+    needs: list[Further] = await _needs_of_name(call, slug_of(call.body.name))
     if call.body.owner not in {None, call.rights.name}:
         needs.append(NeedServiceRole("administrator"))
     return needs
+
+
+async def _needs_of_name(
+    call: Call[NoQuery, NewNamespace] | Call[NoQuery, NamespaceChange], slug: str
+) -> list[Further]:
+    """Return what having a namespace of that slug needs.
+
+    Raises:
+        CatalogNameTaken: Somebody else is called so in addresses, and may have it or had it.
+    """
+    is_twin = call.rights.owns_name(slug) and slug != call.rights.name
+    if is_twin and call.rights.service_role != "administrator":
+        owner = await call.catalog.namespaces.former_owner(slug)
+        if call.rights.is_user(slug):
+            owner = slug
+        if owner not in {None, call.rights.name}:
+            raise CatalogNameTaken(
+                f"'{slug}' is the namespace of somebody else, whose name is written the same in"
+                " addresses: ask an administrator of the service for another one"
+            )
+    return [NewNamespaceThere(slug)]
 
 
 async def get_namespace(call: Call[NoQuery, NoBody]) -> ASGIApp:
@@ -80,7 +102,7 @@ async def needs_of_namespace_change(call: Call[NoQuery, NamespaceChange]) -> Seq
     if call.body.owner is not None:
         needs.append(RoleThere("owner", slug))
     if call.body.name is not None and slug_of(call.body.name) != slug:
-        needs.append(NewNamespaceThere(slug_of(call.body.name)))
+        needs += await _needs_of_name(call, slug_of(call.body.name))
     return needs
 
 
@@ -99,8 +121,10 @@ async def post_namespace_restore(call: Call[NoQuery, NoBody]) -> ASGIApp:
 
 
 async def needs_of_restored_namespace(call: Call[NoQuery, NoBody]) -> Sequence[Further]:
-    """Return what restoring needs: nobody has a role in what is deleted."""
-    return [NewNamespaceThere(call.field("namespace"))]
+    """Return what restoring needs: its owner does it, for nobody has a role in what is deleted."""
+    owner = await call.catalog.namespaces.former_owner(call.field("namespace"))
+    is_owner = owner is not None and owner == call.rights.name and not call.rights.is_limited
+    return [] if is_owner else [NeedServiceRole("administrator")]
 
 
 async def get_grants(call: Call[NumberPageQuery, NoBody]) -> ASGIApp:

@@ -201,6 +201,14 @@ class Rights:
         who = f"'{self.name}'" if self.name is not None else "whoever has not logged in"
         return f"{who} is {mine} there" if mine is not None else f"{who} has no role on all of it"
 
+    def owns_name(self, slug: str) -> bool:
+        """Tell whether their own name is written so in addresses."""
+        return slug == self._own_slug()
+
+    def is_user(self, name: str) -> bool:
+        """Tell whether somebody of the auth file has exactly that name."""
+        return name in self.access.policy.identities
+
     def _own_slug(self) -> str | None:
         if self.name is None or self.is_limited:
             return None

@@ -258,6 +258,41 @@ async def test_events_are_seen_by_those_who_see_what_they_are_of(house: House) -
     assert (newest[0].actor, newest[0].address) == ("ada", "192.0.2.1")
 
 
+async def test_whoever_gets_a_name_sees_nothing_of_who_had_it_before(house: House) -> None:
+    eve = Visibility((("team", "*"),))
+    bob = Visibility((("team", "plan"),))
+    await house.environment("team/plan")
+    await house.built("team/plan", b"one")
+    await house.namespaces.delete(ADA, "team")
+    for visible in (eve, bob):
+        assert await house.events.latest(visible=visible) == []
+    await house.namespaces.create(ADA, "team", owner="eve")
+    for visible in (eve, EVERYTHING):
+        events = await house.events.latest(visible=visible, namespace="team")
+        assert [event.action for event in events] == ["namespace.created"]
+    assert [event.action for event in await house.events.list(visible=eve)] == ["namespace.created"]
+    page = await house.environments.search(eve, namespace="team", include_deleted=True)
+    assert page.items == []
+    await house.environments.create(ADA, "team", "plan")
+    assert await house.actions("team/plan") == ["environment.created"]
+    await house.environments.delete(ADA, "team", "plan")
+    await house.environments.create(BOB, "team", "plan")
+    assert [event.actor for event in await house.events.list(visible=bob)] == ["bob"]
+    assert await house.actions("team/plan") == ["environment.created"]
+    everything = [event.action for event in await house.events.list(visible=EVERYTHING, limit=90)]
+    assert everything.count("namespace.created") == 2
+
+
+async def test_a_namespace_that_was_deleted_last_is_restored_not_the_newest(house: House) -> None:
+    await house.namespaces.create(ADA, "first", owner="ada")
+    await house.namespaces.create(ADA, "team", owner="eve")
+    await house.namespaces.delete(ADA, "team")
+    await house.namespaces.update(ADA, "first", name="team")
+    await house.namespaces.delete(ADA, "team")
+    assert await house.namespaces.former_owner("team") == "ada"
+    assert (await house.namespaces.restore(ADA, "team")).owner == "ada"
+
+
 async def test_who_follows_is_told_as_soon_as_something_happens(house: House) -> None:
     await house.environment("ada/one")
     following = house.events.follow(visible=lambda: EVERYTHING, namespace="ada", environment="one")

@@ -17,11 +17,16 @@ NOTEBOOK = f"{NAMESPACES}/ada/environments/notebook"
 def make_site(root: Path, **settings: Any) -> Site:
     """Return a site whose auth file has an administrator, ada and bob."""
     site = Site.make(root, **settings)
-    lines = ["[users.root]", f"hash = '{HASH}'", 'rights = ["**:*"]']
-    for name in ("ada", "bob"):
-        lines += [f"[users.{name}]", f"hash = '{HASH}'", "rights = []"]
-    write_policy(root / "auth.toml", *lines)
+    write_users(site, "ada", "bob")
     return site
+
+
+def write_users(site: Site, *names: str) -> None:
+    """Write an auth file that has an administrator, and others that have no rights."""
+    lines = ["[users.root]", f"hash = '{HASH}'", 'rights = ["**:*"]']
+    for name in names:
+        lines += [f'[users."{name}"]', f"hash = '{HASH}'", "rights = []"]
+    write_policy(site.root / "auth.toml", *lines)
 
 
 async def send(

@@ -1,5 +1,6 @@
 import pytest
 
+from tests.registry.accounts import basic
 from tests.registry.asgi import Client
 from tests.registry.web.api.catalog import (
     ADA,
@@ -11,6 +12,7 @@ from tests.registry.web.api.catalog import (
     make_notebook,
     refused,
     send,
+    write_users,
 )
 from tests.registry.web.api.site import Site
 
@@ -169,6 +171,32 @@ async def test_a_namespace_is_renamed_deleted_and_restored_with_all_in_it(client
     refused(await send(client, "POST", f"{url}/restore", BOB), 403, "DENIED")
     assert (await send(client, "POST", f"{url}/restore", ADA)).status == 200
     assert (await send(client, "GET", NOTEBOOK, ADA)).status == 200
+
+
+async def test_what_is_deleted_is_restored_by_its_owner_and_by_nobody_who_is_called_so(
+    catalog_site: Site,
+) -> None:
+    write_users(catalog_site, "ada", "bob", "team", "Ada")
+    team, twin = basic("team"), basic("Ada")
+    async with catalog_site.open() as client:
+        await made(client, NAMESPACES, ROOT, {"name": "team", "owner": "ada"})
+        await made(client, f"{NAMESPACES}/team/environments", ADA, {"name": "plan"})
+        assert (await send(client, "DELETE", f"{NAMESPACES}/team", ADA)).status == 204
+        for who in (team, BOB):
+            refused(await send(client, "POST", f"{NAMESPACES}/team/restore", who), 403, "DENIED")
+        assert (await send(client, "POST", f"{NAMESPACES}/team/restore", ADA)).status == 200
+        assert (await send(client, "DELETE", f"{NAMESPACES}/team", ADA)).status == 204
+        await made(client, NAMESPACES, team, {"name": "team"})
+        for kept in ("environments?deleted", "events?limit=1&after=2"):
+            reply = await send(client, "GET", f"{NAMESPACES}/team/{kept}", team)
+            assert (reply.status, reply.json()["items"]) == (200, []), kept
+        # Two users whose names are written the same in addresses.
+        reply = await send(client, "POST", NAMESPACES, twin, {"name": "Ada"})
+        assert "administrator" in refused(reply, 409, "CATALOG_NAME_TAKEN")
+        await made(client, NAMESPACES, ADA, {"name": "ada"})
+        assert (await send(client, "DELETE", f"{NAMESPACES}/ada", ADA)).status == 204
+        refused(await send(client, "POST", f"{NAMESPACES}/ada/restore", twin), 403, "DENIED")
+        assert (await send(client, "POST", f"{NAMESPACES}/ada/restore", ROOT)).status == 200
 
 
 async def test_before_the_database_has_answered_nothing_is_said_not_to_be_there(site: Site) -> None:

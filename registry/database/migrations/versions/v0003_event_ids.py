@@ -1,0 +1,41 @@
+"""Of which namespace and environment an event is, and a document for each namespace."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+IDENTITY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+#: A name can have been another's before: only what happened since then is of the one that has it.
+NAMESPACES = """
+UPDATE event SET namespace_id = (
+    SELECT namespace.id FROM namespace
+    WHERE namespace.slug = event.namespace AND namespace.deleted_at IS NULL
+    AND namespace.created_at <= event.at
+)
+WHERE namespace IS NOT NULL
+"""
+ENVIRONMENTS = """
+UPDATE event SET environment_id = (
+    SELECT environment.id FROM environment
+    WHERE environment.path = event.namespace || '/' || event.environment
+    AND environment.deleted_at IS NULL AND environment.created_at <= event.at
+)
+WHERE namespace IS NOT NULL AND environment IS NOT NULL
+"""
+DOCUMENTS = """
+INSERT INTO outbox (path, generation, created_at)
+SELECT slug, 1, created_at FROM namespace WHERE deleted_at IS NULL
+"""
+
+
+def upgrade() -> None:
+    """Add two columns, fill them where that is known, and have documents written."""
+    op.add_column("event", sa.Column("namespace_id", IDENTITY, nullable=True))
+    op.add_column("event", sa.Column("environment_id", IDENTITY, nullable=True))
+    for statement in (NAMESPACES, ENVIRONMENTS, DOCUMENTS):
+        op.execute(statement)
