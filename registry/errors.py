@@ -34,6 +34,7 @@
     ├── ProviderUnavailable
     ├── TooManyRequests
     │   ├── TooManyLogins
+    │   ├── TooManyStreams
     │   └── TooManyNewImages
     ├── PolicyInvalid
     ├── DatabaseUnavailable
@@ -296,6 +297,18 @@ class TooManyRequests(RegistryError, kind="busy"):
 
 class TooManyLogins(TooManyRequests):
     """Too many logins failed, or are under way."""
+
+
+class TooManyStreams(TooManyRequests):
+    """Somebody follows as many streams of events as one may."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(
+            f"{limit} streams of events are open here for you, which is the most: end some, or"
+            " follow a namespace as a whole",
+            60,
+        )
 
 
 class TooManyNewImages(TooManyRequests):

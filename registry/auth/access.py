@@ -116,6 +116,23 @@ class Access:
         """
         return Caller(self._identity(name) if name is not None else None)
 
+    def renewed(self, caller: Caller) -> Caller | None:
+        """Return somebody who sent a request as they are now; ``None``: nobody any more.
+
+        What goes on for long is asked again: their token was revoked, or their password changed.
+        """
+        if caller.identity is None:
+            return caller
+        token = caller.token
+        if token is not None:
+            token = self.entitlements.token_of_number(token.id)
+            if token is None:
+                return None
+        identity = self._identity(caller.identity.name)
+        if identity is None or (token is None and identity.hashed != caller.identity.hashed):
+            return None
+        return Caller(identity, caller.scope, token)
+
     def read_token(self, token: str) -> Caller:
         """Return whose token that is, with what it was asked for.
 

@@ -13,18 +13,17 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Row, ScalarSelect, Select, func, select
 
+from registry.catalog.event_feed import BATCH, EventFeed
 from registry.catalog.lookup import MAX_PAGE, searchable
-from registry.catalog.records import Event, Visibility
+from registry.catalog.records import EVERYTHING, Event, Visibility
 from registry.catalog.visibility import sees_event
 from registry.database import Database, tables
 from registry.errors import DatabaseUnavailable
-
-#: So many are read at once for those who follow.
-_BATCH = 200
 
 
 class Events:
@@ -39,7 +38,7 @@ class Events:
         self, database: Database, changed: Callable[[float], Awaitable[None]] | None = None
     ) -> None:
         self._database = database
-        self._changed = changed or asyncio.sleep
+        self._feed = EventFeed(self, changed or asyncio.sleep)
 
     async def list(
         self,
@@ -77,10 +76,20 @@ class Events:
             rows = await connection.execute(statement.order_by(table.c.id.desc()).limit(limit))
             return [_event_of(row) for row in rows]
 
+    def require_room(self, who: str) -> None:
+        """Return if somebody may follow once more.
+
+        Raises:
+            TooManyStreams: They may not.
+        """
+        self._feed.require_room(who)
+
     async def follow(
         self,
+        who: str,
         *,
         visible: Callable[[], Visibility],
+        sees: Callable[[Event], bool],
         namespace: str | None = None,
         environment: str | None = None,
         after_id: int | None = None,
@@ -89,34 +98,57 @@ class Events:
         """Yield what happens, as soon as this server knows of it; an empty list now and then.
 
         Args:
-            visible: What whoever follows may see, asked each time.
+            who: By whom streams are counted.
+            visible: What whoever follows may see, asked each time that they are behind.
+            sees: Tells whether they see an event at this moment.
             namespace: Of one namespace alone.
             environment: Of one environment of it alone.
             after_id: The last event known; ``None``: begin with what happens from now on.
             beat_seconds: After how long without anything an empty list is yielded.
+
+        Raises:
+            TooManyStreams: They follow too many already.
         """
         clock = asyncio.get_running_loop().time
-        last = await self._last() if after_id is None else after_id
-        spoke_at = clock()
-        while True:
-            try:
-                found = await self.list(
-                    visible=visible(),
-                    namespace=namespace,
-                    environment=environment,
-                    after_id=last,
-                    limit=_BATCH,
-                )
-            except DatabaseUnavailable:  # whoever listens goes on when it is there again
-                found = ()
-            if found or clock() >= spoke_at + beat_seconds:
-                last = found[-1].id if found else last
-                yield found
-                spoke_at = clock()
-            if len(found) < _BATCH:
-                await self._changed(max(0.05, min(beat_seconds, spoke_at + beat_seconds - clock())))
+        place = namespace, environment
+        async with self._feed.following(who, place) as woken:
+            last = await self.newest() if after_id is None else after_id
+            # What happened before is asked for by what has the names today.
+            is_behind = after_id is not None
+            spoke_at = clock()
+            while True:
+                woken.clear()
+                known = self._feed.last
+                found = None if is_behind else self._feed.after(last, place)
+                is_behind = False
+                if found is None:
+                    try:
+                        found = await self.list(
+                            visible=visible(),
+                            namespace=namespace,
+                            environment=environment,
+                            after_id=last,
+                            limit=BATCH,
+                        )
+                        is_behind = len(found) == BATCH
+                    except DatabaseUnavailable:  # whoever listens goes on when it is there again
+                        found, known = (), last
+                last = found[-1].id if is_behind else max(last, known, *(one.id for one in found))
+                told = [event for event in found if sees(event)]
+                if told or clock() >= spoke_at + beat_seconds:
+                    yield told
+                    spoke_at = clock()
+                if not is_behind:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout_at(spoke_at + beat_seconds):
+                            await woken.wait()
 
-    async def _last(self) -> int:
+    async def after(self, number: int, limit: int) -> Sequence[Event]:
+        """Return the first events after that of a number, whoever may see them."""
+        return await self.list(visible=EVERYTHING, after_id=number, limit=limit)
+
+    async def newest(self) -> int:
+        """Return the number of the newest event; 0: there is none."""
         async with self._database.reading() as connection:
             return (await connection.execute(select(func.max(tables.event.c.id)))).scalar() or 0
 

@@ -12,7 +12,7 @@ from registry.auth.access import Access
 from registry.auth.policy import Caller
 from registry.auth.rights import ALL_BUILDS, ALL_ENVIRONMENTS, Need, Verb
 from registry.auth.roles import Role, ServiceRole, covers, glob_matches
-from registry.catalog.records import Visibility
+from registry.catalog.records import Event, Visibility
 from registry.catalog.slugs import MAX_LENGTH, slug_of
 from registry.errors import (
     CatalogNameInvalid,
@@ -74,6 +74,19 @@ class Rights:
         """Whether they use a token that may do less than they themselves."""
         return self.caller.token is not None and self.caller.token.scopes is not None
 
+    def renewed(self) -> "Rights | None":
+        """Return their rights where something goes on; ``None``: they are nobody any more."""
+        caller = self.access.renewed(self.caller)
+        return None if caller is None else Rights(self.access, self.directory, caller)
+
+    def sees(self, event: Event) -> bool:
+        """Tell whether they see an event: by its environment, or the whole of its namespace."""
+        if self.service_role is not None:
+            return True
+        return event.namespace is not None and self.has_role(
+            "viewer", event.namespace, event.environment
+        )
+
     def visible(self) -> Visibility:
         """Return what they may see at this moment."""
         found = self.access.visible(self.caller)
@@ -129,7 +142,7 @@ class Rights:
         if self.name is None and self.access.takes_logins:
             raise self._stranger()
         seen = (
-            self._sees_inside(namespace)
+            self.sees_inside(namespace)
             if environment is None
             else self.has_role("viewer", namespace, environment)
         )
@@ -149,7 +162,7 @@ class Rights:
             Unauthorized: They have to log in.
             NamespaceUnknown: They may not; or there is none.
         """
-        if self._sees_inside(namespace):
+        if self.sees_inside(namespace):
             return
         if self.name is None and self.access.takes_logins:
             raise self._stranger()
@@ -217,7 +230,8 @@ class Rights:
         except CatalogNameInvalid:
             return None
 
-    def _sees_inside(self, namespace: str) -> bool:
+    def sees_inside(self, namespace: str) -> bool:
+        """Tell whether they see a namespace: all of it, or anything in it."""
         if len(namespace) > MAX_LENGTH:
             return False
         if self.has_role("viewer", namespace):

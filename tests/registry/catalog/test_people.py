@@ -295,9 +295,39 @@ async def test_a_namespace_that_was_deleted_last_is_restored_not_the_newest(hous
 
 async def test_who_follows_is_told_as_soon_as_something_happens(house: House) -> None:
     await house.environment("ada/one")
-    following = house.events.follow(visible=lambda: EVERYTHING, namespace="ada", environment="one")
+    following = house.events.follow(
+        "ada",
+        visible=lambda: EVERYTHING,
+        sees=lambda event: event.action != "version.building",
+        namespace="ada",
+        environment="one",
+    )
     telling = asyncio.ensure_future(anext(aiter(following)))
     await asyncio.sleep(0.1)
     await house.built("ada/one", b"numpy")
-    assert [event.action for event in await telling][:1] == ["version.queued"]
+    told = [event.action for event in await telling]
+    while told[-1] != "version.activated":
+        told += [event.action for event in await anext(following)]
+    assert told == ["version.queued", "version.built", "version.activated"]
+    await following.aclose()
+
+
+async def test_who_comes_again_is_told_what_they_missed_and_then_what_happens(house: House) -> None:
+    await house.environment("ada/one")
+    await house.environment("ada/two")
+    first = await house.events.newest()
+    for number in range(3):
+        await house.environments.update(ADA, "ada", "one", description=f"{number}")
+        await house.environments.update(ADA, "ada", "two", description=f"{number}")
+    some = Visibility((("ada", "one"),))
+    following = house.events.follow(
+        "ada", visible=lambda: some, sees=lambda event: event.environment == "one", after_id=first
+    )
+    told = list(await anext(following))
+    await house.environments.update(ADA, "ada", "two", description="again")
+    await house.environments.update(ADA, "ada", "one", description="again")
+    async with asyncio.timeout(20):
+        told += await anext(following)
+    assert [event.environment for event in told] == ["one"] * 4
+    assert sorted({event.id for event in told}) == [event.id for event in told]
     await following.aclose()

@@ -1,18 +1,23 @@
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from registry.catalog import event_feed
+from registry.catalog.records import Actor
 from tests.registry.asgi import Client
 from tests.registry.web.api.catalog import (
     ADA,
     BOB,
     NAMESPACES,
     NOTEBOOK,
+    ROOT,
     ask,
     ended,
+    made,
     make_notebook,
     refused,
     send,
@@ -123,6 +128,73 @@ async def test_events_are_followed_and_what_was_missed_is_sent_again(client: Cli
     assert all(one["id"] > last for one in told)
     head = await client.head(f"{NOTEBOOK}/events", accept="text/event-stream", authorization=ADA)
     assert head.headers["content-type"] == "text/event-stream"
+
+
+@pytest.mark.parametrize("how", ["token", "role", "disabled"])
+async def test_a_stream_of_events_ends_for_whoever_may_follow_no_more(
+    client: Client, how: str
+) -> None:
+    await make_notebook(client)
+    granted = await made(
+        client, f"{NAMESPACES}/ada/grants", ADA, {"subject": "bob", "role": "viewer"}
+    )
+    token = await made(client, "/api/v1/tokens", BOB, {"name": "stream"})
+    heard, began = b"", asyncio.Event()
+
+    def on_body(piece: bytes) -> None:
+        nonlocal heard
+        heard += piece
+        if b"environment.created" in heard:
+            began.set()
+
+    lines = [("accept", "text/event-stream"), ("authorization", f"Bearer {token['secret']}")]
+    lines.append(("last-event-id", "0"))
+    url = f"{NOTEBOOK}/events"
+    following = asyncio.create_task(client.exchange("GET", url, lines, asyncio.Event(), on_body))
+    async with asyncio.timeout(30):
+        await began.wait()
+        if how == "token":
+            await send(client, "DELETE", f"/api/v1/tokens/{token['id']}", BOB)
+        elif how == "role":
+            await send(client, "DELETE", f"{NAMESPACES}/ada/grants/{granted['id']}", ADA)
+        else:
+            assert client.services.catalog is not None
+            principals = client.services.catalog.principals
+            await principals.set_disabled(Actor("root"), "bob", is_disabled=True)
+        await send(client, "PATCH", NOTEBOOK, ADA, {"description": "secret"})
+        await following
+    assert [one["event"] for one in events_of(heard)] == ["environment.created"]
+
+
+async def test_one_person_follows_so_many_streams(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_feed, "MAX_STREAMS", 2)
+    await make_notebook(client)
+    gone, url = asyncio.Event(), f"{NOTEBOOK}/events"
+    lines = [("accept", "text/event-stream"), ("authorization", ADA), ("last-event-id", "0")]
+    following = []
+    for _ in range(2):
+        began = asyncio.Event()
+        exchange = client.exchange("GET", url, lines, gone, _telling(began))
+        following.append(asyncio.create_task(exchange))
+        await began.wait()
+    stream = {"accept": "text/event-stream"}
+    told = refused(await send(client, "GET", url, ADA, **stream), 429, "TOO_MANY_STREAMS")
+    assert "2 streams" in told
+    assert (await send(client, "GET", url, ADA)).status == 200
+    assert (await client.head(url, authorization=ROOT, **stream)).status == 200
+    gone.set()
+    await asyncio.gather(*following)
+    assert (await client.head(url, authorization=ADA, **stream)).status == 200
+
+
+def _telling(began: asyncio.Event) -> Callable[[bytes], None]:
+    def on_body(piece: bytes) -> None:
+        if b"id: " in piece:
+            began.set()
+
+    return on_body
 
 
 async def test_a_post_with_a_key_is_carried_out_once(client: Client) -> None:
