@@ -132,7 +132,8 @@ async def copy_active(
             request_id=active.request_id,
             state="built",
             reason="copy",
-            note=f"a copy of {of.path}:v{of.active_version}",
+            # Who sees the copy need not know of what it is one.
+            note="a copy",
             requested_by=actor.name,
             created_at=now,
             started_at=now,

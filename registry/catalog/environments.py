@@ -361,7 +361,6 @@ class Environments:
                 "environment.copied",
                 namespace=to_namespace,
                 environment=slug,
-                detail={"of": row.path, "version": row.active_version},
             )
             copied = await copy_active(connection, actor, row, copied, now)
             change = await publish(connection, [copied.path], now)

@@ -302,9 +302,11 @@ def event_document(event: Event, *, is_whole: bool) -> EventDocument:
 
     Args:
         event: Which.
-        is_whole: Whether also from where it was done, and by which token.
+        is_whole: Whether also from where it was done, by which token, and who was given which role:
+            what admins of the namespace may know.
     """
-    detail: Mapping[str, Any] = event.detail
+    is_told = is_whole or not event.action.startswith("grant.")
+    detail: Mapping[str, Any] = event.detail if is_told else {}
     return {
         "id": event.id,
         "at": _time(event.at),

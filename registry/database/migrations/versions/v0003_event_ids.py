@@ -1,4 +1,7 @@
-"""Of which namespace and environment an event is, and a document for each namespace."""
+"""Of which namespace and environment an event is, and a document for each namespace.
+
+What copies told of where they come from is taken out.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -31,11 +34,16 @@ DOCUMENTS = """
 INSERT INTO outbox (path, generation, created_at)
 SELECT slug, 1, created_at FROM namespace WHERE deleted_at IS NULL
 """
+#: Copies told everybody who saw them of which environment they were.
+COPIES = (
+    "UPDATE version SET note = 'a copy' WHERE reason = 'copy' AND note LIKE 'a copy of %'",
+    "UPDATE event SET detail = NULL WHERE action = 'environment.copied'",
+)
 
 
 def upgrade() -> None:
     """Add two columns, fill them where that is known, and have documents written."""
     op.add_column("event", sa.Column("namespace_id", IDENTITY, nullable=True))
     op.add_column("event", sa.Column("environment_id", IDENTITY, nullable=True))
-    for statement in (NAMESPACES, ENVIRONMENTS, DOCUMENTS):
+    for statement in (NAMESPACES, ENVIRONMENTS, DOCUMENTS, *COPIES):
         op.execute(statement)

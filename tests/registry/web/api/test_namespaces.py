@@ -8,13 +8,14 @@ from tests.registry.web.api.catalog import (
     NAMESPACES,
     NOTEBOOK,
     ROOT,
+    ended,
     made,
     make_notebook,
     refused,
     send,
     write_users,
 )
-from tests.registry.web.api.site import Site
+from tests.registry.web.api.site import Site, wish
 
 pytestmark = pytest.mark.anyio
 
@@ -197,6 +198,27 @@ async def test_what_is_deleted_is_restored_by_its_owner_and_by_nobody_who_is_cal
         assert (await send(client, "DELETE", f"{NAMESPACES}/ada", ADA)).status == 204
         refused(await send(client, "POST", f"{NAMESPACES}/ada/restore", twin), 403, "DENIED")
         assert (await send(client, "POST", f"{NAMESPACES}/ada/restore", ROOT)).status == 200
+
+
+async def test_viewers_are_not_told_of_where_a_copy_comes_from_or_of_the_roles_of_others(
+    client: Client,
+) -> None:
+    await made(client, NAMESPACES, ROOT, {"name": "secret", "owner": "ada"})
+    await made(client, f"{NAMESPACES}/secret/environments?name=merger", ADA, wish("tool"))
+    await ended(client, f"{NAMESPACES}/secret/environments/merger/versions/1", ADA)
+    await made(client, NAMESPACES, ADA, {"name": "ada"})
+    grants = f"{NAMESPACES}/ada/grants"
+    await made(client, grants, ADA, {"subject_kind": "everyone", "role": "viewer"})
+    await made(client, grants, ADA, {"subject": "bob", "role": "admin", "environment": "payroll"})
+    copy = {"namespace": "ada", "name": "shown"}
+    await made(client, f"{NAMESPACES}/secret/environments/merger/copy", ADA, copy)
+    for url in ("events", "environments/shown/events", "environments/shown/versions/1"):
+        reply = await send(client, "GET", f"{NAMESPACES}/ada/{url}")
+        assert reply.status == 200, reply
+        assert b"merger" not in reply.body, url
+        assert b"bob" not in reply.body, url
+    events = (await send(client, "GET", f"{NAMESPACES}/ada/events", ADA)).json()["items"]
+    assert "bob" in {event["detail"].get("subject") for event in events}
 
 
 async def test_before_the_database_has_answered_nothing_is_said_not_to_be_there(site: Site) -> None:
