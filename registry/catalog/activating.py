@@ -1,9 +1,9 @@
 """Making a version the active one: the one way in which an environment's pointer moves."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, update
+from sqlalchemy import Row, delete, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from registry.catalog.journal import add_event
@@ -48,6 +48,15 @@ async def make_active(
         .returning(table)
     )
     changed = (await connection.execute(statement)).one()
+    # Of each day the last is kept: a tag with a date is what was active when the day was over, and
+    # events tell of all.
+    day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    activation = tables.activation
+    await connection.execute(
+        delete(activation).where(
+            activation.c.environment_id == environment.id, activation.c.at >= day
+        )
+    )
     await connection.execute(
         insert(tables.activation).values(
             environment_id=environment.id, number=number, key=key, at=now, by=actor.name

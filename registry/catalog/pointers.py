@@ -1,6 +1,7 @@
 """Pointers: all that pulling an environment needs, read from the database."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date
 from typing import Any, Final
 
 from sqlalchemy import Row, select
@@ -92,21 +93,23 @@ async def _pointers(
     )
     for environment, number, key in await connection.execute(statement):
         versions.setdefault(environment, {})[number] = key
-    activations: dict[int, list[tuple[float, str]]] = {}
+    #: By day, in UTC: of each the last.
+    activations: dict[int, dict[date, tuple[float, str]]] = {}
     history = (
         select(activation.c.environment_id, activation.c.at, activation.c.key)
         .where(activation.c.environment_id.in_(ids))
         .order_by(activation.c.environment_id, activation.c.id)
     )
     for environment, at, key in await connection.execute(history):
-        activations.setdefault(environment, []).append((at.timestamp(), key))
+        days = activations.setdefault(environment, {})
+        days[at.astimezone(UTC).date()] = (at.timestamp(), key)
     return [
         Pointer(
             row.path.partition("/")[0],
             row.slug,
             row.active_key,
             versions.get(row.id, {}),
-            tuple(activations.get(row.id, ())),
+            tuple(sorted(activations.get(row.id, {}).values())),
             any(glob.matches(row.path) for glob in public),
         )
         for row in rows

@@ -23,7 +23,7 @@ class Pointer:
     active: str | None
     #: Every version that can be pulled, by its number.
     versions: Mapping[int, str]
-    #: What was active from when on, in seconds since 1970; the oldest first.
+    #: What was active from when on, in seconds since 1970; the oldest first, of each day the last.
     activations: tuple[tuple[float, str], ...]
     #: Whether everyone may pull it.
     is_public: bool

@@ -1,10 +1,13 @@
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import func, select
 
 from builder.errors import StoreUnavailable
 from registry.catalog import queueing, runner
 from registry.catalog.records import EVERYTHING, SERVICE, Actor
+from registry.database import tables
 from registry.errors import TooManyVersions, VersionEnded, VersionNotBuilt, VersionUnknown
 from tests.registry.catalog.house import ADA, BOB, House, key_of, stop
 
@@ -222,6 +225,24 @@ async def test_one_person_has_so_many_versions_under_way(
     await house.versions.ask(SERVICE, "analytics", "forecast", b"rebuilt")
     await house.versions.cancel(ADA, "analytics", "forecast", 1)
     await house.versions.ask(ADA, "analytics", "forecast", b"3")
+
+
+async def test_of_each_day_the_last_activation_is_kept(house: House) -> None:
+    await house.environment()
+    for data in (b"one", b"two"):
+        await house.built("analytics/forecast", data)
+    for hours, number in ((0, 1), (1, 2), (2, 1), (30, 2), (31, 1), (60, 2)):
+        day = datetime(2100, 1, 1, 1, tzinfo=UTC) + timedelta(hours=hours)
+        house.database.now = lambda day=day: day  # type: ignore[misc]  # (this one)
+        await house.versions.activate(ADA, "analytics", "forecast", number)
+    pointer = house.memory.pointers["analytics/forecast"]
+    later = pointer.activations[-3:]
+    assert [datetime.fromtimestamp(at, UTC).day for at, _ in later] == [1, 2, 3]
+    assert [key for _, key in later] == [pointer.versions[number] for number in (1, 1, 2)]
+    assert len(pointer.activations) == 4
+    async with house.database.reading() as connection:
+        counted = select(func.count()).select_from(tables.activation)
+        assert (await connection.execute(counted)).scalar() == 4
 
 
 async def test_versions_are_listed_from_the_newest(house: House) -> None:

@@ -39,6 +39,13 @@ COPIES = (
     "UPDATE version SET note = 'a copy' WHERE reason = 'copy' AND note LIKE 'a copy of %'",
     "UPDATE event SET detail = NULL WHERE action = 'environment.copied'",
 )
+#: Of each day the last is kept: a tag with a date is what was active when the day was over.
+ACTIVATIONS = """
+DELETE FROM activation WHERE id NOT IN (
+    SELECT max(id) FROM activation GROUP BY environment_id, {day}
+)
+"""
+DAYS = {"sqlite": "substr(at, 1, 10)", "postgresql": "(at AT TIME ZONE 'UTC')::date"}
 
 
 def upgrade() -> None:
@@ -47,3 +54,4 @@ def upgrade() -> None:
     op.add_column("event", sa.Column("environment_id", IDENTITY, nullable=True))
     for statement in (NAMESPACES, ENVIRONMENTS, DOCUMENTS, *COPIES):
         op.execute(statement)
+    op.execute(ACTIVATIONS.format(day=DAYS[op.get_bind().dialect.name]))
