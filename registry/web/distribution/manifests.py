@@ -16,6 +16,7 @@ from registry.web.asgi.disconnect import cancel_on_disconnect
 from registry.web.asgi.ranges import is_not_modified
 from registry.web.asgi.responses import BytesResponse, RawHeaders, header
 from registry.web.asgi.waiting import waiting_redirect
+from registry.web.distribution.authorize import authorize
 from registry.web.distribution.client import negotiate
 from registry.web.distribution.request import IMMUTABLE, REVALIDATE, RegistryRequest, digest_lines
 
@@ -64,9 +65,15 @@ async def put_manifest(call: RegistryRequest) -> ASGIApp:
         raise ManifestInvalid(f"a manifest gets at most {_MAX_TAGS} tags at once")
     media_type = call.headers.get("content-type", "").partition(";")[0].strip().lower()
     data = await read_body(call.receive, "a manifest", MAX_MANIFEST_BYTES)
+    # It may have taken long: somebody may have taken the right, or made an environment.
+    await authorize(call.scope, call.target)
     manifest, document = await call.services.repositories.push(
         repository, data, media_type, digest=digest, tags=tags
     )
+    sources = call.services.sources
+    if not sources.of(repository).is_writable:  # made while this was written, and was free then
+        await call.services.repositories.delete(repository, manifest.digest)
+        raise sources.refusal(repository)
     lines = [
         header("location", f"/v2/{repository}/manifests/{manifest.digest}"),
         header("docker-content-digest", manifest.digest),

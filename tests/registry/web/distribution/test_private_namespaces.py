@@ -1,8 +1,10 @@
 """What was pushed into a namespace is private, whatever becomes of it or of the database."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,6 +68,39 @@ async def test_a_namespace_is_not_renamed_or_deleted_while_images_lie_in_it(site
         gone = await send(client, "DELETE", f"/v2/team/app/manifests/{digest}", ROOT)
         assert gone.status == 202, gone
         assert (await send(client, "DELETE", f"{NAMESPACES}/team", ADA)).status == 204
+
+
+async def test_a_push_that_takes_long_does_not_end_in_what_is_an_environment_by_then(
+    site: Site,
+) -> None:
+    async with site.open() as client:
+        await made(client, NAMESPACES, ROOT, {"name": "team", "owner": "ada"})
+        who, parts = await bearer(client, "team/app", ADA), (b"config", b"layer")
+        for data in parts:
+            url = f"/v2/team/app/blobs/uploads/?digest={digest_of(data)}"
+            assert (await client.post(url, data, authorization=who)).status == 201
+        manifest = manifest_of(*parts)
+        messages = [
+            {"type": "http.request", "body": manifest[10:], "more_body": False},
+            {"type": "http.request", "body": manifest[:10], "more_body": True},
+        ]
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            if len(messages) == 1:
+                await made(client, f"{NAMESPACES}/team/environments", ADA, {"name": "app"})
+            return messages.pop()
+
+        async def keep(message: Any) -> None:
+            sent.append(message)
+
+        headers = [("authorization", who), ("content-type", json.loads(manifest)["mediaType"])]
+        scope = client._scope("PUT", "/v2/team/app/manifests/1", headers)
+        await client._app(scope, receive, keep)
+        assert sent[0]["status"] == 405, sent
+        url = f"{NAMESPACES}/team/environments/app"
+        assert (await send(client, "DELETE", url, ADA)).status == 204
+        assert (await send(client, "POST", f"{url}/restore", ADA)).status == 200
 
 
 async def test_a_server_without_its_database_opens_nothing_that_is_in_a_namespace(
