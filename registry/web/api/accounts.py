@@ -2,12 +2,19 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import datetime
 
 from starlette.types import ASGIApp
 
 from registry.catalog.records import TokenInfo
 from registry.catalog.slugs import slug_of
-from registry.errors import CatalogNameInvalid, CatalogNameTaken, PrincipalUnknown, TokenUnknown
+from registry.errors import (
+    CatalogNameInvalid,
+    CatalogNameTaken,
+    Denied,
+    PrincipalUnknown,
+    TokenUnknown,
+)
 from registry.web.api.answers import answer, page_answer
 from registry.web.api.catalog_documents import (
     NewTokenDocument,
@@ -65,7 +72,8 @@ async def needs_of_tokens(call: Call[TokensQuery, NoBody]) -> Sequence[Further]:
 
 
 async def post_token(call: Call[NoQuery, NewToken]) -> ASGIApp:
-    """Make a token; its secret is told this once."""
+    """Make a token; its secret is told this once. A token that ends makes none that ends later."""
+    expires_at = _end_of_new_token(call)
     whose = call.body.user or call.rights.require_login()
     with suppress(CatalogNameTaken):  # robots, and people of the auth file, get an account by this
         if call.body.kind == "robot":
@@ -78,7 +86,7 @@ async def post_token(call: Call[NoQuery, NewToken]) -> ASGIApp:
         call.body.name,
         kind=call.body.kind,
         scopes=call.body.scopes,
-        expires_at=call.body.expires_at,
+        expires_at=expires_at,
     )
     document: NewTokenDocument = {**token_document(token), "secret": secret}
     return answer(201, document)
@@ -112,6 +120,21 @@ async def delete_current_token(call: Call[NoQuery, NoBody]) -> ASGIApp:
         raise TokenUnknown("no token of an account was sent: there is none to end")
     await call.catalog.tokens.revoke(call.actor, call.actor.token)
     return BytesResponse(204, [])
+
+
+def _end_of_new_token(call: Call[NoQuery, NewToken]) -> datetime | None:
+    """Return when a token is to end that is made with one that ends: with it, or before.
+
+    Raises:
+        Denied: It was to end later.
+    """
+    own, asked = call.rights.ends_at, call.body.expires_at
+    if own is not None and asked is not None and asked > own:
+        raise Denied(
+            f"a token that ends at {own:%Y-%m-%d %H:%M:%S} UTC makes none that ends later: leave"
+            " 'expires_at' out, or log in with a password"
+        )
+    return asked or own
 
 
 async def _token(call: Call[NoQuery, NoBody]) -> TokenInfo:

@@ -5,6 +5,7 @@ anything is looked up. Who has not logged in is asked to, wherever that could he
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from starlette.requests import Request
 
@@ -68,6 +69,11 @@ class Rights:
     def token(self) -> int | None:
         """The number of the token that they use; ``None``: none of the database."""
         return self.caller.token.id if self.caller.token is not None else None
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When the token that they use ends; ``None``: never, or they use none."""
+        return self.caller.token.expires_at if self.caller.token is not None else None
 
     @property
     def is_limited(self) -> bool:

@@ -1,3 +1,5 @@
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from tests.registry.accounts import basic
@@ -69,6 +71,20 @@ async def test_a_limited_token_may_no_more_than_it_says_and_makes_no_other(clien
     assert (await send(client, "GET", NOTEBOOK, other)).status == 404
     bad = {"name": "bad", "scopes": ["nonsense"]}
     refused(await send(client, "POST", TOKENS, ADA, bad), 400, "TOKEN_INVALID")
+
+
+async def test_a_token_that_ends_makes_none_that_ends_later(client: Client) -> None:
+    ends = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+    body = {"name": "short", "expires_at": ends.isoformat()}
+    short = f"Bearer {(await made(client, '/api/v1/tokens', BOB, body))['secret']}"
+    child = await made(client, "/api/v1/tokens", short, {"name": "child"})
+    assert datetime.fromisoformat(child["expires_at"]) == ends
+    body["expires_at"] = (ends - timedelta(minutes=1)).isoformat()
+    assert (await send(client, "POST", "/api/v1/tokens", short, body)).status == 201
+    body["expires_at"] = (ends + timedelta(minutes=1)).isoformat()
+    told = refused(await send(client, "POST", "/api/v1/tokens", short, body), 403, "DENIED")
+    assert "ends later" in told
+    assert (await made(client, "/api/v1/tokens", BOB, {"name": "long"}))["expires_at"] is None
 
 
 async def test_robots_and_the_tokens_of_others_are_made_by_administrators(client: Client) -> None:
