@@ -1,6 +1,7 @@
 """Grants: who gave which role to whom."""
 
 import re
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final, get_args
 
@@ -13,7 +14,7 @@ from registry.catalog.lookup import MAX_NUMBER, MAX_PAGE, matches, page_of, sear
 from registry.catalog.ports import Settled, settled_nowhere
 from registry.catalog.records import Actor, GrantRecord, Page, SubjectKind
 from registry.database import Database, tables
-from registry.errors import GrantInvalid, GrantUnknown, TooManyGrants
+from registry.errors import GrantInvalid, GrantUnknown, NamespaceUnknown, TooManyGrants
 
 #: The most grants that a namespace has.
 MAX_GRANTS: Final = 500
@@ -21,6 +22,9 @@ MAX_GRANTS: Final = 500
 ROLES: Final = ("viewer", "editor", "admin", "owner")
 #: Roles in the service.
 SERVICE_ROLES: Final = ("administrator", "auditor")
+#: Raises whatever says that a grant may not be replaced.
+OnReplace = Callable[[GrantRecord], None]
+
 _GLOB: Final = re.compile(r"[a-z0-9*]([a-z0-9._*-]{0,98}[a-z0-9*])?")
 
 
@@ -49,6 +53,8 @@ class Grants:
         role: str,
         expires_at: datetime | None = None,
         source: str = "api",
+        is_inside: bool = False,
+        on_replace: OnReplace = lambda _: None,
     ) -> GrantRecord:
         """Return the grant, on every server from now on; one on the same globs is replaced.
 
@@ -62,8 +68,12 @@ class Grants:
                 ``administrator`` or ``auditor``.
             expires_at: When it ends; ``None``: never.
             source: Where it comes from.
+            is_inside: Whether the namespace has to be there, by its slug.
+            on_replace: Called with the grant that is replaced, while nobody else can change it; if
+                it raises, nothing has been done.
 
         Raises:
+            NamespaceUnknown: It has to be there, and is not.
             GrantInvalid: There is no such role, or subject, or the globs cannot match anything.
             TooManyGrants: The namespace has as many as it may.
         """
@@ -79,9 +89,12 @@ class Grants:
         same = _same(subject_kind, subject, namespace_glob, environment_glob, source)
         async with self._database.writing() as connection:
             now = self._database.now()
-            replaced = await connection.execute(delete(table).where(same).returning(table.c.id))
-            for number in replaced.scalars().all():
-                await add_change(connection, "grant", str(number), now)
+            if is_inside:
+                await _require_namespace(connection, namespace_glob)
+            replaced = await connection.execute(delete(table).where(same).returning(table))
+            for row in replaced.all():
+                on_replace(grant_of(row))
+                await add_change(connection, "grant", str(row.id), now)
             await _require_room(connection, namespace_glob)
             statement = insert(table).values(
                 **values, role=role, granted_by=actor.name, created_at=now, expires_at=expires_at
@@ -143,21 +156,6 @@ class Grants:
         if row is None:
             raise GrantUnknown(f"there is no grant {grant} here")
         return grant_of(row)
-
-    async def find(
-        self,
-        subject_kind: SubjectKind,
-        subject: str | None,
-        namespace_glob: str,
-        environment_glob: str,
-    ) -> GrantRecord | None:
-        """Return what giving a role to the same on the same globs would replace."""
-        statement = select(tables.grant).where(
-            _same(subject_kind, subject, namespace_glob, environment_glob, "api")
-        )
-        async with self._database.reading() as connection:
-            row = (await connection.execute(statement)).first()
-        return grant_of(row) if row is not None else None
 
     async def take(self, actor: Actor, grant: int) -> None:
         """Take a grant back, on every server from now on.
@@ -244,6 +242,20 @@ def _check(
     if kind == "everyone" and expires_at is not None:
         # Documents in the store say what is public, and are written when something changes.
         raise GrantInvalid("what everyone may see has no end by itself: take the grant back then")
+
+
+async def _require_namespace(connection: AsyncConnection, slug: str) -> None:
+    """Return if there is a namespace: whoever gets its name later has no roles of before in it.
+
+    Raises:
+        NamespaceUnknown: There is none.
+    """
+    table = tables.namespace
+    statement = select(table.c.id).where(
+        table.c.slug == searchable(slug), table.c.deleted_at.is_(None)
+    )
+    if (await connection.execute(statement)).first() is None:
+        raise NamespaceUnknown(slug)
 
 
 async def _require_room(connection: AsyncConnection, namespace_glob: str) -> None:

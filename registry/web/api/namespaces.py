@@ -134,27 +134,29 @@ async def get_grants(call: Call[NumberPageQuery, NoBody]) -> ASGIApp:
 
 async def post_grant(call: Call[NoQuery, NewGrant]) -> ASGIApp:
     """Give a role in a namespace; one given to the same for the same environments is replaced."""
-    await call.catalog.namespaces.get(call.field("namespace"))
+    slug = call.field("namespace")
+
+    def on_replace(replaced: GrantRecord) -> None:
+        if replaced.role == "owner":
+            call.rights.require_role("owner", slug)
+
     grant = await call.catalog.grants.give(
         call.actor,
         subject_kind=call.body.subject_kind,
         subject=call.body.subject,
-        namespace_glob=call.field("namespace"),
+        namespace_glob=slug,
         environment_glob=call.body.environment,
         role=call.body.role,
         expires_at=call.body.expires_at,
+        is_inside=True,
+        on_replace=on_replace,
     )
     return answer(201, grant_document(grant))
 
 
 async def needs_of_new_grant(call: Call[NoQuery, NewGrant]) -> Sequence[Further]:
-    """Return what giving a role needs beside: admins make no owners, and replace none."""
-    slug, body = call.field("namespace"), call.body
-    replaced = await call.catalog.grants.find(
-        body.subject_kind, body.subject, slug, body.environment
-    )
-    is_of_owner = body.role == "owner" or (replaced is not None and replaced.role == "owner")
-    return [RoleThere("owner", slug)] if is_of_owner else []
+    """Return what giving a role needs beside: admins make no owners."""
+    return [RoleThere("owner", call.field("namespace"))] if call.body.role == "owner" else []
 
 
 async def get_grant(call: Call[NoQuery, NoBody]) -> ASGIApp:

@@ -6,13 +6,15 @@ from sqlalchemy import insert
 
 from registry.catalog import grants
 from registry.catalog.pointers import pointers_at
-from registry.catalog.records import EVERYTHING, Visibility
+from registry.catalog.records import EVERYTHING, GrantRecord, Visibility
 from registry.database import tables
 from registry.errors import (
     CatalogNameInvalid,
     CatalogNameTaken,
+    Denied,
     GrantInvalid,
     GrantUnknown,
+    NamespaceUnknown,
     PrincipalUnknown,
     TokenInvalid,
     TokenUnknown,
@@ -32,8 +34,6 @@ async def test_a_role_is_given_replaced_and_taken(house: House) -> None:
     )
     assert (await house.grants.list("analytics")).items == [second]
     assert (await house.grants.list("other")).items == []
-    assert await house.grants.find("group", "data", "ana*", "*") == second
-    assert await house.grants.find("user", "data", "ana*", "*") is None
     assert await house.grants.get(second.id, "analytics") == second
     with pytest.raises(GrantUnknown):
         await house.grants.get(second.id, "other")
@@ -45,6 +45,51 @@ async def test_a_role_is_given_replaced_and_taken(house: House) -> None:
     with pytest.raises(GrantUnknown):
         await house.grants.take(ADA, second.id)
     assert await house.actions() == ["grant.given", "grant.given", "grant.taken"]
+
+
+async def test_what_may_not_be_replaced_stays_with_all_that_was_done(house: House) -> None:
+    await house.namespaces.create(ADA, "team")
+    owner = await house.grants.give(
+        ADA, subject_kind="user", subject="eve", namespace_glob="team", role="owner"
+    )
+    replaced = []
+
+    def refuse(grant: GrantRecord) -> None:
+        replaced.append(grant)
+        raise Denied("not by you")
+
+    events = await house.events.latest(visible=EVERYTHING)
+    with pytest.raises(Denied):
+        await house.grants.give(
+            BOB,
+            subject_kind="user",
+            subject="eve",
+            namespace_glob="team",
+            role="viewer",
+            on_replace=refuse,
+        )
+    assert replaced == [owner]
+    assert await house.grants.get(owner.id) == owner
+    assert await house.events.latest(visible=EVERYTHING) == events
+
+
+async def test_a_role_inside_is_given_where_there_is_a_namespace_alone(house: House) -> None:
+    await house.namespaces.create(ADA, "team")
+
+    async def give() -> GrantRecord:
+        return await house.grants.give(
+            ADA,
+            subject_kind="user",
+            subject="eve",
+            namespace_glob="team",
+            role="viewer",
+            is_inside=True,
+        )
+
+    assert (await give()).role == "viewer"
+    await house.namespaces.delete(ADA, "team")
+    with pytest.raises(NamespaceUnknown):
+        await give()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,9 @@
+from typing import Any
+
 import pytest
 
+from registry.catalog.grants import Grants
+from registry.catalog.records import Actor, GrantRecord
 from tests.registry.accounts import basic
 from tests.registry.asgi import Client
 from tests.registry.web.api.catalog import (
@@ -110,6 +114,34 @@ async def test_an_admin_does_not_replace_the_role_of_an_owner(client: Client) ->
     body = {"subject": "eve", "role": "viewer"}
     refused(await send(client, "POST", grants, BOB, body), 403, "DENIED")
     assert (await made(client, grants, ADA, body))["role"] == "viewer"
+
+
+async def test_an_admin_does_not_replace_what_became_an_owners_in_the_meantime(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make_notebook(client)
+    grants = f"{NAMESPACES}/ada/grants"
+    for subject, role in (("eve", "viewer"), ("bob", "admin")):
+        await made(client, grants, ADA, {"subject": subject, "role": role})
+    give = Grants.give
+
+    async def give_later(self: Grants, actor: Actor, **grant: Any) -> GrantRecord:
+        """Do as an owner who comes right before the admin's transaction."""
+        if actor.name == "bob":
+            await give(self, Actor("ada"), **{**grant, "role": "owner", "on_replace": id})
+        return await give(self, actor, **grant)
+
+    monkeypatch.setattr(Grants, "give", give_later)
+    refused(
+        await send(client, "POST", grants, BOB, {"subject": "eve", "role": "editor"}),
+        403,
+        "DENIED",
+    )
+    roles = {
+        one["subject"]: one["role"]
+        for one in (await send(client, "GET", grants, ADA)).json()["items"]
+    }
+    assert roles["eve"] == "owner"
 
 
 async def test_a_role_on_one_environment_shows_that_one_and_its_namespace(client: Client) -> None:
