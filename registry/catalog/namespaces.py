@@ -325,13 +325,17 @@ async def _rename(connection: AsyncConnection, row: Row[Any], slug: str, now: An
     """Give all environments of a namespace their new paths; return the last change."""
     table = tables.environment
     mine = table.c.namespace_id == row.id
+    path = f"{slug}/" + table.c.slug
     await publish_where(connection, mine & table.c.deleted_at.is_(None), now)
     await connection.execute(
         update(table)
         .where(mine)
         .values(
-            path=f"{slug}/" + table.c.slug,
-            search_text=func.replace(table.c.search_text, f"{row.slug}/", f"{slug}/"),
+            path=path,
+            # As a line of its own: a description may have the old name in it, too.
+            search_text=func.replace(
+                table.c.search_text, "\n" + table.c.path + "\n", "\n" + path + "\n"
+            ),
         )
     )
     return await publish_where(connection, mine & table.c.deleted_at.is_(None), now)

@@ -322,6 +322,15 @@ async def test_a_renamed_namespace_takes_environments_and_roles_with_it(house: H
     assert (await house.environments.search(EVERYTHING, search="lovelace/one")).items
 
 
+async def test_a_renamed_namespace_leaves_descriptions_as_they_are(house: House) -> None:
+    await house.namespaces.create(ADA, "a")
+    await house.environments.create(ADA, "a", "x", description="reads data/raw and a/x")
+    await house.namespaces.update(ADA, "a", name="zoo")
+    for text, is_found in (("data/raw", True), ("zoo/x", True), ("datzoo", False), ("A/X", True)):
+        found = (await house.environments.search(EVERYTHING, search=text)).items
+        assert bool(found) == is_found, text
+
+
 async def test_a_namespace_of_a_name_that_was_had_before_inherits_no_roles(house: House) -> None:
     await house.environment("team/one")
     for glob in ("*", "one"):
