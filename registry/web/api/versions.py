@@ -1,6 +1,7 @@
 """Versions of an environment: asking for them, following them, activating one."""
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -34,7 +35,7 @@ from registry.web.api.models import (
 from registry.web.api.parameters import wait_seconds
 from registry.web.api.specifications import require_readable
 from registry.web.api.timeouts import in_time
-from registry.web.asgi.disconnect import cancel_on_disconnect
+from registry.web.asgi.disconnect import ClientGone, cancel_on_disconnect
 from registry.web.asgi.responses import BytesResponse, header
 
 _TEXT: Final = [
@@ -70,9 +71,11 @@ async def post_version(call: Call[NewVersionQuery, bytes]) -> ASGIApp:
     )
     wait = wait_seconds(call.request.headers)
     if wait and not version.has_ended:
-        version = await cancel_on_disconnect(
-            call.request.receive, _ended(call, version.number, wait)
-        )
+        # It is asked for: whoever left before it was made gets that answer when they come again.
+        with suppress(ClientGone):
+            version = await cancel_on_disconnect(
+                call.request.receive, _ended(call, version.number, wait)
+            )
     lines = [header("preference-applied", f"wait={wait}")] if wait else []
     status = (201 if is_new else 200) if version.has_ended else 202
     return answer(status, version_document(version, *call.place, pull_host(call.request)), lines)

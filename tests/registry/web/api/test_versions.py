@@ -225,6 +225,27 @@ async def test_a_post_with_a_key_is_carried_out_once(client: Client) -> None:
     )
 
 
+async def test_who_left_while_they_waited_gets_what_they_asked_for_when_they_come_again(
+    client: Client, gate: Gate
+) -> None:
+    await make_notebook(client)
+    url, headers = f"{NOTEBOOK}/versions?renew", [("authorization", ADA), ("idempotency-key", "k")]
+    gone = asyncio.Event()
+    waiting = asyncio.create_task(
+        client.exchange("POST", url, [*headers, ("prefer", "wait=25")], gone, body=wish("tool"))
+    )
+    await gate.arrived.wait()
+    gone.set()
+    await asyncio.wait({waiting})
+    again = await client.request("POST", url, headers, wish("tool"))
+    assert again.headers["idempotent-replayed"] == "true"
+    assert (again.status, again.json()["number"]) == (202, 1)
+    gate.open.set()
+    await ended(client, f"{NOTEBOOK}/versions/1", ADA)
+    versions = (await send(client, "GET", f"{NOTEBOOK}/versions", ADA)).json()["items"]
+    assert [version["number"] for version in versions] == [1]
+
+
 async def test_without_a_database_named_environments_say_which_setting_is_missing(
     client: Client,
 ) -> None:
