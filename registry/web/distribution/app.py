@@ -13,10 +13,8 @@ from builder.errors import BuilderError
 from registry.auth.access import Access
 from registry.errors import (
     BlobUnavailable,
-    BlobUnknown,
     ContentUnavailable,
     GeneratedRepository,
-    NameUnknown,
     RegistryError,
     Unsupported,
 )
@@ -98,8 +96,11 @@ class Distribution:
                 call = RegistryRequest(scope, receive, target, headers, services, source)
                 try:
                     return await handler(call)
-                except (NameUnknown, BlobUnknown):
-                    await ask_strangers_of(call)
+                except (BuilderError, RegistryError) as error:
+                    # Also where nothing was looked up: wrong credentials are verified for what is
+                    # private, and whoever waits less for what is not there can tell the two apart.
+                    if error.kind in {"invalid", "not_found"}:
+                        await ask_strangers_of(call)
                     raise
         except BuilderError as exc:
             if not exc.transient:

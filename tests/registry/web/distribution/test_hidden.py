@@ -139,6 +139,35 @@ async def test_wrong_passwords_are_counted_once_for_each_request(client: Client)
         assert reply.status == 429
 
 
+@pytest.mark.parametrize("rest", ["tags/list?n=x", "referrers/x", "manifests/bad%20tag"])
+async def test_what_cannot_be_answered_tells_no_more(client: Client, rest: str) -> None:
+    for name in (PRIVATE, "team/unknown", UNKNOWN):
+        client.address = f"192.0.2.{len(name)}"
+        wrong = basic(name, "wrong")
+        for _ in range(10):
+            reply = await client.get(f"/v2/{name}/{rest}", authorization=wrong)
+            assert reply.status == 401
+        reply = await client.get(f"/v2/{name}/{rest}", authorization=wrong)
+        assert reply.status == 429, "they are counted, and so they were verified"
+        status = 404 if "manifests" in rest else 400
+        assert (await client.get(f"/v2/{name}/{rest}", authorization=BOB)).status == status
+        assert (await client.get(f"/v2/{name}/{rest}")).status == 401
+    reply = await client.get(f"/v2/{PRIVATE}/{rest}", authorization=ADA)
+    assert reply.status == status
+
+
+async def test_what_is_open_is_answered_without_a_look_at_credentials(
+    client: Client, entitlements: Entitlements
+) -> None:
+    entitlements.put_grant(grant("everyone", "viewer", PRIVATE))
+    for _ in range(15):
+        for rest in ("tags/list", "manifests/v1"):
+            reply = await client.get(f"/v2/{PRIVATE}/{rest}", authorization=basic("x", "wrong"))
+            assert reply.status == 200
+        reply = await client.get(f"/v2/{PRIVATE}/tags/list?n=x", authorization=basic("x", "wrong"))
+        assert reply.status == 400
+
+
 async def test_engines_are_asked_for_credentials_that_then_suffice(client: Client) -> None:
     reply = await client.get(f"/v2/{PRIVATE}/manifests/v1")
     assert_oci_error(reply, 401, "UNAUTHORIZED")
