@@ -19,7 +19,13 @@ from registry.catalog.lookup import (
     search_text,
 )
 from registry.catalog.ownership import rename_grants, set_owner
-from registry.catalog.ports import RepositoryNames, Settled, settled_nowhere
+from registry.catalog.ports import (
+    Announce,
+    RepositoryNames,
+    Settled,
+    announce_nowhere,
+    settled_nowhere,
+)
 from registry.catalog.records import Actor, Namespace, Page, Visibility
 from registry.catalog.running import cancel_open
 from registry.catalog.slugs import is_slug, slug_of
@@ -44,6 +50,8 @@ class Namespaces:
         repositories: What was pushed: a namespace gets no name that a repository has, and keeps
             its own as long as there are any below it.
         settled: Waits until all servers know of a change.
+        announce: Has it in the store that there is a namespace, before there is: a server that
+            starts without the database lets nobody see what was pushed into it.
     """
 
     def __init__(
@@ -51,10 +59,12 @@ class Namespaces:
         database: Database,
         repositories: RepositoryNames,
         settled: Settled = settled_nowhere,
+        announce: Announce = announce_nowhere,
     ) -> None:
         self._database = database
         self._repositories = repositories
         self._settled = settled
+        self._announce = announce
 
     async def create(
         self, actor: Actor, name: str, *, description: str = "", owner: str | None = None
@@ -70,6 +80,7 @@ class Namespaces:
         if owner is not None:
             checked_principal(owner)
         await self._require_free(slug)
+        await self._announce(slug)
         async with self._database.writing() as connection:
             now = self._database.now()
             values = {
@@ -176,6 +187,7 @@ class Namespaces:
         if new != slug:
             await self._require_empty(slug)
             await self._require_free(new)
+            await self._announce(new)
         table = tables.namespace
         async with self._database.writing() as connection:
             now = self._database.now()
@@ -264,6 +276,7 @@ class Namespaces:
         if not is_slug(slug):
             raise NamespaceUnknown(slug)
         await self._require_free(slug)
+        await self._announce(slug)
         table, environment = tables.namespace, tables.environment
         async with self._database.writing() as connection:
             now = self._database.now()

@@ -146,6 +146,14 @@ class Entitlements(Protocol):
         ...
 
 
+#: Writes into the store that there is a namespace, if that is not there.
+Announce = Callable[[str], Awaitable[None]]
+
+
+async def announce_nowhere(_slug: str, /) -> None:
+    """Return at once: for where there is no store; servers write it soon after."""
+
+
 #: Returns once every server that is alive has seen a change, or after two seconds.
 Settled = Callable[[int], Awaitable[None]]
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +34,13 @@ from registry.errors import NameInvalid
 from registry.maintenance.periodic import PeriodicJob, run_forever
 from registry.requests.requests import BuildRequests, RequirePull
 from registry.settings import Settings
-from registry.sources.directory import Directory, Pointer, dump_pointer, parse_pointer
+from registry.sources.directory import (
+    Directory,
+    Pointer,
+    dump_namespace,
+    dump_pointer,
+    parse_pointer,
+)
 from registry.storage.layout import (
     CATALOG,
     DATABASE,
@@ -41,6 +48,7 @@ from registry.storage.layout import (
     NAMESPACES,
     catalog_key,
     manifests_prefix,
+    namespace_key,
     repository_in,
 )
 from registry.storage.location import parse_location
@@ -154,7 +162,7 @@ async def open_catalog(
         names = PushedNames(store)
         principals = Principals(database, settled)
         yield CatalogServices(
-            namespaces=Namespaces(database, names, settled),
+            namespaces=Namespaces(database, names, settled, partial(_announce, store)),
             environments=Environments(database, names, settled, nudged.set),
             versions=Versions(database, settled, nudged.set),
             events=Events(database, follower.changed),
@@ -196,6 +204,10 @@ async def _tidy(database: Database, store: Store, tokens: TokenStore) -> None:
     await compare(database, store, dump_pointer)
     await forget_old(database)
     await tokens.forget_sessions()
+
+
+async def _announce(store: Store, slug: str) -> None:
+    await store.write(namespace_key(slug), dump_namespace(slug))
 
 
 async def _end(task: asyncio.Task[None]) -> None:
