@@ -41,6 +41,8 @@ PAGE: Final = "/login/device"
 MAX_WRONG_CODES: Final = 10
 #: How many logins a client may begin.
 MAX_BEGUN: Final = 20
+#: How many device codes one address may ask for that do not exist: at once, and each minute.
+MAX_LOST_CODES: Final = 60
 _GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 #: What a program may call itself: it is shown to whoever confirms.
 _CLIENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._@()/-]{0,63}")
@@ -55,6 +57,7 @@ class DeviceLimits:
         self._begun = TokenBuckets(MAX_BEGUN, MAX_BEGUN, clock)
         self._wrong = TokenBuckets(MAX_WRONG_CODES, MAX_WRONG_CODES, clock)
         self._asked = TokenBuckets(2, 60 / INTERVAL_SECONDS * 1.5, clock)
+        self._lost = TokenBuckets(MAX_LOST_CODES, MAX_LOST_CODES, clock)
 
     def begin(self, request: LoginRequest) -> None:
         """Count a login that is begun.
@@ -78,9 +81,19 @@ class DeviceLimits:
         for key in (_client(request), b"user " + name.encode()):
             self._wrong.give_back(key)
 
-    def asks_too_often(self, device_code: str) -> bool:
-        """Count a question of a program, and tell whether it came too soon."""
-        return self._asked.take(digest_of(device_code).encode()) > 0
+    def asks_too_often(self, request: LoginRequest, device_code: str) -> bool:
+        """Count a question of a program, and tell whether it came too soon.
+
+        Questions are counted by their code, and by their address until it is known to exist: each
+        is looked up in the database, and random codes come as fast as they are sent.
+        """
+        if self._asked.take(digest_of(device_code).encode()) > 0:
+            return True
+        return self._lost.take(_client(request)) > 0
+
+    def was_there(self, request: LoginRequest) -> None:
+        """Count the question's code no more for its address: it exists."""
+        self._lost.give_back(_client(request))
 
 
 async def get_device(request: LoginRequest, limits: DeviceLimits) -> ASGIApp:
@@ -152,9 +165,11 @@ async def give_token(request: LoginRequest, limits: DeviceLimits) -> ASGIApp:
         return _oauth_error("unsupported_grant_type", f"grant_type has to be {_GRANT}")
     if not 0 < len(device_code) <= _LONGEST_CODE:
         return _oauth_error("invalid_request", "there is no device_code")
-    if limits.asks_too_often(device_code):
+    if limits.asks_too_often(request, device_code):
         return _oauth_error("slow_down", f"ask every {INTERVAL_SECONDS + 5} seconds")
     found = await login.devices.take(device_code)
+    if found is not None:
+        limits.was_there(request)
     if found is None or found.name is None:
         return _oauth_error(*_why_none(found))
     token = await login.sessions.create_token(found.name, found.client, address_of(request.scope))

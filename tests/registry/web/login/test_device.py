@@ -4,6 +4,7 @@ import pytest
 
 from registry.auth.device_logins import LIFETIME_SECONDS
 from registry.cli.login import by_device, client_name
+from registry.web.login.device import MAX_LOST_CODES
 from tests.registry.web.login.accounts import MemorySessions
 from tests.registry.web.login.browser import Browser, Page
 from tests.registry.web.login.conftest import HERE, Clock
@@ -140,6 +141,16 @@ async def test_a_program_that_asks_too_often_is_slowed_down(browsers: list[Brows
     begun = await begin(program)
     errors = [(await ask(program, begun["device_code"]))[1]["error"] for _ in range(4)]
     assert errors[-1] == "slow_down"
+
+
+async def test_random_codes_are_not_looked_up_for_ever(browsers: list[Browser]) -> None:
+    _, program, other = browsers
+    begun = await begin(program)
+    assert (await ask(program, begun["device_code"]))[1]["error"] == "authorization_pending"
+    for number in range(MAX_LOST_CODES):
+        assert (await ask(program, f"lost {number}"))[1]["error"] == "expired_token"
+    assert (await ask(program, "one more"))[1]["error"] == "slow_down"
+    assert (await ask(other, "one more"))[1]["error"] == "expired_token"
 
 
 async def test_one_address_begins_so_many_logins(browsers: list[Browser]) -> None:
