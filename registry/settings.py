@@ -203,6 +203,8 @@ class Settings(BaseSettings):
     traces_ratio: Annotated[float, Field(ge=0, le=1)] = 1
     #: How log lines are written.
     log_format: Literal["json", "console"] = "json"
+    #: For how many days ``pullforge env run`` keeps what is not used, which reads this alone.
+    run_cache_days: Annotated[int, Field(ge=0, le=100_000)] = 30
 
     @property
     def broker_url(self) -> str:

@@ -29,6 +29,9 @@ from registry.cli.places import (
 )
 from registry.cli.remote import RemoteError
 
+#: After how many days an environment is removed that was not used.
+KEEP_DAYS: Final = 30
+
 _KEY: Final = re.compile(r"[0-9a-f]{32}")
 _VERSION: Final = re.compile(r"v?([0-9]{1,9})")
 _PLATFORMS: Final = {"x86_64": "linux-64", "aarch64": "linux-aarch64"}
@@ -55,6 +58,15 @@ def run(
     renew: Annotated[
         bool, typer.Option("--renew", help="fetch it again, although it is on this machine")
     ] = False,
+    keep_days: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=100_000,
+            envvar="PULLFORGE_RUN_CACHE_DAYS",
+            help="when another is fetched, remove those not used for so long; 0: never",
+        ),
+    ] = KEEP_DAYS,
     server: ServerOption = None,
 ) -> None:
     """Run a program in an environment on this machine; ':v7', a key or a date say which version.
@@ -69,7 +81,7 @@ def run(
         raise typer.BadParameter("say what to run: pullforge env run NAME -- COMMAND")
     host = host_of(place.host, server)
     with _status() as say:
-        prefix = _prefix_of(place, host, say, renew=renew)
+        prefix = _prefix_of(place, host, say, renew=renew, keep_days=keep_days)
     execute(prefix, command)
 
 
@@ -89,9 +101,16 @@ def execute(prefix: Path, command: list[str]) -> NoReturn:
 
 
 def _prefix_of(
-    place: EnvironmentPlace, host: str | None, say: Callable[[str], None], *, renew: bool
+    place: EnvironmentPlace,
+    host: str | None,
+    say: Callable[[str], None],
+    *,
+    renew: bool,
+    keep_days: int,
 ) -> Path:
     """Return where an environment is on this machine, fetched if it is not.
+
+    It is in use from then on, until the program ends that this process becomes.
 
     Raises:
         RemoteError: It cannot be had.
@@ -106,14 +125,17 @@ def _prefix_of(
     is_key = place.tag is not None and _KEY.fullmatch(place.tag)
     meant = _Build(place.tag) if is_key and place.tag else asyncio.run(_resolve(place, host))
     key = meant.key
-    found = None if renew else cache.find(key, subdir)
+    found = None if renew else cache.use(key, subdir)
     if found is not None:
         return found
 
     def fetch(target: Path) -> str:
         return asyncio.run(_fetch(place, host, meant, subdir, target, say))
 
-    return cache.make(key, subdir, fetch, renew=renew)
+    prefix = cache.make(key, subdir, fetch, renew=renew)
+    if keep_days:
+        cache.remove_unused(keep_days)
+    return prefix
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@
 
     <root>/<key>/<platform>/            the environment, with pullforge.json once it is whole
                  <platform>.lock        held by whoever makes it
+                 <platform>.used        held by whoever runs in it
                  .unpacking-…/          what is under way; whoever comes next removes what is left
 
 An environment stands where it will be run, since its own path is written into its files. It is
@@ -15,7 +16,6 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,13 +25,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from registry.cli.cache_use import UNFINISHED, hold, remove_unfinished, remove_unused
 from registry.cli.output import plain
 from registry.cli.remote import RemoteError
 from registry.cli.unpacking import unpack
 
 _FORMAT: Final = 1
 _MARK: Final = "pullforge.json"
-_UNPACKING: Final = ".unpacking-"
 #: What ``conda-unpack`` finds room for in programs.
 _MAX_PATH_BYTES: Final = 255
 _LOOK_SECONDS: Final = 0.1
@@ -70,11 +70,27 @@ class EnvironmentCache:
             return None
         return prefix if whole and known == (_FORMAT, key, str(prefix)) else None
 
+    def use(self, key: str, platform: str) -> Path | None:
+        """Return where an environment is, if all of it is there; it stays as long as it is used.
+
+        That is until this process has ended, and what it starts or becomes.
+        """
+        found = self.find(key, platform)
+        if found is None:
+            return None
+        hold(found)
+        return self.find(key, platform)  # it may have been removed before it was held
+
+    def remove_unused(self, days: int) -> None:
+        """Remove what was not used for some days; nothing is raised."""
+        remove_unused(self._root, days, self._say)
+
     def make(self, key: str, platform: str, fetch: Fetch, *, renew: bool = False) -> Path:
         """Return where an environment is, made if it is not there, or with ``renew`` anyhow.
 
-        Of several processes that want it, one makes it and the others wait. Nothing is in its place
-        before it is whole; a process that is killed leaves what the next one removes.
+        It stays as long as it is used, as by :meth:`use`. Of several processes that want it, one
+        makes it and the others wait. Nothing is in its place before it is whole; a process that is
+        killed leaves what the next one removes.
 
         Raises:
             RemoteError: It cannot be fetched, or there is no room for it.
@@ -91,8 +107,9 @@ class EnvironmentCache:
             with self._locked(home / f"{platform}.lock"):
                 found = None if renew else self.find(key, platform)
                 if found is None:
-                    _remove_unfinished(home, platform)
+                    remove_unfinished(prefix)
                     self._fill(prefix, key, fetch)
+                hold(prefix)
                 return prefix
         except OSError as exc:
             raise RemoteError(
@@ -100,7 +117,7 @@ class EnvironmentCache:
             ) from exc
 
     def _fill(self, prefix: Path, key: str, fetch: Fetch) -> None:
-        name = f"{_UNPACKING}{prefix.name}-"
+        name = f"{UNFINISHED}{prefix.name}-"
         with tempfile.TemporaryDirectory(
             prefix=name, dir=prefix.parent, ignore_cleanup_errors=True
         ) as scratch:
@@ -153,12 +170,6 @@ def _records(prefix: Path) -> dict[str, int]:
     """Return the sizes of what conda notes of each package, by file name."""
     with os.scandir(prefix / "conda-meta") as entries:
         return {one.name: one.stat().st_size for one in entries if one.name.endswith(".json")}
-
-
-def _remove_unfinished(home: Path, platform: str) -> None:
-    """Remove what processes left that were killed; whoever calls holds the lock."""
-    for path in home.glob(f"{_UNPACKING}{platform}-*"):
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def _put_in_order(prefix: Path) -> None:

@@ -220,6 +220,7 @@ def test_what_is_half_there_damaged_or_was_moved_is_mended(ada: Person, served: 
     assert sorted(one.name for one in prefix.parent.iterdir()) == [
         prefix.name,
         f"{prefix.name}.lock",
+        f"{prefix.name}.used",
     ]
     record = next((prefix / "conda-meta").glob("where-*.json"))
     record.unlink()
@@ -237,6 +238,35 @@ def test_what_is_half_there_damaged_or_was_moved_is_mended(ada: Person, served: 
     ada.home.rename(elsewhere.home)
     assert run(elsewhere, "ada/notebook", "where").stdout.startswith(str(elsewhere.home))
     assert fetched(served) == 7
+
+
+def test_what_was_not_used_for_long_is_removed_when_another_is_made_and_never_what_runs(
+    ada: Person, tmp_path: Path
+) -> None:
+    run(ada, "ada/notebook:v1", "true")
+    old = prefix_of(ada, 1)
+    used = old.with_name(f"{old.name}.used")
+    process = start(ada, "ada/notebook:v1", "--", "sh", "-c", "echo ready; read x; tool")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    os.utime(used, (0, 0))
+    run(ada, "--renew", "ada/notebook:v2", "true")
+    assert old.is_dir()
+    assert process.communicate("\n", timeout=60)[0] == "1.0\n"
+    run(ada, "--renew", "--keep-days", "0", "ada/notebook:v2", "true")
+    assert old.is_dir()
+    run(ada, "ada/notebook:v1", "true")  # now it was used
+    run(ada, "--renew", "ada/notebook:v2", "true")
+    assert old.is_dir()
+    days = 31 * 86_400
+    os.utime(used, (used.stat().st_atime, used.stat().st_mtime - days))
+    run(ada, "--renew", "--keep-days", "32", "ada/notebook:v2", "true")
+    assert old.is_dir()
+    (old.parent / f".unpacking-{old.name}-left").mkdir()
+    run(ada, "--renew", "ada/notebook:v2", "true")
+    left = {one.name for one in old.parent.iterdir()}
+    assert left == {used.name, f"{old.name}.lock"}
+    assert run(ada, "ada/notebook:v1", "tool").stdout == "1.0\n"
 
 
 def test_an_archive_that_was_changed_is_refused(ada: Person, people_site: Site) -> None:
@@ -280,7 +310,7 @@ def test_what_was_killed_at_any_moment_is_mended(ada: Person) -> None:
         assert run(ada, "ada/notebook", "where").stdout == f"{prefix} {prefix} 0\n"
     run(ada, "--renew", "ada/notebook", "true")
     left = sorted(one.name for one in prefix.parent.iterdir())
-    assert left == [prefix.name, f"{prefix.name}.lock"]
+    assert left == [prefix.name, f"{prefix.name}.lock", f"{prefix.name}.used"]
 
 
 def test_what_cannot_be_fetched_leaves_nothing(tmp_path: Path) -> None:
