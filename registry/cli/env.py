@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from registry.catalog.slugs import environment_slug
 from registry.cli import env_run, env_versions
 from registry.cli.api import Api, Document, Refused, ask
 from registry.cli.ending import WaitOption, told_ending, wait_for
@@ -363,8 +364,11 @@ async def _made(
     try:
         return await post()
     except Refused as refused:
-        if refused.status == 409:
-            hint = f"'pullforge env update {place.written} FILE' makes a new version of it"
+        if refused.code == "CATALOG_NAME_TAKEN":
+            taken = EnvironmentPlace(place.host, place.namespace, environment_slug(place.name))
+            if not await _is_there(api, taken):
+                raise
+            hint = f"'pullforge env update {taken.written} FILE' makes a new version of it"
             raise RemoteError(f"{refused}; {hint}") from refused
         if refused.code != "NAMESPACE_UNKNOWN":
             raise
@@ -375,6 +379,15 @@ async def _made(
         await api.send("POST", "namespaces", body={"name": me["name"]})
         say(f"made the namespace {place.namespace}")
     return await post()
+
+
+async def _is_there(api: Api, place: EnvironmentPlace) -> bool:
+    """Tell whether it is an environment that has the name, and no pushed repository."""
+    try:
+        await api.get(place.address)
+    except Refused:
+        return False
+    return True
 
 
 async def _active_file(api: Api, place: EnvironmentPlace) -> bytes:
