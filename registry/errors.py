@@ -47,6 +47,7 @@
     │   ├── NamespaceInUse
     │   ├── NamespaceUnknown
     │   ├── EnvironmentUnknown
+    │   ├── EnvironmentNotDeleted
     │   ├── VersionUnknown
     │   ├── NoActiveVersion
     │   ├── GrantUnknown
@@ -397,6 +398,13 @@ class EnvironmentUnknown(CatalogError, kind="not_found"):
         self.namespace = namespace
         self.environment = environment
         super().__init__(f"there is no environment '{namespace[:100]}/{environment[:100]}' here")
+
+
+class EnvironmentNotDeleted(CatalogError, kind="conflict"):
+    """An environment cannot be restored that is there, and was not deleted before."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"'{path}' is not deleted: there is nothing to restore")
 
 
 class VersionUnknown(CatalogError, kind="not_found"):

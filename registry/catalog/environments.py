@@ -30,7 +30,12 @@ from registry.catalog.records import Actor, Environment, Page, Version, Visibili
 from registry.catalog.running import cancel_open
 from registry.catalog.slugs import environment_slug
 from registry.database import Database, tables
-from registry.errors import CatalogNameTaken, RevisionConflict
+from registry.errors import (
+    CatalogNameTaken,
+    EnvironmentNotDeleted,
+    EnvironmentUnknown,
+    RevisionConflict,
+)
 
 
 class Environments:
@@ -270,13 +275,18 @@ class Environments:
 
         Raises:
             NamespaceUnknown: There is no such namespace.
-            EnvironmentUnknown: None of these slugs was deleted.
+            EnvironmentUnknown: There never was one of these slugs.
+            EnvironmentNotDeleted: There is one, and none was deleted.
             CatalogNameTaken: Something else has got the name since.
         """
         await self._require_free(namespace, environment)
         async with self._database.writing() as connection:
             now = self._database.now()
-            row = await deleted_row(connection, namespace, environment)
+            try:
+                row = await deleted_row(connection, namespace, environment)
+            except EnvironmentUnknown:
+                there = await environment_row(connection, namespace, environment)
+                raise EnvironmentNotDeleted(there.path) from None
             found = await change_environment(connection, row, namespace, {"deleted_at": None}, now)
             away = f"{environment}#{row.id}"
             await rename_environment_grants(connection, namespace, away, environment, now)

@@ -10,6 +10,7 @@ from registry.errors import (
     CatalogNameTaken,
     CatalogTextInvalid,
     CursorInvalid,
+    EnvironmentNotDeleted,
     EnvironmentUnknown,
     NamespaceInUse,
     NamespaceUnknown,
@@ -290,8 +291,10 @@ async def test_what_is_deleted_can_be_restored_unless_its_name_is_taken(house: H
     restored = await house.environments.restore(ADA, "ada", "notebook")
     assert restored.active == 1
     assert house.memory.pointers["ada/notebook"].versions == {1: version.key}
-    with pytest.raises(EnvironmentUnknown):
+    with pytest.raises(EnvironmentNotDeleted, match="'ada/notebook' is not deleted: there is noth"):
         await house.environments.restore(ADA, "ada", "notebook")
+    with pytest.raises(EnvironmentUnknown):
+        await house.environments.restore(ADA, "ada", "never")
 
 
 async def test_a_namespace_goes_and_comes_back_with_what_was_in_it(house: House) -> None:

@@ -48,6 +48,24 @@ def test_an_environment_is_made_from_a_file_and_its_line_to_pull_is_printed(
     assert "there is no namespace 'ada'" in refused.stderr
     taken = ada("env", "create", str(specs / "old.yml"), "--to", "ada/second", code=1)
     assert "pullforge env update ada/second FILE" in taken.stderr
+    taken = ada("env", "create", str(specs / "old.yml"), "--to", "ada/Note Book", code=1)
+    assert "pullforge env update ada/note-book FILE" in taken.stderr
+
+
+def test_where_an_image_was_pushed_no_environment_is_told_to_be_updated(
+    ada: Person, served: Served, specs: Path
+) -> None:
+    media_type = "application/vnd.oci.image.index.v1+json"
+    pushed = httpx.put(
+        f"http://{served.host}/v2/ada/pushed/manifests/v1",
+        json={"schemaVersion": 2, "mediaType": media_type, "manifests": []},
+        headers={"content-type": media_type},
+        auth=("ada", PASSWORD),
+    )
+    assert pushed.status_code == 201, pushed.text
+    taken = ada("env", "create", str(specs / "old.yml"), "--to", "ada/pushed", code=1)
+    assert "images were pushed to" in taken.stderr
+    assert "env update" not in taken.stderr
 
 
 def test_versions_are_made_listed_compared_and_activated(
@@ -142,7 +160,9 @@ def test_environments_are_listed_by_name_and_by_what_they_have(
     assert "first" in ada("env", "show", f"http://{served.host}/ada/notebook:v1").stdout
 
 
-def test_environments_are_moved_copied_deleted_and_restored(ada: Person, served: Served) -> None:
+def test_environments_are_moved_copied_deleted_and_restored(
+    ada: Person, person: MakePerson, served: Served
+) -> None:
     assert ada("env", "copy", "ada/notebook", "ada/copy").stdout == "ada/copy\n"
     moved = ada("env", "move", f"{served.host}/ada/copy", "ada/moved", "--output=json")
     assert json.loads(moved.stdout)["path"] == "ada/moved"
@@ -152,6 +172,10 @@ def test_environments_are_moved_copied_deleted_and_restored(ada: Person, served:
     assert "there is no environment 'ada/moved'" in ada("env", "show", "ada/moved", code=1).stderr
     assert "deleted" in ada("env", "list", "ada", "--deleted").stdout
     assert ada("env", "restore", "ada/moved").stdout == "ada/moved\n"
+    again = ada("env", "restore", "ada/moved", code=1).stderr
+    assert "'ada/moved' is not deleted: there is nothing to restore" in again
+    stranger = person("bob")("env", "restore", "ada/moved", code=1).stderr
+    assert "there is no environment 'ada/moved'" in stranger
     changed = ada("env", "update", "ada/moved", "--description", "of [bold]all")
     assert changed.stdout == "ada/moved\n"
     assert "of [bold]all" in ada("env", "show", "ada/moved").stdout
