@@ -11,7 +11,7 @@ from registry.settings import Settings
 Name = Annotated[str, typer.Argument(help="what it is called")]
 
 RightsOption = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         help="PATTERN:VERBS, for example 'team/*:pull,push'; give it once for each right",
     ),

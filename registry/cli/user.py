@@ -22,12 +22,18 @@ _FromStdin = Annotated[
 
 @user.command()
 def add(
-    name: Name, right: RightsOption, days: DaysOption = None, password_stdin: _FromStdin = False
+    name: Name,
+    right: RightsOption = None,
+    days: DaysOption = None,
+    password_stdin: _FromStdin = False,
 ) -> None:
-    """Add a user to PULLFORGE_AUTH_FILE, which is made if it is missing."""
-    path = auth_file()
+    """Add a user to PULLFORGE_AUTH_FILE, which is made if it is missing.
+
+    Without --right, a user may what is granted to them on the server: 'pullforge grant add'.
+    """
+    path, rights = auth_file(), right or []
     with exit_on_error():
-        policy_editor.add(path, "users", name, _password(password_stdin), right, expiry(days))
+        policy_editor.add(path, "users", name, _password(password_stdin), rights, expiry(days))
 
 
 @user.command()

@@ -41,6 +41,14 @@ def test_a_user_is_added_changed_listed_and_removed(path: Path, run: Run) -> Non
     assert read_policy(path).identities == {}
 
 
+def test_a_user_whose_roles_are_granted_needs_no_right(path: Path, run: Run) -> None:
+    assert give("first\n", "user", "add", "eve", "--password-stdin") == 0
+    eve = read_policy(path).identities["eve"]
+    assert eve.rights == ()
+    assert verify_secret("first", eve.hashed)
+    run("user", "remove", "eve")
+
+
 def test_a_token_is_shown_once_and_revoked(path: Path, run: Run) -> None:
     result = run("token", "create", "ci", "--right=team/x:push", "--days=2")
     token = result.stdout.strip()
