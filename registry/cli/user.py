@@ -38,7 +38,11 @@ def add(
 
 @user.command()
 def passwd(name: Name, password_stdin: _FromStdin = False) -> None:
-    """Give a user another password; who is logged in with the old one has to log in again."""
+    """Give a user another password; logins with the old one end.
+
+    Personal tokens live on, those of 'pullforge login' too: 'pullforge token list --user NAME'
+    lists them, and 'pullforge token revoke ID --user NAME' ends one.
+    """
     path = auth_file()
     with exit_on_error():
         policy_editor.set_password(path, name, _password(password_stdin))

@@ -49,6 +49,12 @@ def test_a_user_whose_roles_are_granted_needs_no_right(path: Path, run: Run) -> 
     run("user", "remove", "eve")
 
 
+def test_whoever_changes_a_password_is_told_that_tokens_live_on(run: Run) -> None:
+    told = " ".join(run("user", "passwd", "--help").stdout.split())
+    assert "Personal tokens live on" in told
+    assert "pullforge token list --user NAME" in told
+
+
 def test_a_token_is_shown_once_and_revoked(path: Path, run: Run) -> None:
     result = run("token", "create", "ci", "--right=team/x:push", "--days=2")
     token = result.stdout.strip()
