@@ -30,6 +30,8 @@ NamespaceArgument = Annotated[
 ]
 
 _SCHEME: Final = re.compile(r"(https?://)?(.*)", re.DOTALL)
+#: What tells a host from a name, as with images.
+_HOST: Final = re.compile(r"[.:]|^localhost$")
 _NUMBER: Final = re.compile(r"v?([0-9]{1,9})")
 
 
@@ -88,7 +90,7 @@ def environment_place(text: str) -> EnvironmentPlace:
     Raises:
         BadParameter: It names no environment.
     """
-    host, parts = _parts(text, 2)
+    host, parts = _parts(text, 2, "an environment is written NAMESPACE/ENVIRONMENT")
     if len(parts) != 2 or ":" in parts[0] or not all(parts):
         raise typer.BadParameter(
             f"{text!r} names no environment: write NAMESPACE/NAME, or HOST/NAMESPACE/NAME"
@@ -120,7 +122,7 @@ def namespace_place(text: str) -> NamespacePlace:
     Raises:
         BadParameter: It names no namespace.
     """
-    host, parts = _parts(text, 1)
+    host, parts = _parts(text, 1, "a namespace has no '/'")
     if len(parts) != 1 or not parts[0] or ":" in parts[0]:
         raise typer.BadParameter(f"{text!r} names no namespace: write NAMESPACE, or HOST/NAMESPACE")
     return NamespacePlace(host, parts[0])
@@ -149,12 +151,21 @@ def host_of(written: str | None, server: str | None) -> str | None:
     return server if written is None else written
 
 
-def _parts(text: str, expected: int) -> tuple[str | None, list[str]]:
-    """Return the host, if there is one, and the components behind it."""
+def _parts(text: str, expected: int, rule: str) -> tuple[str | None, list[str]]:
+    """Return the host, if there is one, and the components behind it.
+
+    Raises:
+        BadParameter: There are too many slashes, and what is before the first is no host.
+    """
     match = _SCHEME.fullmatch(text)
     assert match is not None
     parts = match[2].split("/")
     if match[1] is None and len(parts) == expected:
         return None, parts
+    if match[1] is None and len(parts) > expected and not _HOST.search(parts[0]):
+        raise typer.BadParameter(
+            f"{text!r} has too many slashes: {rule}, and a host before it has a '.' or a ':', or"
+            " is written http://HOST"
+        )
     host = (match[1] or "") + parts[0]
     return host if parts[0] else None, parts[1:] if parts[0] else []

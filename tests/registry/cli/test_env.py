@@ -5,6 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import typer
 
 from registry.cli.places import environment_place, namespace_place
 from tests.registry.accounts import PASSWORD
@@ -175,7 +176,7 @@ def test_environments_are_moved_copied_deleted_and_restored(
     again = ada("env", "restore", "ada/moved", code=1).stderr
     assert "'ada/moved' is not deleted: there is nothing to restore" in again
     stranger = person("bob")("env", "restore", "ada/moved", code=1).stderr
-    assert "there is no environment 'ada/moved'" in stranger
+    assert "there is no namespace 'ada'" in stranger
     changed = ada("env", "update", "ada/moved", "--description", "of [bold]all")
     assert changed.stdout == "ada/moved\n"
     assert "of [bold]all" in ada("env", "show", "ada/moved").stdout
@@ -304,7 +305,16 @@ def test_bad_usage_is_told_without_asking_a_server(arguments: list[str], tmp_pat
 
 def test_names_are_read_with_and_without_a_host() -> None:
     assert environment_place("a/b").host is None
-    assert environment_place("host/a/b:v1").written == "host/a/b"
+    assert environment_place("host:1/a/b:v1").written == "host:1/a/b"
+    assert environment_place("localhost/a/b").host == "localhost"
     assert environment_place("https://host:1/a/b").host == "https://host:1"
     assert environment_place("a b/ü").address == "namespaces/a%20b/environments/%C3%BC"
     assert namespace_place("http://host/a").host == "http://host"
+
+
+def test_too_many_slashes_make_no_host_of_a_name() -> None:
+    with pytest.raises(typer.BadParameter, match="a namespace has no '/'"):
+        namespace_place("analytics/x")
+    for text in ("bob/a/b", "bob/a/b:v1", "bob/a/b/c"):
+        with pytest.raises(typer.BadParameter, match="is written NAMESPACE/ENVIRONMENT"):
+            environment_place(text)
