@@ -9,11 +9,13 @@ from typing import Annotated
 
 import typer
 
+from builder.errors import StoreUnavailable
 from registry.cli.session import exit_on_error
 from registry.database import Database, open_database
 from registry.database.export import export_lines, import_lines
 from registry.errors import DatabaseMissing
 from registry.settings import Settings
+from registry.storage.location import parse_location
 from registry.wiring.catalog import database_url
 
 database = typer.Typer(
@@ -114,7 +116,20 @@ def _private(path: str, flags: int) -> int:
 
 
 def _open() -> AbstractAsyncContextManager[Database]:
-    url = database_url(Settings())
+    """Open the database of the settings.
+
+    Raises:
+        DatabaseMissing: They name none, and the store is none of a directory.
+        StoreUnavailable: It is in the store, whose directory is not there.
+    """
+    settings = Settings()
+    url = database_url(settings)
     if url is None:
         raise DatabaseMissing
+    location = parse_location(settings.store)
+    if settings.database is None and isinstance(location, Path) and not location.is_dir():
+        raise StoreUnavailable(
+            f"there is no store in {location.absolute()}: set PULLFORGE_STORE to its directory, or"
+            " make that"
+        )
     return open_database(url)

@@ -56,3 +56,16 @@ def test_without_a_place_for_one_the_setting_is_named(
     result = run("database", "upgrade")
     assert result.exit_code == 1
     assert "PULLFORGE_DATABASE" in result.output
+
+
+def test_a_store_that_is_not_there_is_named(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "all.jsonl").write_text("{}\n")
+    monkeypatch.setenv("PULLFORGE_STORE", str(tmp_path / "gone"))
+    for verb in ("export", "import"):
+        result = run("database", verb, str(tmp_path / "all.jsonl"))
+        assert result.exit_code == 1
+        assert f"there is no store in {tmp_path / 'gone'}: set PULLFORGE_STORE" in result.output
+        assert "try again" not in result.output
+    assert not (tmp_path / "gone").exists()
