@@ -14,7 +14,7 @@ import httpx
 from registry.authorities import trusted_authorities
 from registry.cli.output import plain
 from registry.cli.profile import Profile, load
-from registry.cli.remote import RemoteError, credentials
+from registry.cli.remote import RemoteError, credentials, no_answer
 
 Result = TypeVar("Result")
 
@@ -278,7 +278,7 @@ async def open_api(profile: Profile) -> AsyncIterator[Api]:
 
 def silent(server: str, exc: Exception) -> Unreachable:
     """Return what is said of a server that does not answer."""
-    return Unreachable(f"{server} does not answer: {plain(str(exc)) or type(exc).__name__}")
+    return Unreachable(no_answer(server, exc))
 
 
 def _odd(what: str) -> RemoteError:

@@ -14,7 +14,7 @@ import typer
 from registry.authorities import trusted_authorities
 from registry.cli.output import exit_on_remote_error, plain, say
 from registry.cli.profile import Profile, forget, load, save
-from registry.cli.remote import RemoteError, address_of
+from registry.cli.remote import RemoteError, address_of, no_answer
 
 _GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 _TIMEOUT_SECONDS: Final = 30
@@ -212,7 +212,7 @@ def _token_of(document: dict[str, Any], field: str, server: str) -> str:
 
 
 def _silent(server: str, exc: httpx.HTTPError) -> RemoteError:
-    return RemoteError(f"{server} does not answer: {str(exc) or type(exc).__name__}")
+    return RemoteError(no_answer(server, exc))
 
 
 def _password(from_stdin: bool) -> str:

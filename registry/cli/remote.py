@@ -19,6 +19,8 @@ _ROUNDS: Final = 30
 _RETRY_SECONDS: Final = 10
 #: What most clients take.
 _ACCEPT: Final = f"{OCI_INDEX}, {OCI_MANIFEST}"
+#: What OpenSSL says, by its version, of an answer that is no TLS.
+_NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -36,6 +38,14 @@ def address_of(host: str) -> str:
         return host.rstrip("/")
     is_local = urlsplit(f"//{host}").hostname in _LOCAL
     return f"{'http' if is_local else 'https'}://{host}"
+
+
+def no_answer(server: str, exc: Exception) -> str:
+    """Return what is said of a server that does not answer, or not in TLS."""
+    said = "".join(filter(str.isprintable, str(exc)))[:500]
+    if any(sign in said for sign in _NO_TLS):
+        return f"{server} speaks no TLS: write http://{urlsplit(server).netloc}"
+    return f"{server} does not answer: {said or type(exc).__name__}"
 
 
 def credentials() -> httpx.Auth | None:
@@ -70,7 +80,7 @@ async def push_file(
             reply = await http.get(urljoin(server, status["links"]["build"]))
         return _document(reply)
     except httpx.HTTPError as exc:
-        raise RemoteError(f"{server} does not answer: {str(exc) or type(exc).__name__}") from exc
+        raise RemoteError(no_answer(server, exc)) from exc
     except (ValueError, KeyError, TypeError) as exc:
         raise RemoteError(f"{server} is no pullforge server, or a much newer one") from exc
 
@@ -91,7 +101,7 @@ async def warm(http: httpx.AsyncClient, server: str, reference: str) -> None:
                 break
             await asyncio.sleep(_RETRY_SECONDS)
     except httpx.HTTPError as exc:
-        raise RemoteError(f"{server} does not answer: {str(exc) or type(exc).__name__}") from exc
+        raise RemoteError(no_answer(server, exc)) from exc
     if reply.is_success:
         return
     try:

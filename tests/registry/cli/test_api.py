@@ -257,3 +257,13 @@ def test_a_list_that_never_ends_is_left() -> None:
             return len(found.objects("items"))
 
     assert asyncio.run(scenario()) == 2
+
+
+def test_a_server_that_speaks_no_tls_is_told_so(tmp_path: Path) -> None:
+    person = Person("nobody", tmp_path)
+    with answering(200, b"{}") as host:
+        for told in (
+            person("env", "list", "--server", f"https://{host}", code=1),
+            person("login", f"https://{host}", code=1),
+        ):
+            assert told.stderr == f"pullforge: https://{host} speaks no TLS: write http://{host}\n"
