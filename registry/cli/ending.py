@@ -1,5 +1,6 @@
 """Waiting for a version on the command line, and telling how it ended."""
 
+import asyncio
 from typing import Annotated
 
 import typer
@@ -31,6 +32,23 @@ async def wait_for(api: Api, place: EnvironmentPlace, number: int) -> Document:
             status.update(text.replace("[", "\\["))
 
         return await follow_version(api, place, number, on_progress)
+
+
+async def wait_for_asked(api: Api, place: EnvironmentPlace, number: int) -> Document:
+    """Return a version that was just asked for once it has ended; tell whom Ctrl-C ends of it.
+
+    Raises:
+        RemoteError: As :func:`wait_for`.
+    """
+    try:
+        return await wait_for(api, place, number)
+    except asyncio.CancelledError:
+        name = f"{place.written}:v{number}"
+        say(
+            f"version {number} goes on: 'pullforge env wait {name}',"
+            f" or 'pullforge env cancel {name}'"
+        )
+        raise
 
 
 def told_ending(place: EnvironmentPlace, version: Document, output: OutputFormat) -> None:

@@ -9,7 +9,7 @@ import typer
 from registry.catalog.slugs import environment_slug
 from registry.cli import env_run, env_versions
 from registry.cli.api import Api, Document, Refused, ask
-from registry.cli.ending import WaitOption, told_ending, wait_for
+from registry.cli.ending import WaitOption, told_ending, wait_for_asked
 from registry.cli.following import OPEN
 from registry.cli.output import (
     OutputFormat,
@@ -76,7 +76,7 @@ def create(
         found = _place_of(place, made)
         version = made.part("version")
         if wait:
-            version = await wait_for(api, found, version.number("number"))
+            version = await wait_for_asked(api, found, version.number("number"))
             made = await api.get(found.address)
         return Document({**made, "version": version})
 
@@ -88,7 +88,12 @@ def create(
         typer.echo(plain(document.word("path")))
         say(f"it has no version yet: pullforge env update {found.written} FILE")
     if data is not None:
-        told_ending(found, document.part("version"), output)
+        try:
+            told_ending(found, document.part("version"), output)
+        except typer.Exit:
+            update_it = f"pullforge env update {found.written} FILE"
+            say(f"'{plain(found.path)}' is there without a version: '{update_it}'")
+            raise
 
 
 @env.command("list")
@@ -118,7 +123,12 @@ def list_(
     path = "environments" if namespace is None else f"{place.address}/environments"
 
     async def work(api: Api) -> Document:
-        return await api.all(path, query, limit)
+        found = await api.all(path, query, limit)
+        if namespace is not None and not found.objects("items"):
+            # A namespace that is not there has no environments, too: this says which it is.
+            await api.get(place.address)
+        await _tell_strangers(api)
+        return found
 
     found = ask(host_of(place.host, server), work)
     if output == "json":
@@ -222,7 +232,7 @@ def update(
         if reply.status_code == 200 and version.word("state") not in OPEN:
             say(f"nothing was changed: version {version['number']} is what you sent")
         if wait:
-            version = await wait_for(api, place, version.number("number"))
+            version = await wait_for_asked(api, place, version.number("number"))
         return version, True
 
     document, is_version = ask(host_of(place.host, server), work)
@@ -379,6 +389,18 @@ async def _made(
         await api.send("POST", "namespaces", body={"name": me["name"]})
         say(f"made the namespace {place.namespace}")
     return await post()
+
+
+async def _tell_strangers(api: Api) -> None:
+    """Tell whoever has not logged in that they see what everyone may see."""
+    if "authorization" in api.http.headers:
+        return
+    try:
+        await api.get("users/me")
+    except Refused as refused:
+        if refused.status == 401:
+            login = f"'pullforge login {api.host}'"
+            say(f"you are not logged in, and see what everyone may see: {login}")
 
 
 async def _is_there(api: Api, place: EnvironmentPlace) -> bool:

@@ -115,6 +115,8 @@ def test_a_version_that_cannot_be_built_is_one_sentence(ada: Person, specs: Path
     assert "line 3" in odd.stderr
     first = ada("env", "create", str(specs / "none.yml"), "--to", "ada/never", code=1)
     assert "nothing-like-this" in first.stderr
+    hint = "'ada/never' is there without a version: 'pullforge env update ada/never FILE'\n"
+    assert first.stderr.endswith(hint)
     ended = ada("env", "cancel", "ada/notebook", code=1)
     assert "version" in ended.stderr
 
@@ -261,8 +263,20 @@ def test_whoever_has_not_logged_in_is_told_how(served: Served, tmp_path: Path) -
     assert "pullforge login HOST" in told
     told = stranger("env", "show", f"{served.host}/ada/notebook", code=1).stderr
     assert f"pullforge login {served.host}" in told
+    told = stranger("env", "list", "--server", served.host).stderr
+    assert told.startswith("you are not logged in")
+    assert f"pullforge login {served.host}" in told
     (tmp_path / ".netrc").write_text(f'machine 127.0.0.1 login ada password "{PASSWORD}"\n')
-    assert stranger("env", "list", "--server", served.host).exit_code == 0
+    assert stranger("env", "list", "--server", served.host).stderr == ""
+
+
+def test_a_list_of_a_namespace_that_is_not_there_is_an_error(person: MakePerson) -> None:
+    ada = person("ada")
+    shown = ada("namespace", "show", "nowhere", code=1)
+    listed = ada("env", "list", "nowhere", code=1)
+    assert (listed.stdout, listed.stderr) == ("", shown.stderr)
+    ada("namespace", "create", "ada")
+    assert ada("env", "list", "ada").stderr == ""
 
 
 @pytest.mark.parametrize(
