@@ -1,5 +1,7 @@
 """Namespaces: what people and teams own."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import Any
 
 from sqlalchemy import Row, Select, func, insert, select, update
@@ -33,6 +35,7 @@ from registry.catalog.visibility import sees_namespace
 from registry.database import Database, tables
 from registry.errors import (
     CatalogNameTaken,
+    DatabaseUnavailable,
     NamespaceInUse,
     NamespaceUnknown,
     RevisionConflict,
@@ -80,8 +83,7 @@ class Namespaces:
         if owner is not None:
             checked_principal(owner)
         await self._require_free(slug)
-        await self._announce(slug)
-        async with self._database.writing() as connection:
+        async with self._announced(slug), self._database.writing() as connection:
             now = self._database.now()
             values = {
                 "name": name,
@@ -187,9 +189,9 @@ class Namespaces:
         if new != slug:
             await self._require_empty(slug)
             await self._require_free(new)
-            await self._announce(new)
         table = tables.namespace
-        async with self._database.writing() as connection:
+        announced = self._announced(new) if new != slug else nullcontext()
+        async with announced, self._database.writing() as connection:
             now = self._database.now()
             row = await namespace_row(connection, slug)
             if revision not in {None, row.revision}:
@@ -276,9 +278,8 @@ class Namespaces:
         if not is_slug(slug):
             raise NamespaceUnknown(slug)
         await self._require_free(slug)
-        await self._announce(slug)
         table, environment = tables.namespace, tables.environment
-        async with self._database.writing() as connection:
+        async with self._announced(slug), self._database.writing() as connection:
             now = self._database.now()
             row = (await connection.execute(_deleted(slug))).first()
             if row is None:
@@ -299,6 +300,21 @@ class Namespaces:
             change = await publish_namespace(connection, slug, now)
         await self._settled(change)
         return namespace_of(found)
+
+    @asynccontextmanager
+    async def _announced(self, slug: str) -> AsyncIterator[None]:
+        """Have the store say that there is a namespace, and no more if it is refused inside.
+
+        Where this process ends in between, the periodic comparison takes it back.
+        """
+        await self._announce(slug)
+        try:
+            yield
+        except BaseException:  # of whoever asked and has left, too
+            with suppress(DatabaseUnavailable):
+                async with self._database.writing() as connection:
+                    await publish_namespace(connection, slug, self._database.now())
+            raise
 
     async def _require_empty(self, slug: str) -> None:
         """Return if nothing was pushed into a namespace: that would be private no more.

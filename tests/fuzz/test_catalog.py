@@ -78,6 +78,7 @@ async def test_whatever_is_asked_of_environments_is_answered_and_nothing_is_left
         assert len(asyncio.all_tasks()) <= before + 2, "requests that never end"
         await end_uploads(client, known)
         await require_nothing_left(site)
+        await delete_pushed(client, site)
         await delete_everything(client)
         await until_quiet(site)
         await require_nothing_left(site)
@@ -226,6 +227,16 @@ async def require_nothing_left(site: Site) -> None:
     for path in site.files("requests"):
         state = json.loads(path.read_bytes())
         assert state["key"] or state["failure"], state
+
+
+async def delete_pushed(client: Client, site: Site) -> None:
+    """Delete every pushed manifest: a namespace in which there is one is not deleted."""
+    for path in files_of(site, "repositories"):
+        repository, is_manifest, digest = path.as_posix().partition("/_manifests/")
+        if is_manifest:
+            url = f"/v2/{repository}/manifests/{digest.replace('-', ':', 1)}"
+            reply = await client.request("DELETE", url, [("authorization", ROOT)])
+            assert reply.status == 202, reply
 
 
 async def delete_everything(client: Client) -> None:
