@@ -104,7 +104,9 @@ async def _export(file: Path) -> int:
 
 async def _import(file: Path) -> int:
     async with _open() as opened:
-        await opened.upgrade()
+        if await opened.revision() is None:  # one with tables may have data, and is not changed
+            await opened.upgrade()
+        await opened.check()
         if file == Path("-"):
             return await import_lines(opened, sys.stdin)
         with file.open(encoding="utf-8") as lines:
