@@ -44,5 +44,6 @@ async def test_an_environment_of_many_files_takes_no_more_of_the_loop_than_a_sma
         first = await loop_seconds(client, "many")
         # Its contents are known by now, and read again.
         second = await loop_seconds(client, "many", "tool")
-    assert first < small + 0.02
-    assert second < small + 0.02
+    # On the loop it was 0.13 s more; a busy machine takes a few hundredths for nothing.
+    assert first < small + 0.06
+    assert second < small + 0.06
