@@ -21,8 +21,10 @@ def test_whoever_stops_waiting_is_told_that_the_version_goes_on(
     version = {"number": 3, "state": "queued", "message": None}
     answer = json.dumps({**version, "namespace": "ada", "slug": "x", "version": version}).encode()
     with answering(200, answer) as host:
+        # What a shell starts in the background ignores the signal, and so would this.
+        heeding = ["env", "--default-signal=INT", sys.executable]
         waiting = subprocess.Popen(
-            [sys.executable, "-m", "registry", "env", *arguments, "--server", host],
+            [*heeding, "-m", "registry", "env", *arguments, "--server", host],
             env={**os.environ, **Person("ada", tmp_path).environ, "TTY_COMPATIBLE": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
