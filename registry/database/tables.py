@@ -259,6 +259,7 @@ event: Final = _table(
     Column("namespace_id", Identity, nullable=True),
     Column("environment_id", Identity, nullable=True),
     Index("ix_event_namespace", "namespace", "environment", "id"),
+    Index("ix_event_namespace_id", "namespace_id", "environment_id", "id"),
 )
 
 change: Final = _table(

@@ -52,6 +52,7 @@ def upgrade() -> None:
     """Add two columns, fill them where that is known, and have documents written."""
     op.add_column("event", sa.Column("namespace_id", IDENTITY, nullable=True))
     op.add_column("event", sa.Column("environment_id", IDENTITY, nullable=True))
+    op.create_index("ix_event_namespace_id", "event", ["namespace_id", "environment_id", "id"])
     for statement in (NAMESPACES, ENVIRONMENTS, DOCUMENTS, *COPIES):
         op.execute(statement)
     op.execute(ACTIVATIONS.format(day=DAYS[op.get_bind().dialect.name]))
