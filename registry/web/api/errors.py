@@ -8,26 +8,15 @@ for what may pass by itself.
 import re
 from typing import Any, Final
 
-from builder.errors import BuilderError, ErrorKind
+from builder.errors import BuilderError
 from registry import errors
 from registry.images.failure import ERROR_CODES, Failure
 from registry.web.asgi.responses import BytesResponse, RawHeaders, header, json_answer
+from registry.web.statuses import STATUSES, answer_for
 
 #: When it is worth asking again.
 _RETRY: Final = header("retry-after", "10")
 
-#: The status of an error, by what it means.
-_STATUSES: Final[dict[ErrorKind, int]] = {
-    "invalid": 400,
-    "failed": 422,
-    "not_found": 404,
-    "denied": 403,
-    "conflict": 409,
-    "too_large": 413,
-    "busy": 429,
-    "unavailable": 503,
-    "internal": 500,
-}
 _EXCEPTIONS: Final[dict[type[Exception], int]] = {
     errors.ChunkOutOfOrder: 416,
     errors.BodyTooSlow: 408,
@@ -42,8 +31,7 @@ _EXCEPTIONS: Final[dict[type[Exception], int]] = {
 
 def status_of(error: type[BuilderError | errors.RegistryError]) -> int:
     """Return the HTTP status of an error class."""
-    found = (_EXCEPTIONS[base] for base in error.__mro__ if base in _EXCEPTIONS)
-    return next(found, _STATUSES[error.kind])
+    return answer_for(error, _EXCEPTIONS, STATUSES)
 
 
 def error_answer(error: BuilderError | errors.RegistryError) -> BytesResponse:
@@ -75,7 +63,7 @@ def failure_answer(failure: Failure, lines: RawHeaders | None = None) -> BytesRe
 def failure_status(failure: Failure) -> int:
     """Return the HTTP status of a failure; 500 for what nobody foresaw."""
     error = ERROR_CODES.get(failure.kind)
-    return _STATUSES["internal"] if error is None else status_of(error)
+    return STATUSES["internal"] if error is None else status_of(error)
 
 
 def _answer(status: int, failure: Failure, lines: RawHeaders) -> BytesResponse:

@@ -21,6 +21,7 @@ from builder.oci.models import INDEX_TYPES, MANIFEST_TYPES
 from registry import errors
 from registry.web.asgi.headers import RequestHeaders
 from registry.web.asgi.responses import BytesResponse, RawHeaders, header, json_answer
+from registry.web.statuses import answer_for
 
 #: When a build or a channel is worth asking for again.
 _RETRY_SECONDS: Final = 10
@@ -119,8 +120,7 @@ def _is_resolving(headers: RequestHeaders) -> bool:
 
 def status_and_code(error: type[BuilderError | errors.RegistryError]) -> tuple[int, str]:
     """Return what an error class is for clients: its exception or its base's, else its kind's."""
-    found = (_EXCEPTIONS[base] for base in error.__mro__ if base in _EXCEPTIONS)
-    return next(found, _KINDS[error.kind])
+    return answer_for(error, _EXCEPTIONS, _KINDS)
 
 
 def errors_body(

@@ -22,7 +22,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from builder.errors import BuilderError, DomainError, ErrorKind
+from builder.errors import BuilderError, DomainError
 from registry.errors import (
     BodyTooSlow,
     LoginRefused,
@@ -37,22 +37,12 @@ from registry.web.asgi.responses import BytesResponse, RawHeaders, header, json_
 from registry.web.login import device, handlers, html
 from registry.web.login.browser import LoginRequest
 from registry.web.observe import ROUTE
+from registry.web.statuses import STATUSES, answer_for
 from registry.web.system_errors import machine_trouble
 
 Handler = Callable[[LoginRequest], Awaitable[ASGIApp]]
 
 _API: Final = "/api/v1/"
-_STATUSES: Final[dict[ErrorKind, int]] = {
-    "invalid": 400,
-    "failed": 422,
-    "not_found": 404,
-    "denied": 403,
-    "conflict": 409,
-    "too_large": 413,
-    "busy": 429,
-    "unavailable": 503,
-    "internal": 500,
-}
 _EXCEPTIONS: Final[dict[type[Exception], int]] = {
     BodyTooSlow: 408,
     Unauthorized: 401,
@@ -128,8 +118,7 @@ class _Address:
 
 def status_of(error: type[DomainError]) -> int:
     """Return the HTTP status of an error class."""
-    found = (_EXCEPTIONS[base] for base in error.__mro__ if base in _EXCEPTIONS)
-    return next(found, _STATUSES[error.kind])
+    return answer_for(error, _EXCEPTIONS, STATUSES)
 
 
 def _error_answer(error: BuilderError | RegistryError, *, is_api: bool) -> BytesResponse:
