@@ -1,12 +1,8 @@
 """Changing the file with users, tokens and rights; comments and order in it stay."""
 
 import datetime
-import fcntl
-import os
 import secrets
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -16,6 +12,7 @@ from tomlkit.exceptions import TOMLKitError
 
 from registry.auth.policy_file import parse_policy
 from registry.auth.secret import hash_secret
+from registry.edited_files import held, replace
 from registry.errors import PolicyInvalid
 
 Section = Literal["users", "tokens"]
@@ -106,13 +103,14 @@ def _require(document: TOMLDocument, section: Section, name: str) -> None:
 def _edit(path: Path, change: Callable[[TOMLDocument], None]) -> None:
     """Read, change and replace the file as a whole; of several at once none is lost."""
     try:
-        with _locked(path.parent):
+        with held(path.parent):
             text = path.read_text("utf-8") if path.exists() else _new_file()
             document = tomlkit.parse(text)
             change(document)
             changed = tomlkit.dumps(document)
             parse_policy(changed)
-            _replace(path, changed)
+            # The server that reads it may be another user; a new one is its owner's alone.
+            replace(path, changed, like=path.stat() if path.exists() else None)
     except OSError as exc:
         raise PolicyInvalid(f"the auth file {path} cannot be written ({exc.strerror})") from exc
     except (TOMLKitError, ValueError) as exc:
@@ -121,36 +119,3 @@ def _edit(path: Path, change: Callable[[TOMLDocument], None]) -> None:
 
 def _new_file() -> str:
     return _HEAD.format(key=secrets.token_hex(32))
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Keep others that edit a file of the directory waiting."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Put the text in place at once; a new file is readable for its owner alone.
-
-    Mode and owner of a file that is there stay: the server that reads it may be another user.
-    """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    unfinished = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            with suppress(FileNotFoundError):
-                before = path.stat()
-                os.fchown(file.fileno(), before.st_uid, before.st_gid)
-                os.fchmod(file.fileno(), before.st_mode & 0o777)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise

@@ -11,13 +11,10 @@
 The file is readable for its owner alone, and replaced as a whole.
 """
 
-import fcntl
 import os
 import re
-import tempfile
 import tomllib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -28,6 +25,7 @@ from tomlkit import TOMLDocument
 from tomlkit.exceptions import TOMLKitError
 
 from registry.cli.remote import RemoteError, address_of
+from registry.edited_files import held, replace
 
 _CURRENT: Final = "current"
 _SERVERS: Final = "servers"
@@ -137,37 +135,12 @@ def _edit(change: Callable[[TOMLDocument], None]) -> None:
     path = profiles_path()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _locked(path.parent):
+        with held(path.parent):
             text = path.read_text("utf-8") if path.exists() else ""
             document = tomlkit.parse(text)
             change(document)
-            _replace(path, tomlkit.dumps(document))
+            replace(path, tomlkit.dumps(document))
     except OSError as exc:
         raise RemoteError(f"{path} cannot be written ({exc.strerror})") from exc
     except (TOMLKitError, ValueError) as exc:
         raise RemoteError(f"{path} is no TOML file: mend it, or remove it and log in") from exc
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Keep others that change the file waiting."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _replace(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # mode 0600
-    unfinished = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
