@@ -11,7 +11,7 @@ wakes nobody else, and nobody asks the database about it.
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
 import structlog
@@ -133,8 +133,7 @@ class EventFeed:
                 await changed
             finally:
                 changed.cancel()
-                with suppress(asyncio.CancelledError):
-                    await asyncio.wait([changed])
+                await asyncio.gather(changed, return_exceptions=True)
 
     async def _read_once(self) -> bool:
         """Read what is new, and tell whether there is more."""

@@ -142,3 +142,16 @@ async def test_somebody_follows_so_many_and_others_are_not_counted(
                     pass
             feed.require_room("bob")
         feed.require_room("ada")
+
+
+@pytest.mark.parametrize("turn", range(12))
+async def test_reading_ends_with_the_last_who_follows_whatever_it_does_just_then(turn: int) -> None:
+    happening = Happening()
+    feed = EventFeed(happening, happening.changed)
+    async with feed.following("ada", ADA):
+        await turns()
+        happening.tell()
+        for _ in range(turn):
+            await asyncio.sleep(0)
+    await turns()
+    assert [task for task in asyncio.all_tasks() if task.get_name() == "events"] == []
