@@ -10,11 +10,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from registry.auth.wildcards import MAX_WILDCARDS, count_wildcards
 from registry.catalog.journal import add_change, add_event, publish_where
-from registry.catalog.lookup import MAX_NUMBER, MAX_PAGE, matches, page_of, searchable
+from registry.catalog.lookup import (
+    MAX_NUMBER,
+    MAX_PAGE,
+    matches,
+    namespace_row,
+    page_of,
+    searchable,
+)
 from registry.catalog.ports import Settled, settled_nowhere
 from registry.catalog.records import Actor, GrantRecord, Page, SubjectKind
 from registry.database import Database, tables
-from registry.errors import GrantInvalid, GrantUnknown, NamespaceUnknown, TooManyGrants
+from registry.errors import GrantInvalid, GrantUnknown, TooManyGrants
 
 #: The most grants that a namespace has.
 MAX_GRANTS: Final = 500
@@ -89,8 +96,8 @@ class Grants:
         same = _same(subject_kind, subject, namespace_glob, environment_glob, source)
         async with self._database.writing() as connection:
             now = self._database.now()
-            if is_inside:
-                await _require_namespace(connection, namespace_glob)
+            if is_inside:  # whoever gets its name later has no roles of before in it
+                await namespace_row(connection, namespace_glob)
             replaced = await connection.execute(delete(table).where(same).returning(table))
             for row in replaced.all():
                 on_replace(grant_of(row))
@@ -242,20 +249,6 @@ def _check(
     if kind == "everyone" and expires_at is not None:
         # Documents in the store say what is public, and are written when something changes.
         raise GrantInvalid("what everyone may see has no end by itself: take the grant back then")
-
-
-async def _require_namespace(connection: AsyncConnection, slug: str) -> None:
-    """Return if there is a namespace: whoever gets its name later has no roles of before in it.
-
-    Raises:
-        NamespaceUnknown: There is none.
-    """
-    table = tables.namespace
-    statement = select(table.c.id).where(
-        table.c.slug == searchable(slug), table.c.deleted_at.is_(None)
-    )
-    if (await connection.execute(statement)).first() is None:
-        raise NamespaceUnknown(slug)
 
 
 async def _require_room(connection: AsyncConnection, namespace_glob: str) -> None:

@@ -23,13 +23,7 @@ async def set_owner(
 ) -> int:
     """Give the role to the owner, and take it from the one before; return the last change."""
     grant = tables.grant
-    gone = await connection.execute(
-        delete(grant)
-        .where(grant.c.namespace_glob == slug, grant.c.source == SOURCE)
-        .returning(grant.c.id)
-    )
-    for number in gone.scalars().all():
-        await add_change(connection, "grant", str(number), now)
+    await _delete(connection, (grant.c.namespace_glob == slug) & (grant.c.source == SOURCE), now)
     made = await connection.execute(
         insert(grant)
         .values(
