@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Row, delete, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from registry.catalog.journal import add_event
+from registry.catalog.journal import add_version_event
 from registry.catalog.records import Actor
 from registry.database import tables
 
@@ -58,19 +58,12 @@ async def make_active(
         )
     )
     await connection.execute(
-        insert(tables.activation).values(
+        insert(activation).values(
             environment_id=environment.id, number=number, key=key, at=now, by=actor.name
         )
     )
-    namespace, _, slug = environment.path.partition("/")
-    await add_event(
-        connection,
-        actor,
-        now,
-        "version.activated",
-        namespace=namespace,
-        environment=slug,
-        number=number,
-        detail={"before": environment.active_version},
+    before = {"before": environment.active_version}
+    await add_version_event(
+        connection, actor, now, "version.activated", environment.path, number, before
     )
     return changed

@@ -9,7 +9,7 @@ from sqlalchemy import Row, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from registry.catalog.activating import make_active
-from registry.catalog.journal import add_change, add_event, publish
+from registry.catalog.journal import add_change, add_version_event, publish
 from registry.catalog.ports import LockedPackage
 from registry.catalog.records import SERVICE, State
 from registry.database import tables
@@ -68,16 +68,9 @@ async def finish(
         )
     )
     await _keep_packages(connection, outcome)
-    namespace, _, slug = place.path.partition("/")
-    await add_event(
-        connection,
-        SERVICE,
-        now,
-        f"version.{outcome.state}",
-        namespace=namespace,
-        environment=slug,
-        number=row.number,
-        detail={"key": outcome.key, "message": outcome.message},
+    detail = {"key": outcome.key, "message": outcome.message}
+    await add_version_event(
+        connection, SERVICE, now, f"version.{outcome.state}", place.path, row.number, detail
     )
     if outcome.state != "built" or outcome.key is None:
         return await add_change(connection, "event", place.path, now)

@@ -57,6 +57,29 @@ async def add_event(
     )
 
 
+async def add_version_event(
+    connection: AsyncConnection,
+    actor: Actor,
+    at: datetime,
+    action: str,
+    path: str,
+    number: int,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Write down what is being done with a version of the environment at a path."""
+    namespace, _, environment = path.partition("/")
+    await add_event(
+        connection,
+        actor,
+        at,
+        action,
+        namespace=namespace,
+        environment=environment,
+        number=number,
+        detail=detail,
+    )
+
+
 async def add_change(
     connection: AsyncConnection, kind: ChangeKind, subject: str, at: datetime
 ) -> int:

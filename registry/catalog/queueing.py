@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from registry.catalog.journal import add_change, add_event
+from registry.catalog.journal import add_change, add_version_event
 from registry.catalog.lookup import version_row
 from registry.catalog.records import Actor, Reason
 from registry.database import tables
@@ -66,16 +66,8 @@ async def queue_version(
         .where(tables.environment.c.id == environment.id)
         .values(last_version=number)
     )
-    namespace, _, slug = environment.path.partition("/")
-    await add_event(
-        connection,
-        actor,
-        now,
-        "version.queued",
-        namespace=namespace,
-        environment=slug,
-        number=number,
-        detail={"reason": reason},
+    await add_version_event(
+        connection, actor, now, "version.queued", environment.path, number, {"reason": reason}
     )
     # Whoever makes versions, on any server, looks for them when something has changed.
     await add_change(connection, "event", environment.path, now)

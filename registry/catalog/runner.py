@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from builder.errors import DomainError
 from registry.catalog.finishing import Outcome, finish
-from registry.catalog.journal import add_change, add_event
+from registry.catalog.journal import add_change, add_version_event
 from registry.catalog.ports import MayPull, PackagesOf, Requests, Settled, settled_nowhere
 from registry.catalog.records import SERVICE
 from registry.database import Database, tables
@@ -288,14 +288,5 @@ class VersionRunner:
 
 
 async def _say_building(connection: AsyncConnection, path: str, number: int, now: datetime) -> None:
-    namespace, _, environment = path.partition("/")
-    await add_event(
-        connection,
-        SERVICE,
-        now,
-        "version.building",
-        namespace=namespace,
-        environment=environment,
-        number=number,
-    )
+    await add_version_event(connection, SERVICE, now, "version.building", path, number)
     await add_change(connection, "event", path, now)

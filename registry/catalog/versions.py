@@ -17,7 +17,7 @@ from sqlalchemy import Row, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from registry.catalog.activating import make_active
-from registry.catalog.journal import add_change, add_event, publish
+from registry.catalog.journal import add_change, add_version_event, publish
 from registry.catalog.lookup import (
     MAX_PAGE,
     checked_text,
@@ -248,15 +248,7 @@ class Versions:
                 .where(table.c.id == row.id)
                 .values(state="cancelled", ended_at=now, claimed_by=None, claimed_until=None)
             )
-            await add_event(
-                connection,
-                actor,
-                now,
-                "version.cancelled",
-                namespace=namespace,
-                environment=environment,
-                number=number,
-            )
+            await add_version_event(connection, actor, now, "version.cancelled", found.path, number)
             await add_change(connection, "event", found.path, now)
             return version_of(await version_row(connection, found, number))
 
