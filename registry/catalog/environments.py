@@ -225,7 +225,7 @@ class Environments:
                 environment=new,
                 detail=detail,
             )
-            change = await publish(connection, {row.path: 0, found.path: 0}, now)
+            change = await publish(connection, dict.fromkeys((row.path, found.path)), now)
         await self._settled(change)
         return environment_of(found)
 
@@ -339,7 +339,7 @@ class Environments:
                     # Who may see one of the places need not know of the other.
                     detail={"to": found.path} if place == to_namespace else None,
                 )
-            change = await publish(connection, {row.path: 0, found.path: 0}, now)
+            change = await publish(connection, dict.fromkeys((row.path, found.path)), now)
         await self._settled(change)
         return environment_of(found)
 

@@ -1,7 +1,6 @@
 """Pointers: all that pulling an environment needs, read from the database."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date
 from typing import Any, Final
 
 from sqlalchemy import Row, select
@@ -93,23 +92,21 @@ async def _pointers(
     )
     for environment, number, key in await connection.execute(statement):
         versions.setdefault(environment, {})[number] = key
-    #: By day, in UTC: of each the last.
-    activations: dict[int, dict[date, tuple[float, str]]] = {}
+    activations: dict[int, list[tuple[float, str]]] = {}
     history = (
         select(activation.c.environment_id, activation.c.at, activation.c.key)
         .where(activation.c.environment_id.in_(ids))
-        .order_by(activation.c.environment_id, activation.c.id)
+        .order_by(activation.c.environment_id, activation.c.at)
     )
     for environment, at, key in await connection.execute(history):
-        days = activations.setdefault(environment, {})
-        days[at.astimezone(UTC).date()] = (at.timestamp(), key)
+        activations.setdefault(environment, []).append((at.timestamp(), key))
     return [
         Pointer(
             row.path.partition("/")[0],
             row.slug,
             row.active_key,
             versions.get(row.id, {}),
-            tuple(sorted(activations.get(row.id, {}).values())),
+            tuple(activations.get(row.id, ())),
             any(glob.matches(row.path) for glob in public),
         )
         for row in rows
