@@ -30,7 +30,7 @@ from registry.errors import (
 from registry.images.fairness import current_client
 from registry.sources.hidden import NOWHERE
 from registry.web.address import base_url
-from registry.web.asgi.headers import RequestHeaders, headers_of
+from registry.web.asgi.headers import RequestHeaders, client_address, headers_of
 from registry.web.asgi.responses import quoted
 from registry.web.observe import USER
 from registry.web.services import services_of
@@ -212,8 +212,7 @@ async def log_in(scope: Scope, name: str, secret: str) -> Caller:
     """
     if not name and not secret:  # what podman and skopeo send when they have no credentials
         return Caller(None)
-    client = scope.get("client")
-    caller = await services_of(scope).access.log_in(name, secret, client[0] if client else "")
+    caller = await services_of(scope).access.log_in(name, secret, client_address(scope))
     return _noted(scope, caller)
 
 

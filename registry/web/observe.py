@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from registry.clients.address import client_at
 from registry.images.fairness import current_client
 from registry.telemetry import AccessLog, AnsweredRequest, StructuredAccessLog
+from registry.web.asgi.headers import client_address
 from registry.web.services import services_of
 
 #: The key of the scope under which a face leaves the template of its route, for metrics.
@@ -56,9 +57,8 @@ class Observe:
         request_id, user_agent = _identify(scope)
         observed = _Observed(send, request_id.encode("ascii"))
         metrics = services_of(scope).metrics
-        client = scope.get("client")
         # Whoever logs in is known by their name from then on.
-        current_client.set(client_at(client[0] if client else "") or "unknown")
+        current_client.set(client_at(client_address(scope)) or "unknown")
         tokens = structlog.contextvars.bind_contextvars(request_id=request_id)
         metrics.request_started()
         started = time.perf_counter()

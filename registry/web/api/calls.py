@@ -20,6 +20,7 @@ from registry.web.api.idempotency import key_of, once
 from registry.web.api.models import NoBody, parse_body, parse_query
 from registry.web.api.parameters import read_body
 from registry.web.api.rights import Rights, rights_of
+from registry.web.asgi.headers import client_address
 
 #: No document that is sent has more.
 _MAX_JSON_BYTES: Final = 64 * 1024
@@ -85,12 +86,7 @@ def _call(
     rights: Rights,
     body: bytes,
 ) -> Call[Any, Any]:
-    client = request.scope.get("client")
-    actor = Actor(
-        rights.name,
-        rights.token,
-        str(client[0])[:64] if client else "",
-    )
+    actor = Actor(rights.name, rights.token, client_address(request.scope)[:64])
     query = parse_query(endpoint.query, request.query_params.multi_items())
     sent: Any = NoBody()
     if endpoint.body_kind == "json":

@@ -66,9 +66,10 @@ async def once(
         KeyBusy: The request is being carried out.
         Exception: Whatever ``work`` raised.
     """
-    before = await kept.begin(who, key, _digest(request, body))
+    digest = _digest(request, body)
+    before = await kept.begin(who, key, digest)
     if before is not None:
-        return _replay(before, _digest(request, body))
+        return _replay(before, digest)
     try:
         found = await work()
     except BaseException:

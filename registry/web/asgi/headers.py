@@ -1,4 +1,4 @@
-"""The headers of a request."""
+"""The headers of a request, and where it comes from."""
 
 from collections.abc import Mapping
 
@@ -24,3 +24,13 @@ def headers_of(scope: Scope) -> RequestHeaders:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         found[name] = f"{found[name]}, {value}" if name in found else value
     return found
+
+
+def client_address(scope: Scope) -> str:
+    """Return the address that a request comes from; empty where the server does not say.
+
+    >>> client_address({"client": ("192.0.2.1", 4711)}), client_address({"client": None})
+    ('192.0.2.1', '')
+    """
+    client = scope.get("client")
+    return client[0] if client else ""

@@ -4,10 +4,9 @@ import hmac
 from collections.abc import Sequence
 
 from starlette.requests import Request
-from starlette.types import Scope
 
 from registry.errors import LoginRefused
-from registry.web.asgi.headers import headers_of
+from registry.web.asgi.headers import client_address, headers_of
 from registry.web.asgi.responses import BytesResponse, header
 from registry.web.login.cookies import Cookies
 from registry.web.observe import USER
@@ -28,12 +27,6 @@ def login_of(request: LoginRequest) -> LoginServices:
             "nobody can log in with a browser here: the administrator has to set PULLFORGE_DATABASE"
         )
     return login
-
-
-def address_of(scope: Scope) -> str:
-    """Return where a request comes from."""
-    client = scope.get("client")
-    return client[0] if client else ""
 
 
 def cookies_of(request: LoginRequest) -> Cookies:
@@ -71,7 +64,7 @@ async def log_browser_in(
     cookies = cookies_of(request)
     cookies.require_safe()
     sessions = login_of(request).sessions
-    address = address_of(request.scope)
+    address = client_address(request.scope)
     await log_browser_out(request)
     secret = await sessions.open(name, address)
     request.scope[USER] = name
@@ -95,7 +88,7 @@ async def log_browser_out(request: LoginRequest) -> None:
     secret = (cookies_of(request).session or "").partition(".")[0]
     sessions = login_of(request).sessions
     if secret and sessions.owner(secret) is not None:
-        await sessions.close(secret, address_of(request.scope))
+        await sessions.close(secret, client_address(request.scope))
 
 
 def _generation(request: LoginRequest, name: str) -> str:

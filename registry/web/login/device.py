@@ -23,12 +23,11 @@ from registry.clients.address import client_at
 from registry.clients.token_buckets import TokenBuckets
 from registry.errors import LoginRefused, TooManyLogins
 from registry.web.address import base_url
-from registry.web.asgi.headers import headers_of
+from registry.web.asgi.headers import client_address, headers_of
 from registry.web.asgi.responses import BytesResponse, header, json_answer
 from registry.web.login import html
 from registry.web.login.browser import (
     LoginRequest,
-    address_of,
     login_of,
     name_of,
     require_name,
@@ -142,7 +141,7 @@ async def begin(request: LoginRequest, limits: DeviceLimits) -> ASGIApp:
     client = (await read_form(request)).get("client_id", "pullforge")
     if not _CLIENT.fullmatch(client):
         return _oauth_error("invalid_request", "client_id has up to 64 letters, digits and blanks")
-    device_code, waiting = await login.devices.begin(client, address_of(request.scope))
+    device_code, waiting = await login.devices.begin(client, client_address(request.scope))
     page = base_url(request.scope, headers_of(request.scope)) + PAGE
     shown = shown_user_code(waiting.user_code)
     content = {
@@ -172,7 +171,9 @@ async def give_token(request: LoginRequest, limits: DeviceLimits) -> ASGIApp:
         limits.was_there(request)
     if found is None or found.name is None:
         return _oauth_error(*_why_none(found))
-    token = await login.sessions.create_token(found.name, found.client, address_of(request.scope))
+    token = await login.sessions.create_token(
+        found.name, found.client, client_address(request.scope)
+    )
     content = {"access_token": token, "token_type": "Bearer", "name": found.name}
     return json_answer(200, content, [_NO_STORE])
 
@@ -201,7 +202,7 @@ def _oauth_error(code: str, description: str) -> BytesResponse:
 
 
 def _client(request: LoginRequest) -> bytes:
-    return client_at(address_of(request.scope)).encode()
+    return client_at(client_address(request.scope)).encode()
 
 
 def _require(wait: float, what: str) -> None:

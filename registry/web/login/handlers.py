@@ -13,11 +13,10 @@ from registry.clients.token_buckets import TokenBuckets
 from registry.errors import ProviderUnavailable, TooManyLogins, Unauthorized
 from registry.web.access import log_in
 from registry.web.address import base_url
-from registry.web.asgi.headers import headers_of
+from registry.web.asgi.headers import client_address, headers_of
 from registry.web.login import html
 from registry.web.login.browser import (
     LoginRequest,
-    address_of,
     cookies_of,
     log_browser_in,
     log_browser_out,
@@ -45,7 +44,7 @@ class ProviderLimit:
         Raises:
             TooManyLogins: There were too many.
         """
-        wait = self._buckets.take(client_at(address_of(request.scope)).encode())
+        wait = self._buckets.take(client_at(client_address(request.scope)).encode())
         if wait:
             seconds = int(wait) + 1
             raise TooManyLogins(f"too many logins: try again in {seconds} s", seconds)
@@ -81,7 +80,7 @@ async def post_login(request: LoginRequest) -> ASGIApp:
         return failed(why=problem.message)
     if caller.identity is None:
         return failed(why="log in with a name and a password")
-    await login.accounts.arrive_by_password(caller.identity.name, address_of(request.scope))
+    await login.accounts.arrive_by_password(caller.identity.name, client_address(request.scope))
     return await log_browser_in(request, caller.identity.name, next_path)
 
 
@@ -113,7 +112,7 @@ async def get_callback(request: LoginRequest, limit: ProviderLimit) -> ASGIApp:
     limit.take(request)
     attempt, next_path = kept
     done = await login.oidc.finish(attempt, query_of(request), _callback(request))
-    name = await login.accounts.arrive(done.person, address_of(request.scope))
+    name = await login.accounts.arrive(done.person, client_address(request.scope))
     lines = [cookies.drop_attempt(), cookies.keep_hint(done.id_token)]
     return await log_browser_in(request, name, local_path(next_path), lines)
 
