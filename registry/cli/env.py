@@ -20,6 +20,7 @@ from registry.cli.output import (
     time_of,
     write_fields,
     write_json,
+    write_page,
     write_table,
 )
 from registry.cli.places import (
@@ -144,9 +145,7 @@ def list_(
         )
         for one in found.objects("items")
     ]
-    write_table(("environment", "active", "changed", "", "description"), rows)
-    if found["next"] is not None:
-        say("there are more: leave out --limit")
+    write_page(found, ("environment", "active", "changed", "", "description"), rows)
 
 
 @env.command()

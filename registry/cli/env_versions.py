@@ -15,6 +15,7 @@ from registry.cli.output import (
     say,
     time_of,
     write_json,
+    write_page,
     write_table,
 )
 from registry.cli.places import (
@@ -78,9 +79,7 @@ def versions(
         )
         for one in found.objects("items")
     ]
-    write_table(("", "version", "state", "asked", "by", "key", "note"), rows)
-    if found["next"] is not None:
-        say("there are more: leave out --limit")
+    write_page(found, ("", "version", "state", "asked", "by", "key", "note"), rows)
 
 
 def activate(

@@ -14,7 +14,7 @@ from registry.cli.output import (
     time_of,
     write_fields,
     write_json,
-    write_table,
+    write_page,
 )
 from registry.cli.places import NamespaceArgument, ServerOption, host_of, namespace_place
 
@@ -64,9 +64,7 @@ def list_(
         (one["slug"], one["owner"], time_of(one["created_at"]), one["description"])
         for one in found.objects("items")
     ]
-    write_table(("namespace", "owner", "made", "description"), rows)
-    if found["next"] is not None:
-        say("there are more: leave out --limit")
+    write_page(found, ("namespace", "owner", "made", "description"), rows)
 
 
 @namespace.command()

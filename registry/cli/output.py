@@ -71,6 +71,15 @@ def write_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
     _console().print(table)
 
 
+def write_page(
+    found: Mapping[str, Any], columns: Sequence[str], rows: Sequence[Sequence[object]]
+) -> None:
+    """Write what was found of a list for people, and whether there is more."""
+    write_table(columns, rows)
+    if found["next"] is not None:
+        say("there are more: leave out --limit")
+
+
 def write_fields(fields: Mapping[str, object]) -> None:
     """Write what is known of one thing, a line each; what is ``None`` or empty is left out."""
     grid = Table.grid(padding=(0, 2))
