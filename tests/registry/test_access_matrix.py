@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import pytest
 
@@ -41,17 +41,7 @@ Role = Literal[
     "robot",
 ]
 #: ``bob`` has logged in, and has no role. ``robot`` may pull one environment.
-ROLES: Final[tuple[Role, ...]] = (
-    "stranger",
-    "bob",
-    "viewer",
-    "editor",
-    "admin",
-    "owner",
-    "administrator",
-    "auditor",
-    "robot",
-)
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 #: What each row means, in the order of the roles.
 TABLE: Final[dict[str, tuple[Outcome, ...]]] = {

@@ -1,7 +1,6 @@
 """Servers that commands are run against: real ones, and ones that answer anything."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,13 +41,13 @@ def serving(settings: Settings) -> Iterator[Served]:
         await service(scope, receive, send)
 
     # What the server logs would be written among what the command writes.
-    with capture_logs(), _running(noting) as port:
+    with capture_logs(), running(noting) as port:
         served.host = f"127.0.0.1:{port}"
         yield served
 
 
 @contextmanager
-def _running(service: ASGIApp, lifespan: Literal["on", "off"] = "on") -> Iterator[int]:
+def running(service: ASGIApp, lifespan: Literal["on", "off"] = "on") -> Iterator[int]:
     config = uvicorn.Config(
         service,
         port=0,
@@ -63,7 +62,7 @@ def _running(service: ASGIApp, lifespan: Literal["on", "off"] = "on") -> Iterato
     try:
         while not server.started:
             assert thread.is_alive()
-            time.sleep(0.01)
+            thread.join(0.01)
         yield server.servers[0].sockets[0].getsockname()[1]
     finally:
         server.should_exit = True
@@ -81,7 +80,7 @@ def answering(status: int, body: bytes, content_type: str = "application/json") 
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    with _running(answer, lifespan="off") as port:
+    with running(answer, lifespan="off") as port:
         yield f"127.0.0.1:{port}"
 
 

@@ -1,7 +1,6 @@
 """The description of the API, held against what the API does."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,6 @@ import httpx
 import jsonschema
 import pytest
 import schemathesis
-import uvicorn
 from hypothesis import HealthCheck, Phase, given, settings, strategies
 from openapi_spec_validator import validate
 from schemathesis.checks import CheckFunction, not_a_server_error
@@ -23,6 +21,7 @@ from registry.web.api.routes import ADDRESSES
 from registry.wiring import open_services
 from tests.registry.accounts import PASSWORD
 from tests.registry.asgi import Client, Reply
+from tests.registry.cli.servers import running
 from tests.registry.web.api.catalog import (
     ADA,
     NAMESPACES,
@@ -113,18 +112,8 @@ def served(site: Site) -> Iterator[str]:
     """Run a server with something in its catalog; give its address."""
     opened = site.configured()
     app = create_app(lambda: open_services(opened), access_log=False)
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="on")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive()
-            thread.join(0.01)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
+    with running(app) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def prepare(address: str) -> None:
