@@ -87,8 +87,10 @@ def main() -> None:
     setup.limits.hold()
     try:
         asyncio.run(_serve(setup, questions, answers))
-    except MemoryError:
-        os._exit(OUT_OF_MEMORY)
+    except Exception as exc:
+        if _is_out_of_memory(exc):
+            os._exit(OUT_OF_MEMORY)
+        raise
     finally:
         os.close(held)
         os._exit(0)  # rattler's threads may crash a process that ends in order
@@ -118,11 +120,11 @@ async def _serve(setup: Setup, questions: Any, answers: Any) -> None:
             data = pickle.dumps(answer)
             if len(data) > setup.limits.answer_bytes:
                 data = pickle.dumps(Answer(question.number, error=_too_long(question, setup)))
-        except MemoryError:
-            os._exit(OUT_OF_MEMORY)
         except BuilderError as exc:
             data = pickle.dumps(Answer(question.number, error=exc))
         except Exception as exc:  # noqa: BLE001 - it is the other process that fails by it
+            if _is_out_of_memory(exc):
+                os._exit(OUT_OF_MEMORY)
             error = RuntimeError(f"{type(exc).__name__}: {exc}")
             data = pickle.dumps(Answer(question.number, error=error))
         finally:
@@ -165,6 +167,11 @@ class _Watch(threading.Thread):
                     sweep_cache(directory, limits)
                 pause_seconds = max(_WATCH_SECONDS, 10 * (time.monotonic() - started))
             was_busy = is_busy
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Return whether memory was at its end; the stack of a new thread is of it, too."""
+    return isinstance(error, MemoryError) or "can't start new thread" in str(error)
 
 
 def _too_long(question: Question, setup: Setup) -> SolveError:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +12,12 @@ import pytest
 import zstandard
 
 from builder.errors import ChannelUnavailable
+from builder.fetch.channel_credentials import ChannelCredentials
 from builder.network.index_limits import IndexLimits, used_bytes
 from builder.solve import Solution, Solver
 from builder.solve.cache import hold_cache, sweep_cache
+from builder.solve.child import Setup
+from builder.solve.process import IndexProcesses
 from builder.spec import Channel, EnvironmentSpec, Requirement, VirtualPackage
 from tests.builder.fake_channel import FakeChannels, fake_channels, package
 from tests.builder.hostile_channel import (
@@ -30,6 +34,7 @@ from tests.builder.hostile_channel import (
     tiny_records,
     zstd_bomb,
 )
+from tests.builder.solve.hostile_question import start_threads
 
 LIMITS = IndexLimits(
     file_bytes=16 * MIB, cache_bytes=64 * MIB, memory_bytes=256 * MIB, answer_bytes=MIB
@@ -184,6 +189,20 @@ def test_a_channel_that_was_too_much_is_taken_back_when_it_is_mended(
         return found
 
     assert asyncio.run(scenario()) == ["zlib"]
+
+
+def test_no_memory_for_another_thread_is_no_memory(tmp_path: Path, good: Channel) -> None:
+    setup = Setup(tmp_path, LIMITS, 30, 60, 0, ChannelCredentials())
+
+    async def scenario() -> None:
+        processes = IndexProcesses(setup, time.monotonic)
+        try:
+            await processes.ask([good], 20, start_threads)
+        finally:
+            await processes.close()
+
+    with pytest.raises(ChannelUnavailable, match=TOO_MUCH_MEMORY):
+        asyncio.run(scenario())
 
 
 def test_a_process_that_is_killed_costs_nobody_an_answer(tmp_path: Path, good: Channel) -> None:
