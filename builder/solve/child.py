@@ -87,10 +87,9 @@ def main() -> None:
     setup.limits.hold()
     try:
         asyncio.run(_serve(setup, questions, answers))
-    except Exception as exc:
+    except Exception as exc:  # noqa: BLE001 - whatever it is, the process ends by it
         if _is_out_of_memory(exc):
             os._exit(OUT_OF_MEMORY)
-        raise
     finally:
         os.close(held)
         os._exit(0)  # rattler's threads may crash a process that ends in order
