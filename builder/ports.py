@@ -25,6 +25,11 @@ class Progress:
     #: A line for the log of the build, where there is more to say than how far it is.
     note: str = ""
 
+    @property
+    def is_milestone(self) -> bool:
+        """Whether a log has it: the start of a stage, the end of a counted one, or a note."""
+        return bool(self.note) or self.done == self.total or not self.total
+
     def __str__(self) -> str:
         """Return words for the user, e.g. ``downloading packages (3 of 35)``."""
         words = {

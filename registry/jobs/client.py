@@ -1,7 +1,7 @@
 """Sends tasks to workers, unless they are running, and waits for their outcome."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -87,6 +87,7 @@ class TaskClient:
         """
         task = kind.task_of(asked)
         cancellation = Cancellation()
+        listener = _MilestoneListener(on_progress)
         async with AsyncExitStack() as stack:
             wake = await stack.enter_async_context(self._task_events.of(task))
             its = await stack.enter_async_context(self._priority())
@@ -94,12 +95,11 @@ class TaskClient:
             try:
                 async with asyncio.timeout(2 * self._timeouts.task_seconds):
                     outcome = await self._wait(
-                        kind, task, asked, its, wake, on_progress, max_age, cancellation
+                        kind, task, asked, its, wake, listener, max_age, cancellation
                     )
             except TimeoutError as exc:
                 raise WorkerLost("the work did not end in time; pull again") from exc
-        for note in outcome.notes:
-            on_progress(Progress("finish", note=note))
+        listener.hear(outcome.progress)
         if outcome.failure is not None:
             raise outcome.failure.error()
         try:
@@ -127,7 +127,7 @@ class TaskClient:
         asked: Payload,
         its: Priority,
         wake: asyncio.Event,
-        on_progress: ProgressListener,
+        listener: "_MilestoneListener",
         max_age: float,
         cancellation: Cancellation,
     ) -> Outcome:
@@ -143,8 +143,7 @@ class TaskClient:
                 began = snapshot.now if began is None else began
                 if self._counts(snapshot, began, max_age) and snapshot.outcome is not None:
                     return snapshot.outcome
-                if snapshot.progress is not None:
-                    on_progress(snapshot.progress)
+                listener.hear(snapshot.progress)
                 level = its.level
                 if not snapshot.is_running and (snapshot.asked is None or snapshot.asked > level):
                     if not is_accepted:
@@ -191,3 +190,17 @@ class TaskClient:
             with suppress(RedisError):
                 await self._task_state.unmark(task)
             raise
+
+
+class _MilestoneListener:
+    """Tells a listener each milestone once, of which every snapshot has all so far."""
+
+    def __init__(self, on_progress: ProgressListener) -> None:
+        self._on_progress = on_progress
+        self._heard = 0
+
+    def hear(self, progress: Sequence[Progress]) -> None:
+        """Tell what is new of the progress of a snapshot; of another attempt, what is more."""
+        for step in progress[self._heard :]:
+            self._on_progress(step)
+        self._heard = max(self._heard, sum(step.is_milestone for step in progress))

@@ -12,7 +12,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
 import structlog
@@ -142,8 +141,7 @@ class TaskRunner:
                 made, failure = await self._outcome(message, attempts, reporter)
                 if failure is not None:
                     span.fail(failure.message)
-            notes = tuple(reporter.notes)
-            await _patiently(lambda: task_state.end(task, made, failure, notes))
+            await _patiently(lambda: task_state.end(task, made, failure, reporter.progress))
             self._metrics.task_ended(
                 message.kind if message.kind in self._handlers else "unknown",
                 max(0.0, snapshot.now - message.sent_at),
@@ -194,9 +192,8 @@ class ProgressReporter:
     def __init__(self, task_state: TaskState, task: str) -> None:
         self._task_state = task_state
         self._task = task
-        #: What was noted so far; of progress, only the latest is shown.
-        self.notes: list[str] = []
-        self._latest: Progress | None = None
+        #: The milestones so far, and the latest that is none.
+        self.progress: list[Progress] = []
         self._news = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
 
@@ -206,26 +203,25 @@ class ProgressReporter:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop sending; the last progress may be lost, since the outcome follows."""
+        """Stop sending: the outcome follows, and has all of it."""
         assert self._loop is not None
         await cancel_and_wait(self._loop)
 
     def on_progress(self, progress: Progress) -> None:
         """Receive the progress; a :class:`builder.ports.ProgressListener`."""
-        if progress.note:
-            self.notes.append(progress.note)
-        self._latest = replace(progress, note="")
+        if self.progress and not self.progress[-1].is_milestone:
+            self.progress.pop()
+        self.progress.append(progress)
         self._news.set()
 
     async def _tell(self) -> None:
         while True:
             await self._news.wait()
             self._news.clear()
-            if self._latest is not None:
-                try:
-                    await self._task_state.report(self._task, self._latest)
-                except RedisError:
-                    self._news.set()
+            try:
+                await self._task_state.report(self._task, self.progress)
+            except RedisError:
+                self._news.set()
             await asyncio.sleep(_TELL_SECONDS)
 
 

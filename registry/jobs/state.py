@@ -4,7 +4,7 @@
 
     running:<task>     a lock that expires unless the worker renews it
     asked:<task>       a message was sent lately, how urgent, and nobody has begun
-    progress:<task>    how far it is
+    progress:<task>    how far it is, after its milestones
     ended:<task>       how it ended, for ten minutes
     attempts:<task>    how often it was begun without an end
     waiting            tasks by the time their message was sent: how long the queue is, and how old
@@ -17,7 +17,7 @@ Times are Redis's own, so that clocks of servers and workers need not agree.
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Final, TypeVar
@@ -60,8 +60,8 @@ class Outcome:
     #: What it made, as JSON.
     made: str | None = None
     failure: Failure | None = None
-    #: What was noted while it was made.
-    notes: tuple[str, ...] = ()
+    #: As of :class:`TaskSnapshot`, when it ended.
+    progress: tuple[Progress, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,8 @@ class TaskSnapshot:
 
     now: float
     outcome: Outcome | None
-    progress: Progress | None
+    #: The milestones so far, so that no log lacks one however short it was, and how far it is.
+    progress: tuple[Progress, ...]
     is_running: bool
     #: How urgent the message is that nobody has begun; ``None``: there is none.
     asked: int | None
@@ -108,7 +109,7 @@ class TaskState:
         return TaskSnapshot(
             now=seconds + micros / 1e6,
             outcome=_parse(_OUTCOME, ended),
-            progress=_parse(_PROGRESS, progress),
+            progress=_parse(_PROGRESS, progress) or (),
             is_running=running is not None,
             asked=_parse(_LEVEL, asked),
         )
@@ -160,19 +161,23 @@ class TaskState:
             attempts, _ = await change.execute()
         return int(attempts)
 
-    async def report(self, task: str, progress: Progress) -> None:
-        """Write the progress of a task and notify its waiters."""
-        data = json.dumps(asdict(progress))
+    async def report(self, task: str, progress: Sequence[Progress]) -> None:
+        """Write the progress of a task, as of :class:`TaskSnapshot`, and notify its waiters."""
+        data = _PROGRESS.dump_json(tuple(progress))
         async with self._redis.pipeline(transaction=False) as change:
             change.set(_key("progress", task), data, ex=_KEPT_SECONDS)
             change.publish(_key("happened", task), b"")
             await change.execute()
 
     async def end(
-        self, task: str, made: str | None, failure: Failure | None, notes: tuple[str, ...] = ()
+        self,
+        task: str,
+        made: str | None,
+        failure: Failure | None,
+        progress: Sequence[Progress] = (),
     ) -> None:
         """Show how a task ended; messages about it that are still on their way are void."""
-        outcome = Outcome(await self.now(), made, failure, notes)
+        outcome = Outcome(await self.now(), made, failure, tuple(progress))
         async with self._redis.pipeline() as change:
             change.set(_key("ended", task), json.dumps(asdict(outcome)), ex=_KEPT_SECONDS)
             change.delete(*(_key(name, task) for name in ("progress", "attempts", "asked")))
@@ -283,7 +288,7 @@ class TaskEvents:
 
 
 _OUTCOME: Final = TypeAdapter(Outcome)
-_PROGRESS: Final = TypeAdapter(Progress)
+_PROGRESS: Final = TypeAdapter(tuple[Progress, ...])
 _LEVEL: Final = TypeAdapter(int)
 
 

@@ -62,10 +62,9 @@ class RequestProgress:
 
     def on_progress(self, progress: Progress) -> None:
         """Update the status; log a stage's start, a counted one's end, and each note."""
-        begins = progress.stage != self._stage and not progress.total
-        ends = bool(progress.total) and progress.done == progress.total
+        goes_on = progress.stage == self._stage and not progress.total and not progress.note
         self._stage = progress.stage
-        if progress.note or begins or ends:
+        if progress.is_milestone and not goes_on:
             self.note(progress.note or str(progress))
         percent = max(self._status.percent, percent_of(progress))
         self.set(progress=str(progress), percent=percent)

@@ -36,7 +36,7 @@ async def test_what_one_client_shows_wakes_another(redis: Redis, redis_server: R
         async with task_events.of(TASK) as event, task_events.of("else") as unmoved:
             await wake_of(event)  # it is listened to
             await wake_of(unmoved)
-            await task_state.report(TASK, Progress("assemble", 2, 9))
+            await task_state.report(TASK, [Progress("assemble", 2, 9)])
             await wake_of(event)
             await task_state.end(TASK, "1", None)
             await wake_of(event)
@@ -51,7 +51,7 @@ async def test_all_who_wait_for_a_task_are_woken_and_those_who_stay_go_on_listen
         async with task_events.of(TASK) as stays:
             await wake_of(stays)
             async with task_events.of(TASK) as goes:
-                await task_state.report(TASK, Progress("assemble", 2, 9))
+                await task_state.report(TASK, [Progress("assemble", 2, 9)])
                 await wake_of(goes)
                 await wake_of(stays)
             await task_state.end(TASK, "1", None)
@@ -92,7 +92,7 @@ async def test_wakes_come_again_after_redis_was_killed(anyio_backend: str) -> No
             await asyncio.to_thread(server.start)
             async with asyncio.timeout(SOON_SECONDS):
                 while not event.is_set():
-                    await TaskState(redis).report(TASK, Progress("assemble", 2, 9))
+                    await TaskState(redis).report(TASK, [Progress("assemble", 2, 9)])
                     await asyncio.sleep(0.05)
 
 

@@ -153,8 +153,8 @@ def test_a_failure_of_a_kind_that_there_is_not_is_a_failure(kind: str) -> None:
         b"{}",
         pickle.dumps(print),
         b"[" * 100_000,
-        b'{"at": "never", "made": 1, "failure": null, "notes": []}',
-        b'{"at": 1e999, "made": {}, "failure": 5, "notes": 7}',
+        b'{"at": "never", "made": 1, "failure": null, "progress": []}',
+        b'{"at": 1e999, "made": {}, "failure": 5, "progress": 7}',
         b"\xff\xfe",
     ],
 )
@@ -165,7 +165,7 @@ async def test_what_redis_has_that_nobody_wrote_is_as_if_it_were_not_there(
     for name in ("ended", "progress", "asked"):
         await redis.set(f"pullforge:{name}:{task}", written)
     snapshot = await task_state.snapshot(task)
-    assert (snapshot.outcome, snapshot.progress, snapshot.asked) == (None, None, None)
+    assert (snapshot.outcome, snapshot.progress, snapshot.asked) == (None, (), None)
     async with open_office(redis) as office, office.worker():
         assert await office.run(21) == 42
 

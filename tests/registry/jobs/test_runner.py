@@ -169,19 +169,24 @@ async def test_what_the_work_needs_of_others_is_as_urgent_as_itself(task_state: 
     assert (await outcome_of(task_state)).made == "2"
 
 
-async def test_progress_is_shown_meanwhile_and_notes_in_the_end(task_state: TaskState) -> None:
+async def test_progress_is_shown_meanwhile_and_its_milestones_in_the_end(
+    task_state: TaskState,
+) -> None:
     async def work(number: int, on_progress: ProgressListener) -> int:
         on_progress(Progress("assemble", 1, 2, note="first"))
         for _ in range(100):
             snapshot = await task_state.snapshot(TASK)
-            if snapshot.progress is not None:
-                assert snapshot.progress == Progress("assemble", 1, 2)
+            if snapshot.progress:
+                assert snapshot.progress == (Progress("assemble", 1, 2, note="first"),)
                 on_progress(Progress("assemble", 2, 2, note="second"))
                 return number
         raise AssertionError("it was never shown")
 
     await carrier_of(task_state, work).handle(message_of(21, await task_state.now()))
     assert await outcome_of(task_state) == Outcome(
-        (await outcome_of(task_state)).at, "21", None, ("first", "second")
+        (await outcome_of(task_state)).at,
+        "21",
+        None,
+        (Progress("assemble", 1, 2, note="first"), Progress("assemble", 2, 2, note="second")),
     )
-    assert (await task_state.snapshot(TASK)).progress is None
+    assert (await task_state.snapshot(TASK)).progress == ()

@@ -22,7 +22,7 @@ async def expire(redis: Redis, key: str) -> None:
 
 async def test_of_a_task_that_nobody_wants_there_is_nothing_to_see(task_state: TaskState) -> None:
     snapshot = await task_state.snapshot(TASK)
-    assert (snapshot.outcome, snapshot.progress) == (None, None)
+    assert (snapshot.outcome, snapshot.progress) == (None, ())
     assert not snapshot.is_running
     assert snapshot.asked is None
 
@@ -116,17 +116,18 @@ async def test_attempts_count_until_the_task_ends(task_state: TaskState) -> None
     assert await task_state.begin(TASK) == 1
 
 
-async def test_an_outcome_shows_what_was_made_why_not_and_what_was_noted(
+async def test_an_outcome_shows_what_was_made_why_not_and_what_happened_meanwhile(
     task_state: TaskState,
 ) -> None:
-    await task_state.report(TASK, Progress("assemble", 2, 9))
-    assert (await task_state.snapshot(TASK)).progress == Progress("assemble", 2, 9)
+    progress = (Progress("plan", note="two have bin/x"), Progress("assemble", 2, 9))
+    await task_state.report(TASK, progress)
+    assert (await task_state.snapshot(TASK)).progress == progress
     before = await task_state.now()
-    await task_state.end(TASK, '"made"', None, ("one", "two"))
+    await task_state.end(TASK, '"made"', None, progress)
     snapshot = await task_state.snapshot(TASK)
-    assert snapshot.progress is None
+    assert snapshot.progress == ()
     assert snapshot.outcome is not None
-    assert (snapshot.outcome.made, snapshot.outcome.notes) == ('"made"', ("one", "two"))
+    assert (snapshot.outcome.made, snapshot.outcome.progress) == ('"made"', progress)
     assert before <= snapshot.outcome.at <= snapshot.now
     failure = Failure("InputError", "line 3: no", "dependencies[3]", 3)
     await task_state.end(TASK, None, failure)
@@ -148,7 +149,7 @@ async def test_what_has_ended_is_neither_asked_nor_waiting(
 
 async def test_nothing_stays_for_ever(task_state: TaskState, redis: Redis) -> None:
     await task_state.mark_queued(TASK)
-    await task_state.report(TASK, Progress("assemble", 2, 9))
+    await task_state.report(TASK, [Progress("assemble", 2, 9)])
     await task_state.begin(TASK)
     async with task_state.claim(TASK), task_state.under_way("somebody"):
         for key in await redis.keys("*"):
