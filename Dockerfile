@@ -13,7 +13,7 @@ RUN export DEBIAN_FRONTEND=noninteractive \
  && apt-get update -qq \
  && apt-get upgrade -qq --no-install-recommends \
  && apt-get install -qq --no-install-recommends \
-      bubblewrap ca-certificates libpython3-stdlib python3-minimal \
+      bubblewrap ca-certificates git libpython3-stdlib python3-minimal \
  && apt-get clean \
  && rm -rf /var/cache/debconf/*-old /var/lib/apt/lists/* /var/log/apt /var/log/*.log \
       /usr/share/doc/* /usr/share/man/*

@@ -17,7 +17,7 @@ FUZZ_SECONDS ?= 300
 # Where the demo keeps its store: directory or s3.
 STORE ?= directory
 
-.PHONY: help demo fuzz test test-engines check audit conformance bench serve channel lint types imports format clean
+.PHONY: help demo screenshots fuzz test test-engines check audit conformance bench serve channel lint types imports format clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -33,8 +33,11 @@ $(INSTALLED): pyproject.toml
 	-@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib builder registry >/dev/null 2>&1
 	@touch $@
 
-demo: $(INSTALLED) ## make the local channel, start a server, pull env/numpy.pandas and run it (STORE=s3)
+demo: $(INSTALLED) ## make the local channel, start a server, pull env/numpy.pandas, run it, fill its pages (STORE=s3)
 	$(BIN)/python -m conformance.demo --store=$(STORE)
+
+screenshots: $(INSTALLED) ## take the documentation's pictures of the pages, with Debian's chromium (docs/images)
+	$(BIN)/python -m conformance.pages.screenshots
 
 test: $(INSTALLED) ## run every test that needs no engine (ARGS="-k name" is handed to pytest)
 	$(BIN)/python -m pytest -m "not engine" -n auto --dist loadfile \
@@ -42,9 +45,9 @@ test: $(INSTALLED) ## run every test that needs no engine (ARGS="-k name" is han
 
 test-engines: $(INSTALLED) ## install engines and brokers, as root, and run the tests that need them
 	.ci/install
-	# Two at once, as they mostly wait for engines; in order, or one long test would be left to the
+	# Three at once, as they mostly wait for engines; in order, or one long test would be left to the
 	# end. Those with workers start three servers and three workers each, and kill them: one by one.
-	CI=true $(BIN)/python -m pytest -m engine -n 2 --dist loadfile --no-loadscope-reorder \
+	CI=true $(BIN)/python -m pytest -m engine -n 3 --dist loadfile --no-loadscope-reorder \
 	  --ignore conformance/workers $(ARGS)
 	CI=true $(BIN)/python -m pytest -m engine conformance/workers $(ARGS)
 

@@ -27,18 +27,38 @@ _BY_FIXTURE: Final = {
 #: Directories and files all of whose tests need programs.
 _BY_PATH: Final = {
     "conformance/catalog": "postgresql and versitygw",
+    "conformance/conda_store/test_interface.py": "chromium",
     "conformance/deploy/test_compose.py": "docker",
     "conformance/deploy/test_compose_workers.py": "docker",
     "conformance/deploy/test_containerd.py": "containerd",
     "conformance/deploy/test_kubelet.py": "kubelet",
     "conformance/deploy/test_kubernetes.py": "kubeconform and others",
+    "conformance/deploy/test_prefixes.py": "kubeconform and others",
     # As root, in a network of their own.
     "conformance/lookalikes/test_authorities.py": "unshare",
     "conformance/lookalikes/test_default_settings.py": "unshare",
+    "conformance/pages": "chromium",
+    "conformance/policy": "postgresql and versitygw",
+    # Somebody else of the machine has to try what they may.
+    "conformance/prefixes": "setpriv, as root",
+    "conformance/prefixes/test_env_run.py": "loop devices and setpriv, as root",
+    "conformance/prefixes/test_file_systems.py": "loop devices, xfs and btrfs, as root",
+    "conformance/prefixes/test_squashfs.py": "squashfs-tools, squashfuse and autofs",
+    "conformance/prefixes/test_pods.py": "kubelet",
+    "conformance/upkeep/test_schedules.py": "postgresql",
+    "conformance/webhooks/test_three_servers.py": "postgresql",
     "conformance/workers": "redis and RabbitMQ",
+    "tests/builder/install/prefix/test_file_systems.py": "mkfs.xfs and mkfs.btrfs, as root",
     "tests/builder/install/test_portable_scripts.py": "zsh, fish and other shells",
+    "tests/registry/prefixes/drivers/test_squashfs.py": "squashfs-tools and squashfuse",
+    "tests/registry/prefixes/test_full_disks.py": "loop devices, as root",
     "tests/registry/jobs/test_queue.py": "redis and RabbitMQ",
     "tests/registry/jobs/test_events.py": "redis",
+}
+#: What takes minutes comes first, or one process is at it while the other has nothing left to do.
+_LONGEST: Final = {
+    _ROOT / "tests/registry/web/api/test_nothing_is_loosened.py",
+    _ROOT / "tests/registry/web/api/test_openapi.py",
 }
 _LEFT_OUT: Final = pytest.StashKey[Counter[str]]()
 
@@ -51,7 +71,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that need a program, before any are left out; the longest files come first."""
-    items.sort(key=lambda item: not item.path.is_relative_to(_ROOT / "conformance"))
+    conformance = _ROOT / "conformance"
+    items.sort(key=lambda one: (one.path not in _LONGEST, not one.path.is_relative_to(conformance)))
     for item in items:
         if item.get_closest_marker("engine") is None:
             for name in _needs(item):

@@ -9,9 +9,8 @@ whatever is slowest.
 import asyncio
 import math
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from typing import Final
 
 import httpx
@@ -19,6 +18,7 @@ import httpx
 from benchmarks.bench import Bench
 from benchmarks.catalog_rows import ADMINISTRATOR, FULL, OLD, SHORT, USER, secret_of, write
 from benchmarks.figure import Figure
+from conformance.clients.server import Server
 from conformance.postgres import PostgresServer
 
 _API: Final = "/api/v1"
@@ -54,6 +54,17 @@ _EVERYBODY: Final = {
     "its versions": f"{_ENVIRONMENT}/versions?limit=100",
     "its versions, deep": f"{_ENVIRONMENT}/versions?limit=100&{{deep}}",
     "a version": f"{_ENVIRONMENT}/versions/3",
+    "its packages": f"{_ENVIRONMENT}/versions/10/packages?limit=100",
+    "its layers": f"{_ENVIRONMENT}/versions/10/layers",
+    "its progress": f"{_ENVIRONMENT}/versions/10/progress",
+    "how it differs": f"{_ENVIRONMENT}/diff/9/10?quick=1",
+    "an environment and how it is doing": f"{_ENVIRONMENT}?details=1",
+    "all environments and how they are doing": f"{_ENVIRONMENTS}&details=1",
+    "a namespace's and how they are doing": f"{_NAMESPACE}/environments?limit=100&details=1",
+    "who has everybody's package": f"{_API}/packages/openssl/environments?limit=100",
+    "who has a package": f"{_API}/packages/package-14/environments?limit=100",
+    "who has versions of it": f"{_API}/packages/openssl/environments?version=%3E%3D3.4,%3C3.5",
+    "who has none": f"{_API}/packages/openssl/environments?version=%3E9",
     "its active version": f"{_ENVIRONMENT}/active",
     "its access": f"{_ENVIRONMENT}/access",
     "its events": f"{_ENVIRONMENT}/events?limit=100",
@@ -79,28 +90,47 @@ _ADMINISTRATORS: Final = {
 
 def measure(bench: Bench) -> Figure:
     """Return the slowest 95th percentile of all requests, in milliseconds."""
-    size = SHORT if bench.short else FULL
     rounds = 3 if bench.short else 100
     found: dict[str, list[float]] = {}
-    with ExitStack() as stack:
-        store = bench.directory("catalog") / "store"
-        store.mkdir()
-        lite = f"sqlite:///{store}/database/pullforge.db"
-        post = stack.enter_context(PostgresServer()).database()
-        for kind, url in (("SQLite", lite), ("PostgreSQL", post)):
+    with closing(servers(bench, "catalog")) as both:
+        for kind, server in both:
+            for who in (ADMINISTRATOR, USER):
+                asked = _EVERYBODY | (_ADMINISTRATORS if who == ADMINISTRATOR else {})
+                with _client(server.url, who) as http:
+                    for name, taken in _measured(http, asked, rounds).items():
+                        found[f"{name} ({who}, {kind})"] = taken
+    return slowest_figure(found, rounds, "requests")
+
+
+def servers(
+    bench: Bench, name: str, **settings: object
+) -> Generator[tuple[str, Server], None, None]:
+    """Yield a server over each database, in which a large catalog is; it ends with the next.
+
+    Args:
+        bench: Has directories.
+        name: Of that of the store.
+        settings: Of the servers.
+    """
+    size = SHORT if bench.short else FULL
+    store = bench.directory(name) / "store"
+    store.mkdir()
+    lite = f"sqlite:///{store}/database/pullforge.db"
+    with PostgresServer() as postgres:
+        for kind, url in (("SQLite", lite), ("PostgreSQL", postgres.database())):
             asyncio.run(write(url, size))
-            place: Path | None = store if kind == "SQLite" else None
-            with bench.server(place, database=url) as server:
-                for who in (ADMINISTRATOR, USER):
-                    asked = _EVERYBODY | (_ADMINISTRATORS if who == ADMINISTRATOR else {})
-                    with _client(server.url, who) as http:
-                        for name, taken in _measured(http, asked, rounds).items():
-                            found[f"{name} ({who}, {kind})"] = taken
-    p95 = {name: _percentile(taken, 0.95) for name, taken in found.items()}
+            place = store if kind == "SQLite" else None
+            with bench.server(place, database=url, **settings) as server:
+                yield kind, server
+
+
+def slowest_figure(found: Mapping[str, list[float]], rounds: int, what: str) -> Figure:
+    """Return the slowest 95th percentile of what was taken each time, by name, in milliseconds."""
+    p95 = {name: percentile(taken, 0.95) for name, taken in found.items()}
     slowest = sorted(p95, key=lambda name: -p95[name])
-    middle = _percentile(list(p95.values()), 0.5)
+    middle = percentile(list(p95.values()), 0.5)
     note = "; ".join(f"{name} {p95[name]:.0f} ms" for name in slowest[:4])
-    return Figure(p95[slowest[0]], rounds, f"of {len(p95)} requests half ≤ {middle:.1f} ms; {note}")
+    return Figure(p95[slowest[0]], rounds, f"of {len(p95)} {what} half ≤ {middle:.1f} ms; {note}")
 
 
 def _client(url: str, who: str) -> httpx.Client:
@@ -138,10 +168,10 @@ def _with_cursor(http: httpx.Client, path: str) -> str:
         found, after = page, following
 
 
-def _percentile(values: list[float], share: float) -> float:
+def percentile(values: list[float], share: float) -> float:
     """Return what the share of values does not exceed.
 
-    >>> _percentile([1.0, 2.0, 3.0, 4.0], 0.5)
+    >>> percentile([1.0, 2.0, 3.0, 4.0], 0.5)
     2.0
     """
     ordered = sorted(values)

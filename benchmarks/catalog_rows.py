@@ -56,6 +56,7 @@ async def write(url: str, size: Size) -> None:
             namespaces=size.namespaces,
             environments=size.environments,
             versions=size.versions,
+            facts=True,
         )
         async with database.writing() as connection:
             now = database.now()

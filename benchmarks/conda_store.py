@@ -1,17 +1,6 @@
-"""conda-store-server of PyPI, to compare with: installed by itself, over PostgreSQL.
-
-It lies in a virtual environment of its own in the user's cache, by the hash of what is in it. PyPI
-has no ``conda``, without which it does not start; only builds use it. A stand-in has every module
-and name that it imports.
-"""
+"""conda-store-server of PyPI, to compare with: installed by itself, over PostgreSQL."""
 
 import asyncio
-import hashlib
-import os
-import shutil
-import sys
-import tempfile
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Self
 
@@ -19,30 +8,10 @@ import asyncpg
 import httpx
 
 from benchmarks.catalog_rows import Size, analyze
-from conformance.clients.engines.program import Daemon, run
+from conformance.clients.engines.program import Daemon
+from conformance.conda_store.homes import server_home
 from conformance.ports import free_port
 
-_REQUIREMENTS: Final = Path(__file__).with_name("conda_store_requirements.txt")
-_STAND_IN: Final = """\
-import importlib.abc, importlib.machinery, sys, types
-
-class Conda(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "conda":
-            return importlib.machinery.ModuleSpec(name, self, is_package=True)
-
-    def create_module(self, spec):
-        return None
-
-    def exec_module(self, module):
-        def named(name):
-            if name.startswith("__"):
-                raise AttributeError(name)
-            return types.SimpleNamespace(subdir="linux-64")
-        module.__getattr__ = named
-
-sys.meta_path.append(Conda())
-"""
 _CONFIG: Final = """\
 from conda_store_server.storage import LocalStorage
 
@@ -101,7 +70,7 @@ class CondaStore:
             (home / name).mkdir()
         config = home / "config.py"
         config.write_text(_CONFIG.format(home=home, port=port, database=database))
-        program = install() / "bin" / "conda-store-server"
+        program = server_home() / "bin" / "conda-store-server"
         self._daemon = Daemon([program, "--config", config], home / "log", {"HOME": str(home)})
 
     def __enter__(self) -> Self:
@@ -144,31 +113,3 @@ class CondaStore:
             return httpx.get(f"{self.url}/api/v1/", timeout=5).status_code == 200
         except httpx.TransportError:
             return False
-
-
-def install() -> Path:
-    """Return the virtual environment that it is in, after making it if it is not there."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    cache = root / "pullforge" / "conda-store"
-    made_of = (_REQUIREMENTS.read_text(encoding="utf-8"), _STAND_IN, sys.version, version("uv"))
-    target = cache / hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
-    if not target.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        for old in cache.iterdir():  # nobody needs what another version had
-            shutil.rmtree(old)
-        part = Path(tempfile.mkdtemp(prefix="part-", dir=cache))
-        # Its programs find their Python by themselves, also after it was renamed.
-        _uv("venv", "--relocatable", "--allow-existing", f"--python={sys.executable}", part)
-        python = part / "bin" / "python"
-        _uv("pip", "install", f"--python={python}", f"--requirements={_REQUIREMENTS}")
-        (packages,) = part.glob("lib/python*/site-packages")
-        (packages / "conda_stand_in.py").write_text(_STAND_IN, encoding="utf-8")
-        (packages / "conda_stand_in.pth").write_text("import conda_stand_in\n", encoding="utf-8")
-        part.chmod(0o755)
-        part.rename(target)
-    return target
-
-
-def _uv(*arguments: str | Path) -> None:
-    outcome = run([sys.executable, "-m", "uv", *arguments], timeout_seconds=900)
-    assert outcome.returncode == 0, outcome.output

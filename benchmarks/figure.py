@@ -31,7 +31,7 @@ class Benchmark:
     name: str
     sign: Sign
     goal: float
-    #: Of the value: ``"ratio"``, ``"MB"``, ``"s"`` or ``"ms"``.
+    #: Of the value: ``"ratio"``, ``"MB"``, ``"s"``, ``"ms"`` or ``"%"``.
     unit: str
     measure: Callable[[Bench], Figure]
 

@@ -33,7 +33,7 @@ _PATCHES: Final = 8
 #: So many of the first libraries are below Python.
 _BELOW_PYTHON: Final = 10
 #: 2026-11-01 and what lies between two versions, in milliseconds.
-_NEWEST_MS: Final = 1_793_491_200_000
+NEWEST_MS: Final = 1_793_491_200_000
 _STEP_MS: Final = 60 * 86_400_000
 
 #: Names with their records by file name.
@@ -188,6 +188,6 @@ def _record(
         "md5": hashlib.md5(f"{name}{version}{build}".encode()).digest(),
         "sha256": hashlib.sha256(f"{name}{version}{build}".encode()).digest(),
         "size": 100_000,
-        "timestamp": _NEWEST_MS - age * _STEP_MS,
+        "timestamp": NEWEST_MS - age * _STEP_MS,
     }
     return record | ({"noarch": "python"} if subdir == NOARCH else {})

@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-_REST_SECONDS: Final = 0.5
+_REST_SECONDS: Final = 1
+#: A server at rest looks for changes of its catalog several times a second.
+_REST_SHARE: Final = 0.08
+_MOST_RESTS: Final = 60
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -39,11 +42,17 @@ def halves() -> tuple[list[int], list[int]]:
 
 
 def wait_for_rest(pid: int) -> None:
-    """Return when a process and those it started have not been busy for half a second."""
-    used = -1.0
-    while (now := cpu_seconds(pid)) > used:
-        used = now
+    """Return when a process and those it started left most of a core unused for a second.
+
+    One that does not within a minute takes so much at rest on this machine.
+    """
+    before = cpu_seconds(pid)
+    for _ in range(_MOST_RESTS):
         time.sleep(_REST_SECONDS)
+        now = cpu_seconds(pid)
+        if now - before < _REST_SECONDS * _REST_SHARE:
+            return
+        before = now
 
 
 @contextmanager

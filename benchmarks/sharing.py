@@ -18,7 +18,7 @@ from benchmarks.figure import MB, Figure
 from benchmarks.images import ignore, lock
 from builder.build import grouping
 
-_ENVIRONMENTS: Final = (
+ENVIRONMENTS: Final = (
     "env/numpy.2.2/pandas.2",
     "env/numpy.2.2/pandas.2/requests.2.32",
     "env/numpy.2.2/pandas.2/requests.2.32/click.8.1",
@@ -44,7 +44,7 @@ _ENVIRONMENTS: Final = (
 
 def measure(bench: Bench) -> Figure:
     """Return the bytes fetched as a multiple of the packages'."""
-    names = _ENVIRONMENTS[:2] if bench.short else _ENVIRONMENTS
+    names = ENVIRONMENTS[:2] if bench.short else ENVIRONMENTS
     layers = asyncio.run(_build(bench, names))
     with ExitStack() as stack:
         # The same builder, told to give every package a layer.

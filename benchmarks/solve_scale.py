@@ -67,14 +67,19 @@ def _solve_twice(url: str, cache: Path) -> _Solves:
     return asyncio.run(_solves(url, cache))
 
 
-async def _solves(url: str, cache: Path) -> _Solves:
-    solver = Solver(cache)
-    spec = EnvironmentSpec(
+def wanted_of(url: str) -> EnvironmentSpec:
+    """Return what is solved in the channel at an address."""
+    return EnvironmentSpec(
         requirements=tuple(Requirement(name) for name in _WANTED),
         channels=(Channel("large", url),),
         platforms=("linux-64",),
         virtual_packages=(VirtualPackage("__glibc", "2.36"), VirtualPackage("__linux", "5.10")),
     )
+
+
+async def _solves(url: str, cache: Path) -> _Solves:
+    solver = Solver(cache)
+    spec = wanted_of(url)
     started = time.monotonic()
     solved = await solver.solve(spec)
     first = time.monotonic() - started

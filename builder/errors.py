@@ -19,6 +19,7 @@
     │   └── IndexUnavailable
     ├── LockError
     ├── InputError
+    ├── PolicyRefused
     ├── PackageError
     │   ├── PackageUnavailable
     │   ├── CorruptPackage
@@ -39,6 +40,7 @@ something to do, what: it is all that a user of ``docker pull`` gets to see.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
 #: What an error means to whoever made the request; a face has a status for each.
@@ -198,6 +200,45 @@ class InputError(BuilderError, kind="invalid"):
         line = f"line {self.line}" if self.line else ""
         place = f"{self.field} ({line})" if self.field and line else self.field or line
         return f"{place}: {self.reason}" if place else self.reason
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a policy refused, for programs: by it a waiver is asked for."""
+
+    policy: str
+    #: What the rule is about, a ``RuleKind`` of :mod:`builder.rules.model`.
+    kind: str
+    #: Who to ask, as the policy says it.
+    contact: str = ""
+    #: Who installs :attr:`packages`: ``conda`` or ``pypi``.
+    manager: Literal["conda", "pypi"] = "conda"
+    #: Specs that match exactly what would have to be let pass, e.g. ``"numpy ==2.3.1"``; none, if
+    #: it is no package that was refused: then no waiver can be given.
+    packages: tuple[str, ...] = ()
+
+
+class PolicyRefused(BuilderError, kind="denied"):
+    """A policy does not allow what was asked for.
+
+    Args:
+        message: The sentence: package, rule, policy and who to ask.
+        refusal: The same for programs.
+    """
+
+    def __init__(self, message: str, refusal: Refusal | None = None) -> None:
+        # All of it goes into ``args``: the error is raised in a worker process, and pickled.
+        super().__init__(message, refusal)
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """What was refused, for programs; ``None``: it is not known."""
+        found = self.args[1] if len(self.args) > 1 else None
+        return found if isinstance(found, Refusal) else None
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        return str(self.args[0])
 
 
 class PackageError(BuilderError):

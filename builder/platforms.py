@@ -29,3 +29,6 @@ PLATFORMS: Final[dict[Subdir, Platform]] = {
     "linux-64": Platform("linux-64", "amd64"),
     "linux-aarch64": Platform("linux-aarch64", "arm64", "v8"),
 }
+
+#: The platform of a machine, by what Linux calls its kind.
+OF_MACHINES: Final[dict[str, Subdir]] = {"x86_64": "linux-64", "aarch64": "linux-aarch64"}

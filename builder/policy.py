@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from builder.errors import ChannelNotAllowed
+from builder.network.mirrors import NO_MIRRORS, Mirrors
 from builder.platforms import Subdir
 from builder.spec import Channel, Requirement, VirtualPackage
 
@@ -45,6 +46,8 @@ class EnvironmentPolicy:
     user: str = ""
     #: Whether projects of PyPI may be asked for.
     pypi: bool = False
+    #: Where channels are fetched from: a file may name a channel by its mirror, too.
+    mirrors: Mirrors = NO_MIRRORS
 
     def channel(self, name: str) -> Channel:
         """Return the channel of that name.

@@ -4,7 +4,7 @@ import datetime
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Final, Literal, NewType
@@ -13,6 +13,10 @@ from builder.platforms import Subdir
 
 #: 64 hex digits that stand for an :class:`EnvironmentSpec`.
 SpecDigest = NewType("SpecDigest", str)
+
+#: 64 hex digits that stand for the rules of policies; ``""`` for none.
+RulesDigest = NewType("RulesDigest", str)
+NO_DIGEST: Final = RulesDigest("")
 
 #: How a version is compared; ``"="`` is conda's prefix match: ``=3.12`` takes 3.12.7.
 Operator = Literal["=", "==", "!=", "<", "<=", ">", ">="]
@@ -54,7 +58,10 @@ class Requirement:
     @property
     def conditions(self) -> str:
         """Every condition on the version as conda writes them, e.g. ``">=1.19,<2"``."""
-        stated = [str(constraint) for constraint in self.constraints]
+        return self._stated(str)
+
+    def _stated(self, write: Callable[[Constraint], str]) -> str:
+        stated = [write(constraint) for constraint in self.constraints]
         if self.version:
             stated.append(f"({self.version})" if stated and "|" in self.version else self.version)
         return ",".join(stated)
@@ -62,7 +69,7 @@ class Requirement:
     def __str__(self) -> str:
         r"""Return the conda match spec, e.g. ``bioconda::samtools >=1.19,<2``."""
         channel = f"{self.channel}::" if self.channel else ""
-        conditions = self.conditions or ("*" if self.build else "")
+        conditions = (self._stated(_beside_build) or "*") if self.build else self.conditions
         return " ".join(filter(None, (f"{channel}{self.name}", conditions, self.build)))
 
 
@@ -74,6 +81,11 @@ class Channel:
     name: str
     #: Its address, without a slash at the end.
     url: str
+
+    @property
+    def told(self) -> str:
+        """As errors name it."""
+        return f"'{self.name}'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +132,18 @@ class EnvironmentSpec:
     every_platform: bool = False
     #: Who runs in a container, as :func:`parse_user` returns it; ``""`` for whoever the base says.
     user: str = ""
+    #: Stands for the :class:`builder.rules.model.Rules` that it is solved by; ``""`` for none.
+    rules: RulesDigest = NO_DIGEST
 
     @property
     def digest(self) -> SpecDigest:
         """The sha256 of the spec's canonical JSON."""
         return _digest(self)
+
+
+def _beside_build(constraint: Constraint) -> str:
+    """Return a condition as it stands before one on the build, where ``=3.11`` is 3.11 alone."""
+    return f"{constraint.version}.*" if constraint.operator == "=" else str(constraint)
 
 
 def parse_user(text: str) -> str:
@@ -178,7 +197,7 @@ def merge_requirements(requirements: Iterable[Requirement]) -> tuple[Requirement
 def _digest(spec: EnvironmentSpec) -> SpecDigest:
     content = {"format": SPEC_FORMAT, **asdict(spec)}
     # Specs from before there were these have kept their digests.
-    for name in ("hashes", "user"):
+    for name in ("hashes", "user", "rules"):
         if not content[name]:
             del content[name]
     # A platform is said only where there is one: specs without have kept their digest.

@@ -43,17 +43,21 @@ class PulledImage:
 class OciClient:
     """Pulls images from one registry into a directory of blobs."""
 
-    def __init__(self, address: str, blobs: Path) -> None:
+    def __init__(self, address: str, blobs: Path, account: tuple[str, str] | None = None) -> None:
         """Make the client.
 
         Args:
             address: Host and port, for example ``"127.0.0.1:8080"``.
             blobs: Where blobs are kept; one that is there is not fetched again.
+            account: A name and its secret; ``None``: it is nobody.
         """
         self._base = f"http://{address}/v2"
         self._blobs = blobs
         self._http = httpx.Client(
-            timeout=httpx.Timeout(60), follow_redirects=True, headers={"User-Agent": _USER_AGENT}
+            timeout=httpx.Timeout(60),
+            follow_redirects=True,
+            headers={"User-Agent": _USER_AGENT},
+            auth=account,
         )
 
     def pull(self, repository: str, reference: str = "latest", attempts: int = 20) -> PulledImage:

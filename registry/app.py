@@ -9,14 +9,17 @@
     └─ DistributionFirst
        ├─ /v2…           Distribution: routing and errors of its own
        └─ ErrorBoundary
-          └─ router      /  /healthz  /readyz  /metrics  /login…  /logout  /api/v1/login…
-             └─ /api/v1  ErrorBoundary, router and errors of its own
+          └─ router      /healthz  /readyz  /metrics  /login…  /logout  /api/v1/login…
+             ├─ /api/v1  ErrorBoundary, router and errors of its own
+             ├─ /conda-store  conda-store's wire, which asks /api/v1
+             └─ /…       pages, which ask /api/v1
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -26,16 +29,19 @@ from registry.telemetry import AccessLog, NoAccessLog, StructuredAccessLog
 from registry.web.api import api_route
 from registry.web.asgi.boundary import ErrorBoundary
 from registry.web.asgi.connections import Connections
+from registry.web.conda_store import Face, conda_store_routes
 from registry.web.distribution import HOP_SECONDS, Distribution, DistributionFirst
 from registry.web.distribution.memory_cache import WarmManifests
+from registry.web.health import ROUTES
 from registry.web.login import login_routes
 from registry.web.observe import Observe
-from registry.web.pages import ROUTES
+from registry.web.pages import page_routes
 from registry.web.services import AppState, Services
 from registry.web.traced import Traced
 
 #: Opens everything that requests are answered from; on exit nothing of it runs any more.
 OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
+_CONDA_STORE: Final = Face()
 
 
 def create_app(
@@ -45,6 +51,7 @@ def create_app(
     access_log: AccessLog | bool = True,
     is_traced: bool = False,
     connections: Connections | None = None,
+    conda_store: Face = _CONDA_STORE,
     clock: Callable[[], float] = time.monotonic,
 ) -> Starlette:
     """Return the application; it opens its services when it starts, and closes them when it ends.
@@ -56,6 +63,7 @@ def create_app(
         is_traced: Whether each request is recorded by :attr:`Services.traces`. Then all pass the
             application: what is answered before it is in no trace.
         connections: Bounds them; ``None``: there may be any number.
+        conda_store: Where conda-store's wire is.
         clock: Tells seconds that pass, by which tries to log in are counted.
     """
     if isinstance(access_log, bool):
@@ -71,8 +79,16 @@ def create_app(
                 state["shortcut"] = WarmManifests(services, access_log)
             yield state
 
-    return Starlette(
-        routes=[*ROUTES, *login_routes(clock), api_route()],
+    api = api_route()
+    app = Starlette(
+        routes=[
+            *ROUTES,
+            *login_routes(clock),
+            # Before those of /api/v1, which answer everything below it.
+            *conda_store_routes(api, conda_store),
+            api,
+            *page_routes(api),
+        ],
         middleware=[
             *([Middleware(Traced)] if is_traced else []),
             Middleware(Observe, access_log=access_log),
@@ -85,3 +101,6 @@ def create_app(
         ],
         lifespan=lifespan,
     )
+    # An address is as it is written: nobody is sent to another one by the name that they sent.
+    app.router.redirect_slashes = False
+    return app

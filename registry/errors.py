@@ -27,6 +27,7 @@
     │   └── GeneratedRepository
     │       └── EnvironmentRepository
     ├── StillBuilding
+    │   └── StillSolving
     ├── Unauthorized
     ├── Denied
     │   └── LoginRefused
@@ -35,8 +36,19 @@
     ├── TooManyRequests
     │   ├── TooManyLogins
     │   ├── TooManyStreams
-    │   └── TooManyNewImages
+    │   ├── TooManyWaiting
+    │   ├── TooManyNewImages
+    │   └── BuildsUsedUp
+    ├── BuildBlocked
+    ├── ArchiveUnknown
     ├── PolicyInvalid
+    ├── PolicyTextInvalid
+    ├── SourceUnreachable
+    ├── SourceFileUnreadable
+    ├── PrefixError         raised where environments are directories; no face has one
+    │   ├── PrefixSourceUnavailable
+    │   ├── RootUnusable
+    │   └── PrefixUnusable
     ├── DatabaseUnavailable
     │   ├── DatabaseMissing
     │   └── DatabaseOutdated
@@ -56,16 +68,44 @@
     │   ├── TokenUnknown
     │   ├── TokenInvalid
     │   ├── PrincipalUnknown
+    │   ├── LastAdministrator
+    │   ├── GroupUnknown
+    │   ├── GroupHasRoles
+    │   ├── WaiverUnknown
+    │   ├── WaiverInvalid
+    │   ├── WaiverDecided
+    │   ├── NothingRefused
+    │   ├── TooManyWaivers
+    │   ├── SourceUnknown
+    │   ├── SourceInvalid
+    │   ├── SourceDeclared
+    │   ├── TooManySources
+    │   ├── EnvironmentManaged
+    │   ├── EnvironmentArchived
+    │   ├── WebhookUnknown
+    │   ├── WebhookInvalid
+    │   ├── TooManyWebhooks
+    │   ├── DeliveryUnknown
+    │   ├── DeliveryForgotten
+    │   ├── ProposalUnknown
+    │   ├── ProposalDecided
+    │   ├── NoTestCommand
     │   ├── RevisionConflict
     │   ├── TooManyVersions
+    │   ├── QuotaExceeded
     │   ├── VersionNotBuilt
     │   ├── VersionEnded
+    │   ├── VersionInUse
+    │   ├── ScheduleUnknown
+    │   ├── ScheduleInvalid
+    │   ├── NothingToSolve
     │   ├── CursorInvalid
     │   └── ExportInvalid
     └── ApiError            raised for the API alone
         ├── BuildUnknown
         ├── RequestUnknown
         ├── TooManyBuilds
+        ├── TrialTooLong
         ├── BodyTooLarge
         ├── ParameterInvalid
         ├── KeyReused
@@ -97,8 +137,8 @@ class NameUnknown(RegistryError, kind="not_found"):
 def never_pushed(repository: str) -> NameUnknown:
     """Return what is said of a repository that there is not, or that one may not know of."""
     return NameUnknown(
-        f"there is no repository '{repository}': nothing was pushed to it, and images that"
-        " are made here are named after their conda packages, for example 'env/numpy'"
+        f"there is no repository '{repository}' that you may see: log in as somebody who may, or"
+        " push to it; images of conda packages are named after them, for example 'env/numpy'"
     )
 
 
@@ -245,6 +285,18 @@ class StillBuilding(RegistryError, kind="busy"):
         )
 
 
+class StillSolving(StillBuilding):
+    """What a specification comes to is not known yet."""
+
+    def __init__(self) -> None:
+        self.progress = Progress("solve")
+        RegistryError.__init__(
+            self,
+            "solving this takes longer than one waits for an answer: it goes on, so ask again in a"
+            " moment",
+        )
+
+
 class Unauthorized(RegistryError, kind="denied"):
     """The request needs credentials, or better ones.
 
@@ -266,6 +318,10 @@ class Denied(RegistryError, kind="denied"):
 
 class LoginRefused(Denied):
     """A login in a browser came to nothing."""
+
+
+class FormRefused(Denied):
+    """A form was sent by no page of this host, or is none."""
 
 
 class NameTaken(LoginRefused):
@@ -312,6 +368,18 @@ class TooManyStreams(TooManyRequests):
         )
 
 
+class TooManyWaiting(TooManyRequests):
+    """As many requests of somebody wait for a change as may."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(
+            f"{limit} requests of yours wait here for something to change, which is the most: ask"
+            " again later, or without waiting",
+            30,
+        )
+
+
 class TooManyNewImages(TooManyRequests):
     """One client has asked for more work than it may."""
 
@@ -321,8 +389,120 @@ class TooManyNewImages(TooManyRequests):
         super().__init__(message, seconds)
 
 
+class BuildsUsedUp(TooManyRequests):
+    """A namespace has had all builds that it may have in a day."""
+
+
+class BuildBlocked(RegistryError, kind="denied"):
+    """Nobody may have a build any more.
+
+    Args:
+        key: Of the build that is blocked; that which was asked for may be a variant of it.
+        reason: What the administrator says of it.
+    """
+
+    def __init__(self, key: str, reason: str) -> None:
+        self.key = key
+        self.reason = reason
+        super().__init__(
+            f"build '{key}' is blocked by the administrator"
+            f"{f': {reason}' if reason else ', who can say why'}"
+        )
+
+
+class ArchiveUnknown(RegistryError, kind="not_found"):
+    """A build has no package, or wheel, of that sha256."""
+
+    def __init__(self, key: str, sha256: str) -> None:
+        self.key = key
+        self.sha256 = sha256
+        super().__init__(
+            f"no package of the build {key} has the sha256 '{sha256[:64]}': those that it has are"
+            " in its installation.json"
+        )
+
+
 class PolicyInvalid(RegistryError):
     """The file with users, tokens and rights cannot be used."""
+
+
+class PolicyTextInvalid(RegistryError, kind="invalid"):
+    """The text of a policy, or an advisory, says nothing that can be used.
+
+    Args:
+        file: Where it stands, e.g. ``"company.toml"``.
+        reason: What is wrong, and what to write instead.
+        line: Counted from 1; ``None``: the whole.
+        field: E.g. ``"packages.denied[0]"``; ``""``: the whole.
+    """
+
+    def __init__(self, file: str, reason: str, *, line: int | None = None, field: str = "") -> None:
+        self.file = file
+        self.reason = reason
+        self.line = line
+        self.field = field
+        place = ", ".join(filter(None, (file, f"line {line}" if line else "", field)))
+        super().__init__(f"{place}: {reason}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Say how another process has it: advisories are read by some."""
+        return _text_invalid, (self.file, self.reason, self.line, self.field)
+
+
+class PolicyUnknown(RegistryError, kind="not_found"):
+    """There is no such policy."""
+
+    def __init__(self, name: str, namespace: str | None = None) -> None:
+        if namespace is None:
+            sentence = f"there is no policy '{name[:80]}' here"
+        else:
+            sentence = f"'{namespace[:100]}' has no policy of its own"
+        super().__init__(sentence)
+
+
+class PolicyInFile(RegistryError, kind="conflict"):
+    """A policy is a file's, and is changed there."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"policy '{name[:80]}' is kept in a file: whoever keeps the files of PULLFORGE_POLICIES"
+            " changes it there"
+        )
+
+
+class BlockUnknown(RegistryError, kind="not_found"):
+    """A build is not blocked."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"build '{key[:100]}' is not blocked")
+
+
+def _text_invalid(file: str, reason: str, line: int | None, field: str) -> PolicyTextInvalid:
+    return PolicyTextInvalid(file, reason, line=line, field=field)
+
+
+class SourceUnreachable(RegistryError, kind="unavailable"):
+    """Nothing can be said of the place where files are that define environments."""
+
+
+class SourceFileUnreadable(RegistryError):
+    """A file that defines an environment is there and cannot be read."""
+
+
+class PrefixError(RegistryError):
+    """Environments cannot be kept as directories; no face answers with one."""
+
+
+class PrefixSourceUnavailable(PrefixError, kind="unavailable"):
+    """The server cannot be reached, or refuses what a root asks of it."""
+
+
+class RootUnusable(PrefixError):
+    """Nothing can be done about a root: it is no root, belongs to others or has no room."""
+
+
+class PrefixUnusable(PrefixError):
+    """One prefix cannot be made; the others can."""
 
 
 class DatabaseUnavailable(RegistryError, kind="unavailable"):
@@ -386,6 +566,9 @@ class NamespaceInUse(CatalogError, kind="conflict"):
 class NamespaceUnknown(CatalogError, kind="not_found"):
     """There is no such namespace."""
 
+    #: Whether it may be there, and whoever asked has no role in it.
+    is_theirs_not = False
+
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
         super().__init__(f"there is no namespace '{namespace[:100]}' here")
@@ -393,6 +576,9 @@ class NamespaceUnknown(CatalogError, kind="not_found"):
 
 class EnvironmentUnknown(CatalogError, kind="not_found"):
     """There is no such environment."""
+
+    #: Whether it may be there, and whoever asked has no role in it.
+    is_theirs_not = False
 
     def __init__(self, namespace: str, environment: str) -> None:
         self.namespace = namespace
@@ -453,6 +639,173 @@ class PrincipalUnknown(CatalogError, kind="not_found"):
     """There is no such user or robot."""
 
 
+class LastAdministrator(CatalogError, kind="conflict"):
+    """Nobody could administer the service any more."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"'{name[:100]}' is the last administrator of the service: make somebody else one first"
+        )
+
+
+class GroupUnknown(CatalogError, kind="not_found"):
+    """There is no such group."""
+
+
+class GroupHasRoles(CatalogError, kind="conflict"):
+    """A group that roles were given to cannot be deleted."""
+
+    def __init__(self, name: str, grants: int) -> None:
+        self.grants = grants
+        roles = "a role was" if grants == 1 else f"{grants} roles were"
+        super().__init__(
+            f"{roles} given to the group '{name[:100]}', and whoever makes one of that name would"
+            " have them: take them back first"
+        )
+
+
+class WaiverUnknown(CatalogError, kind="not_found"):
+    """There is no such waiver, or whoever asks may not know of it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(f"there is no waiver {number} here")
+
+
+class WaiverInvalid(CatalogError):
+    """No waiver can be asked for, or given, like that."""
+
+
+class WaiverDecided(CatalogError, kind="conflict"):
+    """A waiver is not in the state in which that could be done with it."""
+
+
+class NothingRefused(CatalogError, kind="conflict"):
+    """A waiver is asked for, and no policy has refused a package."""
+
+
+class TooManyWaivers(CatalogError, kind="conflict"):
+    """As many waivers that somebody asked for are not decided as one may have."""
+
+    def __init__(self, name: str, limit: int) -> None:
+        self.limit = limit
+        super().__init__(
+            f"{limit} waivers that '{name}' asked for are not decided yet, which is the most:"
+            " wait for an administrator, or withdraw some"
+        )
+
+
+class SourceUnknown(CatalogError, kind="not_found"):
+    """There is no such source, or whoever asks may not know of it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(f"there is no source {number} here")
+
+
+class SourceInvalid(CatalogError):
+    """No source can be like that, or have such a file."""
+
+
+class SourceDeclared(CatalogError, kind="conflict"):
+    """The settings of servers declare a source, and it is changed there."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"source '{name[:100]}' is declared by PULLFORGE_WATCH: whoever keeps the settings of"
+            " the servers changes it there"
+        )
+
+
+class TooManySources(CatalogError, kind="conflict"):
+    """A namespace has as many sources as it may."""
+
+    def __init__(self, namespace: str, limit: int) -> None:
+        self.limit = limit
+        super().__init__(
+            f"'{namespace[:100]}' has {limit} sources, which is the most: delete one first, or have"
+            " one define more environments"
+        )
+
+
+class EnvironmentManaged(CatalogError, kind="conflict"):
+    """A file defines an environment, and it is changed there."""
+
+    def __init__(self, path: str, file: str, source: str, *, advice: str) -> None:
+        self.file = file
+        self.source = source
+        super().__init__(
+            f"'{path}' is defined by {file[:300]} of the source '{source[:100]}': {advice}"
+        )
+
+
+class EnvironmentArchived(CatalogError, kind="conflict"):
+    """An environment that is archived takes no new version."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"'{path}' is archived and takes no new version: take it out of the archive first"
+        )
+
+
+class ProposalUnknown(CatalogError, kind="not_found"):
+    """There is no such proposal, or whoever asks may not know of it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(f"there is no proposal {number} here")
+
+
+class ProposalDecided(CatalogError, kind="conflict"):
+    """A proposal is not open any more."""
+
+
+class NoTestCommand(CatalogError, kind="conflict"):
+    """A proposal is to be tested, and its environment has no command for that."""
+
+
+class ImageUnfit(CatalogError, kind="failed"):
+    """An image cannot be tested: it has no shell, is damaged, or too large to be unpacked."""
+
+
+class WebhookUnknown(CatalogError, kind="not_found"):
+    """There is no such webhook, or whoever asks may not know of it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(f"there is no webhook {number} here")
+
+
+class WebhookInvalid(CatalogError):
+    """Nothing can be sent like that."""
+
+
+class TooManyWebhooks(CatalogError, kind="conflict"):
+    """A namespace, or the service, has as many webhooks as it may."""
+
+    def __init__(self, namespace: str | None, limit: int) -> None:
+        self.limit = limit
+        whose = "the service" if namespace is None else f"'{namespace[:100]}'"
+        super().__init__(f"{whose} has {limit} webhooks, which is the most: delete one first")
+
+
+class DeliveryUnknown(CatalogError, kind="not_found"):
+    """A webhook has no such delivery, or it is purged."""
+
+    def __init__(self, webhook: int, number: int) -> None:
+        self.number = number
+        super().__init__(f"webhook {webhook} has no delivery {number}, or it was forgotten by now")
+
+
+class DeliveryForgotten(CatalogError, kind="conflict"):
+    """What was sent is not known any more: its event is purged."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(f"event {number} was purged from the audit log: it cannot be sent again")
+
+
 class RevisionConflict(CatalogError, kind="conflict"):
     """Somebody else has changed it since it was read."""
 
@@ -475,12 +828,38 @@ class TooManyVersions(CatalogError, kind="busy"):
         )
 
 
+class QuotaExceeded(CatalogError, kind="denied"):
+    """A namespace would have more than an administrator allows it."""
+
+
 class VersionNotBuilt(CatalogError, kind="conflict"):
     """A version cannot be active that has nothing to pull."""
 
 
 class VersionEnded(CatalogError, kind="conflict"):
     """A version cannot be cancelled that has ended."""
+
+
+class VersionInUse(CatalogError, kind="conflict"):
+    """A version cannot be deleted that is active, proposed or under way."""
+
+
+class ScheduleUnknown(CatalogError, kind="not_found"):
+    """There is no such schedule."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(
+            f"'{path}' has no schedule: set one with 'pullforge schedule set {path} weekly'"
+        )
+
+
+class ScheduleInvalid(CatalogError):
+    """What is to be a schedule is none."""
+
+
+class NothingToSolve(CatalogError, kind="conflict"):
+    """There is nothing of an environment that can be solved anew now."""
 
 
 class CursorInvalid(CatalogError):
@@ -516,6 +895,16 @@ class RequestUnknown(ApiError, kind="not_found"):
 
 class TooManyBuilds(ApiError, kind="busy"):
     """As many requests are under way as the administrator allows."""
+
+
+class TrialTooLong(ApiError, kind="busy"):
+    """What a policy would find is not known before whoever asks has lost patience."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "holding all builds against the policy takes more time than there is: the server has"
+            " other things to do, try again in a moment"
+        )
 
 
 class BodyTooLarge(ApiError, kind="too_large"):

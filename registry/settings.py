@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import ByteSize, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from builder.fetch.channel_credentials import SETTING as _CREDENTIALS
@@ -23,7 +31,89 @@ from builder.spec import parse_user
 from registry.storage.location import parse_location
 
 _PREFIX = "PULLFORGE_"
+#: Options of ``pullforge prefixes``, which looks at them itself.
+_OF_PREFIXES = "PULLFORGE_PREFIXES_"
 _DATABASE = re.compile(r"postgres(ql)?://[^/]*/[^/?]+(\?.*)?|sqlite:///.*[^/]")
+_SMTP = re.compile(r"smtps?://([^/@\s]+@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?/?")
+_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,99}){1,5}")
+#: What is below the service's address already.
+_OWN_PATHS = frozenset(
+    {
+        *("api", "build", "env", "healthz", "login", "logout", "me", "metrics", "new"),
+        *("readyz", "search", "static", "ui", "v1", "v2"),
+    }
+)
+_ORIGIN = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+_IDENTITY = re.compile(
+    r"(https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[1-9][0-9]*)?|file://(?=/))"
+    r"(/[A-Za-z0-9_~+@-][A-Za-z0-9._~+@-]*)*"
+)
+_USUAL_PORT = re.compile(r"(http://[^/]*:80|https://[^/]*:443)(/|\Z)")
+_MAIL = re.compile(r"[A-Za-z0-9._+=-]+@[A-Za-z0-9.-]+")
+
+
+class MirroredChannel(BaseModel):
+    """A channel that is fetched from elsewhere than where locks say that it is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: The address that locks and all that is made of them name.
+    url: str
+    #: The address that indexes and archives are fetched from.
+    mirror: str
+
+
+class WatchedPath(BaseModel):
+    """A directory or file whose files define environments."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Path
+    #: Whose environments they are; ``None``: the patterns say it with ``{namespace}``.
+    namespace: str | None = None
+    #: By what it is known; ``None``: by the last part of its path.
+    name: str | None = None
+    #: Which path becomes which environment, e.g. ``["{environment}/environment.yml"]``; ``None``:
+    #: as :mod:`registry.watcher.patterns` says.
+    patterns: list[str] | None = None
+    #: What becomes of an environment whose file is gone.
+    removed: Literal["keep", "archive", "delete"] = "keep"
+    #: What becomes of edits elsewhere.
+    edits: Literal["refuse", "propose"] = "refuse"
+    #: Whether new versions become active; else they are proposals.
+    activate: bool = True
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _path_is_none_of_a_repository(cls, path: object) -> object:
+        if isinstance(path, str) and "://" in path:
+            raise ValueError(
+                "directories of this machine are watched; of a repository,"
+                " 'pullforge source create' makes a source"
+            )
+        return path
+
+    @property
+    def called(self) -> str:
+        """By what it is known."""
+        return self.name or self.path.name or "files"
+
+
+def _channel_address(name: str, url: str) -> str:
+    """Return an address of a channel without a slash at the end.
+
+    Raises:
+        ValueError: It is none, or holds credentials.
+    """
+    is_remote = urlsplit(url).scheme != "file"
+    if is_remote and without_credentials(f"{url}/") != f"{url}/":
+        raise ValueError(
+            f"the address of channel {name!r} holds credentials: take them out, and write"
+            f" them into the file of {_CREDENTIALS}, as docs/operations.md shows"
+        )
+    if urlsplit(url).scheme not in {"http", "https", "file"}:
+        raise ValueError(f"channel {name!r} needs an http, https or file URL, not {url!r}")
+    return url.rstrip("/")
 
 
 class Settings(BaseSettings):
@@ -90,8 +180,9 @@ class Settings(BaseSettings):
     s3_link_seconds: Annotated[int, Field(ge=60, le=604_800)] = 1200
     #: Whether clients get blobs from S3 themselves rather than through this server.
     redirect_blobs: bool = True
-    #: The channels that may be used, name to address; image names ask for one by NAME--PACKAGE.
-    channels: dict[str, str] = {
+    #: The channels that may be used, name to address, or to the address that locks have and that of
+    #: a mirror; image names ask for one by NAME--PACKAGE.
+    channels: dict[str, str | MirroredChannel] = {
         "conda-forge": "https://conda.anaconda.org/conda-forge",
         "bioconda": "https://conda.anaconda.org/bioconda",
     }
@@ -113,6 +204,10 @@ class Settings(BaseSettings):
     base: str = "docker.io/library/debian:bookworm-slim"
     #: Other bases that a request may ask for: patterns of references such as ``ghcr.io/acme/*``.
     bases: list[str] = []
+    #: The directory with policies, ``<name>.toml``; ``None``: those of the database alone hold.
+    policies: Path | None = None
+    #: The file, or directory with files, of advisories in OSV format; ``None``: none is known.
+    advisories: Path | None = None
     #: Who runs in a container, by numbers, e.g. ``1000:1000``; ``None`` for whoever the
     #: base says.
     user: str | None = None
@@ -149,6 +244,20 @@ class Settings(BaseSettings):
     pin_builds: bool = True
     #: Whether also what those ask for who have no right to pin.
     pin_builds_of_strangers: bool = False
+    #: What the images of a namespace may take, each blob once, e.g. ``"50GB"``, where no quota is
+    #: set for it; ``None``: any number, here and below.
+    quota_bytes: Annotated[ByteSize, Field(ge=0, le=2**60)] | None = None
+    #: How many environments it may have.
+    quota_environments: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = None
+    #: How many versions may be asked for in it in a day, UTC.
+    quota_builds_a_day: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = None
+    #: How many of its versions are made at once; the others wait.
+    quota_builds_at_once: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+    #: After how many days without a use the files of versions go that are not active, where nothing
+    #: else is set for a namespace; ``None``: never.
+    retention_days: Annotated[int, Field(ge=0, le=36_500)] | None = None
+    #: How many of the newest versions of an environment keep theirs in any case.
+    retention_keep: Annotated[int, Field(ge=0, le=1_000_000_000)] = 3
     #: The broker of the workers, ``redis://…`` or ``amqp://…``; ``None``: each server does its own
     #: work.
     broker: SecretStr | None = None
@@ -197,20 +306,73 @@ class Settings(BaseSettings):
     sandbox: Literal["auto", "bwrap", "landlock", "none"] = "auto"
     #: Whether each request writes a log line.
     access_log: bool = True
+    #: After how many days an event of the audit log goes; ``None``: never.
+    audit_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
+    #: Whether each event of the audit log is a log line, too.
+    audit_log: bool = False
     #: Where traces are sent, a collector's OTLP over HTTP; ``None``: nothing is recorded.
     traces: str | None = None
     #: How many of the traces that begin here are recorded, 0 to 1.
     traces_ratio: Annotated[float, Field(ge=0, le=1)] = 1
     #: How log lines are written.
     log_format: Literal["json", "console"] = "json"
+    #: Which paths of this machine are watched for environments, e.g.
+    #: ``[{"path": "/srv/envs", "namespace": "analytics"}]``.
+    watch: list[WatchedPath] = []
+    #: How often a watched directory is looked at though nothing has told of a change, in seconds.
+    watch_seconds: Annotated[float, Field(gt=0, le=86_400)] = 30
+    #: How often a repository is fetched, in seconds.
+    git_seconds: Annotated[float, Field(ge=5, le=86_400)] = 60
+    #: Which addresses webhooks may be sent to though they are not public, e.g. ``["10.0.0.0/8"]``.
+    webhook_networks: list[str] = []
+    #: Where mail is handed over, e.g. ``"smtp://user:password@mail.example.org:587"``.
+    smtp: SecretStr | None = None
+    #: From whom mail is, e.g. ``"pullforge@example.org"``.
+    mail_from: str | None = None
+    #: How long the test of a proposal may take, in seconds.
+    test_seconds: Annotated[float, Field(gt=0, le=3600)] = 300
     #: For how many days ``pullforge env run`` keeps what is not used, which reads this alone.
     run_cache_days: Annotated[int, Field(ge=0, le=100_000)] = 30
+    #: Where conda-store's wire is, for its clients; empty: nowhere.
+    conda_store_path: str = "/conda-store"
+    #: Whether it is also at the root, where nothing else is.
+    conda_store_at_root: bool = False
+    #: The directory with ``main.js`` and ``main.css`` of conda-store-ui; ``None``: it is not shown.
+    conda_store_ui: Path | None = None
+    #: From which other hosts pages may use it in a browser, e.g. ``["https://hub.example.org"]``.
+    conda_store_origins: list[str] = []
+
+    @property
+    def channel_urls(self) -> dict[str, str]:
+        """The addresses of channels that locks have, by their names."""
+        return {
+            name: channel if isinstance(channel, str) else channel.url
+            for name, channel in self.channels.items()
+        }
+
+    @property
+    def mirrors(self) -> dict[str, str]:
+        """Where each channel is fetched from, by the address that locks have."""
+        return {
+            url: url if isinstance(channel, str) else channel.mirror
+            for url, channel in zip(self.channel_urls.values(), self.channels.values(), strict=True)
+        }
 
     @property
     def broker_url(self) -> str:
         """The address of the broker; for settings that have one."""
         assert self.broker is not None, "there are no workers without a broker"
         return self.broker.get_secret_value()
+
+    @field_validator("watch")
+    @classmethod
+    def _watched_have_names(cls, watch: list[WatchedPath]) -> list[WatchedPath]:
+        known: set[tuple[str | None, str]] = set()
+        for one in watch:
+            if (one.namespace, one.called) in known:
+                raise ValueError(f"two watched paths are called {one.called!r}: give one a name")
+            known.add((one.namespace, one.called))
+        return watch
 
     @field_validator("user")
     @classmethod
@@ -279,19 +441,43 @@ class Settings(BaseSettings):
             raise ValueError("'openid' has to be among the scopes")
         return scopes
 
+    @field_validator("channels", mode="before")
+    @classmethod
+    def _channels_have_one_shape(cls, channels: object) -> object:
+        for name, channel in channels.items() if isinstance(channels, dict) else ():
+            parts = channel if isinstance(channel, dict) else {}
+            is_mirrored = parts.keys() == {"url", "mirror"}
+            is_known = isinstance(channel, str | MirroredChannel) or is_mirrored
+            if not is_known or not all(isinstance(part, str) for part in parts.values()):
+                raise ValueError(
+                    f"channel {name!r} is an address, or has two: the one in locks and where it is"
+                    ' fetched, {"url": "https://…", "mirror": "https://…"}'
+                )
+        return channels
+
     @field_validator("channels")
     @classmethod
-    def _channels_are_addresses(cls, channels: dict[str, str]) -> dict[str, str]:
-        for name, url in channels.items():
-            is_remote = urlsplit(url).scheme != "file"
-            if is_remote and without_credentials(f"{url}/") != f"{url}/":
-                raise ValueError(
-                    f"the address of channel {name!r} holds credentials: take them out, and write"
-                    f" them into the file of {_CREDENTIALS}, as docs/operations.md shows"
-                )
-            if urlsplit(url).scheme not in {"http", "https", "file"}:
-                raise ValueError(f"channel {name!r} needs an http, https or file URL, not {url!r}")
-        return {name: url.rstrip("/") for name, url in channels.items()}
+    def _channels_are_addresses(
+        cls, channels: dict[str, str | MirroredChannel]
+    ) -> dict[str, str | MirroredChannel]:
+        found: dict[str, str | MirroredChannel] = {}
+        fetched: dict[str, str] = {}
+        for name, channel in channels.items():
+            if isinstance(channel, str):
+                found[name] = url = mirror = _channel_address(name, channel)
+            else:
+                url = _channel_address(name, channel.url)
+                mirror = _channel_address(name, channel.mirror)
+                found[name] = MirroredChannel(url=url, mirror=mirror)
+                if not _IDENTITY.fullmatch(url) or _USUAL_PORT.match(url):
+                    raise ValueError(
+                        f"the 'url' of channel {name!r} is in locks, and written there in one way:"
+                        " small letters in the host, no port that is the usual one, no '%' and no"
+                        " '..'"
+                    )
+            if fetched.setdefault(url, mirror) != mirror:
+                raise ValueError(f"{url} is named twice, with different mirrors: take one out")
+        return found
 
     @field_validator("pypi_index")
     @classmethod
@@ -303,10 +489,64 @@ class Settings(BaseSettings):
             raise ValueError("the address of the index of PyPI holds a token, which would be shown")
         return url.rstrip("/")
 
-    @field_validator("private_networks")
+    @field_validator("private_networks", "webhook_networks")
     @classmethod
     def _networks_are_networks(cls, networks: list[str]) -> list[str]:
         return [str(ip_network(network)) for network in networks]
+
+    @field_validator("smtp")
+    @classmethod
+    def _mail_server_is_one(cls, smtp: SecretStr | None) -> SecretStr | None:
+        if smtp is not None and not _SMTP.fullmatch(smtp.get_secret_value()):
+            # Not what it is: it has a password.
+            raise ValueError("mail is handed over at smtp://USER:PASSWORD@HOST:PORT, or smtps://…")
+        return smtp
+
+    @field_validator("mail_from")
+    @classmethod
+    def _mail_has_a_sender(cls, address: str | None) -> str | None:
+        if address is not None and not _MAIL.fullmatch(address):
+            raise ValueError(f"{address!r} is not an address of mail, as pullforge@example.org is")
+        return address
+
+    @model_validator(mode="after")
+    def _mail_settings_are_two(self) -> "Settings":
+        if (self.smtp is None) != (self.mail_from is None):
+            raise ValueError("PULLFORGE_SMTP and PULLFORGE_MAIL_FROM go together")
+        return self
+
+    @field_validator("conda_store_path")
+    @classmethod
+    def _conda_store_has_a_place(cls, path: str) -> str:
+        path = path.rstrip("/")
+        if path and (not _PATH.fullmatch(path) or path.split("/")[1] in _OWN_PATHS):
+            raise ValueError(
+                f"{path!r} cannot be where conda-store's wire is: write another path, such as"
+                " /conda-store, or nothing; for the root there is PULLFORGE_CONDA_STORE_AT_ROOT"
+            )
+        return path
+
+    @field_validator("conda_store_ui")
+    @classmethod
+    def _interface_is_there(cls, directory: Path | None) -> Path | None:
+        for name in ("main.js", "main.css") if directory is not None else ():
+            if directory is not None and not (directory / name).is_file():
+                raise ValueError(
+                    f"there is no {name} in {directory}: name the directory with main.js and"
+                    " main.css of conda-store-ui"
+                )
+        return directory
+
+    @field_validator("conda_store_origins")
+    @classmethod
+    def _origins_are_hosts(cls, origins: list[str]) -> list[str]:
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin!r} is no origin: write https://HOST or http://HOST:PORT, in small"
+                    " letters and without a slash at the end"
+                )
+        return origins
 
     @field_validator("channel_credentials")
     @classmethod
@@ -325,6 +565,7 @@ class Settings(BaseSettings):
     def _variables_are_known(self) -> "Settings":
         known = {_PREFIX + name.upper() for name in type(self).model_fields}
         for variable in sorted(os.environ):
-            if variable.startswith(_PREFIX) and variable not in known:
+            is_known = variable in known or variable.startswith(_OF_PREFIXES)
+            if variable.startswith(_PREFIX) and not is_known:
                 raise ValueError(f"{variable} is not a setting; docs/settings.md lists them")
         return self

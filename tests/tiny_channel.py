@@ -1,6 +1,10 @@
 """A channel of tiny packages in a directory, for tests that need no real ones."""
 
 import asyncio
+import atexit
+import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 
 from conformance.channel.index import index_channel
@@ -20,6 +24,15 @@ def tool(version: str, timestamp_ms: int) -> Package:
 
 def write_tiny_channel(directory: Path) -> Path:
     """Make the channel: ``library 1.0`` and ``tool 1.0`` of 2024, ``tool 2.0`` of 2025."""
+    # Its index is made once, and takes longer than most tests.
+    shutil.copytree(_made(), directory, dirs_exist_ok=True)
+    return directory
+
+
+@cache
+def _made() -> Path:
+    directory = Path(tempfile.mkdtemp(prefix="pullforge-tiny-channel-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
     library = Package(
         "library", "1.0", entries=[Entry("lib/library.txt", data=b"x" * 5000)], timestamp_ms=IN_2024
     )

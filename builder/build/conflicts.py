@@ -15,6 +15,7 @@ from posixpath import dirname, join, normpath
 from typing import Final
 
 from builder.errors import UnsupportedPackage
+from builder.install.paths import MAX_DIRECTORY_CHARACTERS
 from builder.layer import LayerPackage
 from builder.records import ArchiveRecord
 
@@ -111,14 +112,22 @@ def _followed(directories: set[str], moved: Mapping[str, str]) -> dict[str, str]
 
 
 def directories_above(paths: Iterable[str]) -> set[str]:
-    """Return every directory above the paths."""
+    """Return every directory above the paths.
+
+    Raises:
+        UnsupportedPackage: They lie so deep that their directories take memory without bounds.
+    """
     found: set[str] = set()
+    characters = 0
     # Each once: a directory has many files, and the way up is the slow part.
     for parent in {path.rpartition("/")[0] for path in paths}:
         directory = parent
         while directory and directory not in found:
             found.add(directory)
+            characters += len(directory)
             directory = directory.rpartition("/")[0]
+        if characters > MAX_DIRECTORY_CHARACTERS:
+            raise UnsupportedPackage("the packages have more directories than are allowed")
     return found
 
 

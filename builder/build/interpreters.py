@@ -68,7 +68,7 @@ class CompilingPythons:
             if version is None or not compiled:
                 continue
             chosen[subdir] = await self._choose(lock, version)
-        return dataclasses.replace(lock, bytecode=chosen)
+        return dataclasses.replace(lock, bytecode=chosen) if chosen != lock.bytecode else lock
 
     async def records(self, lock: Lock, version: str) -> tuple[PackageRecord, ...]:
         """Return a Python of exactly that version for this machine, with all that it needs.

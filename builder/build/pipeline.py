@@ -36,10 +36,11 @@ from builder.bytecode.compiler import Compiler
 from builder.concurrency.single_flight import together
 from builder.fetch.base_image import BaseImage, BaseImages
 from builder.install.activation import ActivationFile, EnvironmentActivation, in_order
+from builder.install.compiled import compiled_paths
 from builder.install.contents import PackageContents, installed_links, installed_paths
 from builder.install.wheel.contents import WheelContents
 from builder.keys import blob_key, lock_key
-from builder.layer import Encoding, LayerPackage, LayerPlan, PythonTarget
+from builder.layer import Encoding, LayerBlob, LayerPackage, LayerPlan, PythonTarget
 from builder.lock import Lock
 from builder.platforms import PLATFORMS, Subdir
 from builder.ports import Progress, ProgressListener, Stage, Store
@@ -72,6 +73,19 @@ class PlannedEnvironment:
     contents: tuple[PackageContents, ...]
     #: Lowest first.
     layers: tuple[LayerPlan, ...]
+    #: Of each wheel.
+    wheel_contents: tuple[WheelContents, ...] = ()
+
+    def compiled(self) -> frozenset[str]:
+        """Return where the bytecode is that no package brings, relative to the prefix."""
+        python = self.installation.python
+        if python is None:
+            return frozenset()
+        contents_of_all: tuple[PackageContents | WheelContents, ...]
+        contents_of_all = (*self.contents, *self.wheel_contents)
+        known = zip(self.packages, contents_of_all, strict=True)
+        found = (compiled_paths(package, contents, python) for package, contents in known)
+        return frozenset().union(*found)
 
     @property
     def variables(self) -> Mapping[str, str]:
@@ -206,7 +220,7 @@ class Pipeline:
         # It looks at each path of the environment.
         layers = await asyncio.to_thread(installation.plan, contents, wheel_contents)
         on_progress(Progress("plan", note=_conflicts(subdir, layers)))
-        return PlannedEnvironment(installation, tuple(contents), layers)
+        return PlannedEnvironment(installation, tuple(contents), layers, tuple(wheel_contents))
 
     async def compiler(self, lock: Lock, python: PythonTarget | None) -> Compiler | None:
         """Return what compiles modules for ``python``; ``None`` for an environment without it.
@@ -219,6 +233,35 @@ class Pipeline:
             return None
         records = await self._compilers.records(lock, python.version)
         return await self._compilers.compiler(records, python)
+
+    async def layers(
+        self,
+        lock: Lock,
+        plans: Sequence[LayerPlan],
+        encoding: Encoding,
+        on_progress: ProgressListener,
+    ) -> tuple[LayerBlob, ...]:
+        """Return layers in the order of their plans, assembled where they are not in the store.
+
+        Raises:
+            PackageError: A package cannot be had, is damaged or is refused.
+            BytecodeError: A package cannot be compiled.
+            WorkerLost: An assembling process died.
+        """
+        # What takes longest starts first, so that no worker waits for one late large layer.
+        order = sorted(range(len(plans)), key=lambda at: _effort(plans[at]), reverse=True)
+        made = await _all(
+            [
+                self._layers.ensure(
+                    plans[at], encoding, partial(self._python, lock, plans[at].python)
+                )
+                for at in order
+            ],
+            "assemble",
+            on_progress,
+        )
+        blobs = dict(zip(order, made, strict=True))
+        return tuple(blobs[at] for at in range(len(plans)))
 
     async def _layers_of(
         self,
@@ -235,23 +278,11 @@ class Pipeline:
         planned = await self.plan(lock, subdir, on_progress)
         plans = planned.layers
         records = planned.installation.records
-        # What takes longest starts first, so that no worker waits for one late large layer.
-        order = sorted(range(len(plans)), key=lambda at: _effort(plans[at]), reverse=True)
-        made = await _all(
-            [
-                self._layers.ensure(
-                    plans[at], encoding, partial(self._python, lock, plans[at].python)
-                )
-                for at in order
-            ],
-            "assemble",
-            on_progress,
-        )
-        blobs = dict(zip(order, made, strict=True))
+        blobs = await self.layers(lock, plans, encoding, on_progress)
         activation = await self._activations.get(planned.activation(lock, base))
         return EnvironmentLayers(
             platform=PLATFORMS[subdir],
-            blobs=tuple(blobs[at] for at in range(len(plans))),
+            blobs=blobs,
             contents=tuple(
                 tuple(f"{p.record.name} {p.record.version}" for p in plan.packages)
                 for plan in plans

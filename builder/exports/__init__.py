@@ -6,6 +6,7 @@
     forms             makes them on first request, keeps them in the store
     environment_yml pixi_lock                 the lock for other tools
     image_tar                                 the image in one file
+    bytecode                                  what the compiler made, for directories
     components ← spdx cyclonedx provenance    what it consists of, what it was made of
     diff              what two locks differ in
     image_tree        the documents of an image

@@ -1,15 +1,44 @@
 """What two locks differ in, and what the step from one image to the other costs a node."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from builder.lock import Lock
 from builder.oci.models import ImageManifest
 from builder.platforms import Subdir
+from builder.rules.candidate import Candidate
+from builder.rules.versions import compare_versions
 
 #: Where a package comes from: conda channels, or an index of wheels.
 Manager = Literal["conda", "pip"]
+#: How a package became another. ``changed``: the same version in another build, or versions that
+#: cannot be compared.
+Direction = Literal["up", "down", "added", "removed", "changed"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExactPackage:
+    """A package of a lock, as far as locks are compared by it."""
+
+    version: str
+    #: Empty of a wheel.
+    build: str
+    #: Stands for the archive: what is the same is the same package.
+    archive: str
+    #: What tells two archives of the same version and build apart, e.g. ``"sha256:0123456789ab"``.
+    mark: str
+    #: ``None``: nobody says.
+    licence: str | None = None
+
+    @property
+    def told(self) -> str:
+        """Version and build."""
+        return f"{self.version} {self.build}".rstrip()
+
+
+#: By manager and name.
+Packages = Mapping[tuple[Manager, str], ExactPackage]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +51,17 @@ class PackageChange:
     before: str | None
     #: As ``before``; ``None``: it was removed.
     after: str | None
+    direction: Direction
+    licence_before: str | None = None
+    licence_after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LicenceChange:
+    """Licences that only one of two locks has, sorted."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +75,8 @@ class LockDiff:
     variables: Mapping[str, tuple[str | None, str | None]]
     #: The base image before and after, if it is another one; ``None`` in it for none.
     base: tuple[str | None, str | None] | None
+    #: For each platform of either lock, as far as indexes say them.
+    licences: Mapping[Subdir, LicenceChange] = field(default_factory=dict)
 
 
 def diff(a: Lock, b: Lock) -> LockDiff:
@@ -44,17 +86,58 @@ def diff(a: Lock, b: Lock) -> LockDiff:
     changed; ``before`` and ``after`` end in the first digits of the archive's sha256 then.
     """
     platforms = sorted({*a.platforms, *b.platforms})
-    names = sorted({*a.variables, *b.variables})
-    bases = (_base(a), _base(b))
+    packages = {subdir: (_packages(a, subdir), _packages(b, subdir)) for subdir in platforms}
     return LockDiff(
-        packages={subdir: _changes(a, b, subdir) for subdir in platforms},
-        variables={
-            name: (a.variables.get(name), b.variables.get(name))
-            for name in names
-            if a.variables.get(name) != b.variables.get(name)
-        },
-        base=bases if bases[0] != bases[1] else None,
+        packages={subdir: package_changes(*both) for subdir, both in packages.items()},
+        variables=variable_changes(a.variables, b.variables),
+        base=base_change(_base(a), _base(b)),
+        licences={subdir: licence_change(*both) for subdir, both in packages.items()},
     )
+
+
+def package_changes(old: Packages, new: Packages) -> tuple[PackageChange, ...]:
+    """Return the packages that are not the same, conda's first, by name."""
+    changes = []
+    for manager, name in sorted({*old, *new}):
+        before, after = old.get((manager, name)), new.get((manager, name))
+        if before is not None and after is not None and before.archive == after.archive:
+            continue
+        has_mark = before is not None and after is not None and before.told == after.told
+        changes.append(
+            PackageChange(
+                manager,
+                name,
+                _told(before, has_mark=has_mark),
+                _told(after, has_mark=has_mark),
+                _direction(manager, before, after),
+                before.licence if before is not None else None,
+                after.licence if after is not None else None,
+            )
+        )
+    return tuple(changes)
+
+
+def licence_change(old: Packages, new: Packages) -> LicenceChange:
+    """Return the licences that only one of two has."""
+    has = {one.licence for one in old.values() if one.licence}
+    gets = {one.licence for one in new.values() if one.licence}
+    return LicenceChange(tuple(sorted(gets - has)), tuple(sorted(has - gets)))
+
+
+def variable_changes(
+    old: Mapping[str, str], new: Mapping[str, str]
+) -> Mapping[str, tuple[str | None, str | None]]:
+    """Return the variables that differ, with both values."""
+    return {
+        name: (old.get(name), new.get(name))
+        for name in sorted({*old, *new})
+        if old.get(name) != new.get(name)
+    }
+
+
+def base_change(old: str | None, new: str | None) -> tuple[str | None, str | None] | None:
+    """Return the two bases; ``None``: they are the same."""
+    return (old, new) if old != new else None
 
 
 def fetched_bytes(a: ImageManifest | None, b: ImageManifest) -> int:
@@ -64,31 +147,39 @@ def fetched_bytes(a: ImageManifest | None, b: ImageManifest) -> int:
     return sum(size for digest, size in wanted.items() if digest not in has)
 
 
-#: Name → version and build, and sha256.
-_Packages = dict[tuple[Manager, str], tuple[str, str]]
+def _told(one: ExactPackage | None, *, has_mark: bool) -> str | None:
+    if one is None:
+        return None
+    return f"{one.version} {one.mark}" if has_mark else one.told
 
 
-def _changes(a: Lock, b: Lock, subdir: Subdir) -> tuple[PackageChange, ...]:
-    old, new = _packages(a, subdir), _packages(b, subdir)
-    changes = []
-    for manager, name in sorted({*old, *new}):
-        before, after = old.get((manager, name)), new.get((manager, name))
-        if before == after:
-            continue
-        if before and after and before[0] == after[0]:
-            told = [f"{version} sha256:{sha256[:12]}" for version, sha256 in (before, after)]
-            changes.append(PackageChange(manager, name, told[0], told[1]))
-        else:
-            changes.append(PackageChange(manager, name, before and before[0], after and after[0]))
-    return tuple(changes)
+def _direction(
+    manager: Manager, before: ExactPackage | None, after: ExactPackage | None
+) -> Direction:
+    if before is None:
+        return "added"
+    if after is None:
+        return "removed"
+    found = compare_versions(before.version, after.version, of_pypi=manager == "pip")
+    return "changed" if not found else "up" if found < 0 else "down"
 
 
-def _packages(lock: Lock, subdir: Subdir) -> _Packages:
-    found: _Packages = {}
+def _packages(lock: Lock, subdir: Subdir) -> Packages:
+    found: dict[tuple[Manager, str], ExactPackage] = {}
     for record in lock.platforms.get(subdir, ()):
-        found["conda", record.name] = (f"{record.version} {record.build}", record.sha256)
+        licence = Candidate.of_package(record, {}).licence or None
+        mark = f"sha256:{record.sha256[:12]}"
+        # Two builds may be the same archive under another name.
+        archive = f"{record.version} {record.build} {record.sha256}"
+        found["conda", record.name] = ExactPackage(
+            record.version, record.build, archive, mark, licence
+        )
     for wheel in lock.wheels.get(subdir, ()):
-        found["pip", wheel.name] = (wheel.version, wheel.sha256)
+        mark = f"sha256:{wheel.sha256[:12]}"
+        facts = lock.wheel_facts.get(wheel.sha256)
+        licence = facts.licence or None if facts is not None else None
+        archive = f"{wheel.version} {wheel.sha256}"
+        found["pip", wheel.name] = ExactPackage(wheel.version, "", archive, mark, licence)
     return found
 
 

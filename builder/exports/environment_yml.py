@@ -3,7 +3,7 @@
 from typing import Any
 
 from builder.lock import Lock
-from builder.lock.safe_yaml import dump
+from builder.lock.block_yaml import dump
 from builder.platforms import Subdir
 
 

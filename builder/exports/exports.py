@@ -1,5 +1,6 @@
 """Makes forms of locks and keeps them in the store."""
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
@@ -12,10 +13,17 @@ from builder.build.image import Flavour
 from builder.build.pipeline import Pipeline
 from builder.concurrency.single_flight import SingleFlight, together
 from builder.errors import StoreUnavailable
+from builder.exports.bytecode import write_bytecode
 from builder.exports.cyclonedx import to_cyclonedx
 from builder.exports.diff import fetched_bytes
 from builder.exports.environment_yml import to_environment_yml
-from builder.exports.formats import EXPORTS, ExportedFile, ExportFormat, platform_of
+from builder.exports.formats import (
+    ARCHIVE_TYPE,
+    EXPORTS,
+    ExportedFile,
+    ExportFormat,
+    platform_of,
+)
 from builder.exports.image_tar import tar_documents, write_image_tar
 from builder.exports.image_tree import ImageTree, read_manifest, read_tree
 from builder.exports.pixi_lock import to_pixi_lock
@@ -23,12 +31,14 @@ from builder.exports.provenance import to_provenance
 from builder.exports.spdx import to_spdx
 from builder.fetch.packages import Packages
 from builder.install.portable import assemble_portable
-from builder.keys import blob_key, form_digest_key, form_key
+from builder.install.prefix.installation import InstallationPlan, dump_installation
+from builder.keys import blob_key, form_digest_key, form_key, package_key
 from builder.layer import Encoding
 from builder.lock import Lock, to_explicit, to_yaml
-from builder.oci.digest import Digest, parse_digest
+from builder.oci.digest import Digest, digest_of, parse_digest
 from builder.platforms import PLATFORMS, Subdir
 from builder.ports import Progress, ProgressListener, Store, Workers
+from builder.records import ArchiveRecord
 from builder.system_errors import disk_errors
 
 #: Makes the image of a lock and returns the digest of its index or only manifest; every blob of it
@@ -63,6 +73,9 @@ _ENCODINGS: Final[dict[ExportFormat, Encoding]] = {
     "archive.tar.gz": "gzip",
     "archive.tar.zst": "zstd",
 }
+_BYTECODE: Final = "bytecode.tar.zst"
+#: Whose digest is kept beside them: whoever fetches one verifies it.
+_DIGESTED: Final[frozenset[ExportFormat]] = frozenset({*_ENCODINGS, _BYTECODE, "installation.json"})
 
 
 #: Has a form put into the store under its key; raises as :meth:`Exports.get`.
@@ -138,6 +151,24 @@ class Exports:
             raise StoreUnavailable(_LOST)
         return data
 
+    async def archive(self, record: ArchiveRecord, on_progress: ProgressListener) -> ExportedFile:
+        """Return the archive of a package or wheel, fetched if it is not in the store.
+
+        Raises:
+            PackageError: It cannot be had, is damaged or is refused.
+            StoreUnavailable: The store cannot be used, or has no room.
+        """
+        key = package_key(record.sha256)
+        size_bytes = await self._store.size(key)
+        if size_bytes is None:
+            on_progress(Progress("download"))
+            await self._packages.archive(record)
+            size_bytes = await self._store.size(key)
+        if size_bytes is None:
+            raise StoreUnavailable(_LOST)
+        digest = parse_digest(f"sha256:{record.sha256}")
+        return ExportedFile(key, size_bytes, ARCHIVE_TYPE, record.file_name, digest)
+
     async def tree(self, lock: Lock, flavour: Flavour, on_progress: ProgressListener) -> ImageTree:
         """Return the documents of the lock's image, built if it is not; raises as :meth:`get`."""
         return await read_tree(self._store, lock, await self._build(lock, flavour, on_progress))
@@ -173,7 +204,7 @@ class Exports:
         An archive whose digest is gone is made again: the same bytes.
         """
         size_bytes = await self._store.size(key)
-        if size_bytes is None or form not in _ENCODINGS:
+        if size_bytes is None or form not in _DIGESTED:
             return None if size_bytes is None else (size_bytes, None)
         digest = await self._store.read(form_digest_key(key))
         return None if digest is None else (size_bytes, parse_digest(digest.decode("ascii")))
@@ -185,9 +216,14 @@ class Exports:
         if subdir is not None and form in _ENCODINGS:
             await self._make_archive(lock, subdir, _ENCODINGS[form], key, on_progress)
         elif subdir is not None and form == "image.tar":
-            await self._make_image_tar(lock, subdir, key, on_progress)
+            await _again(partial(self._try_image_tar, lock, subdir, key, on_progress))
+        elif subdir is not None and form == _BYTECODE:
+            await _again(partial(self._try_bytecode, lock, subdir, key, on_progress))
         else:
-            await self._store.write(key, await self._text(lock, form, subdir, on_progress))
+            data = await self._text(lock, form, subdir, on_progress)
+            if form in _DIGESTED:
+                await self._store.write(form_digest_key(key), digest_of(data).encode())
+            await self._store.write(key, data)
 
     async def _text(
         self, lock: Lock, form: ExportFormat, subdir: Subdir | None, on_progress: ProgressListener
@@ -201,9 +237,21 @@ class Exports:
         if form in _BILLS:
             licenses = await self._licenses(lock, platforms)
             return await self._workers.run(_BILLS[form], lock, platforms, licenses)
+        if form == "installation.json":
+            return await self._workers.run(
+                dump_installation, await self._installation(lock, platforms[0], on_progress)
+            )
         assert form == "provenance", form
         tree = await self.tree(lock, _USUAL_FLAVOUR, on_progress)
         return await self._workers.run(to_provenance, lock, _USUAL_FLAVOUR, tree.descriptors)
+
+    async def _installation(
+        self, lock: Lock, subdir: Subdir, on_progress: ProgressListener
+    ) -> InstallationPlan:
+        planned = await self._pipeline.plan(lock, subdir, on_progress)
+        return InstallationPlan(
+            lock.key, subdir, planned.packages, planned.installation.python, lock.variables
+        )
 
     async def _licenses(self, lock: Lock, platforms: Sequence[Subdir]) -> dict[str, str]:
         """Return what each archive says its licence is, by sha256."""
@@ -251,15 +299,6 @@ class Exports:
 
         await self._packages.use(records, work)
 
-    async def _make_image_tar(
-        self, lock: Lock, subdir: Subdir, key: str, on_progress: ProgressListener
-    ) -> None:
-        for _ in range(_ATTEMPTS - 1):
-            with suppress(FileNotFoundError):  # a blob was evicted: the next try builds it again
-                await self._try_image_tar(lock, subdir, key, on_progress)
-                return
-        await self._try_image_tar(lock, subdir, key, on_progress)
-
     async def _try_image_tar(
         self, lock: Lock, subdir: Subdir, key: str, on_progress: ProgressListener
     ) -> None:
@@ -277,6 +316,28 @@ class Exports:
         await self._adopt(
             key, lambda out: self._workers.run(write_image_tar, blobs, documents, out)
         )
+
+    async def _try_bytecode(
+        self, lock: Lock, subdir: Subdir, key: str, on_progress: ProgressListener
+    ) -> None:
+        """Write the bytecode once.
+
+        Raises:
+            FileNotFoundError: A layer is gone.
+        """
+        planned = await self._pipeline.plan(lock, subdir, on_progress)
+        plans = [plan for plan in planned.layers if plan.python is not None]
+        blobs = await self._pipeline.layers(lock, plans, "zstd", on_progress)
+        paths = await self._local_blobs([blob.digest for blob in blobs])
+        layers = [(blob, paths[blob.digest]) for blob in blobs]
+        compiled = await asyncio.to_thread(planned.compiled)
+
+        async def write(out: Path) -> None:
+            digest = await self._workers.run(write_bytecode, layers, compiled, out, self._scratch)
+            await self._store.write(form_digest_key(key), digest.encode())
+
+        on_progress(Progress("finish"))
+        await self._adopt(key, write)
 
     async def _local_blobs(self, digests: Sequence[Digest]) -> dict[Digest, Path]:
         """Return files with the bytes of blobs.
@@ -301,3 +362,12 @@ class Exports:
             await self._store.adopt(key, out)
         finally:
             out.unlink(missing_ok=True)
+
+
+async def _again(work: Callable[[], Awaitable[None]]) -> None:
+    """Do work that finds that a blob was evicted: the next try builds it again."""
+    for _ in range(_ATTEMPTS - 1):
+        with suppress(FileNotFoundError):
+            await work()
+            return
+    await work()

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from builder.errors import LockError
+from builder.install.prefix.installation import FORMAT as INSTALLATION_FORMAT
+from builder.layer import LAYER_FORMAT
 from builder.lock import Lock
 from builder.oci.digest import Digest
 from builder.platforms import Subdir
@@ -19,6 +21,8 @@ ExportFormat = Literal[
     "sbom.spdx.json",
     "sbom.cdx.json",
     "provenance",
+    "installation.json",
+    "bytecode.tar.zst",
 ]
 
 #: Whether a form is of the whole lock, of one of its platforms, or of either.
@@ -52,7 +56,16 @@ EXPORTS: Final[dict[ExportFormat, FormatSpec]] = {
     "sbom.spdx.json": FormatSpec(SPDX_TYPE, "{key}-{platform}.spdx.json", "either"),
     "sbom.cdx.json": FormatSpec(CYCLONEDX_TYPE, "{key}-{platform}.cdx.json", "either"),
     "provenance": FormatSpec(IN_TOTO_TYPE, "{key}.intoto.json", "all"),
+    "installation.json": FormatSpec(
+        "application/json", "{key}-{platform}.installation.json", "one", format=INSTALLATION_FORMAT
+    ),
+    # It is a part of layers.
+    "bytecode.tar.zst": FormatSpec(
+        "application/zstd", "{key}-{platform}.bytecode.tar.zst", "one", format=LAYER_FORMAT
+    ),
 }
+#: What archives of packages are: every channel and index calls them something else.
+ARCHIVE_TYPE: Final = "application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Source: rattler's ``rattler_lock/src/parse/models/v6``.
 from typing import Any, Final
 
 from builder.lock import Lock
-from builder.lock.safe_yaml import dump
+from builder.lock.block_yaml import dump
 from builder.records import PackageRecord, WheelRecord
 
 _VERSION: Final = 6

@@ -18,6 +18,7 @@ from builder.fetch.channel_credentials import SETTING, ChannelCredentials
 from builder.fetch.saving import save
 from builder.keys import package_key
 from builder.network.hosts import RefusedHost
+from builder.network.mirrors import NO_MIRRORS, Mirrors
 from builder.ports import BuildMetrics, Store
 from builder.records import ArchiveRecord, PackageRecord, WheelRecord
 
@@ -40,10 +41,11 @@ class Packages:
         scratch: A directory for downloads under way.
         metrics: Counts downloads.
         allowed_hosts: Hosts that packages may come from, with the port where there is one;
-            ``""`` allows ``file://``.
+            ``""`` allows ``file://``. Of a channel that has a mirror, it is the mirror's.
         wheel_hosts: The same for wheels.
         max_size_bytes: The largest archive to accept.
         credentials: What private channels ask for; wheels are asked for without.
+        mirrors: Where channels are fetched from.
         parallel: How many downloads run at once.
         retry_seconds: How long to wait before the second try; the third waits twice that.
     """
@@ -59,6 +61,7 @@ class Packages:
         wheel_hosts: Collection[str],
         max_size_bytes: int,
         credentials: ChannelCredentials | None = None,
+        mirrors: Mirrors = NO_MIRRORS,
         parallel: int = 8,
         retry_seconds: float = 1,
     ) -> None:
@@ -70,6 +73,7 @@ class Packages:
         self._wheel_hosts = frozenset(wheel_hosts)
         self._max_size_bytes = max_size_bytes
         self._credentials = credentials or ChannelCredentials()
+        self._mirrors = mirrors
         self._retry_seconds = retry_seconds
         self._slots = PrioritySemaphore(parallel)
         self._flights: SingleFlight[Path] = SingleFlight()
@@ -146,10 +150,10 @@ class Packages:
         allowed, place = self._allowed_hosts, "the host of a channel of this server"
         if isinstance(record, WheelRecord):
             allowed, place = self._wheel_hosts, "a host that this server takes wheels from"
-        host = urlsplit(record.url).netloc
+        host = urlsplit(self._address(record)).netloc
         if isinstance(record, PackageRecord) and record.channel:
             # The channel's index says that it lies there: whoever made the record has seen that.
-            channel = urlsplit(record.channel)
+            channel = urlsplit(self._mirrors.address(record.channel))
             host = "a file" if not host and channel.netloc else channel.netloc
         if host not in allowed:
             raise UnsafePackage(f"{record.file_name} lies on '{host}', which is not {place}")
@@ -168,7 +172,7 @@ class Packages:
                     size_bytes, sha256, md5 = await self._fetch(record, path)
                 except RefusedHost as exc:
                     raise UnsafePackage(
-                        f"{record.file_name} cannot be downloaded: {_source(record)} {exc}"
+                        f"{record.file_name} cannot be downloaded: {self._source(record)} {exc}"
                     ) from exc
                 except httpx.HTTPError as exc:
                     pause_seconds = _retry_after(exc) or attempt * self._retry_seconds
@@ -197,18 +201,18 @@ class Packages:
             kind, promised, found = "md5", record.md5, md5.hexdigest()
         if promised and found != promised:
             raise CorruptPackage(
-                f"{record.file_name} is damaged: {_source(record)} sent {seen} bytes that do not"
-                f" have the {kind} {_promise(record)}"
+                f"{record.file_name} is damaged: {self._source(record)} sent {seen} bytes that do"
+                f" not have the {kind} {_promise(record)}"
             )
         if not promised and record.size_bytes not in {0, seen}:
             raise CorruptPackage(
-                f"{record.file_name} is damaged: {_source(record)} sent {seen} bytes, and not the"
-                f" {record.size_bytes} {_promise(record)}"
+                f"{record.file_name} is damaged: {self._source(record)} sent {seen} bytes, and not"
+                f" the {record.size_bytes} {_promise(record)}"
             )
         return seen, sha256.hexdigest(), md5.hexdigest()
 
     async def _bytes(self, record: ArchiveRecord) -> AsyncIterator[bytes]:
-        url = record.url
+        url = self._address(record)
         if url.startswith("file://"):
             path = Path(unquote(urlsplit(url).path))
             try:
@@ -251,8 +255,19 @@ class Packages:
             if is_private and self._credentials.knows(error.request.url.host):
                 reason += f", with the credentials that {SETTING} has for its host"
         return PackageUnavailable(
-            f"{record.file_name} cannot be downloaded: {_source(record)} {reason}; pull again later"
+            f"{record.file_name} cannot be downloaded: {self._source(record)} {reason}; pull again"
+            " later"
         )
+
+    def _address(self, record: ArchiveRecord) -> str:
+        """Return where an archive is fetched from; wheels have no mirrors."""
+        return record.url if isinstance(record, WheelRecord) else self._mirrors.fetched(record.url)
+
+    def _source(self, record: ArchiveRecord) -> str:
+        """Return who has the archive: a channel's address, or a wheel's host."""
+        if isinstance(record, WheelRecord):
+            return urlsplit(record.url).netloc or "the local index"
+        return self._mirrors.told(record.channel_url, record.url)
 
 
 def _md5() -> "hashlib._Hash":
@@ -279,13 +294,6 @@ def _retry_after(error: httpx.HTTPError) -> int:
         return 0
     text = error.response.headers.get("retry-after", "")
     return int(text) if re.fullmatch(r"[0-9]{1,7}", text) else 0
-
-
-def _source(record: ArchiveRecord) -> str:
-    """Return who has the archive: a channel's address, or a wheel's host."""
-    if isinstance(record, WheelRecord):
-        return urlsplit(record.url).netloc or "the local index"
-    return record.channel_url
 
 
 def _promise(record: ArchiveRecord) -> str:

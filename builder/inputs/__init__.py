@@ -15,6 +15,8 @@ Which kind they are is told by what they hold, never by the name of a file::
     foreign      files of other tools, which are refused with advice
     listing      entries of lock files as packages
     packages     PackageList, and how channels complete it
+    editing      an environment.yml changed by parts, for forms
+    places       where in a file a package is asked for
 
 Everything here is computation: bounded, yet to be run beside the event loop, by ``Workers``.
 ``docs/inputs.md`` is the page for those who write the files.

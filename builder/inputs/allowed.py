@@ -21,6 +21,14 @@ _PLACE = re.compile(r"[a-z0-9-]+/[a-z0-9_][A-Za-z0-9_.!+~-]*-[^-/]+-[^-/]+(?:\.c
 _CHARACTERS = re.compile(r"[A-Za-z0-9_.!+~/-]+")
 _WHEEL_PATH = re.compile(r"(?:/[A-Za-z0-9_.!+~%-]+)+\.whl")
 _HOST = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]{1,5})?")
+#: What a name means to conda that is no address.
+_ALIAS: Final = "https://conda.anaconda.org"
+#: What else conda knows by a name: channels of Anaconda, which are elsewhere.
+_NAMED: Final = {
+    name: f"https://repo.anaconda.com/{name}" for name in ("pkgs/main", "pkgs/r", "pkgs/msys2")
+}
+#: What is wrong with the address of a mirror in a lock that has a key.
+_OF_MIRROR: Final = "the mirror of {}, by which locks name it: lock again"
 #: Words for no base image.
 _BARE: Final = "none"
 
@@ -59,15 +67,36 @@ class AllowedSources:
     def channel(self, text: str) -> Channel:
         """Return the channel that a name or address stands for.
 
+        The administrator's names come first, then addresses, then what conda means by a name, and
+        the addresses of mirrors.
+
         Raises:
             ChannelNotAllowed: The administrator does not offer it.
         """
         for channel in self.defaults.channels:
-            addresses = {channel.url, without_credentials(channel.url)}
-            if text == channel.name or text.rstrip("/") in addresses:
+            if text == channel.name or text.rstrip("/") in _addresses(channel):
                 return channel
-        offered = [channel.name for channel in self.defaults.channels]
-        raise ChannelNotAllowed(without_credentials(text)[:100], offered)
+        address = text.rstrip("/")
+        meant = address if "://" in text else _NAMED.get(text, f"{_ALIAS}/{address}")
+        for channel in self.defaults.channels:
+            if meant == channel.url or address == self._mirror(channel):
+                return channel
+        raise self._not_offered(text)
+
+    def locked_channel(self, url: str) -> Channel:
+        """Return the channel that a lock of a pullforge names, by the address that locks have.
+
+        Raises:
+            ChannelNotAllowed: The administrator does not offer it.
+            ValueError: It is the address of a mirror.
+        """
+        for channel in self.defaults.channels:
+            if url in _addresses(channel):
+                return channel
+        for channel in self.defaults.channels:
+            if url == self._mirror(channel):
+                raise ValueError(f"{url[:200]!r} is {_OF_MIRROR.format(channel.url)}")
+        raise self._not_offered(url)
 
     def package(self, url: str, said: str | None = None) -> PackageLocation:
         """Return where a package's address leads: below an offered channel, or elsewhere.
@@ -88,8 +117,11 @@ class AllowedSources:
         if without_credentials(url) != url:
             raise ValueError(f"the address {shown} holds credentials: take them out")
         home = None if said is None else self.channel(said)
-        for channel in self.defaults.channels if home is None else [home]:
-            base = without_credentials(channel.url) + "/"
+        channels = self.defaults.channels if home is None else (home,)
+        identities = [(without_credentials(channel.url), channel) for channel in channels]
+        mirrors = [(self._mirror(channel), channel) for channel in channels]
+        for address, channel in [*identities, *mirrors]:
+            base = f"{address}/"
             # conda writes the '!' and '+' of versions with and without '%'.
             path = unquote(url.removeprefix(base))
             if url.startswith(base) and _CHARACTERS.fullmatch(path) and _PLACE.fullmatch(path):
@@ -105,18 +137,30 @@ class AllowedSources:
     def locked(self, record: PackageRecord) -> PackageLocation | None:
         """Return what the channel must list for a package that was locked to be fetched, if any.
 
-        What lies in its channel, or on the host of some channel, need not be listed any more.
+        What lies in its channel need not be listed any more. What a lock says to be of one channel
+        and lies in another would be held against the policies of the wrong one: that one is asked.
 
         Raises:
             ValueError: It may not be fetched.
             ChannelNotAllowed: The administrator does not offer its channel.
         """
+        if record.channel:
+            self.locked_channel(record.channel)
         place = self.package(record.url, record.channel or None)
+        if place.channel and not place.elsewhere and not _lies_in(record.url, place.channel):
+            raise ValueError(f"{record.url[:200]!r} is in {_OF_MIRROR.format(place.channel.url)}")
         if not record.channel:
             if place.elsewhere:
                 raise ValueError(f"{record.url[:200]!r} lies in no channel of this server")
             return None
-        return None if self._has_host(record.url) else place
+        return place if place.elsewhere else None
+
+    def _mirror(self, channel: Channel) -> str:
+        return self.defaults.mirrors.address(channel.url)
+
+    def _not_offered(self, text: str) -> ChannelNotAllowed:
+        offered = [channel.name for channel in self.defaults.channels]
+        return ChannelNotAllowed(without_credentials(text)[:100], offered)
 
     def _may_lie(self, url: str, home: Channel | None) -> bool:
         """Tell whether an index may name this address; a server's index never names a file."""
@@ -221,6 +265,14 @@ def file_parts(path: str) -> tuple[str, str, str]:
     """
     name, version, build = path.rpartition("/")[2].rsplit("-", 2)
     return name, version, build.removesuffix(".conda").removesuffix(".tar.bz2")
+
+
+def _addresses(channel: Channel) -> set[str]:
+    return {channel.url, without_credentials(channel.url)}
+
+
+def _lies_in(url: str, channel: Channel) -> bool:
+    return url.startswith(f"{without_credentials(channel.url)}/")
 
 
 def _is_address(url: str) -> bool:

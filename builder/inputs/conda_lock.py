@@ -98,7 +98,7 @@ def _check(lock: Lock, allowed: AllowedSources) -> None:
         allowed.platform(subdir)
         check_count(subdir, records, lock.wheels.get(subdir, ()))
     for channel in lock.channels:
-        allowed.channel(channel.url)
+        allowed.locked_channel(channel.url)
         _check_words([channel.name])
     for record in (record for records in lock.platforms.values() for record in records):
         _check_file_name(record)

@@ -1,7 +1,8 @@
 """An ``environment.yml``, as conda, mamba and conda-lock read it.
 
-``name`` and ``prefix`` say where conda would install it, ``category`` is conda-lock's, and so is
-``allow-pypi-requests``, which hardens what never happens here: all of them mean nothing.
+``name`` and ``prefix`` say where conda would install it, ``description`` is conda-store's,
+``category`` is conda-lock's, and so is ``allow-pypi-requests``, which hardens what never happens
+here: all of them mean nothing.
 """
 
 import re
@@ -22,7 +23,7 @@ from builder.platforms import Subdir
 from builder.spec import EnvironmentSpec
 
 _MEANT: Final = frozenset({"channels", "dependencies", "platforms", "variables"})
-_IGNORED: Final = frozenset({"name", "prefix", "category", "allow-pypi-requests"})
+_IGNORED: Final = frozenset({"name", "prefix", "description", "category", "allow-pypi-requests"})
 _PIP: Final = "pip"
 _SELECTOR = re.compile(r"sel\((.*)\)")
 #: What micromamba can select, and whether it is true of the platforms that images are for.

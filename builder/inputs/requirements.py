@@ -16,7 +16,7 @@ from builder.pypi.requirement import (
     project_of,
     split_hashes,
 )
-from builder.solve import parse_match_spec
+from builder.rules.match_spec import parse_match_spec
 from builder.spec import (
     Channel,
     Constraint,

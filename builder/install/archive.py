@@ -109,6 +109,12 @@ class PackageFile:
             CorruptPackage: The archive is damaged.
             UnsafePackage: It unpacks to more than is allowed.
         """
+        whole = self._entry.whole()
+        if whole is not None:
+            return iter((whole,) if whole else ())
+        return self._pieces()
+
+    def _pieces(self) -> Iterator[Buffer]:
         with reading(self._label):
             yield from self._entry.chunks()
 

@@ -27,6 +27,7 @@ from builder.install.package_info import check_identity, dist_name
 from builder.install.package_writer import PackageWriter
 from builder.install.paths import PathTaken
 from builder.install.tar_writer import GENERATED_MTIME, TarWriter
+from builder.install.tree_sink import TreeSink
 from builder.install.wheel.archive import WheelArchive
 from builder.install.wheel.info import wheel_label
 from builder.install.wheel.writer import WheelWriter
@@ -104,10 +105,11 @@ def write_package(
     package: LayerPackage,
     path: Path,
     python: PythonTarget | None,
-    tar: TarWriter,
+    tar: TreeSink,
     scratch: Path,
     compiler: Compiler | None,
     conda_writer: type[PackageWriter] = PackageWriter,
+    wheel_writer: type[WheelWriter] = WheelWriter,
     *,
     limits: Limits | None = None,
 ) -> None:
@@ -116,7 +118,7 @@ def write_package(
         if isinstance(package.record, WheelRecord):
             wheel = WheelArchive(path, package.record, limits)
             target = need_python(wheel_label(package.record), python)
-            WheelWriter(
+            wheel_writer(
                 package, package.record, wheel, wheel.read_info(), target, tar, scratch
             ).write(compiler)
         else:

@@ -4,7 +4,8 @@ Source: conda's ``PrefixRecord`` (``conda/models/records.py``) and rattler's
 ``rattler_conda_types/src/prefix_record.rs``. It says nothing about the machine that made it.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -14,6 +15,8 @@ from builder.records import LISTED, PackageRecord, canonical_json
 
 #: conda's ``LinkType.copy``: nothing is shared with a package cache.
 _LINK_TYPE_COPY: Final = 3
+#: Where conda keeps the variables of an environment, relative to the prefix.
+STATE: Final = "conda-meta/state"
 
 InstalledType = Literal["hardlink", "softlink", "directory", "unix_python_entry_point", "pyc_file"]
 
@@ -49,20 +52,36 @@ class InstalledPath:
         return entry
 
 
+def environment_state(variables: Mapping[str, str]) -> bytes:
+    """Return the content of :data:`STATE` for an environment that has variables."""
+    return json.dumps({"env_vars": dict(sorted(variables.items())), "version": 1}).encode()
+
+
 def record_path(record: PackageRecord) -> str:
     """Return where the record of a package is, relative to the prefix."""
     return f"conda-meta/{dist_name(record)}.json"
 
 
 def prefix_record(
-    record: PackageRecord, info: PackageInfo, installed: Sequence[InstalledPath]
+    record: PackageRecord,
+    info: PackageInfo,
+    installed: Sequence[InstalledPath],
+    source: str | None = None,
 ) -> bytes:
     """Return the record of a package, the same bytes from the same arguments.
 
     What the channel's index says counts, since it may have been corrected after the package was
     made, also by leaving something out. Where no index has been asked it is what the package's own
     ``info/index.json`` says.
+
+    Args:
+        record: What the lock says of it.
+        info: What it says itself.
+        installed: All that it has put into the prefix.
+        source: The unpacked package that it was linked from; ``None``: where conda has it that is
+            installed in the prefix of images.
     """
+    source = f"{PREFIX}/pkgs/{dist_name(record)}" if source is None else source
     paths = sorted(installed, key=lambda path: path.path)
     content: dict[str, Any] = {
         **(_listed(record, info) if record.listed else _of_package(record, info)),
@@ -76,7 +95,7 @@ def prefix_record(
         "size": record.size_bytes,
         "files": [path.path for path in paths if path.type != "directory"],
         "paths_data": {"paths_version": 1, "paths": [path.as_json() for path in paths]},
-        "link": {"source": f"{PREFIX}/pkgs/{dist_name(record)}", "type": _LINK_TYPE_COPY},
+        "link": {"source": source, "type": _LINK_TYPE_COPY},
         "requested_spec": "",
     }
     # Not indented: with 20,000 paths that takes a second, since only Python code can do it.

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from builder.errors import CorruptPackage, UnsafePackage, UnsupportedPackage
 from builder.install.noarch import EntryPoint, parse_entry_point
-from builder.install.paths import path_fault, plain_path
+from builder.install.paths import is_unicode, path_fault, plain_path
 from builder.records import NoarchKind, PackageRecord
 
 PathType = Literal["hardlink", "softlink", "directory"]
@@ -28,6 +28,8 @@ INFO_MEMBERS: Final = frozenset(
 
 #: What packages of 2014 and before mean when ``info/has_prefix`` names no placeholder.
 _FIRST_PLACEHOLDER: Final = "/opt/anaconda1anaconda2anaconda3"
+#: No prefix is longer, as Linux has no such path.
+_MAX_PLACEHOLDER: Final = 4096
 _WORD: Final = re.compile(r"[A-Za-z0-9_.!+~-]+")
 
 
@@ -248,7 +250,12 @@ def _stated_relocation(label: str, path: str, entry: Mapping[str, Any]) -> Reloc
 def _relocation(label: str, path: str, placeholder: object, mode: object) -> Relocation | None:
     if placeholder is None or placeholder == "":
         return None
-    if not isinstance(placeholder, str) or "\0" in placeholder:
+    if (
+        not isinstance(placeholder, str)
+        or "\0" in placeholder
+        or not is_unicode(placeholder)
+        or len(placeholder) > _MAX_PLACEHOLDER
+    ):
         raise CorruptPackage(f"path '{path}' of package '{label}' has a malformed placeholder")
     if mode not in ("text", "binary"):
         raise UnsupportedPackage(f"path '{path}' of package '{label}' has an unknown file mode")
@@ -257,6 +264,6 @@ def _relocation(label: str, path: str, placeholder: object, mode: object) -> Rel
 
 def _check(label: str, path: str) -> None:
     if fault := path_fault(path):
-        raise UnsafePackage(f"path {path!r} of package '{label}' {fault}")
+        raise UnsafePackage(f"path {path[:200]!r} of package '{label}' {fault}")
     if path == "info" or path.startswith("info/"):
         raise UnsafePackage(f"package '{label}' would install its own metadata at '{path}'")

@@ -17,7 +17,8 @@ from builder.install.noarch import entry_point_script
 from builder.install.package_info import PackageInfo, PackagePath, Relocation, dist_name
 from builder.install.relocate import check_relocation, relocate, relocate_target
 from builder.install.tar_reader import Buffer
-from builder.install.tar_writer import GENERATED_MTIME, TarWriter
+from builder.install.tar_writer import GENERATED_MTIME
+from builder.install.tree_sink import TreeSink
 from builder.layer import PREFIX, LayerPackage, PythonTarget
 from builder.records import PackageRecord
 
@@ -29,7 +30,7 @@ _IN_MEMORY_BYTES: Final = 8 * 1024 * 1024
 
 
 class PackageWriter:
-    """Writes one package of a layer into its tar; used once."""
+    """Writes one package of a layer into its tar, or another sink; used once."""
 
     def __init__(
         self,
@@ -38,7 +39,7 @@ class PackageWriter:
         archive: PackageArchive,
         info: PackageInfo,
         python: PythonTarget | None,
-        tar: TarWriter,
+        tar: TreeSink,
         scratch: Path,
     ) -> None:
         """Prepare to write.
@@ -75,10 +76,8 @@ class PackageWriter:
             self._write_files(compilation)
             self._write_directories()
             self._write_entry_points()
-            if compilation is not None:
-                self._write_bytecode(compilation)
-        record = prefix_record(self._record, self._info, self._installed)
-        self._write_generated(record_path(self._record), 0o644, record)
+            self._write_bytecode(compilation)
+        self._write_record(record_path(self._record))
 
     def _write_files(self, compilation: Compilation | None) -> None:
         missing = {path for path, known in self._info.paths.items() if known.type != "directory"}
@@ -215,15 +214,23 @@ class PackageWriter:
             destination = self._layout.destinations.of(path)
             if destination:
                 script = entry_point_script(point, self._layout.python)
-                self._write_generated(destination, 0o755, script)
+                self._write_entry_point(destination, script)
                 self._installed.append(InstalledPath(path, "unix_python_entry_point"))
 
-    def _write_bytecode(self, compilation: Compilation) -> None:
-        for (path, mtime), pyc in zip(self._modules, compilation.results(), strict=True):
+    def _write_entry_point(self, path: str, script: bytes) -> None:
+        self._write_generated(path, 0o755, script)
+
+    def _write_bytecode(self, compilation: Compilation | None) -> None:
+        results = compilation.results() if compilation else ()
+        for (path, mtime), pyc in zip(self._modules, results, strict=True):
             destination = self._layout.destinations.of(path)
             if pyc is not None and destination:
                 self._tar.add_file(ROOT + destination, 0o644, mtime, len(pyc), [pyc])
                 self._installed.append(InstalledPath(path, "pyc_file"))
+
+    def _write_record(self, path: str) -> None:
+        record = prefix_record(self._record, self._info, self._installed)
+        self._write_generated(path, 0o644, record)
 
     def _write_generated(self, path: str, mode: int, content: bytes) -> None:
         self._tar.add_file(ROOT + path, mode, GENERATED_MTIME, len(content), [content])

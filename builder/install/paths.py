@@ -6,6 +6,11 @@ from typing import Final
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 #: Of one name, on every file system that images are unpacked to.
 _MAX_NAME_BYTES: Final = 255
+#: Linux takes no more than 4096 with the prefix in front.
+_MAX_PATH_BYTES: Final = 4000
+#: Of the paths of all directories of one tree: above one path of 4000 bytes there may be 2000, with
+#: 4 MB of paths. The largest environments have 10 million.
+MAX_DIRECTORY_CHARACTERS: Final = 128 * 1024 * 1024
 
 
 def path_fault(path: str) -> str | None:
@@ -29,9 +34,15 @@ def path_fault(path: str) -> str | None:
     if not is_unicode(path):
         return "is not Unicode"
     if len(path) > (_MAX_NAME_BYTES if path.isascii() else _MAX_NAME_BYTES // 4):
-        longest = max(len(name.encode()) for name in path.split("/"))
-        return "has a name that is too long" if longest > _MAX_NAME_BYTES else None
+        return _length_fault(path.encode())
     return None
+
+
+def _length_fault(path: bytes) -> str | None:
+    if len(path) > _MAX_PATH_BYTES:
+        return "is too long"
+    longest = max(map(len, path.split(b"/")))
+    return "has a name that is too long" if longest > _MAX_NAME_BYTES else None
 
 
 def plain_path(path: str) -> str:
@@ -85,6 +96,7 @@ class PathTree:
     def __init__(self) -> None:
         self._leaves: set[str] = set()
         self._directories: set[str] = set()
+        self._characters = 0
 
     def has_leaf(self, path: str) -> bool:
         """Tell whether a file or link has been noted at exactly that path."""
@@ -110,7 +122,7 @@ class PathTree:
         """Note a directory, which may be there; return it and those above it that are new.
 
         Raises:
-            PathTaken: Something on the way is no directory.
+            PathTaken: Something on the way is no directory, or there are too many.
         """
         new: list[str] = []
         while path and path not in self._directories:
@@ -118,6 +130,9 @@ class PathTree:
                 raise PathTaken(path, "is a file or symlink with other paths below it")
             new.append(path)
             path = path.rpartition("/")[0]
+        self._characters += sum(map(len, new))
+        if self._characters > MAX_DIRECTORY_CHARACTERS:
+            raise PathTaken(new[0], "is below more directories than are allowed")
         new.reverse()
         self._directories.update(new)
         return new

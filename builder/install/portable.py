@@ -28,6 +28,7 @@ from builder.bytecode.compiler import Compilation, Compiler
 from builder.install.activation import parse_variables
 from builder.install.archive import PackageFile
 from builder.install.assemble import HISTORY, write_package
+from builder.install.conda_meta import STATE, environment_state
 from builder.install.layer_sink import LayerSink
 from builder.install.layout import ROOT
 from builder.install.package_info import FileMode, PackagePath, Relocation
@@ -41,8 +42,6 @@ from builder.oci.digest import Digest
 _SCRIPTS: Final = "bin/"
 #: A script that is larger is none.
 _MAX_SCRIPT_BYTES: Final = 8 * 1024 * 1024
-#: Where conda keeps the variables of an environment.
-_STATE: Final = "conda-meta/state"
 
 _RECORD: Final = re.compile(r"conda-meta/[^/]+\.json")
 #: The variables of a package.
@@ -92,8 +91,8 @@ def assemble_portable(
             tar = PortableTar(sink.write, variables)
             tar.add_file(HISTORY, 0o644, GENERATED_MTIME, 0, ())
             if variables:
-                state = json.dumps({"env_vars": dict(sorted(variables.items())), "version": 1})
-                tar.add_file(ROOT + _STATE, 0o644, GENERATED_MTIME, len(state), [state.encode()])
+                state = environment_state(variables)
+                tar.add_file(ROOT + STATE, 0o644, GENERATED_MTIME, len(state), [state])
             for package in packages:
                 path = archives[package.record.sha256]
                 write_package(package, path, python, tar, scratch, compiler, PortableWriter)

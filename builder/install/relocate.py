@@ -34,17 +34,41 @@ def relocate(
     chunks: Iterable[bytes | memoryview], relocation: Relocation, prefix: bytes = _PREFIX
 ) -> Iterator[bytes]:
     """Yield the content with the new prefix, however it is cut; a ``binary`` keeps its size."""
-    old, new = relocation.placeholder.decode(), prefix.decode()
-    for width, encoding in _WIDTHS.items():
-        # Between its first and its last character, both byte orders are the same. And what ends in
-        # no NUL is found ten times as fast, among the many NULs of a binary.
-        placeholder = old.encode(encoding).rstrip(b"\0")
-        replacement = new.encode(encoding).rstrip(b"\0")
+    replacements = dict(encodings(prefix))
+    for width, placeholder in encodings(relocation.placeholder):
+        replacement = replacements[width]
         if relocation.mode == "text":
             chunks = replace_text(chunks, placeholder, replacement)
         else:
             chunks = replace_binary(chunks, placeholder, replacement, bytes(width))
     yield from map(bytes, chunks)
+
+
+def encodings(placeholder: bytes) -> list[tuple[int, bytes]]:
+    """Return what is looked for and what is put in its place, by the bytes of a character."""
+    # Between its first and its last character, both byte orders are the same. And what ends in no
+    # NUL is found ten times as fast, among the many NULs of a binary.
+    text = placeholder.decode()
+    return [(width, text.encode(name).rstrip(b"\0")) for width, name in _WIDTHS.items()]
+
+
+class PlaceholderSearch:
+    """Tells whether :func:`relocate` would change what is fed to it, piece by piece."""
+
+    def __init__(self, placeholder: bytes) -> None:
+        self._wanted = [encoded for _, encoded in encodings(placeholder)]
+        self._overlap = max(map(len, self._wanted)) - 1
+        self._held = b""
+        #: Whether it occurred.
+        self.found = False
+
+    def feed(self, chunk: bytes | memoryview) -> None:
+        """Look at the next piece."""
+        if self.found:
+            return
+        held = self._held + chunk
+        self.found = any(wanted in held for wanted in self._wanted)
+        self._held = held[-self._overlap :] if self._overlap else b""
 
 
 def check_relocation(label: str, path: str, relocation: Relocation) -> None:

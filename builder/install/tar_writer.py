@@ -14,8 +14,8 @@ from builder.install.tar_reader import Buffer
 
 #: The time of everything that no package dates: 2000-01-01. Not 0, since zip cannot hold that.
 GENERATED_MTIME: Final = 946_684_800
-#: What fits into eleven octal digits.
-_MAX_NUMBER: Final = 8**11 - 1
+#: What fits into eleven octal digits: of a time, 2242.
+MAX_NUMBER: Final = 8**11 - 1
 _FILE: Final = b"0"
 _HARDLINK: Final = b"1"
 _SYMLINK: Final = b"2"
@@ -96,12 +96,12 @@ class TarWriter:
         if len(target) > 100 or not target.isascii():
             records[b"linkpath"] = target
             target = target[:100]
-        if size > _MAX_NUMBER:
+        if size > MAX_NUMBER:
             records[b"size"] = b"%d" % size
             size = 0
         if records:
             self._extended(records)
-        mtime = min(max(mtime, 0), _MAX_NUMBER)
+        mtime = min(max(mtime, 0), MAX_NUMBER)
         self._write(header(tail, prefix or b"", kind, mode & 0o777, mtime, size, target))
 
     def _extended(self, records: dict[bytes, bytes]) -> None:

@@ -27,9 +27,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from builder.errors import BuilderError, LockError
+from builder.lock.block_yaml import dump
 from builder.lock.fields import entry_of, extra_of, record_of, text_field
 from builder.lock.model import LOCK_FORMAT, Lock
-from builder.lock.safe_yaml import MalformedYaml, dump, load
+from builder.lock.safe_yaml import MalformedYaml, load
 from builder.lock.wheel_fields import wheel_entry_of, wheel_extra_of, wheel_of
 from builder.oci.digest import parse_digest
 from builder.platforms import PLATFORMS, Subdir

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final, NewType, TypeVar
 
 from builder.errors import LockError
+from builder.lock.told import Told, WheelFacts
 from builder.platforms import Subdir
 from builder.records import BaseReference, PackageRecord, WheelRecord, without_credentials
 from builder.spec import Channel, VirtualPackage
@@ -51,6 +52,14 @@ class Lock:
     #: Not part of the key, as the image is the same; so it is told to whoever asked for this solve,
     #: and neither written into files nor read from them.
     left_out: Mapping[Subdir, str] = field(default_factory=dict, compare=False)
+    #: What policies did; told in the same way.
+    told: Told = field(default=Told(), compare=False)
+    #: What the index says of its wheels, by their sha256, as far as somebody has asked; not part of
+    #: the key either.
+    wheel_facts: Mapping[str, WheelFacts] = field(default_factory=dict, compare=False)
+    #: What channels say of its packages, by their addresses, where somebody has sent it: what rules
+    #: judge in place of what the lock itself says; not part of the key either.
+    indexed: Mapping[str, PackageRecord] = field(default_factory=dict, compare=False)
     #: The sha256 of all the above and :data:`LOCK_FORMAT`, cut to 32 hex digits.
     key: BuildKey = field(init=False, compare=False)
 
@@ -126,19 +135,17 @@ def _content(record: PackageRecord) -> dict[str, Any]:
 
 
 def _canonical(subdir: Subdir, records: Iterable[PackageRecord]) -> tuple[PackageRecord, ...]:
-    return _by_name(
-        subdir,
-        "package",
-        [
-            replace(
-                record,
-                url=without_credentials(record.url),
-                # Some indexes list an empty one.
-                depends=tuple(sorted({spec for spec in record.depends if spec.strip()})),
-            )
-            for record in records
-        ],
-    )
+    return _by_name(subdir, "package", [_canonical_record(record) for record in records])
+
+
+def _canonical_record(record: PackageRecord) -> PackageRecord:
+    url = without_credentials(record.url)
+    # Some indexes list an empty one.
+    depends = tuple(sorted({spec for spec in record.depends if spec.strip()}))
+    # Nearly all are what they should be, and a copy takes longer than all of this.
+    if (url, depends) == (record.url, record.depends):
+        return record
+    return replace(record, url=url, depends=depends)
 
 
 def _canonical_wheels(subdir: Subdir, wheels: Iterable[WheelRecord]) -> tuple[WheelRecord, ...]:

@@ -21,9 +21,6 @@ _MAX_TAG_DIRECTIVES: Final = 8
 #: Written in C where PyYAML was built with libyaml: ten times faster.
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-#: Always the one in Python, since the two do not write the same bytes.
-_DUMPER: Final[Any] = yaml.SafeDumper
-
 
 class MalformedYaml(ValueError):
     """Text is refused; the message continues a sentence that begins with what the text is."""
@@ -67,12 +64,6 @@ def most_values(text: str) -> int:
     return len(text) // _BYTES_PER_VALUE + _FREE_VALUES
 
 
-def dump(content: Any) -> bytes:
-    """Return ``content`` as YAML, with keys in their order and no line folded."""
-    text: str = yaml.dump(content, Dumper=_DUMPER, sort_keys=False, width=2**31)
-    return text.encode()
-
-
 def _read(text: str, reader: Any) -> Any:
     try:
         _check_events(text)
@@ -80,8 +71,7 @@ def _read(text: str, reader: Any) -> Any:
     except MalformedYaml:
         raise
     except (yaml.YAMLError, ValueError) as exc:
-        reason = " ".join(str(exc).split())[:200]
-        raise MalformedYaml(f"is not YAML: {reason}", _line(exc)) from exc
+        raise MalformedYaml(f"is not YAML: {_reason(exc)[:200]}", _line(exc)) from exc
 
 
 def _check_events(text: str) -> None:
@@ -111,6 +101,26 @@ def _check_events(text: str) -> None:
             raise MalformedYaml(f"nests more than {_MAX_DEPTH} levels", line)
         if values > most:
             raise MalformedYaml("has more values than a file of its size may have", line)
+
+
+def _reason(error: Exception) -> str:
+    r"""Return what YAML's own error says, without the place, which is told beside it.
+
+    >>> try:
+    ...     yaml.load("a: [b\nc: d", Loader=_LOADER)
+    ... except yaml.YAMLError as exc:
+    ...     _reason(exc)
+    "did not find expected ',' or ']' while parsing a flow sequence that begins in line 1"
+    """
+    problem, context = getattr(error, "problem", None), getattr(error, "context", None)
+    if not problem:
+        return " ".join(str(error).split()).partition(' in "<unicode string>"')[0]
+    if not context:
+        return str(problem)
+    begin = getattr(error, "context_mark", None)
+    if begin is not None and begin.line + 1 != _line(error):
+        return f"{problem} {context} that begins in line {begin.line + 1}"
+    return f"{problem} {context}"
 
 
 def _line(error: Exception) -> int | None:

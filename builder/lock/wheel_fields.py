@@ -118,7 +118,11 @@ def _requires(extra: Mapping[str, Any], entry: Mapping[str, Any], name: str) -> 
 
 
 def _is_requirement(text: object) -> bool:
+    if not isinstance(text, str):
+        return False
     try:
-        return isinstance(text, str) and Requirement(text).url is None
+        required = Requirement(text)
     except InvalidRequirement:
         return False
+    # Whatever is read can be written again.
+    return required.url is None and _NAME.fullmatch(required.name) is not None

@@ -48,6 +48,7 @@ class Hosts:
         configured: Hosts that may have any address, with the port where it is not 80 or 443.
         networks: Networks that may be connected to though they are not public.
         resolve: Gives the addresses of a host; ``None`` for the system's resolver.
+        setting: By which more networks are allowed, for people.
     """
 
     def __init__(
@@ -55,10 +56,12 @@ class Hosts:
         configured: Iterable[str] = (),
         networks: Iterable[str] = (),
         resolve: Resolve | None = None,
+        setting: str = SETTING,
     ) -> None:
         self._configured = {place for host in configured for place in _places(host)}
         self._networks = tuple(ip_network(network) for network in networks)
         self._resolve = resolve or _resolved
+        self._setting = setting
 
     async def addresses(self, host: str, port: int) -> Sequence[str]:
         """Return what may be connected to for a host: addresses, or the host if it is configured.
@@ -73,7 +76,7 @@ class Hosts:
         found = await self._resolve(name, port)
         allowed = [str(address) for address in found if self._is_allowed(address)]
         if not allowed:
-            raise _refused(host, port)
+            raise self._refused(host, port)
         return allowed
 
     def check(self, url: httpx.URL) -> None:
@@ -92,10 +95,17 @@ class Hosts:
         except (OSError, UnicodeError):
             return  # A name.
         if not all(self._is_allowed(ip_address(place[0])) for *_, place in found):
-            raise _refused(url.host, port)
+            raise self._refused(url.host, port)
 
     def _is_allowed(self, address: Address) -> bool:
         return is_public(address) or any(address in network for network in self._networks)
+
+    def _refused(self, host: str, port: int) -> RefusedHost:
+        named = "name that host in the settings, or its network in" if self._configured else ""
+        return RefusedHost(
+            f"leads to {host}:{port}, which has no public address:"
+            f" {named or 'the administrator can name its network in'} {self._setting}"
+        )
 
 
 class _CheckedBackend(httpcore.AsyncNetworkBackend):
@@ -164,13 +174,6 @@ async def _check_redirect(response: httpx.Response) -> None:
         raise RefusedHost(
             f"redirects from {response.url.scheme} to {target.scheme}, which is not followed"
         )
-
-
-def _refused(host: str, port: int) -> RefusedHost:
-    return RefusedHost(
-        f"leads to {host}:{port}, which has no public address: name that host in the settings, or"
-        f" its network in {SETTING}"
-    )
 
 
 def is_public(address: Address) -> bool:

@@ -4,6 +4,7 @@
 
     target       the Python and platform that wheels must fit
     stubs        what conda installs, as wheels that uv takes for granted
+    limits       what rules leave out of an index
     uv           uv, run with nothing of this machine's configuration
     pylock       uv's answer as wheel records
     explain      uv's refusals as one sentence
@@ -13,8 +14,9 @@ uv is told everything that decides the answer. It reads metadata of wheels and r
 package: what is not a wheel is refused.
 """
 
+from builder.pypi.limits import ProjectLimits
 from builder.pypi.resolution import Provided, Pypi
 from builder.pypi.target import Target
 from builder.pypi.uv import Uv
 
-__all__ = ["Provided", "Pypi", "Target", "Uv"]
+__all__ = ["ProjectLimits", "Provided", "Pypi", "Target", "Uv"]

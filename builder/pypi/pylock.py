@@ -1,5 +1,6 @@
 """uv's answer: a ``pylock.toml`` with every wheel that would do, of which the best is taken."""
 
+import datetime
 import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
@@ -57,6 +58,21 @@ def read_pylock(
                 f"{wheel.file_name} lies on '{host}', from which this server takes no wheels"
             )
     return tuple(sorted(wheels, key=lambda wheel: wheel.name))
+
+
+def read_dates(text: str) -> Mapping[str, int]:
+    """Return when wheels were uploaded, in milliseconds since 1970, by their sha256.
+
+    Those that the index does not say are left out.
+    """
+    found = {}
+    for package in tomllib.loads(text).get("packages", []):
+        for wheel in package.get("wheels", []):
+            uploaded, digest = wheel.get("upload-time"), wheel.get("hashes", {}).get("sha256", "")
+            if isinstance(uploaded, datetime.datetime) and digest:
+                moment = uploaded if uploaded.tzinfo else uploaded.replace(tzinfo=datetime.UTC)
+                found[digest] = round(moment.timestamp() * 1000)
+    return found
 
 
 def read_needs(text: str) -> Mapping[str, tuple[str, ...]]:

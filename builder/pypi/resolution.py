@@ -10,8 +10,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from builder.errors import IndexUnavailable
 from builder.pypi.explain import explain
-from builder.pypi.pylock import read_needs, read_pylock
+from builder.pypi.limits import ProjectLimits
+from builder.pypi.pylock import read_dates, read_needs, read_pylock
 from builder.pypi.stubs import write_constraints
 from builder.pypi.target import Target
 from builder.pypi.uv import Uv, UvFailed
@@ -20,6 +22,7 @@ from builder.records import WheelRecord
 #: Gives what the extras of one of conda's distributions need, by its normalized name.
 ExtrasReader = Callable[[str], Awaitable[Sequence[str]]]
 
+_NO_LIMITS: Final = ProjectLimits()
 _NO_EXTRA: Final = re.compile(r"The package `([a-z0-9-]+) @ \S+` does not have an extra named")
 
 
@@ -56,8 +59,24 @@ class Pypi:
         target: Target,
         until: datetime.date | None = None,
         hashes: Mapping[str, Collection[str]] = MappingProxyType({}),
+        limits: ProjectLimits = _NO_LIMITS,
     ) -> tuple[WheelRecord, ...]:
-        """Return the wheels to install beside conda's packages, sorted by name.
+        """Return the wheels of :meth:`resolve_dated`, which see for all else."""
+        found = await self.resolve_dated(wanted, provided, target, until, hashes, limits)
+        return tuple(found)
+
+    async def resolve_dated(
+        self,
+        wanted: Sequence[str],
+        provided: Provided,
+        target: Target,
+        until: datetime.date | None = None,
+        hashes: Mapping[str, Collection[str]] = MappingProxyType({}),
+        limits: ProjectLimits = _NO_LIMITS,
+    ) -> Mapping[WheelRecord, int | None]:
+        """Return the wheels to install beside conda's packages, sorted by name, with their dates.
+
+        A date is when it was uploaded, in milliseconds since 1970, if the index says.
 
         They and what is ``provided`` together meet every requirement of ``wanted`` and of each
         other. No other version of what is provided is ever among them. It may be cancelled at
@@ -69,6 +88,7 @@ class Pypi:
             target: What wheels must fit.
             until: Only what was uploaded up to the end of that day, UTC, counts.
             hashes: As :attr:`builder.spec.EnvironmentSpec.hashes`.
+            limits: What else does not count.
 
         Raises:
             UnknownPackage: The index has no such project.
@@ -83,14 +103,15 @@ class Pypi:
         with tempfile.TemporaryDirectory(prefix="pypi-", dir=self._scratch) as folder:
             directory = Path(folder)
             (directory / "wanted.in").write_text("".join(f"{line}\n" for line in wanted))
-            options = _options(target, until)
+            options = _options(target, until, limits)
+            (directory / "excluded.txt").write_text("".join(f"{x}\n" for x in limits.excluded))
             try:
                 pylock = await self._with_extras(options, provided, directory)
                 wheels = await asyncio.to_thread(
                     read_pylock, pylock, target, provided.versions, self._hosts, hashes
                 )
-                pins = "".join(f"{wheel.name}=={wheel.version}\n" for wheel in wheels)
-                (directory / "pins.txt").write_text(pins)
+                dates = read_dates(pylock)
+                (directory / "pins.txt").write_text(_pins(wheels))
                 # The same again, from uv's cache: this format alone says what needs what.
                 options += ["-c", "pins.txt", "--offline", "--annotation-style", "line"]
                 needs = read_needs((await self._uv.compile(options, directory)).text)
@@ -98,7 +119,40 @@ class Pypi:
                 raise explain(
                     str(exc), target, provided.versions, until, self._uv.index_url
                 ) from exc
-        return tuple(replace(wheel, requires=needs.get(wheel.name, ())) for wheel in wheels)
+        return {
+            replace(wheel, requires=needs.get(wheel.name, ())): dates.get(wheel.sha256)
+            for wheel in wheels
+        }
+
+    async def dates(self, wheels: Sequence[WheelRecord], target: Target) -> Mapping[str, int]:
+        """Return when wheels were uploaded, by their sha256, as far as the index has and says it.
+
+        It may be cancelled at any time.
+
+        Raises:
+            SolveTimeout: It took too long.
+            IndexUnavailable: The index does not answer.
+        """
+        with tempfile.TemporaryDirectory(prefix="pypi-", dir=self._scratch) as folder:
+            directory = Path(folder)
+            (directory / "wanted.in").write_text(_pins(wheels))
+            for name in ("provided.txt", "excluded.txt"):
+                (directory / name).write_text("")
+            options = [*_options(target, None, _NO_LIMITS), "--no-deps", "--format", "pylock.toml"]
+            try:
+                answer = await self._uv.compile(options, directory)
+            except UvFailed as exc:
+                error = explain(str(exc), target, {}, None, self._uv.index_url)
+                if isinstance(error, IndexUnavailable):
+                    raise error from exc
+                # One of them is on no index: each is asked for alone.
+                if len(wheels) == 1:
+                    return {}
+                found: dict[str, int] = {}
+                for wheel in wheels:
+                    found |= await self.dates([wheel], target)
+                return found
+        return read_dates(answer.text)
 
     async def _with_extras(
         self, options: Sequence[str], provided: Provided, directory: Path
@@ -122,10 +176,12 @@ class Pypi:
                 extras[name] = await provided.extras(name)
 
 
-def _options(target: Target, until: datetime.date | None) -> list[str]:
-    options = ["wanted.in", "-c", "provided.txt", "--python-version", target.python.version]
+def _options(target: Target, until: datetime.date | None, limits: ProjectLimits) -> list[str]:
+    options = ["wanted.in", "-c", "provided.txt", "-c", "excluded.txt"]
+    options += ["--python-version", target.python.version]
     options += ["--python-platform", target.uv_platform]
-    if until:
-        end = until + datetime.timedelta(days=1)
-        options += ["--exclude-newer", f"{end.isoformat()}T00:00:00Z"]
-    return options
+    return options + limits.options(until)
+
+
+def _pins(wheels: Sequence[WheelRecord]) -> str:
+    return "".join(f"{wheel.name}=={wheel.version}\n" for wheel in wheels)

@@ -14,13 +14,18 @@ from builder.errors import UnknownPackage, UnsupportedItem
 from builder.fetch.base_image import BaseImages
 from builder.image_name import EnvironmentPolicy, scan
 from builder.inputs import PackageList
-from builder.lock import Lock
+from builder.lock import Lock, Told
 from builder.platforms import Subdir
 from builder.ports import BuildMetrics, Progress, ProgressListener
 from builder.records import PackageRecord, without_credentials
+from builder.resolve.indexed import Indexed
+from builder.resolve.ruled_solve import RuledSolve
 from builder.resolve.wheels import ResolvedWheels, WheelResolver
+from builder.rules.judges import Judges
+from builder.rules.judging import Judge, judge_lock
+from builder.rules.model import NO_RULES, Rules
 from builder.solve import Solver
-from builder.spec import Channel, EnvironmentSpec, Requirement
+from builder.spec import Channel, EnvironmentSpec
 
 #: Solves at once with the same channels; one that does not answer keeps nobody else waiting.
 _PARALLEL_SOLVES: Final = 2
@@ -49,6 +54,7 @@ class Resolver:
         self._slots: defaultdict[tuple[Channel, ...], PrioritySemaphore] = defaultdict(
             lambda: PrioritySemaphore(_PARALLEL_SOLVES)
         )
+        self._judges = Judges()
         self._suggestion_turns = PrioritySemaphore(_PARALLEL_SUGGESTIONS)
 
     async def spec(
@@ -75,13 +81,21 @@ class Resolver:
             async with self._suggestion_turns.slot():
                 return await asyncio.to_thread(scanned.resolve, known)
 
-    async def lock(self, spec: EnvironmentSpec, on_progress: ProgressListener) -> Lock:
+    async def lock(
+        self, spec: EnvironmentSpec, on_progress: ProgressListener, rules: Rules = NO_RULES
+    ) -> Lock:
         """Return the exact packages and base that ``spec`` means now.
 
         What asks for projects of PyPI gets a Python whether it says so or not.
 
+        Args:
+            spec: What is wanted, as :func:`builder.rules.applying.applied` has returned it.
+            on_progress: Is told how far it is.
+            rules: What policies want: packages that break them are left out, as if there were none.
+
         Raises:
             UnsupportedItem: It asks for projects of PyPI, which are not offered.
+            PolicyRefused: Rules do not allow it, or nothing fits by them.
             SolveError: No packages fit, or a channel or index does not answer.
             PackageError: A package of conda cannot be had whose index does not give both
                 checksums, or beside which projects of PyPI are to be installed.
@@ -93,13 +107,18 @@ class Resolver:
                 f"'{spec.pip[0]}' is asked from PyPI, which this server does not offer"
             )
         on_progress(Progress("solve"))
+        judge = await self._judge(rules)
+        ruled = RuledSolve(self._solver, judge)
         async with self._slots[spec.channels].slot():
             started = time.monotonic()
-            solved = await self._solver.solve(_with_python(spec))
+            spec, solved = await ruled.solve(spec)
             self._metrics.solved(time.monotonic() - started)
         chosen = ResolvedWheels(dict.fromkeys(solved, ()), {})
         if spec.pip and self._wheels is not None:
-            chosen = await self._wheels.choose(spec, solved, on_progress)
+            chosen = await self._wheels.choose(spec, solved, on_progress, judge)
+        told = ruled.told(solved, chosen.refused)
+        for sentence in (*told.added, *told.left_out):
+            on_progress(Progress("solve", note=sentence))
         base = await self._bases.resolve(spec.base) if spec.base else None
         lock = Lock(
             platforms={platform: solved[platform] for platform in chosen.wheels},
@@ -110,8 +129,56 @@ class Resolver:
             variables=dict(spec.variables),
             user=spec.user,
             left_out={**solved.left_out, **chosen.left_out},
+            told=told,
+            wheel_facts=chosen.facts,
         )
-        return await self._compilers.choose(lock)
+        return await self._compilers.choose(await self._kept(lock, judge))
+
+    async def facts(self, lock: Lock, rules: Rules, channels: Sequence[Channel]) -> Lock:
+        """Return a lock that was sent with what rules want to know of it beside it.
+
+        :func:`builder.rules.judging.judge_lock` passes wheels of which nobody has asked for their
+        age and licence. What a lock says of its packages, anybody could have written: what their
+        channels say counts.
+
+        Args:
+            lock: The lock.
+            rules: What it is to be held against.
+            channels: What the administrator offers.
+
+        Raises:
+            UnsupportedItem: It has wheels, and none are offered.
+            SolveError: The index, or a channel, does not answer.
+            LockError: A channel does not say enough of a package.
+            PackageError: A wheel whose licence matters cannot be had.
+        """
+        if rules.age or rules.licences or rules.advisories or rules.limits:
+            lock = replace(lock, indexed=await Indexed(self._solver, channels).of(lock))
+        wheels = [wheel for each in lock.wheels.values() for wheel in each]
+        judge = await self._judge(rules)
+        is_asked = judge is not None and bool(rules.age or rules.licences)
+        if judge is None or not is_asked or all(w.sha256 in lock.wheel_facts for w in wheels):
+            return lock
+        if self._wheels is None:
+            raise UnsupportedItem("the lock has wheels of PyPI, which this server does not offer")
+        return replace(lock, wheel_facts=await self._wheels.facts(lock, judge))
+
+    async def _judge(self, rules: Rules) -> Judge | None:
+        return await asyncio.to_thread(self._judges.of, rules) if rules else None
+
+    async def _kept(self, lock: Lock, judge: Judge | None) -> Lock:
+        """Return a lock with what rules warn of.
+
+        Raises:
+            PolicyRefused: It breaks a rule, of which a solve knows nothing: such as its size.
+        """
+        if judge is None:
+            return lock
+        found = await asyncio.to_thread(judge_lock, lock, judge)
+        for violation in found:
+            if violation.mode == "enforce":
+                raise violation.error()
+        return replace(lock, told=lock.told + Told(warnings=tuple(v.sentence for v in found)))
 
     async def complete(
         self, packages: PackageList, policy: EnvironmentPolicy, on_progress: ProgressListener
@@ -187,13 +254,6 @@ class Resolver:
 
 def _address(channel: Channel | None) -> str:
     return channel.url if channel else ""
-
-
-def _with_python(spec: EnvironmentSpec) -> EnvironmentSpec:
-    """Return ``spec`` with a Python where it has wheels to install and asks for none."""
-    if not spec.pip or any(wanted.name == "python" for wanted in spec.requirements):
-        return spec
-    return replace(spec, requirements=tuple(sorted([*spec.requirements, Requirement("python")])))
 
 
 def _channels(

@@ -2,7 +2,8 @@
 
 Run as a script, by :mod:`builder.sandbox.sandbox`; it imports nothing of the project::
 
-    python -I -S landlock.py [--read DIR]… [--write DIR] [--devices] [--env NAME=VALUE]… -- PROG …
+    python -I -S landlock.py [--read DIR]… [--write DIR] [--devices] [--supervise]
+        [--env NAME=VALUE]… -- PROG …
 
 Two things of Linux together, neither of which needs a privilege, nor user namespaces:
 
@@ -17,6 +18,7 @@ Both hold for all that the program starts, and cannot be taken off.
 """
 
 import argparse
+import contextlib
 import ctypes
 import errno
 import os
@@ -35,7 +37,8 @@ _DEVICES: Final = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/u
 
 #: The same numbers on every architecture.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
-_PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 1, 22, 38, 47
+_PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_CHILD_SUBREAPER = 1, 22, 36
+_PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 38, 47
 
 #: Machine → what the kernel calls it, and the column of its numbers below.
 _MACHINES: Final = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
@@ -126,6 +129,12 @@ _REFUSED: Final[dict[str, tuple[int | None, int | None]]] = {
     "memfd_secret": (447, 447),
     "quotactl": (179, 60),
 }
+#: Of these, what changes modes, owners and times: programs that copy files end when it is refused.
+_PRETENDED: Final = frozenset(
+    name
+    for name in _REFUSED
+    if name.startswith(("chmod", "fchmod", "chown", "fchown", "lchown", "utime", "futime"))
+)
 _CLONE: Final = (56, 220)
 _CLONE3: Final = (435, 435)
 _PRLIMIT: Final = (302, 261)
@@ -190,8 +199,11 @@ def restrict_files(read: Sequence[str], write: Sequence[str], devices: Sequence[
     os.close(rules)
 
 
-def refuse_calls() -> None:
+def refuse_calls(*, pretend: bool = False) -> None:
     """Let every call that this module names fail with ``EPERM``, for ever.
+
+    Args:
+        pretend: Whether those that change modes, owners and times do nothing instead.
 
     Raises:
         OSError: The kernel has no filters, or this machine's calls are not known here.
@@ -199,14 +211,14 @@ def refuse_calls() -> None:
     machine = platform.machine()
     if machine not in _MACHINES:
         raise OSError(errno.EOPNOTSUPP, f"system calls of {machine} are not known")
-    program = call_filter(machine)
+    program = call_filter(machine, pretend=pretend)
     kept = ctypes.create_string_buffer(program, len(program))
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     address = ctypes.cast(kept, ctypes.c_void_p)
     _prctl(_PR_SET_SECCOMP, 2, ctypes.byref(_Filter(len(program) // 8, address)))
 
 
-def call_filter(machine: str) -> bytes:
+def call_filter(machine: str, *, pretend: bool = False) -> bytes:
     """Return the filter of a machine, e.g. ``"x86_64"``, as the kernel's classic BPF."""
     architecture, column = _MACHINES[machine]
     load, equal, at_least, any_bit, give = 0x20, 0x15, 0x35, 0x45, 0x06
@@ -223,10 +235,11 @@ def call_filter(machine: str) -> bytes:
         (equal, 0, 1, _CLONE3[column]),
         (give, 0, 0, missing),
     ]
-    for numbers in _REFUSED.values():
+    for name, numbers in _REFUSED.items():
         number = numbers[column]
         if number is not None:
-            code += [(equal, 0, 1, number), (give, 0, 0, refuse)]
+            answer = _ERRNO if pretend and name in _PRETENDED else refuse
+            code += [(equal, 0, 1, number), (give, 0, 0, answer)]
     code += [
         (equal, 0, 3, _CLONE[column]),
         (load, 0, 0, 16),
@@ -252,6 +265,41 @@ def drop_privileges() -> None:
         raise OSError(ctypes.get_errno(), "capabilities cannot be given up")
 
 
+def supervise() -> None:
+    """Go on as a process of a new group; the one before waits until it and its family have ended.
+
+    They end with the first of them, and with whoever started this: no container need have an
+    ``init`` that asks how processes ended which nobody else asks for.
+    """
+    starter = os.getpid()
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    first = os.fork()
+    if not first:
+        os.setpgid(0, 0)
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != starter:
+            os._exit(1)
+        return
+    with contextlib.suppress(OSError):  # it was faster
+        os.setpgid(first, first)
+
+    def end(*_: object) -> None:
+        with contextlib.suppress(OSError):
+            os.killpg(first, signal.SIGKILL)
+
+    signal.signal(signal.SIGTERM, end)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    status = 0
+    while True:
+        try:
+            ended, code = os.wait()
+        except ChildProcessError:
+            os._exit(status)
+        if ended == first:
+            status = 128 + os.WTERMSIG(code) if os.WIFSIGNALED(code) else os.WEXITSTATUS(code)
+            end()
+
+
 def main() -> None:
     """Restrict this process, and become the program that the arguments name."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -259,13 +307,16 @@ def main() -> None:
     parser.add_argument("--write", action="append", default=[])
     parser.add_argument("--env", action="append", default=[])
     parser.add_argument("--devices", action="store_true")
+    parser.add_argument("--supervise", action="store_true")
     parser.add_argument("program", nargs="+")
     options = parser.parse_args()
     environment = dict(pair.split("=", 1) for pair in options.env)
     try:
         drop_privileges()
+        if options.supervise:
+            supervise()
         restrict_files(options.read, options.write, _DEVICES if options.devices else ())
-        refuse_calls()
+        refuse_calls(pretend=options.supervise)
         # Python ignores these, and what it becomes would: a write too many would only fail.
         for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(ignored, signal.SIG_DFL)

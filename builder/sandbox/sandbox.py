@@ -43,9 +43,8 @@ _NO_VARIABLES: Final[Mapping[str, str]] = MappingProxyType({})
 #: a user has, root excepted (the server's own are among them). A machine may allow less.
 _LIMITS: Final = {"t": 600, "v": 2 << 20, "s": 8 << 10, "c": 0, "p": 4096}
 _LARGEST_FILE_BYTES: Final = 4 << 30
-_BOUNDED: Final = "".join(
-    f"ulimit -{option} {limit} 2>/dev/null\n" for option, limit in _LIMITS.items()
-)
+#: When memory is short, the kernel takes it from what runs here, and not from the server.
+_FIRST_TO_GO: Final = "echo 1000 >/proc/self/oom_score_adj\n"
 _CHECK_SECONDS: Final = 30
 
 
@@ -76,6 +75,8 @@ class Sandbox:
         writable: Path | None = None,
         programs: bool = False,
         largest_file_bytes: int = _LARGEST_FILE_BYTES,
+        limits: Mapping[str, int] = _LIMITS,
+        supervised: bool = False,
     ) -> list[str]:
         """Return the command that runs ``argv`` in the sandbox, with the limits of all kinds.
 
@@ -87,17 +88,19 @@ class Sandbox:
             programs: Whether the system's programs and harmless devices such as ``/dev/null`` are
                 there, too.
             largest_file_bytes: What writes more to a file, its output included, is killed.
+            limits: Of each process, as options of ``ulimit``.
+            supervised: Whether, where there is no namespace that does it, a process of the sandbox
+                ends what is left of it; and changes of modes and times seem to be made.
         """
         arguments = (argv, prefix, environment, writable, programs)
         if self.kind == "bwrap":
             inner = self._bwrap(*arguments)
         elif self.kind == "landlock":
-            inner = _landlock(*arguments)
+            inner = _landlock(*arguments, supervised)
         else:
             variables = [f"{name}={value}" for name, value in environment.items()]
             inner = ["/usr/bin/env", "-i", *variables, *argv]
-        bounded = f"{_BOUNDED}ulimit -f {largest_file_bytes // 512} 2>/dev/null\n"
-        return ["/bin/sh", "-c", f'{bounded}exec "$@"', "sh", *inner]
+        return bounded(inner, {**limits, "f": largest_file_bytes // 512})
 
     def run(
         self,
@@ -188,6 +191,15 @@ class Outcome:
         return lines[-1][:200] if lines else f"it ended with status {self.status}"
 
 
+def bounded(command: Sequence[str], limits: Mapping[str, int]) -> list[str]:
+    """Return a command that the kernel holds to limits, which are options of ``ulimit``.
+
+    A machine may allow less.
+    """
+    lines = "".join(f"ulimit -{option} {limit}\n" for option, limit in limits.items())
+    return ["/bin/sh", "-c", f'{{ {_FIRST_TO_GO}{lines}}} 2>/dev/null\nexec "$@"', "sh", *command]
+
+
 def find_sandbox(choice: SandboxChoice) -> Sandbox:
     """Return a sandbox that was seen to work here: the one that is asked for, or the first.
 
@@ -276,6 +288,7 @@ def _landlock(
     environment: Mapping[str, str],
     writable: Path | None,
     programs: bool,
+    supervised: bool,
 ) -> list[str]:
     # -I and -S: nothing but this one file and the standard library is imported.
     command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("landlock.py"))]
@@ -285,5 +298,7 @@ def _landlock(
         command.append(f"--write={writable}")
     if programs:
         command.append("--devices")
+    if supervised:
+        command.append("--supervise")
     command += [f"--env={name}={value}" for name, value in environment.items()]
     return [*command, "--", *argv]

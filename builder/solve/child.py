@@ -176,7 +176,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 def _too_long(question: Question, setup: Setup) -> SolveError:
     first = question.arguments[0]
     channels = first.channels if isinstance(first, EnvironmentSpec) else (first,)
-    names = " and ".join(f"'{c.name}'" for c in channels if isinstance(c, Channel))
+    names = " and ".join(c.told for c in channels if isinstance(c, Channel))
     return ChannelUnavailable(
         f"channel {names} cannot be used: it says more of its packages than the"
         f" {setup.limits.answer_bytes} bytes that this server takes at once"

@@ -61,7 +61,7 @@ def channel_unavailable(
     # One channel may lie below another, as labels of anaconda.org do: the outer one is innocent.
     longest = max((len(_bare(c.url)) for c in named), default=0)
     concerned = [c for c in named if len(_bare(c.url)) == longest] or list(channels)
-    names = " and ".join(f"'{channel.name}'" for channel in concerned)
+    names = " and ".join(channel.told for channel in concerned)
     if not named and len(concerned) > 1:
         # A timeout, or the host that a channel sends to: some of these are innocent.
         return ChannelUnavailable(f"one of the channels {names} cannot be used: {_cause(message)}")

@@ -42,8 +42,6 @@ Result = TypeVar("Result")
 
 #: How long a channel is asked apart after it was too much for a process.
 _APART_SECONDS: Final = 600.0
-#: How long a process may take to end of itself.
-_END_SECONDS: Final = 2.0
 #: Instead of the status of a process that was ended because it did not answer.
 _HANGS: Final = 256
 
@@ -160,7 +158,7 @@ class IndexProcesses:
 
     def _reason(self, lost: _Lost, channels: Sequence[Channel]) -> str:
         limits = self._setup.limits
-        names = " and ".join(f"'{channel.name}'" for channel in channels)
+        names = " and ".join(channel.told for channel in channels)
         who = f"channel {names}" if len(channels) == 1 else f"one of the channels {names}"
         cause = "its index ends the process that reads it"
         if lost.status == OUT_OF_CACHE:
@@ -235,13 +233,9 @@ class _Process:
         self._process = self._reading = None
         if process is None or reading is None:
             return
-        if process.stdin is not None:
-            process.stdin.close()
-        try:
-            await asyncio.wait_for(asyncio.shield(reading), _END_SECONDS)
-        except TimeoutError:
-            process.kill()
-            await reading
+        if process.returncode is None:
+            process.kill()  # whatever it writes is put in place whole
+        await reading
 
     async def _started(self) -> asyncio.subprocess.Process:
         async with self._starting:

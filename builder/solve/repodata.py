@@ -27,7 +27,9 @@ from rattler.repo_data.sparse import PackageFormatSelection, SparseRepoData
 from builder.errors import ChannelUnavailable
 from builder.fetch.channel_credentials import ChannelCredentials
 from builder.platforms import NOARCH, Subdir
+from builder.rules.judges import Judges
 from builder.solve.failures import channel_unavailable, mapped_failures
+from builder.solve.filtering import Filter
 from builder.spec import Channel
 
 Answer = TypeVar("Answer")
@@ -69,6 +71,10 @@ class Repodata:
         self._gateway = rattler.Gateway(cache_dir=cache_dir, client=client)
         whole = SourceConfig(sharded_enabled=False)
         self._whole = rattler.Gateway(cache_dir=cache_dir, client=client, default_config=whole)
+        #: What rules leave out of what each gateway has in memory.
+        self._filters = {id(gateway): Filter() for gateway in (self._gateway, self._whole)}
+        #: By the rules that were used last.
+        self.judges = Judges()
         #: Until when channels, by their addresses, are read whole: they refuse shards.
         self._whole_until: dict[tuple[str, ...], float] = {}
         #: When each channel, by address, is to be taken out of the gateway's memory.
@@ -212,9 +218,14 @@ class Repodata:
             except ChannelUnavailable:
                 raise unavailable from unavailable.__cause__
 
+    def filter(self, gateway: rattler.Gateway) -> Filter:
+        """Return what finds what rules leave out of a gateway that a question was given."""
+        return self._filters.get(id(gateway)) or Filter()
+
     def forget(self, channels: Sequence[Channel]) -> None:
         """Take what there is of channels from memory and disk; nothing of it is read."""
         for channel in channels:
+            self._forget_filtered(channel)
             for gateway in (self._gateway, self._whole):
                 gateway.clear_repodata_cache(rattler.Channel(channel.url), clear_disk=True)
 
@@ -224,6 +235,10 @@ class Repodata:
         config = SourceConfig(cache_action="force-cache-only", sharded_enabled=shards)
         return rattler.Gateway(cache_dir=self._cache_dir, default_config=config)
 
+    def _forget_filtered(self, channel: Channel) -> None:
+        for each in self._filters.values():
+            each.forget(channel.url)
+
     def _renew(self, channels: Sequence[Channel]) -> None:
         now = self._clock()
         for channel in channels:
@@ -231,6 +246,7 @@ class Repodata:
             if stale_at is not None and now < stale_at:
                 continue
             if stale_at is not None:
+                self._forget_filtered(channel)
                 for gateway in (self._gateway, self._whole):
                     gateway.clear_repodata_cache(rattler.Channel(channel.url))
             self._stale_at[channel.url] = now + self._ttl_seconds

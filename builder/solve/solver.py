@@ -6,22 +6,39 @@ import operator
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from builder.concurrency.single_flight import together
-from builder.errors import LockError, SolveError, UnknownPackage, Unsatisfiable
+from builder.errors import (
+    BuilderError,
+    LockError,
+    PolicyRefused,
+    UnknownPackage,
+    Unsatisfiable,
+)
 from builder.fetch.channel_credentials import ChannelCredentials
 from builder.image_name import suggest
 from builder.network.index_limits import IndexLimits
+from builder.network.mirrors import NO_MIRRORS, Mirrors
 from builder.platforms import Subdir
 from builder.records import PackageRecord
+from builder.rules.model import NO_RULES, Rules
+from builder.rules.violation import Violation
 from builder.solve.child import Setup
 from builder.solve.explain import explain, missing_package
 from builder.solve.failures import UnsolvableTree
 from builder.solve.names import ChannelNames
 from builder.solve.process import IndexProcesses
-from builder.solve.questions import ask_names, ask_packages, ask_solution, ask_versions
+from builder.solve.questions import (
+    PlatformSolution,
+    ask_names,
+    ask_packages,
+    ask_solution,
+    ask_versions,
+)
+from builder.solve.releases import Release, ask_releases
 from builder.solve.repodata import RETRY_SECONDS
 from builder.spec import Channel, EnvironmentSpec, Requirement
 
@@ -51,8 +68,11 @@ class Solution(Mapping[Subdir, tuple[PackageRecord, ...]]):
         self,
         packages: Mapping[Subdir, tuple[PackageRecord, ...]],
         left_out: Mapping[Subdir, str] | None = None,
+        refused: Mapping[Subdir, tuple[Violation, ...]] | None = None,
     ) -> None:
         self._packages = dict(packages)
+        #: What rules have left out that is newer than what is there in its place.
+        self.refused: Mapping[Subdir, tuple[Violation, ...]] = dict(refused or {})
         #: Platforms of the spec for which nothing fits, with the sentence that says why.
         self.left_out: Mapping[Subdir, str] = dict(left_out or {})
 
@@ -86,6 +106,7 @@ class Solver:
         clock: Callable[[], float] = time.monotonic,
         limits: IndexLimits | None = None,
         environment: Mapping[str, str] | None = None,
+        mirrors: Mirrors = NO_MIRRORS,
     ) -> None:
         """Make the solver; its processes start when they are needed first.
 
@@ -102,7 +123,9 @@ class Solver:
             limits: What reading indexes may take.
             environment: How channels are reached, as variables such as ``HTTPS_PROXY``; ``None``:
                 as this process reaches them.
+            mirrors: Where channels are fetched from.
         """
+        self._mirrors = mirrors
         self._timeout_seconds = timeout_seconds
         self._complete_one = complete or _refuse
         self._network_timeout_seconds = network_timeout_seconds
@@ -146,6 +169,20 @@ class Solver:
             for channel in channels
         }
 
+    async def releases(
+        self, channel: Channel, platform: Subdir, name: str, most: int
+    ) -> Sequence[Release]:
+        """Return the newest ``most`` versions of a package; none, if there is no such package.
+
+        Raises:
+            ChannelUnavailable: The channel does not answer, and what is on disk does not suffice.
+        """
+        fetched = self._mirrors.channel(channel)
+        found: Sequence[Release] = await self._processes.ask(
+            [fetched], self._hang_seconds, ask_releases, fetched, platform, name, most
+        )
+        return found
+
     async def _joined(self, parts: Sequence[frozenset[str]]) -> frozenset[str]:
         """Return all names in ``parts``, which is known of those that were joined lately."""
         if len(parts) == 1:
@@ -157,8 +194,10 @@ class Solver:
         self._recent_joins.appendleft((parts, joined))
         return joined
 
-    async def solve(self, spec: EnvironmentSpec) -> Solution:
+    async def solve(self, spec: EnvironmentSpec, rules: Rules = NO_RULES) -> Solution:
         """Return the packages for each platform of ``spec``.
+
+        What rules do not let be installed is left out, as if it did not exist.
 
         The first platform must be satisfiable, and every one if the spec says so; another one for
         which nothing fits is left out, and :attr:`Solution.left_out` says so.
@@ -166,24 +205,27 @@ class Solver:
         Raises:
             UnknownPackage: No channel has a package of that name for a platform that must be.
             Unsatisfiable: Nothing fits on such a platform.
+            PolicyRefused: Nothing does by the rules, and something would without them.
             SolveTimeout: The solver took too long on any platform.
             ChannelUnavailable: A channel does not answer, and what is on disk does not suffice.
             LockError: The index does not give both checksums of a package, and nothing else does.
             PackageError: A package whose checksums are not both given cannot be had.
         """
         answers = await asyncio.gather(
-            *(self._solve_or_say(spec, platform) for platform in spec.platforms)
+            *(self._solve_or_say(spec, platform, rules) for platform in spec.platforms)
         )
         packages: dict[Subdir, tuple[PackageRecord, ...]] = {}
+        refused: dict[Subdir, tuple[Violation, ...]] = {}
         left_out: dict[Subdir, str] = {}
         for platform, answer in zip(spec.platforms, answers, strict=True):
-            if not isinstance(answer, SolveError):
-                packages[platform] = answer
+            if isinstance(answer, PlatformSolution):
+                packages[platform] = answer.packages
+                refused[platform] = answer.left_out
             elif platform == spec.platforms[0] or spec.every_platform:
                 raise _for_platform(answer, spec, platform)
             else:
                 left_out[platform] = answer.message
-        return Solution(packages, left_out)
+        return Solution(packages, left_out, refused)
 
     async def find(
         self, channel: Channel, platform: Subdir, places: Collection[str]
@@ -203,8 +245,9 @@ class Solver:
             LockError: The index does not give both checksums of a package, and nothing else does.
             PackageError: A package whose checksums are not both given cannot be had.
         """
+        fetched = self._mirrors.channel(channel)
         listed = await self._processes.ask(
-            [channel], self._hang_seconds, ask_packages, channel, platform, sorted(places)
+            [fetched], self._hang_seconds, ask_packages, fetched, platform, sorted(places)
         )
         records = await self.complete(list(listed.values()))
         return dict(zip(listed, records, strict=True))
@@ -231,36 +274,49 @@ class Solver:
         return _WAYS * (self._network_timeout_seconds + self._timeout_seconds) + _START_SECONDS
 
     async def _fetch_names(self, channel: Channel, platform: Subdir) -> frozenset[str]:
+        fetched = self._mirrors.channel(channel)
         return await self._processes.ask(
-            [channel], self._hang_seconds, ask_names, channel, platform
+            [fetched], self._hang_seconds, ask_names, fetched, platform
         )
 
     async def _solve_or_say(
-        self, spec: EnvironmentSpec, platform: Subdir
-    ) -> tuple[PackageRecord, ...] | Unsatisfiable | UnknownPackage:
+        self, spec: EnvironmentSpec, platform: Subdir, rules: Rules
+    ) -> PlatformSolution | Unsatisfiable | UnknownPackage | PolicyRefused:
         try:
-            return await self._solve_platform(spec, platform)
-        except (Unsatisfiable, UnknownPackage) as exc:
+            return await self._solve_platform(spec, platform, rules)
+        except (Unsatisfiable, UnknownPackage, PolicyRefused) as exc:
             return exc
 
     async def _solve_platform(
-        self, spec: EnvironmentSpec, platform: Subdir
-    ) -> tuple[PackageRecord, ...]:
+        self, spec: EnvironmentSpec, platform: Subdir, rules: Rules
+    ) -> PlatformSolution:
         homes = await self._homes(spec, platform)
-        try:
-            records = await self._processes.ask(
-                spec.channels,
+        fetched = replace(spec, channels=tuple(map(self._mirrors.channel, spec.channels)))
+        homes = {wanted: self._mirrors.channel(home) for wanted, home in homes.items()}
+
+        async def ask(sent: bytes | None) -> PlatformSolution | None:
+            answer: PlatformSolution | None = await self._processes.ask(
+                fetched.channels,
                 self._hang_seconds,
                 ask_solution,
-                spec,
+                fetched,
                 platform,
                 homes,
                 _end_of(spec.until),
                 self._timeout_seconds,
+                rules.digest,
+                sent,
             )
+            return answer
+
+        try:
+            # The rules themselves are sent if the process does not know them; as JSON, since to
+            # pickle thousands of advisories takes a hundred times as long.
+            found = await ask(None) or await ask(await asyncio.to_thread(rules.to_json))
         except UnsolvableTree as exc:
             raise Unsatisfiable(await self._explain(str(exc), spec, platform)) from exc
-        return await self.complete(records)
+        assert found is not None, "a process that is sent rules knows them"
+        return replace(found, packages=await self.complete(found.packages))
 
     async def _homes(
         self, spec: EnvironmentSpec, platform: Subdir
@@ -299,11 +355,12 @@ class Solver:
         home = next((c for c in spec.channels if name in known[c.name]), None)
         if home is None:
             return f"no package of that name is in {', '.join(known)} for {platform}"
+        fetched = self._mirrors.channel(home)
         versions = await self._processes.ask(
-            [home],
+            [fetched],
             self._hang_seconds,
             ask_versions,
-            home,
+            fetched,
             platform,
             name,
             _end_of(spec.until),
@@ -333,9 +390,13 @@ def _end_of(day: datetime.date | None) -> datetime.datetime | None:
 
 
 def _for_platform(
-    answer: Unsatisfiable | UnknownPackage, spec: EnvironmentSpec, platform: Subdir
-) -> SolveError:
+    answer: Unsatisfiable | UnknownPackage | PolicyRefused,
+    spec: EnvironmentSpec,
+    platform: Subdir,
+) -> BuilderError:
     """Return the error, saying which platform it concerns where there are several."""
     if len(spec.platforms) == 1 or isinstance(answer, UnknownPackage):
         return answer
+    if isinstance(answer, PolicyRefused):
+        return PolicyRefused(f"for {platform}, {answer.message}", answer.refusal)
     return Unsatisfiable(f"for {platform}, {answer.message}")

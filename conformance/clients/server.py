@@ -2,9 +2,10 @@
 
 import json
 import os
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -160,6 +161,36 @@ StartServer = Callable[..., Server]
 def command(*arguments: str) -> list[str]:
     """Return how ``pullforge`` is run with arguments, installed or not."""
     return [sys.executable, "-m", "registry", *arguments]
+
+
+def run_checked(
+    argv: Sequence[str | Path],
+    environment: Mapping[str, str],
+    timeout_seconds: float,
+    code: int = 0,
+    given: str = "",
+) -> subprocess.CompletedProcess[str]:
+    """Run a command that ends with ``code`` and without a traceback.
+
+    Args:
+        argv: The command.
+        environment: All variables that it has.
+        timeout_seconds: How long it may take.
+        code: What it is to end with.
+        given: Its standard input.
+    """
+    outcome = subprocess.run(
+        argv,
+        input=given,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout_seconds,
+        check=False,
+    )
+    assert outcome.returncode == code, outcome.stdout + outcome.stderr
+    assert "Traceback" not in outcome.stderr, outcome.stderr
+    return outcome
 
 
 def settings_environment(settings: Mapping[str, object]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A server on the local channel, a first pull, a run, a second pull, and one package more.
+"""A server on the local channel: pulls, a run, one package more, and pages to look at.
 
 Everything is real but local: the channel and the base image are made from what PyPI and Debian
 offer, so that no other server is needed. The pull uses the machine's own engine, docker or podman;
@@ -7,13 +7,11 @@ besides, and the engine gets the blobs from there.
 """
 
 import argparse
-import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +22,9 @@ from rich.console import Console
 
 from conformance.channel import ensure
 from conformance.channel.server import ChannelServer
+from conformance.demo import showcase
 from conformance.demo.engine import OWN, Engine, open_engine
-from conformance.ports import free_port
-from conformance.s3 import S3Server
+from conformance.demo.service import open_server, open_store
 
 REPOSITORY: Final = "env/numpy.pandas"
 #: The same environment with one package more.
@@ -35,7 +33,6 @@ PROGRAM: Final = (
     "import numpy, pandas; "
     "print(pandas.DataFrame({'numpy': [numpy.__version__], 'pandas': [pandas.__version__]}))"
 )
-_START_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +83,10 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="pullforge-demo-") as directory,
         ChannelServer(paths.channel) as channel,
-        _store(options.store, Path(directory)) as store,
-        _server(channel.url, paths.base, Path(directory), store) as address,
+        open_store(options.store, Path(directory)) as store,
+        open_server(
+            channel.url, paths.base, Path(directory), store | showcase.settings(Path(directory))
+        ) as address,
         open_engine(address, Path(directory)) as engine,
     ):
         demo = Demo(console, address, engine)
@@ -99,8 +98,16 @@ def main() -> None:
             place = f"{store['PULLFORGE_STORE']} at {store['PULLFORGE_S3_ENDPOINT']}"
             sent = _size(_sent_bytes(address))
             demo.say(f"the store is {place}: blobs came from there, {sent} from the server itself")
+        _furnish(demo)
         is_kept = options.keep or sys.stdin.isatty()
-        demo.step(f"the server is at [bold]http://{address}/[/]")
+        demo.step(f"its pages are at [bold]http://{address}/[/]")
+        for name, what in showcase.TO_LOOK_AT.items():
+            demo.say(f"http://{address}/{name}: {what}")
+        people = ", ".join((showcase.ADMINISTRATOR, *showcase.PEOPLE))
+        demo.say(
+            f"log in as {people}, with the password {showcase.PASSWORD};"
+            f" {showcase.ADMINISTRATOR} is the administrator"
+        )
         if is_kept:
             demo.say(f"try docker pull {address}/{REPOSITORY}.scipy; Ctrl-C stops it")
             with _until_interrupted():
@@ -143,6 +150,13 @@ def _change(demo: Demo) -> None:
     )
 
 
+def _furnish(demo: Demo) -> None:
+    demo.step("two teams make environments with a name, and IT has a policy")
+    with demo.console.status("building …"):
+        seconds = _timed(showcase.Showcase(f"http://{demo.address}").fill)
+    demo.say(f"made in [bold]{seconds:.1f} s[/], with one that fails and one that waits for IT")
+
+
 def _size(size_bytes: int) -> str:
     """Return a size for people.
 
@@ -158,54 +172,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--keep", action="store_true", help="let the server run on until Ctrl-C")
     parser.add_argument("--store", choices=["directory", "s3"], default="directory")
     return parser.parse_args()
-
-
-@contextmanager
-def _store(kind: str, directory: Path) -> Iterator[dict[str, str]]:
-    """Give the settings of an empty store, in the demonstration's directory or a real bucket."""
-    if kind == "directory":
-        yield {"PULLFORGE_STORE": str(directory / "store")}
-        return
-    with S3Server() as s3:
-        settings = s3.settings("demo") | {"scratch": directory / "scratch"}
-        yield {f"PULLFORGE_{name.upper()}": str(value) for name, value in settings.items()}
-
-
-@contextmanager
-def _server(
-    channel_url: str, base: Path, directory: Path, store: Mapping[str, str]
-) -> Iterator[str]:
-    """Start the registry as a user would; gives its host and port."""
-    port = free_port()
-    environment = os.environ | {
-        **store,
-        "PULLFORGE_PORT": str(port),
-        "PULLFORGE_CHANNELS": f'{{"conda-forge": "{channel_url}"}}',
-        "PULLFORGE_BASE": f"oci:{base}",
-    }
-    log = (directory / "server.log").open("wb")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "registry", "serve"], env=environment, stdout=log, stderr=log
-    )
-    try:
-        address = f"127.0.0.1:{port}"
-        _wait_until_ready(f"http://{address}/readyz", process)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(30)
-        log.close()
-
-
-def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx.get(url, timeout=5).status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    raise SystemExit("the server did not start; its log is server.log in the demo's directory")
 
 
 def _sent_bytes(address: str) -> int:

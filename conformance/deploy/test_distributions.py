@@ -61,6 +61,7 @@ def test_the_source_distribution_has_no_more_than_it_is_made_of(built: Path) -> 
     (archive,) = built.glob("*.tar.gz")
     with tarfile.open(archive) as file:
         names = {name.partition("/")[2] for name in file.getnames()}
-    documents = {f"docs/{path.relative_to(ROOT / 'docs')}" for path in ROOT.glob("docs/**/*.md")}
+    kinds = ("docs/**/*.md", "docs/images/*.png")
+    documents = {str(path.relative_to(ROOT)) for kind in kinds for path in ROOT.glob(kind)}
     own = {"CHANGELOG.md", "README.md", "SECURITY.md", "pyproject.toml", ".gitignore", "PKG-INFO"}
     assert names == source_files() | documents | own

@@ -25,8 +25,8 @@ def compose_services(path: Path) -> dict[str, Any]:
 def services() -> list[Any]:
     """Return the services of all compose files that are not merely changed there."""
     return [
-        pytest.param(name, service, id=f"{path.name}-{name}")
-        for path in sorted(DEPLOY.glob("compose*.yaml"))
+        pytest.param(name, service, id=f"{path.relative_to(DEPLOY)}-{name}")
+        for path in sorted([*DEPLOY.glob("compose*.yaml"), DEPLOY / "public" / "compose.yaml"])
         for name, service in compose_services(path).items()
         if "image" in service
     ]

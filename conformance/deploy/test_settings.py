@@ -4,9 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 from prometheus_client.parser import text_string_to_metric_families
 
 from conformance.clients.server import ROOT
+from registry.cli.prefixes import prefixes
 from registry.settings import Settings
 from registry.telemetry import Metrics
 
@@ -27,8 +29,10 @@ def _files() -> list[Path]:
 
 @pytest.mark.parametrize("path", _files(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_setting_that_is_named_exists(path: Path) -> None:
-    """The server would refuse to start with one that does not."""
+    """The server would refuse to start with one that does not, and ``prefixes sync``, too."""
     known = {f"PULLFORGE_{name.upper()}" for name in Settings.model_fields} | _NOT_SETTINGS
+    for command in typer.main.get_group(prefixes).commands.values():
+        known |= {str(option.envvar) for option in command.params}
     assert set(_NAME.findall(path.read_text(encoding="utf-8"))) <= known
 
 

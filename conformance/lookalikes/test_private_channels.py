@@ -33,6 +33,20 @@ class Lock:
     #: The entry of the file that opens it, from the secret.
     entry: Callable[[str], dict[str, object]]
     sign_index: bool
+    #: What the channel is called in locks; ``""``: its own address.
+    identity: str = ""
+
+    def name(self, channel: SignedChannels) -> str:
+        """Return what the channel is called in locks."""
+        return self.identity or channel.url
+
+    def setting(self, channel: SignedChannels) -> object:
+        """Return the address of the channel, or both."""
+        return {"url": self.identity, "mirror": channel.url} if self.identity else channel.url
+
+    def told(self, channel: SignedChannels) -> str:
+        """Return what errors call it."""
+        return "'conda-forge'" + (f" (from {channel.url})" if self.identity else "")
 
 
 LOCKS = {
@@ -53,6 +67,13 @@ LOCKS = {
         Credentials(token=SECRET),
         lambda secret: {"CondaToken": secret},
         sign_index=True,
+    ),
+    "mirror": Lock(
+        AnacondaOrg,
+        Credentials(basic=("ada", SECRET)),
+        lambda secret: {"BasicHTTP": {"username": "ada", "password": secret}},
+        sign_index=False,
+        identity="https://conda.anaconda.org/conda-forge",
     ),
 }
 
@@ -80,6 +101,7 @@ def serving(
             channel.url,
             paths.base,
             {
+                "channels": {"conda-forge": lock.setting(channel)},
                 "channel_credentials": file,
                 "pypi": False,
                 "platforms": ["linux-64"],
@@ -128,7 +150,7 @@ def test_what_opens_a_channel_is_in_nothing_that_is_made_of_it(
             image = client.pull(f"build/{build['key']}")
         unpack(image, tmp_path / "root")
         meta = list((tmp_path / "root").rglob("conda-meta/*.json"))
-        assert any(channel.url in path.read_text() for path in meta)
+        assert any(LOCKS[kind].name(channel) in path.read_text() for path in meta)
     said.append(repr(collector.spans).encode())
     assert collector.spans
     assert not [data for data in said if any(text in data for text in written(SECRET))]
@@ -155,7 +177,7 @@ def test_credentials_that_do_not_open_it_are_told_and_not_repeated(
             client.pull("env/libzlib")
         for sentence in (answer.text, str(error.value)):
             assert (
-                "channel 'conda-forge' refuses the credentials that"
+                f"channel {LOCKS[kind].told(channel)} refuses the credentials that"
                 f" PULLFORGE_CHANNEL_CREDENTIALS has for its host ({channel.REFUSAL} "
             ) in sentence
             assert WRONG not in sentence

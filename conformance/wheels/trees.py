@@ -74,7 +74,7 @@ def ours(wheel: Wheel, path: Path, scratch: Path) -> Tree | str:
             if content is not None and not path_below.startswith("conda-meta/"):
                 files.append((path_below, member.mode, content.read()))
     out.unlink()
-    return _tree(files)
+    return tree_of(files)
 
 
 def theirs(installer: Installer, wheels: Sequence[Path], prefix: Path) -> Tree | str:
@@ -98,7 +98,7 @@ def theirs(installer: Installer, wheels: Sequence[Path], prefix: Path) -> Tree |
         if path.is_file() and path.name != ".lock":  # of uv
             name = path.relative_to(prefix).as_posix()
             files.append((name, stat.S_IMODE(path.stat().st_mode), path.read_bytes()))
-    return _tree(files)
+    return tree_of(files)
 
 
 def groups(wheels: Mapping[Path, Wheel]) -> list[list[Path]]:
@@ -133,7 +133,8 @@ def _paths(wheel: Path) -> Iterable[str]:
                 yield "/".join(parts)
 
 
-def _tree(files: Files) -> Tree:
+def tree_of(files: Files) -> Tree:
+    """Return the files of wheels, without what installers word differently."""
     paths = {_place(path) for path, _, _ in files}
     tree: Tree = {}
     for path, mode, content in files:

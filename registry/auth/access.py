@@ -5,11 +5,12 @@ where a token of the database is used, no more than the token may.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+from registry.auth.child_tokens import ChildToken, is_child, read_child, write_child
 from registry.auth.entitlements import Entitlements
-from registry.auth.logins import Logins, refused_login
+from registry.auth.logins import Logins
 from registry.auth.policy import Caller, Identity, Policy, PolicySource
 from registry.auth.rights import Need, Right
 from registry.auth.roles import (
@@ -95,7 +96,7 @@ class Access:
         The name beside a token of the database is not looked at: the token has an owner.
 
         Raises:
-            Unauthorized: Nobody has.
+            Unauthorized: Nobody has, or their account is disabled.
             DatabaseUnavailable: It is not known whether somebody has.
             TooManyLogins: Too many failed from that address, or are being verified.
         """
@@ -106,7 +107,8 @@ class Access:
             identity = await self.logins.log_in(self.policy, name, secret, address)
             caller = Caller(identity)
             if self.entitlements.is_disabled(identity.name):
-                raise refused_login()
+                # They had the right password: nothing is told to those who guess.
+                raise Unauthorized(f"'{identity.name}' is disabled here: ask the administrator")
         return caller
 
     def named(self, name: str | None) -> Caller:
@@ -124,6 +126,9 @@ class Access:
         if caller.identity is None:
             return caller
         token = caller.token
+        if caller.child is not None:
+            found = self._caller_of_child(caller.child)
+            return replace(found, scope=caller.scope) if found is not None else None
         if token is not None:
             token = self.entitlements.token_of_number(token.id)
             if token is None:
@@ -160,7 +165,13 @@ class Access:
                 self._require_known()
                 raise invalid_token()
             return Caller(None, frozenset())
-        caller = read_token(self.policy, token, self._caller_of_number, key=key)
+        caller = read_token(
+            self.policy,
+            token,
+            self._caller_of_number,
+            key=key,
+            caller_of_child=self._caller_of_child,
+        )
         if caller.identity is not None and self.entitlements.is_disabled(caller.identity.name):
             raise invalid_token()
         return caller
@@ -184,12 +195,22 @@ class Access:
 
         return issue_token(self.policy, caller, needs, key=key, lists=lists)
 
+    def write_child(self, child: ChildToken) -> str:
+        """Return the secret of a child token.
+
+        Raises:
+            DatabaseUnavailable: There is nothing to sign it with yet.
+        """
+        if not self._signing_key:
+            raise _unknown()
+        return write_child(child, self._signing_key)
+
     def may(self, caller: Caller, need: Need) -> bool:
         """Tell whether ``caller`` may do what is needed, whatever they asked their token for."""
         if self.is_open((need,)):
             return True
-        identity, token = caller.identity, caller.token
-        if identity is None or (token is not None and not token.allows(need)):
+        identity = caller.identity
+        if identity is None or not caller.allows(need):
             return False
         return identity.has_right(need) or self.entitlements.may(identity.name, need)
 
@@ -243,27 +264,27 @@ class Access:
                 self.entitlements.role(name, namespace, environment),
             ]
         )
-        limits = caller.token.scopes if caller.token is not None else None
-        if limits is None or found is None:
+        if not caller.limits or found is None:
             return found
-        limit = role_of_rights(limits, namespace, environment)
+        for rights in caller.limits:
+            limit = role_of_rights(rights, namespace, environment)
+            found = lowest(found, "owner" if limit == "admin" else limit)
         # What everyone may see, they see with any token.
-        open_to_all = self.entitlements.role(None, namespace, environment)
-        return highest([lowest(found, "owner" if limit == "admin" else limit), open_to_all])
+        return highest([found, self.entitlements.role(None, namespace, environment)])
 
     def service_role(self, caller: Caller) -> ServiceRole | None:
         """Return what ``caller`` is in the whole service."""
         found = self._service(caller)
-        limits = caller.token.scopes if caller.token is not None else None
-        if found is None or limits is None:
-            return found
-        limit = service_role_of_rights(limits)
-        return found if limit == "administrator" else limit
+        for rights in caller.limits if found is not None else ():
+            limit = service_role_of_rights(rights)
+            if limit is None:
+                return None
+            found = found if limit == "administrator" else limit
+        return found
 
     def visible(self, caller: Caller) -> Visible:
         """Return what ``caller`` may see of namespaces and environments."""
         name = caller.identity.name if caller.identity is not None else None
-        limits = caller.token.scopes if caller.token is not None else None
         if self.service_role(caller) is not None:
             return Visible(is_everything=True)
         open_to_all = set(self.entitlements.globs_of(None))
@@ -271,24 +292,35 @@ class Access:
             mine: set[Globs] = {("*", "*")}
         else:
             mine = {*self.entitlements.globs_of(name), *_seen_by(_rights(caller))}
-        if limits is not None:
-            # What everyone may see, they see with any token.
-            both = (common(one, other) for one in mine - open_to_all for other in _seen_by(limits))
+        if caller.limits:
+            mine -= open_to_all  # what everyone may see, they see with any token
+        for rights in caller.limits:
+            both = (common(one, other) for one in mine for other in _seen_by(rights))
             mine = {globs for globs in both if globs is not None}
         return Visible(tuple(sorted(mine | open_to_all)))
+
+    def own(self, caller: Caller) -> Visible:
+        """Return what was given to ``caller``, or to a group of theirs, in namespaces by name.
+
+        What everybody sees, and what somebody sees who looks after all of it, is not in it: this is
+        where they are at home.
+        """
+        if caller.identity is None:
+            return Visible()
+        globs = self.entitlements.own_globs_of(caller.identity.name)
+        return Visible(tuple(sorted({one for one in globs if "*" not in one[0]})))
 
     def why(self, caller: Caller, namespace: str, environment: str | None = None) -> list[str]:
         """Return where the role of ``caller`` comes from: a sentence for each reason."""
         name = caller.identity.name if caller.identity is not None else None
         found: list[str] = []
-        rights = _rights(caller)
-        by_file = service_role_of_rights(rights) or role_of_rights(rights, namespace, environment)
+        theirs = _rights(caller)
+        by_file = service_role_of_rights(theirs) or role_of_rights(theirs, namespace, environment)
         if by_file is not None:
             found.append(f"{by_file} through the auth file")
         found += [told for _, told in self.entitlements.why(name, namespace, environment)]
-        limits = caller.token.scopes if caller.token is not None else None
-        if limits is not None:
-            words = ", ".join(map(str, limits)) or "nothing"
+        for rights in caller.limits:
+            words = ", ".join(map(str, rights)) or "nothing"
             found.append(f"limited by the token, which is good for {words}")
         return found
 
@@ -307,6 +339,9 @@ class Access:
 
     def _caller_of_secret(self, secret: str) -> Caller | None:
         """Return who uses a token of the database; ``None``: it is none, or has ended."""
+        if is_child(secret):
+            child = read_child(secret, self._signing_key)
+            return self._caller_of_child(child) if child is not None else None
         token = self.entitlements.token(secret) if is_token(secret) else None
         identity = self._identity(token.principal) if token is not None else None
         return Caller(identity, token=token) if identity is not None else None
@@ -317,6 +352,21 @@ class Access:
             self._require_known()
         identity = self._identity(token.principal) if token is not None else None
         return Caller(identity, token=token) if identity is not None else None
+
+    def _caller_of_child(self, child: ChildToken) -> Caller | None:
+        """Return who uses a child token; ``None``: it, its parent or its owner has ended."""
+        identity = self._identity(child.owner)
+        if identity is None or child.expires_at.timestamp() <= self.entitlements.now():
+            return None
+        token = None
+        if child.parent is not None:
+            token = self.entitlements.parent_token(child.parent)
+            if token is None or token.principal != child.owner:
+                return None
+        is_of_password = token is None or token.kind == "session"
+        if is_of_password and identity.generation != child.generation:
+            return None
+        return Caller(identity, token=token, child=child)
 
     def _require_known(self) -> None:
         """Return if all is known that the database says of people.

@@ -5,7 +5,7 @@ anybody. It is of one event loop.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -234,6 +234,12 @@ class Entitlements:
         for subject in self._subjects(name):
             yield from self._grants.globs_of(subject)
 
+    def own_globs_of(self, name: str) -> Iterator[Globs]:
+        """Yield those of :meth:`globs_of` that were given to them, or a group of theirs, alone."""
+        for subject in self._subjects(name):
+            if subject not in {EVERYONE, AUTHENTICATED}:
+                yield from self._grants.globs_of(subject)
+
     def why(
         self, name: str | None, namespace: str, environment: str | None = None
     ) -> Iterator[tuple[str, str]]:
@@ -243,6 +249,23 @@ class Entitlements:
         for subject in self._subjects(name) if name is not None else ():
             for grant in self._grants.of_service(subject):
                 yield grant.role, told(grant)
+
+    def subjects_in(self, namespace: str) -> Iterator[Subject]:
+        """Yield those who were given a role on anything in a namespace."""
+        return self._grants.subjects_in(namespace)
+
+    def given_in(self, subject: Subject, namespace: str) -> Iterator[Grant]:
+        """Yield what gives a subject a role on anything in a namespace."""
+        return self._grants.inside(subject, namespace)
+
+    def members_of(self, groups: Collection[str]) -> Mapping[str, Sequence[str]]:
+        """Return who is in groups, by group: everybody is looked at once."""
+        found: dict[str, list[str]] = {group: [] for group in groups}
+        for name, theirs in self._groups.items():
+            for group in theirs:
+                if group in found:
+                    found[group].append(name)
+        return found
 
     def token(self, secret: str) -> TokenRecord | None:
         """Return the token whose secret that is, noting its use; ``None``: none that is good.
@@ -254,6 +277,10 @@ class Entitlements:
     def token_of_number(self, number: int) -> TokenRecord | None:
         """Return the token of a number, noting its use; ``None``: it is not good any more."""
         return self._tokens.of_number(number)
+
+    def parent_token(self, number: int) -> TokenRecord | None:
+        """Return the token, or session, that a child ends with; ``None``: it has ended."""
+        return self._tokens.parent(number)
 
     def session(self, sha256: str) -> tuple[str, int] | None:
         """Return whose browser's session has a digest, and its number; ``None``: nobody's."""

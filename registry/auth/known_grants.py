@@ -95,6 +95,19 @@ class KnownGrants:
             if is_there and role_of(grant) and not self._has_ended(grant):
                 yield grant
 
+    def inside(self, subject: Subject, namespace: str) -> Iterator[Grant]:
+        """Yield what gives a subject a role on anything in a namespace."""
+        given = self._given.get(subject)
+        for grant in given.of(namespace) if given is not None else ():
+            if role_of(grant) and not self._has_ended(grant):
+                yield grant
+
+    def subjects_in(self, namespace: str) -> Iterator[Subject]:
+        """Yield those who have a role on anything in a namespace."""
+        for subject in self._given:
+            if any(self.inside(subject, namespace)):
+                yield subject
+
     def globs_of(self, subject: Subject) -> frozenset[Globs]:
         """Return the globs of everything that gives a subject a role in namespaces."""
         given = self._given.get(subject)

@@ -110,6 +110,15 @@ class KnownTokens:
         """Return the token of a number, noting its use; ``None``: it is not good any more."""
         return self._noted(self._good(number))
 
+    def parent(self, number: int) -> TokenRecord | None:
+        """Return what a child token ends with, noting its use; ``None``: it is not good any more.
+
+        It may be a browser's session.
+        """
+        found = self._good(number)
+        self._noted(found)
+        return found
+
     def session(self, sha256: str) -> TokenRecord | None:
         """Return the browser's session that has a digest; ``None``: none that is good."""
         found = self._good(self._by_digest.get(sha256))

@@ -3,9 +3,10 @@
 import datetime
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from registry.auth.child_tokens import ChildToken
 from registry.auth.known_tokens import TokenRecord
 from registry.auth.rights import OPEN_VERBS, Need, Pattern, Right
 from registry.auth.secret import hash_secret, is_token, kind_of_hash
@@ -46,6 +47,30 @@ class Caller:
     scope: frozenset[Need] | None = None
     #: The token of the database that they use, or got their bearer token for; ``None``: none.
     token: TokenRecord | None = None
+    #: The child of that, or of a password, that they use; ``None``: none.
+    child: ChildToken | None = None
+
+    @property
+    def limits(self) -> tuple[tuple[Right, ...], ...]:
+        """What they use is limited to: each of them has to allow what is done."""
+        scopes = self.token.scopes if self.token is not None else None
+        further = self.child.limits if self.child is not None else ()
+        return further if scopes is None else (scopes, *further)
+
+    @property
+    def unlimited(self) -> "Caller":
+        """Whoever it is, with all that they themselves may."""
+        return replace(self, token=None, child=None)
+
+    @property
+    def expires_at(self) -> datetime.datetime | None:
+        """When what they use ends; ``None``: never, or they use a password."""
+        ends = [one.expires_at for one in (self.token, self.child) if one is not None]
+        return min((at for at in ends if at is not None), default=None)
+
+    def allows(self, need: Need) -> bool:
+        """Tell whether what they use is not too limited for a need."""
+        return all(one.allows(need) for one in (self.token, self.child) if one is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ import tomlkit
 from tomlkit import TOMLDocument
 from tomlkit.exceptions import TOMLKitError
 
+from registry.auth.edited_files import held, replace
 from registry.auth.policy_file import parse_policy
 from registry.auth.secret import hash_secret
-from registry.edited_files import held, replace
 from registry.errors import PolicyInvalid
 
 Section = Literal["users", "tokens"]

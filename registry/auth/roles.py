@@ -91,6 +91,11 @@ class Grant(Protocol):
         ...
 
     @property
+    def source(self) -> str:
+        """Where it comes from: ``owner`` goes with owning the namespace."""
+        ...
+
+    @property
     def granted_by(self) -> str | None:
         """Who gave it; ``None``: the service."""
         ...

@@ -53,6 +53,10 @@ class Sessions(Protocol):
         """Return whose browser that is, from memory; ``None`` if it is nobody's, or any more."""
         ...
 
+    def number(self, secret: str) -> int | None:
+        """Return the number of a browser's login, from memory; ``None``: as :meth:`owner`."""
+        ...
+
     async def close(self, secret: str, address: str) -> None:
         """End a browser's login; harmless if there is none.
 

@@ -13,6 +13,7 @@ from typing import Final, cast
 
 import jwt
 
+from registry.auth.child_tokens import ChildToken, child_of, claims_of
 from registry.auth.policy import Caller, Policy
 from registry.auth.rights import VERBS, Need, Verb
 from registry.errors import Unauthorized
@@ -109,6 +110,7 @@ def issue_token(
         "needs": sorted([need.verb, need.repository or ""] for need in needs if lists(need)),
         # It ends with the token that it was given for, and can do no more.
         **({"tok": caller.token.id} if caller.token is not None else {}),
+        **({"child": claims_of(caller.child)} if caller.child is not None else {}),
     }
     return jwt.encode(claims, bytes.fromhex(key or policy.token_key), _ALGORITHM)
 
@@ -119,6 +121,7 @@ def read_token(
     caller_of: Callable[[int], Caller | None] = lambda _: None,
     *,
     key: str | None = None,
+    caller_of_child: Callable[[ChildToken], Caller | None] = lambda _: None,
 ) -> Caller:
     """Return what a token says, if it is one of ours and its owner is who it was then.
 
@@ -127,6 +130,7 @@ def read_token(
         token: As it was sent.
         caller_of: Returns who uses the database's token of a number; ``None``: it has ended.
         key: Has signed it; ``None``: the policy has one.
+        caller_of_child: Returns who uses a child token; ``None``: it has ended.
 
     Raises:
         Unauthorized: It is none, or has ended.
@@ -143,18 +147,24 @@ def read_token(
     except jwt.PyJWTError as exc:
         raise invalid_token() from exc
     needs = frozenset(Need(verb, repository or None) for verb, repository in claims["needs"])
-    name, number = claims["sub"], claims.get("tok")
+    name: str = claims["sub"]
+    number, child = claims.get("tok"), claims.get("child")
+    if child is not None:
+        return _used_by(caller_of_child(child_of(child)), name, needs)
     if number is not None:
-        caller = caller_of(number)
-        if caller is None or caller.identity is None or caller.identity.name != name:
-            raise invalid_token()
-        return replace(caller, scope=needs)
+        return _used_by(caller_of(number), name, needs)
     identity = policy.identities.get(name)
     if name and (
         identity is None or identity.generation != claims["gen"] or identity.is_expired(time.time())
     ):
         raise invalid_token()
     return Caller(identity, needs)
+
+
+def _used_by(caller: Caller | None, name: str, needs: frozenset[Need]) -> Caller:
+    if caller is None or caller.identity is None or caller.identity.name != name:
+        raise invalid_token()
+    return replace(caller, scope=needs)
 
 
 def _verbs(words: set[str]) -> Iterable[Verb]:

@@ -8,11 +8,13 @@ again. Regular expressions try every way to divide the text: with thirty wildcar
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 #: The most wildcards that a pattern has that people write.
 MAX_WILDCARDS: Final = 4
+#: What a grant says of names of namespaces or environments: at most 100 characters.
+GLOB: Final = re.compile(r"[a-z0-9*]([a-z0-9._*-]{0,98}[a-z0-9*])?")
 _WILDCARD: Final = re.compile(r"\*+")
 
 #: What stands between the wildcards of one component.
@@ -28,12 +30,20 @@ class Wildcards:
     """
 
     runs: tuple[_Run, ...]
+    #: How many they have in all.
+    parts: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Count what is counted once."""
+        object.__setattr__(self, "parts", sum(map(len, self.runs)))
 
     def matches(self, text: str) -> bool:
         """Tell whether a text, as a whole, is one of them."""
         first, last = self.runs[0], self.runs[-1]
         if not (text.startswith(first[0]) and text.endswith(last[-1])):
             return False
+        if len(self.runs) == self.parts > 1:
+            return _is_glob(self.runs, text)
         if len(self.runs) == 1:
             return _is_run(first, text)
         start = _end_of_run(first, text, 0)
@@ -68,6 +78,18 @@ def read_pattern(text: str) -> Wildcards:
     return Wildcards(tuple(tuple(run.split("*")) for run in text.split("**")))
 
 
+def is_path_glob(text: str) -> bool:
+    """Tell whether a text is a namespace's glob, ``/``, and an environment's.
+
+    >>> is_path_glob("analytics/*"), is_path_glob("analytics")
+    (True, False)
+    """
+    namespace, slash, environment = text.partition("/")
+    if not (slash and GLOB.fullmatch(namespace) and GLOB.fullmatch(environment)):
+        return False
+    return max(map(count_wildcards, (namespace, environment))) <= MAX_WILDCARDS
+
+
 def count_wildcards(text: str) -> int:
     """Return how many wildcards a glob or pattern has.
 
@@ -75,6 +97,17 @@ def count_wildcards(text: str) -> int:
     2
     """
     return len(_WILDCARD.findall(text))
+
+
+def _is_glob(runs: Sequence[_Run], text: str) -> bool:
+    """Tell whether a text as a whole is runs of one part; where it begins and ends is known."""
+    start, end = len(runs[0][0]), len(text) - len(runs[-1][0])
+    for run in runs[1:-1]:
+        found = text.find(run[0], start, end)
+        if found < 0:
+            return False
+        start = found + len(run[0])
+    return start <= end
 
 
 def _is_run(run: _Run, text: str) -> bool:

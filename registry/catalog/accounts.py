@@ -61,7 +61,9 @@ class CatalogAccounts:
             _enabled(await self._principals.get(name))
         except PrincipalUnknown:
             with suppress(CatalogNameTaken):  # by the same user, in another browser
-                await self._principals.create(Actor(name, address=address), name, source="file")
+                actor = Actor(name, address=address, via="login")
+                await self._principals.create(actor, name, source="file")
+        await self._principals.seen(name)
 
 
 class CatalogSessions:
@@ -91,7 +93,7 @@ class CatalogSessions:
             DatabaseUnavailable: It cannot be kept now.
         """
         ends = self._database.now() + timedelta(seconds=SESSION_SECONDS)
-        actor = Actor(name, address=address)
+        actor = Actor(name, address=address, via="login")
         _, secret = await self._tokens.create(
             actor, name, "browser", kind="session", expires_at=ends
         )
@@ -102,6 +104,11 @@ class CatalogSessions:
         found = self._owner(digest_of(secret))
         return found[0] if found else None
 
+    def number(self, secret: str) -> int | None:
+        """Return the number of a browser's login, from memory; ``None``: it is nobody's."""
+        found = self._owner(digest_of(secret))
+        return found[1] if found else None
+
     async def close(self, secret: str, address: str) -> None:
         """End a browser's login; harmless if there is none.
 
@@ -110,7 +117,8 @@ class CatalogSessions:
         """
         found = self._owner(digest_of(secret))
         if found is not None:
-            await self._tokens.revoke(Actor(found[0], address=address), found[1])
+            actor = Actor(found[0], address=address, via="login")
+            await self._tokens.revoke(actor, found[1])
 
     async def create_token(self, name: str, label: str, address: str) -> str:
         """Return a new personal token of ``name``, which is called ``label``.
@@ -119,7 +127,8 @@ class CatalogSessions:
             DatabaseUnavailable: It cannot be kept now.
             TokenInvalid: It cannot be called so.
         """
-        _, secret = await self._tokens.create(Actor(name, address=address), name, label)
+        actor = Actor(name, address=address, via="login")
+        _, secret = await self._tokens.create(actor, name, label)
         return secret
 
 

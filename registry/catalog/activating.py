@@ -7,6 +7,7 @@ from sqlalchemy import Row, delete, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from registry.catalog.journal import add_version_event
+from registry.catalog.proposing import settle
 from registry.catalog.records import Actor
 from registry.database import tables
 
@@ -18,10 +19,13 @@ async def make_active(
     number: int,
     key: str,
     now: datetime,
+    *,
+    reason: str = "",
 ) -> Row[Any]:
     """Return the row of an environment whose active version is another from now on.
 
-    The caller has decided that it may be, and publishes the environment.
+    The caller has decided that it may be, and publishes the environment. A proposal of that
+    version, or of an older one, is open no more.
 
     Args:
         connection: Of the transaction.
@@ -30,6 +34,7 @@ async def make_active(
         number: The version.
         key: Its build.
         now: The time.
+        reason: What whoever does it says of it.
     """
     table = tables.environment
     # What somebody has chosen is not overridden by what was asked for before.
@@ -48,6 +53,12 @@ async def make_active(
         .returning(table)
     )
     changed = (await connection.execute(statement)).one()
+    version = tables.version
+    await connection.execute(
+        update(version)
+        .where(version.c.environment_id == environment.id, version.c.number == number)
+        .values(deleted_at=None)
+    )
     # Of each day the last is kept: a tag with a date is what was active when the day was over, and
     # events tell of all.
     day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -62,8 +73,12 @@ async def make_active(
             environment_id=environment.id, number=number, key=key, at=now, by=actor.name
         )
     )
-    before = {"before": environment.active_version}
+    before = {"active": environment.active_version, "key": environment.active_key}
+    detail: dict[str, Any] = {"before": before, "after": {"active": number, "key": key}}
+    if reason:
+        detail["reason"] = reason
     await add_version_event(
-        connection, actor, now, "version.activated", environment.path, number, before
+        connection, actor, now, "version.activated", environment.path, number, detail
     )
+    await settle(connection, actor, environment, number, now, reason)
     return changed

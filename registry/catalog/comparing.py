@@ -7,15 +7,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from builder.concurrency.single_flight import together
 from builder.ports import Store
+from registry.catalog.block_loading import BLOCK, blocks_after
 from registry.catalog.journal import queue_documents
 from registry.catalog.pointers import namespaces_after, pointers_after
 from registry.database import Database
+from registry.images.blocked import dump_block
 from registry.sources.directory import Pointer, dump_namespace
-from registry.storage.layout import ENVIRONMENTS, NAMESPACES
+from registry.storage.layout import BLOCKED, ENVIRONMENTS, NAMESPACES
 
 #: Returns what is written into the store of a pointer.
 Dump = Callable[[Pointer], bytes]
-_PREFIXES: Final = (NAMESPACES, ENVIRONMENTS)
+_PREFIXES: Final = (NAMESPACES, ENVIRONMENTS, BLOCKED)
 
 
 async def compare(
@@ -33,7 +35,7 @@ async def compare(
         database: Says what is right.
         store: Has the documents.
         dump: Makes documents of pointers.
-        on_found: Is told the path of each that is wrong; of a namespace, its slug.
+        on_found: Is told the path of each that is wrong, as the outbox has it.
 
     Raises:
         DatabaseUnavailable: It does not answer.
@@ -52,6 +54,8 @@ async def _compare(
         last = max(right, default="")
         written = await _written(store, prefix, after, last)
         wrong = [path for path in right.keys() | written if right.get(path) != written.get(path)]
+        if prefix == BLOCKED:
+            wrong = [f"{BLOCK}{key}" for key in wrong]
         for path in sorted(wrong):
             on_found(path)
         if wrong:
@@ -69,6 +73,9 @@ async def _right(
     """Return the next documents as they are to be."""
     if prefix == NAMESPACES:
         return {slug: dump_namespace(slug) for slug in await namespaces_after(connection, after)}
+    if prefix == BLOCKED:
+        blocks = await blocks_after(connection, after)
+        return {key: dump_block(reason) for key, reason in blocks.items()}
     pointers = await pointers_after(connection, after)
     return {f"{one.namespace}/{one.environment}": dump(one) for one in pointers}
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import ColumnElement, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -79,7 +79,16 @@ async def change_environment(
             revision=row.revision + 1,
         )
     )
+    if path != row.path or ("deleted_at" in changed and changed["deleted_at"] is None):
+        await judge_again(connection, table.c.id == row.id)
     return await _written(connection, statement, path)
+
+
+async def judge_again(connection: AsyncConnection, environments: ColumnElement[bool]) -> None:
+    """Have the versions of environments be held against the policies of where they are now."""
+    version, table = tables.version, tables.environment
+    inside = version.c.environment_id.in_(select(table.c.id).where(environments))
+    await connection.execute(update(version).where(inside, version.c.judged == 1).values(judged=0))
 
 
 async def deleted_row(connection: AsyncConnection, namespace: str, slug: str) -> Row[Any]:

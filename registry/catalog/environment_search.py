@@ -1,7 +1,7 @@
 """Finding environments: by what they are called, by what is in them, a page at a time."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Row, Select, and_, false, func, select
 
@@ -25,7 +25,9 @@ def search_statement(
     search: str,
     package: str | None,
     version: str | None,
-    include_deleted: bool,
+    within: Visibility | None,
+    is_building: bool,
+    include_deleted: bool | Literal["only"],
     after: str | None,
     limit: int,
 ) -> Select[Any]:
@@ -51,6 +53,8 @@ def search_statement(
     )
     if not include_deleted:
         statement = statement.where(table.c.deleted_at.is_(None))
+    elif include_deleted == "only":
+        statement = statement.where(table.c.deleted_at.is_not(None))
     if namespace is not None:
         # By path, whose order the page is in: one range of one index. "0" comes after "/".
         inside = and_(table.c.path >= f"{namespace}/", table.c.path < f"{namespace}0")
@@ -63,6 +67,12 @@ def search_statement(
             statement = statement.where(table.c.namespace_id == alive.scalar_subquery())
     if package is not None:
         statement = statement.where(_has_package(package, version))
+    if within is not None:
+        statement = statement.where(sees_environment(within, table.c.path))
+    if is_building:
+        # Few are at a time, and an index has these alone.
+        under_way = select(tables.version.c.environment_id).where(tables.OPEN)
+        statement = statement.where(table.c.id.in_(under_way))
     return statement
 
 

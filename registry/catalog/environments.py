@@ -1,12 +1,10 @@
 """Environments: named things in a namespace."""
 
 from collections.abc import Callable
-from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import Row, update
-from sqlalchemy.ext.asyncio import AsyncConnection
-
+from registry.catalog.archiving import archive, unarchive
+from registry.catalog.creating import create_environment
 from registry.catalog.environment_rows import (
     change_environment,
     copy_active,
@@ -14,7 +12,8 @@ from registry.catalog.environment_rows import (
     insert_environment,
 )
 from registry.catalog.environment_search import page_of_environments, search_statement
-from registry.catalog.journal import add_event, publish
+from registry.catalog.journal import add_event, changes, publish
+from registry.catalog.limits import UNLIMITED, Limits, require_new_environment
 from registry.catalog.lookup import (
     MAX_PAGE,
     checked_text,
@@ -23,13 +22,15 @@ from registry.catalog.lookup import (
     namespace_row,
     version_of,
 )
+from registry.catalog.managed import require_unmanaged
 from registry.catalog.ownership import rename_environment_grants
 from registry.catalog.ports import RepositoryNames, Settled, settled_nowhere
 from registry.catalog.queueing import queue_version
 from registry.catalog.records import Actor, Environment, Page, Version, Visibility
-from registry.catalog.running import cancel_open
+from registry.catalog.removing import bring_back, remove_environment
+from registry.catalog.sizes import counted, keys_of_environment
 from registry.catalog.slugs import environment_slug
-from registry.database import Database, tables
+from registry.database import Database
 from registry.errors import (
     CatalogNameTaken,
     EnvironmentNotDeleted,
@@ -41,6 +42,8 @@ from registry.errors import (
 class Environments:
     """Makes, finds, changes, moves, copies and deletes environments.
 
+    What would give a namespace more than its quota raises :class:`QuotaExceeded`, or
+    :class:`BuildsUsedUp` when it has had its builds of the day, and nothing was changed.
     Every change is one transaction with its event. All methods raise
     :class:`DatabaseUnavailable` when the database does not answer, and then nothing was changed.
 
@@ -49,6 +52,7 @@ class Environments:
         repositories: What was pushed: an environment gets no name that a repository has.
         settled: Waits until all servers know of a change.
         nudge: Has this server look for versions to make.
+        limits: Of namespaces that have no quota of their own.
     """
 
     def __init__(
@@ -57,11 +61,13 @@ class Environments:
         repositories: RepositoryNames,
         settled: Settled = settled_nowhere,
         nudge: Callable[[], None] = lambda: None,
+        limits: Limits = UNLIMITED,
     ) -> None:
         self._database = database
         self._repositories = repositories
         self._settled = settled
         self._nudge = nudge
+        self._limits = limits
 
     async def create(
         self, actor: Actor, namespace: str, name: str, *, description: str = ""
@@ -77,7 +83,9 @@ class Environments:
         await self._require_free(namespace, environment_slug(name))
         async with self._database.writing() as connection:
             now = self._database.now()
-            row = await _created(connection, actor, namespace, name, description, now)
+            row = await create_environment(
+                connection, actor, namespace, name, description, now, self._limits
+            )
             change = await publish(connection, [row.path], now)
         await self._settled(change)
         return environment_of(row)
@@ -110,8 +118,12 @@ class Environments:
         await self._require_free(namespace, environment_slug(name))
         async with self._database.writing() as connection:
             now = self._database.now()
-            row = await _created(connection, actor, namespace, name, description, now)
-            first = await queue_version(connection, actor, row, data, now, note=note)
+            row = await create_environment(
+                connection, actor, namespace, name, description, now, self._limits
+            )
+            first = await queue_version(
+                connection, actor, row, data, now, note=note, limits=self._limits
+            )
             change = await publish(connection, [row.path], now)
         self._nudge()
         await self._settled(change)
@@ -125,7 +137,9 @@ class Environments:
         search: str = "",
         package: str | None = None,
         version: str | None = None,
-        include_deleted: bool = False,
+        within: Visibility | None = None,
+        is_building: bool = False,
+        include_deleted: bool | Literal["only"] = False,
         after: str | None = None,
         limit: int = 50,
     ) -> Page[Environment]:
@@ -137,7 +151,10 @@ class Environments:
             search: What name, slug or description has in it; lower and upper case are the same.
             package: A package that the active version has, on any platform.
             version: The exact version that it has of it, e.g. ``"3.2.0"``.
-            include_deleted: Whether also what was deleted and can be restored.
+            within: What of that is wanted; ``None``: all.
+            is_building: Whether only those of which a version is being made, or waits.
+            include_deleted: Whether also what was deleted and can be restored; ``"only"``: that
+                alone.
             after: Where the page before ended.
             limit: The most to return.
 
@@ -151,6 +168,8 @@ class Environments:
             search=search,
             package=package,
             version=version,
+            within=within,
+            is_building=is_building,
             include_deleted=include_deleted,
             after=after,
             limit=limit,
@@ -177,6 +196,8 @@ class Environments:
         revision: int | None = None,
         description: str | None = None,
         name: str | None = None,
+        test_command: str | None = None,
+        archived: bool | None = None,
     ) -> Environment:
         """Return the environment with what is given changed; ``None`` leaves a thing as it is.
 
@@ -187,15 +208,19 @@ class Environments:
             revision: What it must have; ``None``: any.
             description: Its new description.
             name: Its new name; the address follows it, at once.
+            test_command: What its next proposals have to pass, for a shell; empty: nothing.
+            archived: Whether it is kept as it is, and takes no new version.
 
         Raises:
             EnvironmentUnknown: There is none of these slugs.
+            EnvironmentManaged: It would get another name, and a file defines it.
             RevisionConflict: It has another revision.
             CatalogNameInvalid: It cannot be named so.
             CatalogNameTaken: Something else has that name.
         """
         new = environment if name is None else environment_slug(name)
         checked_text("description", description or "")
+        checked_text("test command", test_command or "")
         if new != environment:
             await self._require_free(namespace, new)
         async with self._database.writing() as connection:
@@ -207,24 +232,31 @@ class Environments:
                 "name": row.name if name is None else name,
                 "slug": new,
                 "description": row.description if description is None else description,
+                "test_command": row.test_command if test_command is None else test_command,
             }
-            detail = {
-                field: value for field, value in changed.items() if value != getattr(row, field)
-            }
-            if not detail:
+            detail = changes(row, changed)
+            is_same = archived in {None, row.archived_at is not None}
+            if not detail["after"] and is_same:
                 return environment_of(row)
-            found = await change_environment(connection, row, namespace, changed, now)
-            if new != environment:
-                await rename_environment_grants(connection, namespace, environment, new, now)
-            await add_event(
-                connection,
-                actor,
-                now,
-                "environment.updated",
-                namespace=namespace,
-                environment=new,
-                detail=detail,
-            )
+            if {"name", "slug"} & detail["after"].keys():
+                await require_unmanaged(connection, row)
+            found = row
+            if detail["after"]:
+                found = await change_environment(connection, row, namespace, changed, now)
+                if new != environment:
+                    await rename_environment_grants(connection, namespace, environment, new, now)
+                await add_event(
+                    connection,
+                    actor,
+                    now,
+                    "environment.updated",
+                    namespace=namespace,
+                    environment=new,
+                    detail=detail,
+                )
+            if not is_same:
+                turn = archive if archived else unarchive
+                found = await turn(connection, actor, found, now)
             change = await publish(connection, dict.fromkeys((row.path, found.path)), now)
         await self._settled(change)
         return environment_of(found)
@@ -242,31 +274,16 @@ class Environments:
 
         Raises:
             EnvironmentUnknown: There is none of these slugs.
+            EnvironmentManaged: A file defines it.
             RevisionConflict: It has another revision.
         """
-        table = tables.environment
         async with self._database.writing() as connection:
             now = self._database.now()
             row = await environment_row(connection, namespace, environment)
             if revision not in {None, row.revision}:
                 raise RevisionConflict(row.path, row.revision)
-            await cancel_open(connection, actor, table.c.id == row.id, now)
-            await connection.execute(
-                update(table)
-                .where(table.c.id == row.id)
-                .values(deleted_at=now, updated_at=now, revision=row.revision + 1)
-            )
-            away = f"{environment}#{row.id}"
-            await rename_environment_grants(connection, namespace, environment, away, now)
-            await add_event(
-                connection,
-                actor,
-                now,
-                "environment.deleted",
-                namespace=namespace,
-                environment=environment,
-                environment_id=row.id,
-            )
+            await require_unmanaged(connection, row)
+            await remove_environment(connection, actor, row, now)
             change = await publish(connection, [row.path], now)
         await self._settled(change)
 
@@ -287,17 +304,7 @@ class Environments:
             except EnvironmentUnknown:
                 there = await environment_row(connection, namespace, environment)
                 raise EnvironmentNotDeleted(there.path) from None
-            found = await change_environment(connection, row, namespace, {"deleted_at": None}, now)
-            away = f"{environment}#{row.id}"
-            await rename_environment_grants(connection, namespace, away, environment, now)
-            await add_event(
-                connection,
-                actor,
-                now,
-                "environment.restored",
-                namespace=namespace,
-                environment=environment,
-            )
+            found = await bring_back(connection, actor, row, now, self._limits)
             change = await publish(connection, [found.path], now)
         await self._settled(change)
         return environment_of(found)
@@ -311,6 +318,7 @@ class Environments:
 
         Raises:
             EnvironmentUnknown: There is none of these slugs.
+            EnvironmentManaged: A file defines it.
             NamespaceUnknown: There is no namespace ``to_namespace``.
             CatalogNameInvalid: It cannot be named so.
             CatalogNameTaken: Something else has that name.
@@ -322,11 +330,23 @@ class Environments:
         async with self._database.writing() as connection:
             now = self._database.now()
             row = await environment_row(connection, namespace, environment)
+            await require_unmanaged(connection, row)
             target = await namespace_row(connection, to_namespace)
             changed = {"namespace_id": target.id, "name": to_name, "slug": slug}
-            found = await change_environment(connection, row, target.slug, changed, now)
+            if to_namespace == namespace:
+                found = await change_environment(connection, row, target.slug, changed, now)
+            else:
+                keys = await keys_of_environment(connection, row.id)
+                async with (
+                    counted(connection, row.namespace_id, keys),
+                    counted(connection, target.id, keys),
+                ):
+                    found = await change_environment(connection, row, target.slug, changed, now)
+                await require_new_environment(connection, found, self._limits)
             follows = slug if to_namespace == namespace else None
-            await rename_environment_grants(connection, namespace, environment, follows, now)
+            await rename_environment_grants(
+                connection, namespace, environment, follows, now, taken_by=actor
+            )
             for place, slug_there in ((namespace, environment), (to_namespace, slug)):
                 await add_event(
                     connection,
@@ -372,7 +392,10 @@ class Environments:
                 namespace=to_namespace,
                 environment=slug,
             )
-            copied = await copy_active(connection, actor, row, copied, now)
+            keys = [row.active_key] if row.active_key is not None else []
+            async with counted(connection, copied.namespace_id, keys):
+                copied = await copy_active(connection, actor, row, copied, now)
+            await require_new_environment(connection, copied, self._limits)
             change = await publish(connection, [copied.path], now)
         await self._settled(change)
         return environment_of(copied)
@@ -388,23 +411,3 @@ class Environments:
                 f"'{namespace}/{slug}' is a repository that images were pushed to: delete it first,"
                 " or choose another name"
             )
-
-
-async def _created(
-    connection: AsyncConnection,
-    actor: Actor,
-    namespace: str,
-    name: str,
-    description: str,
-    now: datetime,
-) -> Row[Any]:
-    row = await insert_environment(connection, actor, namespace, name, description, now)
-    await add_event(
-        connection,
-        actor,
-        now,
-        "environment.created",
-        namespace=namespace,
-        environment=row.slug,
-    )
-    return row

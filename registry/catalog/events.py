@@ -5,20 +5,46 @@
     namespace.created  namespace.updated  namespace.deleted  namespace.restored
     environment.created  .updated  .moved  .copied  .deleted  .restored
     version.queued  .building  .built  .unchanged  .failed  .cancelled  .activated
+    version.imported  .deleted
     grant.given  grant.taken
     token.created  token.revoked
     principal.created  .updated  .disabled  .enabled  .deleted
     group.created  group.deleted  member.added  member.removed
+    waiver.requested  .granted  .refused  .withdrawn
+    waiver.ends_soon  .ended        its time is nearly over, or is; or somebody has ended it
+    policy.set  policy.deleted      by the API, or in a file (``detail.file``)
+    finding.found  finding.gone     what a policy says of what there is
+    build.blocked  build.unblocked  quota.set  retention.set  version.freed  version.restored
+    setting.set                     by clients of conda-store
+    accounts.changed                the auth file was edited
+    environment.archived  environment.unarchived
+    source.created  source.updated  source.deleted
+    source.failed  source.recovered     it, or one of its files, cannot be used, or can again
+    schedule.set  schedule.deleted  schedule.ran
+    schedule.skipped                nothing could be asked for when it was due
+    proposal.opened  .tested  .test_asked  .activated  .rejected  .replaced
+    webhook.created  webhook.updated  webhook.deleted  webhook.stopped
+    webhook.tested  webhook.resent      sent to that webhook alone
+    manifest.pushed  manifest.deleted  blob.pushed  blob.deleted    by ``/v2``
+    build.asked  build.pinned  build.unpinned
+    audit.purged                    what was too old is gone: how many, and from before when
+
+and for administrators and auditors alone (:data:`registry.auth.trail.AUDIT_ONLY`)::
+
+    login.succeeded  login.failed  login.confirmed  access.refused  policy.refused  admin.read
+
+What was changed is in ``detail``, as ``before`` and ``after``: the fields that differ.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
-from sqlalchemy import Row, ScalarSelect, Select, func, select
+from sqlalchemy import Row, ScalarSelect, Select, select
 
 from registry.catalog.event_feed import BATCH, EventFeed
+from registry.catalog.journal import newest_event
 from registry.catalog.lookup import MAX_PAGE, searchable
 from registry.catalog.records import EVERYTHING, Event, Visibility
 from registry.catalog.visibility import sees_event
@@ -55,7 +81,7 @@ class Events:
         statement = _of(visible, namespace, environment).where(table.c.id > after_id)
         async with self._database.reading() as connection:
             rows = await connection.execute(statement.order_by(table.c.id).limit(limit))
-            return [_event_of(row) for row in rows]
+            return [event_of(row) for row in rows]
 
     async def latest(
         self,
@@ -74,7 +100,7 @@ class Events:
             statement = statement.where(table.c.id < before_id)
         async with self._database.reading() as connection:
             rows = await connection.execute(statement.order_by(table.c.id.desc()).limit(limit))
-            return [_event_of(row) for row in rows]
+            return [event_of(row) for row in rows]
 
     def require_room(self, who: str) -> None:
         """Return if somebody may follow once more.
@@ -83,6 +109,16 @@ class Events:
             TooManyStreams: They may not.
         """
         self._feed.require_room(who)
+
+    def following(
+        self, who: str, namespace: str, environment: str
+    ) -> AbstractAsyncContextManager[asyncio.Event]:
+        """Give what is set when something happens to an environment; counted as a stream.
+
+        Raises:
+            TooManyStreams: Whoever it is follows too many already.
+        """
+        return self._feed.following(who, (namespace, environment))
 
     async def follow(
         self,
@@ -150,7 +186,7 @@ class Events:
     async def newest(self) -> int:
         """Return the number of the newest event; 0: there is none."""
         async with self._database.reading() as connection:
-            return (await connection.execute(select(func.max(tables.event.c.id)))).scalar() or 0
+            return await newest_event(connection)
 
 
 def _of(visible: Visibility, namespace: str | None, environment: str | None) -> Select[Any]:
@@ -182,7 +218,8 @@ def _holder(namespace: str, environment: str | None = None) -> ScalarSelect[int]
     return found.scalar_subquery()
 
 
-def _event_of(row: Row[Any]) -> Event:
+def event_of(row: Row[Any]) -> Event:
+    """Return the record of a row."""
     return Event(
         row.id,
         row.at,
@@ -194,4 +231,5 @@ def _event_of(row: Row[Any]) -> Event:
         row.environment,
         row.number,
         row.detail or {},
+        row.via,
     )

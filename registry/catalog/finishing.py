@@ -1,17 +1,20 @@
 """What becomes of a version: one transaction, in which it may become the active one."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from registry.catalog.activating import make_active
 from registry.catalog.journal import add_change, add_version_event, publish
-from registry.catalog.ports import LockedPackage
-from registry.catalog.records import SERVICE, State
+from registry.catalog.lock_rows import keep_lock
+from registry.catalog.ports import LockContent
+from registry.catalog.proposing import Weighed, open_one, weigh
+from registry.catalog.records import SERVICE, Actor, State
+from registry.catalog.sizes import BuildBlob, counted, keep_blobs
 from registry.database import tables
 
 
@@ -22,7 +25,11 @@ class Outcome:
     state: State
     key: str | None = None
     message: str = ""
-    packages: Sequence[LockedPackage] = ()
+    content: LockContent = field(default_factory=LockContent)
+    #: What its image consists of.
+    blobs: Sequence[BuildBlob] = ()
+    #: What policies did to it, as ``version.told`` keeps it.
+    told: Mapping[str, Any] = field(default_factory=dict)
 
 
 async def finish(
@@ -31,8 +38,8 @@ async def finish(
     """Write down what became of a version, and return the change.
 
     It becomes active if that was asked for, unless a newer one is, or somebody has chosen another
-    since it was asked for. A version that was cancelled, or that another server has taken up, stays
-    as it is.
+    since it was asked for; or a proposal, unless a newer one is active. A version that was
+    cancelled, or that another server has taken up, stays as it is.
 
     Args:
         connection: Of the transaction.
@@ -55,51 +62,49 @@ async def finish(
             state="unchanged",
             message=f"nothing has changed: it is the same as version {place.active_version}",
         )
-    await connection.execute(
-        update(table)
-        .where(table.c.id == version)
-        .values(
-            state=outcome.state,
-            key=outcome.key,
-            message=outcome.message,
-            ended_at=now,
-            claimed_by=None,
-            claimed_until=None,
+    weighed = Weighed()
+    if outcome.state == "built" and outcome.key is not None:
+        weighed = await weigh(connection, place, row, outcome.key)
+        if weighed.declined:
+            outcome = replace(outcome, state="unchanged", message=weighed.declined)
+    if outcome.key is not None:
+        await keep_lock(connection, outcome.key, outcome.content)
+        await keep_blobs(connection, outcome.key, outcome.blobs)
+    keys = [outcome.key] if outcome.key is not None else []
+    async with counted(connection, place.namespace_id, keys):
+        await connection.execute(
+            update(table)
+            .where(table.c.id == version)
+            .values(
+                state=outcome.state,
+                key=outcome.key,
+                message=outcome.message,
+                told=dict(outcome.told) or None,
+                ended_at=now,
+                claimed_by=None,
+                claimed_until=None,
+            )
         )
-    )
-    await _keep_packages(connection, outcome)
     detail = {"key": outcome.key, "message": outcome.message}
     await add_version_event(
         connection, SERVICE, now, f"version.{outcome.state}", place.path, row.number, detail
     )
+    if "refusal" in outcome.told:
+        # Of whoever asked for it, whose request has long been answered.
+        refused = Actor(row.requested_by)
+        detail = {"error": "PolicyRefused", "sentence": outcome.message}
+        await add_version_event(
+            connection, refused, now, "policy.refused", place.path, row.number, detail
+        )
     if outcome.state != "built" or outcome.key is None:
         return await add_change(connection, "event", place.path, now)
-    if row.activate and _is_next(place, row.number):
-        await make_active(connection, SERVICE, place, row.number, outcome.key, now)
+    if row.activate and not weighed.is_for_people:
+        if _is_next(place, row.number):
+            await make_active(connection, SERVICE, place, row.number, outcome.key, now)
+    elif (row.propose or row.activate) and row.number > (place.active_version or 0):
+        await open_one(connection, place, row, now, is_for_people=weighed.is_for_people)
     return await publish(connection, [place.path], now)
 
 
 def _is_next(environment: Row[Any], number: int) -> bool:
     return number > environment.settled_version and number > (environment.active_version or 0)
-
-
-async def _keep_packages(connection: AsyncConnection, outcome: Outcome) -> None:
-    table = tables.lock_package
-    if not outcome.packages:
-        return
-    known = select(table.c.name).where(table.c.key == outcome.key).limit(1)
-    if (await connection.execute(known)).first() is not None:
-        return
-    rows = {
-        (one.platform, one.manager, one.name): {
-            "key": outcome.key,
-            "platform": one.platform,
-            "manager": one.manager,
-            "name": one.name,
-            "version": one.version,
-            "build": one.build,
-            "channel": one.channel,
-        }
-        for one in outcome.packages
-    }
-    await connection.execute(insert(table), list(rows.values()))

@@ -19,9 +19,10 @@ from sqlalchemy import delete, func, insert, select, update
 
 from builder.errors import StoreUnavailable
 from registry.catalog.loading import Loading
-from registry.catalog.ports import Directory, Documents, Entitlements
+from registry.catalog.ports import Blocks, Directory, Documents, Entitlements, HeldBook
 from registry.database import Database, tables
 from registry.errors import DatabaseOutdated, DatabaseUnavailable
+from registry.policy.book import PolicyBook
 from registry.sources.directory import Pointer
 
 _POLL_SECONDS: Final = 0.25
@@ -52,6 +53,8 @@ class Follower:
         entitlements: Who may do what.
         server: The name of this server; no other one has it.
         documents: What the store has: it holds when the database does not answer at the start.
+        book: What holds for builds; ``None``: nobody asks.
+        blocks: Which builds are blocked; ``None``: nobody asks.
     """
 
     def __init__(
@@ -61,10 +64,12 @@ class Follower:
         entitlements: Entitlements,
         server: str,
         documents: Documents | None = None,
+        book: HeldBook | None = None,
+        blocks: Blocks | None = None,
     ) -> None:
         self._database = database
         self._entitlements = entitlements
-        self._loading = Loading(directory, entitlements)
+        self._loading = Loading(directory, entitlements, book or PolicyBook(), blocks)
         self._server = server
         self._documents = documents
         #: The last change that memory has; ``None``: memory has to be loaded as a whole.
@@ -138,6 +143,14 @@ class Follower:
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, 0.1)
 
+    async def catch_up(self) -> None:
+        """Return once memory has all that was changed before this was called.
+
+        Raises:
+            DatabaseUnavailable: It does not answer: what holds by now is not known.
+        """
+        await self._look()
+
     async def changed(self, timeout_seconds: float) -> None:
         """Return when a change was seen after this was called, or in time."""
         with suppress(TimeoutError):
@@ -189,7 +202,9 @@ class Follower:
                 if rows[0].id > seen + 1 and await self._has_missed(seen):
                     self._seen = None
                     break
-                await self._loading.again(connection, [(row.kind, row.subject) for row in rows])
+                named = [(row.kind, row.subject) for row in rows]
+                await self._loading.again(connection, named)
+            await self._loading.policies_again(self._database, named)
             seen = self._seen = rows[-1].id
             self._tell()
             after = select(table).where(table.c.id > seen).order_by(table.c.id).limit(_BATCH)

@@ -1,15 +1,16 @@
 """Grants: who gave which role to whom."""
 
-import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final, get_args
 
 from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from registry.auth.wildcards import MAX_WILDCARDS, count_wildcards
-from registry.catalog.journal import add_change, add_event, publish_where
+from registry.auth.wildcards import GLOB, MAX_WILDCARDS, count_wildcards
+from registry.catalog.administrators import Administrators
+from registry.catalog.journal import add_change, add_event, changes, publish_where
 from registry.catalog.lookup import (
     MAX_NUMBER,
     MAX_PAGE,
@@ -32,8 +33,6 @@ SERVICE_ROLES: Final = ("administrator", "auditor")
 #: Raises whatever says that a grant may not be replaced.
 OnReplace = Callable[[GrantRecord], None]
 
-_GLOB: Final = re.compile(r"[a-z0-9*]([a-z0-9._*-]{0,98}[a-z0-9*])?")
-
 
 class Grants:
     """Gives roles and takes them; who may is decided by the caller.
@@ -43,11 +42,18 @@ class Grants:
     Args:
         database: Where they are.
         settled: Waits until all servers know of a change.
+        administrators: Keep one of them; ``None``: those that grants make.
     """
 
-    def __init__(self, database: Database, settled: Settled = settled_nowhere) -> None:
+    def __init__(
+        self,
+        database: Database,
+        settled: Settled = settled_nowhere,
+        administrators: Administrators | None = None,
+    ) -> None:
         self._database = database
         self._settled = settled
+        self._administrators = administrators or Administrators(database)
 
     async def give(
         self,
@@ -81,8 +87,10 @@ class Grants:
 
         Raises:
             NamespaceUnknown: It has to be there, and is not.
-            GrantInvalid: There is no such role, or subject, or the globs cannot match anything.
+            GrantInvalid: There is no such role, or subject, or the globs cannot match anything; or
+                it would have ended before it begins.
             TooManyGrants: The namespace has as many as it may.
+            LastAdministrator: It replaces what makes the last administrator one.
         """
         _check(subject_kind, subject, namespace_glob, environment_glob, role, expires_at)
         table = tables.grant
@@ -94,13 +102,17 @@ class Grants:
             "source": source,
         }
         same = _same(subject_kind, subject, namespace_glob, environment_glob, source)
-        async with self._database.writing() as connection:
+        async with self._changing(namespace_glob) as connection:
             now = self._database.now()
+            if expires_at is not None and expires_at <= now:
+                raise GrantInvalid("a role ends after it is given: choose a later time")
             if is_inside:  # whoever gets its name later has no roles of before in it
                 await namespace_row(connection, namespace_glob)
             replaced = await connection.execute(delete(table).where(same).returning(table))
+            before: dict[str, Any] = {}
             for row in replaced.all():
                 on_replace(grant_of(row))
+                before = terms_of(row)
                 await add_change(connection, "grant", str(row.id), now)
             await _require_room(connection, namespace_glob)
             statement = insert(table).values(
@@ -114,7 +126,7 @@ class Grants:
                 "grant.given",
                 namespace=_one(namespace_glob),
                 environment=_one(environment_glob),
-                detail=_told(row),
+                detail=_told(row) | changes(before, terms_of(row)),
             )
             change = await add_change(connection, "grant", str(row.id), now)
             if subject_kind == "everyone":
@@ -123,12 +135,22 @@ class Grants:
         return grant_of(row)
 
     async def list(
-        self, namespace: str | None = None, *, after: int | None = None, limit: int = 50
+        self,
+        namespace: str | None = None,
+        *,
+        subjects: Mapping[SubjectKind, Collection[str]] | None = None,
+        role: str | None = None,
+        is_valid: bool = False,
+        after: int | None = None,
+        limit: int = 50,
     ) -> Page[GrantRecord]:
         """Return grants, the oldest first.
 
         Args:
             namespace: The slug that their globs match; ``None``: any.
+            subjects: For whom, by kind; the kinds without a name have ``""``. ``None``: anybody.
+            role: Which; ``None``: any.
+            is_valid: Whether only those that have not ended.
             after: The number with which the page before ended.
             limit: The most to return.
         """
@@ -137,6 +159,13 @@ class Grants:
         statement = select(table).where(_holds()).order_by(table.c.id).limit(limit + 1)
         if namespace is not None:
             statement = statement.where(_covers(namespace))
+        if subjects is not None:
+            statement = statement.where(or_(*(_is_for(*one) for one in subjects.items())))
+        if role is not None:
+            statement = statement.where(table.c.role == role)
+        if is_valid:
+            ends = table.c.expires_at
+            statement = statement.where(or_(ends.is_(None), ends > self._database.now()))
         if after is not None:
             statement = statement.where(table.c.id > min(after, MAX_NUMBER))
         async with self._database.reading() as connection:
@@ -169,10 +198,11 @@ class Grants:
 
         Raises:
             GrantUnknown: There is none.
+            LastAdministrator: Nobody could administer the service any more.
         """
         table = tables.grant
-        await self.get(grant)
-        async with self._database.writing() as connection:
+        known = await self.get(grant)
+        async with self._changing(known.namespace_glob) as connection:
             now = self._database.now()
             statement = delete(table).where(table.c.id == grant).returning(table)
             row = (await connection.execute(statement)).first()
@@ -185,12 +215,22 @@ class Grants:
                 "grant.taken",
                 namespace=_one(row.namespace_glob),
                 environment=_one(row.environment_glob),
-                detail=_told(row),
+                detail=_told(row) | {"before": terms_of(row)},
             )
             change = await add_change(connection, "grant", str(grant), now)
             if row.subject_kind == "everyone":
                 change = await publish_where(connection, _covered(row), now)
         await self._settled(change)
+
+    @asynccontextmanager
+    async def _changing(self, namespace_glob: str) -> AsyncIterator[AsyncConnection]:
+        """Give a transaction that leaves an administrator, if a grant can make one."""
+        async with self._database.writing() as connection:
+            if namespace_glob != "*":
+                yield connection
+                return
+            async with self._administrators.kept(connection):
+                yield connection
 
 
 def grant_of(row: Row[Any]) -> GrantRecord:
@@ -231,7 +271,7 @@ def _check(
             f"'{role[:50]}' is no role: there are {', '.join(ROLES + SERVICE_ROLES)}"
         )
     for glob in (namespace_glob, environment_glob):
-        if not _GLOB.fullmatch(glob):
+        if not GLOB.fullmatch(glob):
             raise GrantInvalid(
                 f"'{glob[:100]}' stands for nothing: write a name as it is in addresses, with '*'"
                 " for any characters"
@@ -280,6 +320,11 @@ def _same(
     )
 
 
+def _is_for(kind: SubjectKind, names: Collection[str]) -> ColumnElement[bool]:
+    table = tables.grant
+    return and_(table.c.subject_kind == kind, table.c.subject.in_(map(searchable, names)))
+
+
 def _holds() -> ColumnElement[bool]:
     """Return whether a grant is of what is there: others are put away (``ownership``)."""
     names = tables.grant.c.namespace_glob + tables.grant.c.environment_glob
@@ -302,6 +347,12 @@ def _covered(grant: Row[Any]) -> ColumnElement[bool]:
 
 def _one(glob: str) -> str | None:
     return None if "*" in glob else glob
+
+
+def terms_of(grant: Row[Any]) -> dict[str, Any]:
+    """Return what an event tells that a grant gives."""
+    ends = grant.expires_at
+    return {"role": grant.role, "expires_at": ends.isoformat() if ends is not None else None}
 
 
 def _told(grant: Row[Any]) -> dict[str, Any]:

@@ -7,11 +7,11 @@
     outbox    for the store: whose document is to be written again
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, func, insert, literal, select
+from sqlalchemy import ColumnElement, Row, func, insert, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,7 +20,18 @@ from registry.database import tables
 from registry.database.types import UtcDateTime
 
 #: What a server reads again: the subject is a slug, a path, a number or a name.
-ChangeKind = Literal["namespace", "environment", "grant", "token", "principal", "group", "event"]
+ChangeKind = Literal[
+    "namespace",
+    "environment",
+    "grant",
+    "token",
+    "principal",
+    "group",
+    "policy",
+    "waiver",
+    "block",
+    "event",
+]
 
 
 async def add_event(
@@ -40,21 +51,62 @@ async def add_event(
 
     The numbers are those of what has the slugs at this moment, unless others are given.
     """
-    await connection.execute(
-        insert(tables.event).values(
-            at=at,
-            actor=actor.name,
-            token_id=actor.token,
-            address=actor.address,
-            action=action,
-            namespace=namespace,
-            environment=environment,
-            number=number,
-            detail=dict(detail) if detail else None,
-            namespace_id=namespace_id or _namespace_id(namespace),
-            environment_id=environment_id or _environment_id(namespace, environment),
-        )
-    )
+    values = {
+        **event_of(actor, at, action, namespace, environment, number, detail),
+        "namespace_id": namespace_id or _namespace_id(namespace),
+        "environment_id": environment_id or _environment_id(namespace, environment),
+    }
+    await connection.execute(insert(tables.event).values(values))
+
+
+def event_of(
+    actor: Actor,
+    at: datetime,
+    action: str,
+    namespace: str | None,
+    environment: str | None,
+    number: int | None,
+    detail: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Return the columns of an event but the numbers of what it is about."""
+    return {
+        "at": at,
+        "actor": actor.name,
+        "token_id": actor.token,
+        "address": actor.address,
+        "via": actor.via,
+        "action": action,
+        "namespace": namespace,
+        "environment": environment,
+        "number": number,
+        "detail": dict(detail) if detail else None,
+    }
+
+
+async def newest_event(connection: AsyncConnection) -> int:
+    """Return the number of the newest event; 0: there is none."""
+    return (await connection.execute(select(func.max(tables.event.c.id)))).scalar() or 0
+
+
+async def add_events(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write down what was done before: rows of the table, which all have the same columns."""
+    await connection.execute(insert(tables.event), [dict(row) for row in rows])
+
+
+def changes(
+    before: Row[Any] | Mapping[str, Any], after: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Return the fields of ``after`` that differ, as they were and as they are.
+
+    >>> changes({"name": "a", "owner": "ada", "id": 7}, {"name": "b", "owner": "ada"})
+    {'before': {'name': 'a'}, 'after': {'name': 'b'}}
+    """
+    was = dict(before._mapping if isinstance(before, Row) else before)  # noqa: SLF001 (public)
+    names = [name for name, value in after.items() if value != was.get(name)]
+    return {
+        "before": {name: was.get(name) for name in names},
+        "after": {name: after[name] for name in names},
+    }
 
 
 async def add_version_event(

@@ -7,11 +7,14 @@ from typing import Any, Final
 from sqlalchemy import Select, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from registry.catalog.block_loading import BlockLoading
 from registry.catalog.grants import grant_of
 from registry.catalog.pointers import pointers_after, pointers_at
-from registry.catalog.ports import Directory, Entitlements
+from registry.catalog.policy_loading import PolicyLoading
+from registry.catalog.ports import Blocks, Directory, Entitlements, HeldBook
 from registry.catalog.signing import signing_key
 from registry.catalog.tokens import token_of
+from registry.catalog.waiver_loading import WaiverLoading
 from registry.database import Database, tables
 from registry.sources.directory import Pointer
 
@@ -25,11 +28,22 @@ class Loading:
     Args:
         directory: Where environments lead to.
         entitlements: Who may do what.
+        book: What holds for builds.
+        blocks: Which builds are blocked; ``None``: nobody asks.
     """
 
-    def __init__(self, directory: Directory, entitlements: Entitlements) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        entitlements: Entitlements,
+        book: HeldBook,
+        blocks: Blocks | None = None,
+    ) -> None:
         self._directory = directory
         self._entitlements = entitlements
+        self._waivers = WaiverLoading(book)
+        self._policies = PolicyLoading(book)
+        self._blocks = BlockLoading(blocks) if blocks is not None else None
         # What memory has, to see what is gone when all is read again.
         self._namespaces: set[str] = set()
         self._paths: set[str] = set()
@@ -62,6 +76,11 @@ class Loading:
             self._put_token(row)
             kept["token"].add(row.id)
         await self._all_principals(database)
+        # Before the waivers: what is let pass is refused until then.
+        await self._policies.everything(database)
+        await self._waivers.everything(database)
+        if self._blocks is not None:
+            await self._blocks.everything(database)
         after = ""
         while True:
             async with database.reading() as connection:
@@ -96,11 +115,22 @@ class Loading:
         """Know a namespace, until everything is read."""
         self._put_namespace(slug)
 
+    async def policies_again(self, database: Database, named: Iterable[tuple[str, str]]) -> None:
+        """Read policies that changes name; beside :meth:`again`, since their texts take a while.
+
+        Raises:
+            DatabaseUnavailable: It does not answer; memory has a part of it.
+        """
+        subjects = _subjects(named)
+        await self._policies.again(
+            database,
+            [int(one) for one in subjects.get("policy", ())],
+            subjects.get("namespace", []),
+        )
+
     async def again(self, connection: AsyncConnection, named: Iterable[tuple[str, str]]) -> None:
         """Read what changes name: pairs of kind and subject."""
-        subjects: dict[str, list[str]] = {}
-        for kind, subject in dict.fromkeys(named):
-            subjects.setdefault(kind, []).append(subject)
+        subjects = _subjects(named)
         # Rights first: what is new is seen by nobody who may not.
         await self._some_principals(
             connection, [*subjects.get("principal", ()), *subjects.get("group", ())]
@@ -108,7 +138,15 @@ class Loading:
         await self._some_grants(connection, [int(one) for one in subjects.get("grant", ())])
         await self._some_tokens(connection, [int(one) for one in subjects.get("token", ())])
         await self._some_namespaces(connection, subjects.get("namespace", []))
+        if self._blocks is not None:
+            await self._blocks.again(connection, subjects.get("block", []))
         paths = subjects.get("environment", [])
+        await self._waivers.again(
+            connection,
+            [int(one) for one in subjects.get("waiver", ())],
+            paths=paths,
+            namespaces=subjects.get("namespace", []),
+        )
         for path, pointer in (await pointers_at(connection, paths)).items():
             if pointer is None:
                 self._remove(path)
@@ -211,6 +249,14 @@ class Loading:
     def _remove_token(self, token: int) -> None:
         self._entitlements.remove_token(token)
         self._tokens.discard(token)
+
+
+def _subjects(named: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return what changes name, by their kinds, each thing once."""
+    subjects: dict[str, list[str]] = {}
+    for kind, subject in dict.fromkeys(named):
+        subjects.setdefault(kind, []).append(subject)
+    return subjects
 
 
 def _parts(items: Sequence[Any]) -> Iterable[Sequence[Any]]:

@@ -115,6 +115,9 @@ def environment_of(row: Row[Any]) -> Environment:
         row.created_at,
         row.updated_at,
         row.deleted_at,
+        row.source_id,
+        row.archived_at,
+        row.test_command,
     )
 
 
@@ -134,6 +137,8 @@ def version_of(row: Row[Any]) -> Version:
         row.ended_at,
         row.sha256,
         row.request_id,
+        row.told or {},
+        row.freed_at,
     )
 
 

@@ -8,7 +8,9 @@ from sqlalchemy import Row, Select, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from registry.catalog.journal import add_event, publish_namespace, publish_where
+from registry.catalog.environment_rows import judge_again
+from registry.catalog.journal import add_event, changes, publish_namespace, publish_where
+from registry.catalog.limits import inherit_quota
 from registry.catalog.lookup import (
     MAX_PAGE,
     checked_principal,
@@ -28,6 +30,7 @@ from registry.catalog.ports import (
     announce_nowhere,
     settled_nowhere,
 )
+from registry.catalog.proposing import close_open
 from registry.catalog.records import Actor, Namespace, Page, Visibility
 from registry.catalog.running import cancel_open
 from registry.catalog.slugs import is_slug, slug_of
@@ -74,6 +77,8 @@ class Namespaces:
     ) -> Namespace:
         """Return a new namespace. Its owner gets the role ``owner`` on all of it.
 
+        If one of that name had a quota and was deleted, it has that quota.
+
         Raises:
             CatalogNameInvalid: It, or its owner, cannot be named so.
             CatalogNameTaken: Another namespace, or a pushed repository, has that name.
@@ -94,8 +99,10 @@ class Namespaces:
                 "created_at": now,
             }
             row = await _written(connection, insert(tables.namespace).values(values), slug)
+            await inherit_quota(connection, slug, row.id)
+            after = {"name": name, "description": description, "owner": owner}
             await add_event(
-                connection, actor, now, "namespace.created", namespace=slug, detail={"owner": owner}
+                connection, actor, now, "namespace.created", namespace=slug, detail={"after": after}
             )
             change = await publish_namespace(connection, slug, now)
             if owner is not None:
@@ -104,13 +111,20 @@ class Namespaces:
         return namespace_of(row)
 
     async def list(
-        self, visible: Visibility, *, search: str = "", after: str | None = None, limit: int = 50
+        self,
+        visible: Visibility,
+        *,
+        search: str = "",
+        within: Visibility | None = None,
+        after: str | None = None,
+        limit: int = 50,
     ) -> Page[Namespace]:
         """Return those that can be seen, by slug.
 
         Args:
             visible: What whoever asks may see; a namespace, if anything in it.
             search: What name, slug or description has in it; lower and upper case are the same.
+            within: What of that is wanted; ``None``: all.
             after: Where the page before ended.
             limit: The most to return.
 
@@ -130,6 +144,8 @@ class Namespaces:
             .order_by(table.c.slug)
             .limit(limit + 1)
         )
+        if within is not None:
+            statement = statement.where(sees_namespace(within, table.c.slug, table.c.id))
         async with self._database.reading() as connection:
             rows = (await connection.execute(statement)).all()
         more = cursor(rows[limit - 1].slug) if len(rows) > limit else None
@@ -202,10 +218,8 @@ class Namespaces:
                 "description": row.description if description is None else description,
                 "owner": row.owner if owner is None else owner,
             }
-            detail = {
-                field: value for field, value in changed.items() if value != getattr(row, field)
-            }
-            if not detail:
+            detail = changes(row, changed)
+            if not detail["after"]:
                 return namespace_of(row)
             text = search_text(changed["name"], new, changed["description"])
             statement = (
@@ -222,7 +236,7 @@ class Namespaces:
                 await publish_namespace(connection, slug, now)
                 await rename_grants(connection, slug, new, now)
                 change = await _rename(connection, row, new, now)
-            if "owner" in detail:
+            if "owner" in detail["after"]:
                 change = await set_owner(connection, actor, new, changed["owner"], now)
         await self._settled(change)
         return namespace_of(found)
@@ -254,6 +268,7 @@ class Namespaces:
             )
             inside = (environment.c.namespace_id == row.id) & environment.c.deleted_at.is_(None)
             await cancel_open(connection, actor, inside, now)
+            await close_open(connection, actor, inside, now, "its environment was deleted")
             await publish_where(connection, inside, now)
             await connection.execute(update(environment).where(inside).values(deleted_at=now))
             await rename_grants(connection, slug, f"{slug}#{row.id}", now)
@@ -263,6 +278,7 @@ class Namespaces:
                 now,
                 "namespace.deleted",
                 namespace=slug,
+                detail={"before": {"name": row.name, "owner": row.owner}},
                 namespace_id=row.id,
             )
             change = await publish_namespace(connection, slug, now)
@@ -270,6 +286,8 @@ class Namespaces:
 
     async def restore(self, actor: Actor, slug: str) -> Namespace:
         """Return the namespace of that slug deleted last, with what was deleted with it.
+
+        Its quota comes along, and it has what it had: nothing of it is refused.
 
         Raises:
             NamespaceUnknown: None of that slug was deleted.
@@ -287,13 +305,15 @@ class Namespaces:
             statement = (
                 update(table)
                 .where(table.c.id == row.id)
-                .values(deleted_at=None, revision=row.revision + 1)
+                # Retention may have freed some of it since: it is measured anew.
+                .values(deleted_at=None, size_bytes=None, revision=row.revision + 1)
             )
             found = await _written(connection, statement, slug)
             inside = (environment.c.namespace_id == row.id) & (
                 environment.c.deleted_at == row.deleted_at
             )
             await publish_where(connection, inside, now)
+            await judge_again(connection, inside)
             await connection.execute(update(environment).where(inside).values(deleted_at=None))
             await rename_grants(connection, f"{slug}#{row.id}", slug, now)
             await add_event(connection, actor, now, "namespace.restored", namespace=slug)
@@ -355,6 +375,7 @@ async def _rename(connection: AsyncConnection, row: Row[Any], slug: str, now: An
     table = tables.environment
     mine = table.c.namespace_id == row.id
     path = f"{slug}/" + table.c.slug
+    await judge_again(connection, mine)
     await publish_where(connection, mine & table.c.deleted_at.is_(None), now)
     await connection.execute(
         update(table)

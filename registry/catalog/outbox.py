@@ -18,18 +18,20 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from builder.concurrency.single_flight import together
 from builder.errors import StoreUnavailable
 from builder.ports import Store
+from registry.catalog.block_loading import BLOCK, blocks_at
 from registry.catalog.journal import queue_documents
 from registry.catalog.pointers import namespaces_at, pointers_at
 from registry.database import Database, tables
 from registry.errors import DatabaseUnavailable
+from registry.images.blocked import dump_block
 from registry.sources.directory import Pointer, dump_namespace
-from registry.storage.layout import environment_key, namespace_key
+from registry.storage.layout import blocked_key, environment_key, namespace_key
 
 #: So many documents are written at once.
 _AT_ONCE: Final = 16
@@ -115,18 +117,23 @@ class OutboxWriter:
         self, connection: AsyncConnection, paths: Sequence[str]
     ) -> Mapping[str, bytes | None]:
         """Return what is to be in the store at each path; ``None``: nothing."""
-        slugs = [path for path in paths if "/" not in path]
+        builds = [path.removeprefix(BLOCK) for path in paths if path.startswith(BLOCK)]
+        reasons = await blocks_at(connection, builds)
+        blocked = {
+            f"{BLOCK}{key}": dump_block(reasons[key]) if key in reasons else None for key in builds
+        }
+        slugs = [path for path in paths if "/" not in path and path not in blocked]
         namespaces = await namespaces_at(connection, slugs)
         found = {slug: dump_namespace(slug) if slug in namespaces else None for slug in slugs}
         pointers = await pointers_at(connection, [path for path in paths if "/" in path])
-        return found | {
+        return {**blocked, **found} | {
             path: self._dump(pointer) if pointer is not None else None
             for path, pointer in pointers.items()
         }
 
     async def _put(self, path: str, document: bytes | None) -> Exception | None:
         """Write a document, or delete it; return why that could not be done."""
-        key = environment_key(path) if "/" in path else namespace_key(path)
+        key = document_key(path)
         try:
             if document is None:
                 await self._store.delete(key)
@@ -141,9 +148,7 @@ class OutboxWriter:
 
     async def _claim(self) -> Sequence[_Claim]:
         table = tables.outbox
-        is_free = or_(
-            table.c.claimed_until.is_(None), table.c.claimed_until < self._database.clock()
-        )
+        is_free = self._database.is_free(table)
         waiting = select(table.c.path).where(is_free).order_by(table.c.created_at)
         async with self._database.reading() as connection:
             if (await connection.execute(waiting.limit(1))).first() is None:
@@ -167,6 +172,17 @@ class OutboxWriter:
             .where(table.c.path == claim.path, table.c.claimed_by == claim.by)
             .values(claimed_until=later)
         )
+
+
+def document_key(path: str) -> str:
+    """Return where the document of a path of the outbox is.
+
+    >>> document_key("blocked:0123"), document_key("analytics")
+    ('blocked/0123', 'namespaces/analytics')
+    """
+    if path.startswith(BLOCK):
+        return blocked_key(path.removeprefix(BLOCK))
+    return environment_key(path) if "/" in path else namespace_key(path)
 
 
 async def _end(connection: AsyncConnection, claim: _Claim, database: Database) -> None:

@@ -5,17 +5,19 @@ under a glob that no name can match, ``forecast#7``: somebody else may get the n
 had a role in what was there have none in that. Restoring brings it back.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy import ColumnElement, Row, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from registry.catalog.journal import add_change
-from registry.catalog.records import Actor
+from registry.catalog.journal import add_change, add_event
+from registry.catalog.records import SERVICE, Actor
 from registry.database import tables
 
 #: The source of their grants: nobody gives or takes those by themselves.
-SOURCE = "owner"
+SOURCE: Final = "owner"
 
 
 async def set_owner(
@@ -53,7 +55,13 @@ async def rename_grants(
 
 
 async def rename_environment_grants(
-    connection: AsyncConnection, namespace: str, before: str, after: str | None, now: datetime
+    connection: AsyncConnection,
+    namespace: str,
+    before: str,
+    after: str | None,
+    now: datetime,
+    *,
+    taken_by: Actor = SERVICE,
 ) -> None:
     """Have grants on an environment by its exact name follow it; ``None``: they are taken.
 
@@ -64,7 +72,21 @@ async def rename_environment_grants(
     grant = tables.grant
     inside = grant.c.namespace_glob == namespace
     if after is None:
-        await _delete(connection, inside & (grant.c.environment_glob == before), now)
+        for gone in await _delete(connection, inside & (grant.c.environment_glob == before), now):
+            await add_event(
+                connection,
+                taken_by,
+                now,
+                "grant.taken",
+                namespace=namespace,
+                environment=before,
+                detail={
+                    "grant": gone.id,
+                    "subject_kind": gone.subject_kind,
+                    "subject": gone.subject or None,
+                    "before": {"role": gone.role},
+                },
+            )
         return
     await _delete(connection, inside & (grant.c.environment_glob == after), now)
     await _change(
@@ -77,11 +99,12 @@ async def rename_environment_grants(
 
 async def _delete(
     connection: AsyncConnection, condition: ColumnElement[bool], now: datetime
-) -> None:
+) -> Sequence[Row[Any]]:
     grant = tables.grant
-    gone = await connection.execute(delete(grant).where(condition).returning(grant.c.id))
-    for number in gone.scalars().all():
-        await add_change(connection, "grant", str(number), now)
+    gone = (await connection.execute(delete(grant).where(condition).returning(grant))).all()
+    for row in gone:
+        await add_change(connection, "grant", str(row.id), now)
+    return gone
 
 
 async def _change(

@@ -85,13 +85,15 @@ async def _pointers(
         return []
     version, activation = tables.version, tables.activation
     versions: dict[int, dict[int, str]] = {}
+    created: dict[int, dict[int, float]] = {}
     statement = (
-        select(version.c.environment_id, version.c.number, version.c.key)
+        select(version.c.environment_id, version.c.number, version.c.key, version.c.created_at)
         .where(version.c.environment_id.in_(ids), version.c.state == "built")
         .order_by(version.c.environment_id, version.c.number)
     )
-    for environment, number, key in await connection.execute(statement):
+    for environment, number, key, at in await connection.execute(statement):
         versions.setdefault(environment, {})[number] = key
+        created.setdefault(environment, {})[number] = at.timestamp()
     activations: dict[int, list[tuple[float, str]]] = {}
     history = (
         select(activation.c.environment_id, activation.c.at, activation.c.key)
@@ -108,6 +110,9 @@ async def _pointers(
             versions.get(row.id, {}),
             tuple(activations.get(row.id, ())),
             any(glob.matches(row.path) for glob in public),
+            active_number=row.active_version,
+            created=created.get(row.id, {}),
+            is_archived=row.archived_at is not None,
         )
         for row in rows
     ]

@@ -1,10 +1,15 @@
 """What the catalog needs of others."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from builder.lock import Lock
+from builder.rules.model import Rules
 from registry.catalog.records import GrantRecord, TokenInfo
+from registry.errors import PolicyTextInvalid
+from registry.policy.policy import Policy
+from registry.policy.waivers import Waiver
 from registry.requests.requests import RequirePull
 from registry.requests.status import RequestStatus
 from registry.sources.directory import Pointer
@@ -38,13 +43,44 @@ class Requests(Protocol):
     """Has builds made; :class:`registry.requests.requests.BuildRequests`."""
 
     async def ask(
-        self, data: bytes, *, may_pull: RequirePull, renew: bool = False, pin: bool = False
+        self,
+        data: bytes,
+        *,
+        may_pull: RequirePull,
+        renew: bool = False,
+        pin: bool = False,
+        rules: Rules | None = None,
     ) -> RequestStatus:
         """Return how far the request for what ``data`` asks is, begun now if it is a new one."""
         ...
 
     async def next(self, seen: RequestStatus, timeout_seconds: float) -> RequestStatus:
         """Return the status as soon as it is another than ``seen``, or in time."""
+        ...
+
+
+class Specifications(Protocol):
+    """Reads what files ask for; :class:`registry.requests.requests.BuildRequests`."""
+
+    async def check(self, data: bytes, *, may_pull: RequirePull) -> None:
+        """Return if ``data`` can be read and its base be had; nothing is kept.
+
+        Raises:
+            RegistryError: The base may not be pulled.
+            BuilderError: It cannot be read, or asks for what is not offered.
+        """
+        ...
+
+
+class LockKeeper(Protocol):
+    """Keeps locks of other tools; :class:`registry.requests.sent_locks.SentLocks`."""
+
+    async def keep(self, data: bytes) -> Lock:
+        """Return the lock that ``data`` is, of which an image can be made from now on.
+
+        Raises:
+            BuilderError: It is none, or cannot be used here.
+        """
         ...
 
 
@@ -58,11 +94,29 @@ class LockedPackage:
     name: str
     version: str
     build: str
+    #: The channel's address; empty of a wheel.
     channel: str
+    #: As the index says it; empty: nothing is said.
+    licence: str = ""
+    #: In milliseconds since 1970; ``None``: nobody says.
+    published_ms: int | None = None
+    #: The project of PyPI that it is made of, normalized; empty: none.
+    project: str = ""
+    #: 0: nobody says.
+    size_bytes: int = 0
 
 
-#: Returns the packages of the lock with a key.
-PackagesOf = Callable[[str], Awaitable[Sequence[LockedPackage]]]
+@dataclass(frozen=True, slots=True)
+class LockContent:
+    """What a lock has."""
+
+    packages: Sequence[LockedPackage] = ()
+    #: The reference of the base image; empty: there is none.
+    base: str = ""
+
+
+#: Returns what the lock with a key has; nothing, if there is no such lock.
+ContentOf = Callable[[str], Awaitable[LockContent]]
 
 
 class Directory(Protocol):
@@ -82,6 +136,22 @@ class Directory(Protocol):
 
     def remove_namespace(self, slug: str, /) -> None:
         """Forget a namespace; harmless if it is not known."""
+        ...
+
+
+class Blocks(Protocol):
+    """Knows in memory which builds are blocked; :class:`registry.images.blocked.BlockedBuilds`."""
+
+    def put(self, key: str, reason: str, /) -> None:
+        """Have nobody get a build, nor its variants; harmless if that is so already."""
+        ...
+
+    def remove(self, key: str, /) -> None:
+        """Let a build be had again; harmless if it is not blocked."""
+        ...
+
+    def keys(self) -> frozenset[str]:
+        """Return the keys of all builds that are blocked."""
         ...
 
 
@@ -144,6 +214,38 @@ class Entitlements(Protocol):
     def set_known(self, is_known: bool, /) -> None:
         """Know whether what was told is all that there is."""
         ...
+
+
+class HeldWaivers(Protocol):
+    """Knows in memory which waivers hold; :class:`registry.policy.book.PolicyBook`."""
+
+    def put_waiver(self, waiver: Waiver, /) -> None:
+        """Know a waiver, in place of the one with its number."""
+        ...
+
+    def remove_waiver(self, number: int, /) -> None:
+        """Forget a waiver; harmless if there is none."""
+        ...
+
+
+class HeldPolicies(Protocol):
+    """Knows in memory which policies hold; :class:`registry.policy.book.PolicyBook`."""
+
+    def put_policy(self, policy: Policy, /) -> None:
+        """Know a policy, in place of the one with its name and namespace."""
+        ...
+
+    def remove_policy(self, name: str, namespace: str | None = None, /) -> None:
+        """Forget a policy; harmless if there is none."""
+        ...
+
+    def put_problems(self, place: str, problems: Iterable[PolicyTextInvalid], /) -> None:
+        """Know what of a place cannot be used, and nothing else of it."""
+        ...
+
+
+class HeldBook(HeldPolicies, HeldWaivers, Protocol):
+    """Knows in memory what holds for builds."""
 
 
 #: Writes into the store that there is a namespace, if that is not there.

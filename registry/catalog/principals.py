@@ -1,13 +1,15 @@
 """Principals and groups: who logs in, and with whom they belong."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from registry.catalog.journal import add_change, add_event
+from registry.catalog.administrators import Administrators
+from registry.catalog.journal import add_change, add_event, changes
 from registry.catalog.lookup import MAX_PAGE, checked_principal, contains, search_text, searchable
 from registry.catalog.ports import Settled, settled_nowhere
 from registry.catalog.records import Actor, Principal, PrincipalKind
@@ -23,11 +25,18 @@ class Principals:
     Args:
         database: Where they are.
         settled: Waits until all servers know of a change.
+        administrators: Keep one of them; ``None``: those that grants make.
     """
 
-    def __init__(self, database: Database, settled: Settled = settled_nowhere) -> None:
+    def __init__(
+        self,
+        database: Database,
+        settled: Settled = settled_nowhere,
+        administrators: Administrators | None = None,
+    ) -> None:
         self._database = database
         self._settled = settled
+        self._administrators = administrators or Administrators(database)
 
     async def create(
         self,
@@ -106,11 +115,11 @@ class Principals:
                 identity.c.issuer == issuer, identity.c.subject == subject
             )
             principal = (await connection.execute(known)).scalar()
+            actor = Actor(principal or name, address=address, via="login")
             change = 0
             if principal is None:
                 if name in taken:
                     raise CatalogNameTaken(f"'{name[:100]}' is somebody else here already")
-                actor = Actor(name, address=address)
                 await self._create(
                     connection, actor, name, "human", display_name, email, "oidc", None
                 )
@@ -119,42 +128,76 @@ class Principals:
                 )
                 principal = name
                 change = await add_change(connection, "principal", principal, now)
+            profile = {"display_name": searchable(display_name), "email": searchable(email)}
+            before = await _row(connection, principal)
+            detail = changes(before, profile)
+            if detail["after"]:
+                told = {"principal": principal, **detail}
+                await add_event(connection, actor, now, "principal.updated", detail=told)
             statement = (
                 update(table)
                 .where(table.c.name == principal)
-                .values(
-                    last_seen_at=now,
-                    display_name=searchable(display_name),
-                    email=searchable(email),
-                )
+                .values(last_seen_at=now, **profile)
                 .returning(table)
             )
             row = (await connection.execute(statement)).one()
             if groups is not None:
-                told = {checked_principal(group) for group in groups}
-                change = await _synchronise(connection, principal, told, now) or change
+                theirs = {checked_principal(group) for group in groups}
+                change = await _synchronise(connection, actor, principal, theirs, now) or change
         await self._settled(change)
         return principal_of(row)
 
-    async def set_disabled(self, actor: Actor, name: str, *, is_disabled: bool) -> Principal:
-        """Return the principal, refused at every door from now on, or let in again.
+    async def seen(self, name: str) -> None:
+        """Keep that somebody has logged in just now.
 
         Raises:
-            PrincipalUnknown: There is none.
+            DatabaseUnavailable: It cannot be kept.
         """
         table = tables.principal
         async with self._database.writing() as connection:
             now = self._database.now()
-            await _row(connection, name)
+            await connection.execute(
+                update(table).where(table.c.name == name).values(last_seen_at=now)
+            )
+
+    async def set_disabled(
+        self, actor: Actor, name: str, *, is_disabled: bool, ends_tokens: bool = False
+    ) -> Principal:
+        """Return the principal, refused at every door from now on, or let in again. Idempotent.
+
+        Logins of browsers end for good. Tokens are refused as long as their owner is.
+
+        Args:
+            actor: Who does it.
+            name: Whom.
+            is_disabled: Whether they are refused.
+            ends_tokens: Whether tokens, too, end for good, of whoever is refused.
+
+        Raises:
+            PrincipalUnknown: There is none.
+            LastAdministrator: Nobody could administer the service any more.
+        """
+        table = tables.principal
+        async with (
+            self._database.writing() as connection,
+            self._administrators.kept(connection),
+        ):
+            now = self._database.now()
+            before = await _row(connection, name)
+            was_disabled = before.disabled_at is not None
+            since = (before.disabled_at or now) if is_disabled else None
             statement = (
-                update(table)
-                .where(table.c.name == name)
-                .values(disabled_at=now if is_disabled else None)
-                .returning(table)
+                update(table).where(table.c.name == name).values(disabled_at=since).returning(table)
             )
             row = (await connection.execute(statement)).one()
-            action = "principal.disabled" if is_disabled else "principal.enabled"
-            await add_event(connection, actor, now, action, detail={"principal": name})
+            ended = {}
+            if is_disabled:
+                ended = await _end_tokens(connection, name, now, tokens=ends_tokens)
+            if was_disabled != is_disabled or any(ended.values()):
+                action = "principal.disabled" if is_disabled else "principal.enabled"
+                told = changes({"disabled": was_disabled}, {"disabled": is_disabled})
+                detail = {"principal": name, **told, **ended}
+                await add_event(connection, actor, now, action, detail=detail)
             change = await add_change(connection, "principal", name, now)
         await self._settled(change)
         return principal_of(row)
@@ -170,8 +213,11 @@ class Principals:
         async with self._database.reading() as connection:
             return list((await connection.execute(statement)).scalars())
 
-    async def add_member(self, actor: Actor, group: str, name: str) -> None:
+    async def add_member(self, actor: Actor, group: str, name: str) -> str:
         """Put somebody into a group, which is made if there is none. Idempotent.
+
+        Returns:
+            Who says that they are in it: ``local``, or a provider that told of it before.
 
         Raises:
             CatalogNameInvalid: One of them cannot be named so.
@@ -183,7 +229,8 @@ class Principals:
             now = self._database.now()
             await _ensure_group(connection, group, "local")
             member = (table.c.group_name == group) & (table.c.principal_name == name)
-            if (await connection.execute(select(table).where(member))).first() is None:
+            known = (await connection.execute(select(table.c.source).where(member))).scalar()
+            if known is None:
                 await connection.execute(
                     insert(table).values(group_name=group, principal_name=name, source="local")
                 )
@@ -192,12 +239,20 @@ class Principals:
                 )
             change = await add_change(connection, "group", name, now)
         await self._settled(change)
+        return known or "local"
 
     async def remove_member(self, actor: Actor, group: str, name: str) -> None:
-        """Take somebody out of a group. Idempotent."""
+        """Take somebody out of a group. Idempotent.
+
+        Raises:
+            LastAdministrator: Nobody could administer the service any more.
+        """
         group, name = searchable(group), searchable(name)
         table = tables.membership
-        async with self._database.writing() as connection:
+        async with (
+            self._database.writing() as connection,
+            self._administrators.kept(connection),
+        ):
             now = self._database.now()
             member = (table.c.group_name == group) & (table.c.principal_name == name)
             gone = await connection.execute(delete(table).where(member))
@@ -237,9 +292,9 @@ class Principals:
             row = (await connection.execute(statement.returning(tables.principal))).one()
         except IntegrityError as exc:
             raise CatalogNameTaken(f"'{name[:100]}' is somebody else here already") from exc
-        await add_event(
-            connection, actor, now, "principal.created", detail={"principal": name, "kind": kind}
-        )
+        after = {"kind": kind, "source": source, "display_name": display_name, "email": email}
+        detail = {"principal": name, "after": {key: searchable(one) for key, one in after.items()}}
+        await add_event(connection, actor, now, "principal.created", detail=detail)
         return row
 
 
@@ -266,6 +321,32 @@ async def _row(connection: AsyncConnection, name: str) -> Row[Any]:
     return row
 
 
+async def _end_tokens(
+    connection: AsyncConnection, name: str, now: datetime, *, tokens: bool
+) -> dict[str, int]:
+    """End somebody's logins of browsers, and tokens if so; return how many, where any were."""
+    table = tables.token
+    kinds = ["session", *(["personal", "robot"] if tokens else [])]
+    ended = await connection.execute(
+        update(table)
+        .where(
+            table.c.principal_name == name,
+            table.c.revoked_at.is_(None),
+            or_(table.c.expires_at.is_(None), table.c.expires_at > now),
+            table.c.kind.in_(kinds),
+        )
+        .values(revoked_at=now)
+        .returning(table.c.id, table.c.kind)
+    )
+    rows = ended.all()
+    if rows:
+        changed = [{"kind": "token", "subject": str(row.id), "at": now} for row in rows]
+        await connection.execute(insert(tables.change), changed)
+    logins = sum(row.kind == "session" for row in rows)
+    found = {"sessions_ended": logins, "tokens_ended": len(rows) - logins}
+    return {what: count for what, count in found.items() if count}
+
+
 async def _ensure_group(connection: AsyncConnection, group: str, source: str) -> None:
     table = tables.group
     known = select(table.c.name).where(table.c.name == group)
@@ -274,7 +355,7 @@ async def _ensure_group(connection: AsyncConnection, group: str, source: str) ->
 
 
 async def _synchronise(
-    connection: AsyncConnection, principal: str, groups: set[str], now: Any
+    connection: AsyncConnection, actor: Actor, principal: str, groups: set[str], now: Any
 ) -> int:
     """Make the groups of a principal that a provider told of exactly those; return the change."""
     table = tables.membership
@@ -292,9 +373,14 @@ async def _synchronise(
         delete(table).where(mine, table.c.source == "oidc", table.c.group_name.in_(before - groups))
     )
     local = set((await connection.execute(select(table.c.group_name).where(mine))).scalars())
-    for group in sorted(groups - before - local):
+    added = sorted(groups - before - local)
+    for group in added:
         await _ensure_group(connection, group, "oidc")
         await connection.execute(
             insert(table).values(group_name=group, principal_name=principal, source="oidc")
         )
+    gone = [("member.removed", group) for group in sorted(before - groups)]
+    for action, group in [*gone, *(("member.added", group) for group in added)]:
+        told = {"group": group, "member": principal, "source": "oidc"}
+        await add_event(connection, actor, now, action, detail=told)
     return await add_change(connection, "group", principal, now)

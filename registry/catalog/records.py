@@ -5,15 +5,23 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
+from builder.rules.model import Manager
+from registry.auth.trail import Via
+from registry.policy.policy import OWN
+
 Item = TypeVar("Item")
 
-#: How far a version is. ``unchanged``: it was to be made anew, and came out as the active one: it
-#: is kept for its history, and nobody pulls it.
+#: How far a version is. ``unchanged``: it was to be made anew, and came out as the active one, or
+#: as one that is proposed or was rejected: it is kept for its history, and nobody pulls it.
 State = Literal["queued", "building", "built", "failed", "cancelled", "unchanged"]
 #: Why there is a version.
-Reason = Literal["person", "rebuild", "restore", "copy", "import", "schedule", "file"]
+Reason = Literal["person", "rebuild", "restore", "copy", "import", "schedule", "file", "waiver"]
 #: Whom a grant is for.
 SubjectKind = Literal["user", "group", "authenticated", "everyone"]
+#: How far a waiver is. ``ended``: its time was over, or somebody who may decide has ended it.
+WaiverState = Literal["waiting", "granted", "refused", "ended", "withdrawn"]
+#: Where a waiver holds: in one environment, in all of its namespace, or in every build.
+WaiverScope = Literal["environment", "namespace", "everything"]
 #: What a name that logs in stands for.
 PrincipalKind = Literal["human", "robot"]
 #: What a token is for.
@@ -29,6 +37,8 @@ class Actor:
     #: The token that they used, if it is one of the database.
     token: int | None = None
     address: str = ""
+    #: Through what: the API, our command line, a login, ``/v2``, or the service unasked.
+    via: Via = "service"
 
 
 #: The service itself.
@@ -87,6 +97,12 @@ class Environment:
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None = None
+    #: The source whose file defines it; ``None``: it is edited here.
+    source_id: int | None = None
+    #: From then on it takes no new version.
+    archived_at: datetime | None = None
+    #: What a proposal has to pass, for a shell; empty: nothing.
+    test_command: str = ""
 
     @property
     def path(self) -> str:
@@ -115,6 +131,10 @@ class Version:
     specification: str
     #: The request that makes it, as ``/api/v1/requests/<id>`` tells of it; ``None`` while queued.
     request: str | None
+    #: What policies did to it, and refused: as :mod:`registry.catalog.waiver_rows` keeps it.
+    told: Mapping[str, Any] = field(default_factory=dict)
+    #: When its files were given up; whoever pulls it has them made again. ``None``: they were not.
+    freed_at: datetime | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -138,7 +158,55 @@ class Event:
     environment: str | None
     #: Of the version.
     number: int | None
+    #: What else there is to know; ``before`` and ``after`` have the fields that were changed.
     detail: Mapping[str, Any] = field(default_factory=dict)
+    #: As an actor's; empty of what happened before it was written down.
+    via: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WaiverRecord:
+    """An exception from a policy that somebody asked for."""
+
+    id: int
+    #: The slugs of that for which it was asked; ``None``: of what has no name, or is deleted.
+    namespace: str | None
+    environment: str | None
+    #: The number of the version that was refused; ``None``: none was.
+    version: int | None
+    #: Where it holds, or would if it were granted as it was asked for.
+    scope: WaiverScope
+    policy: str
+    #: What the rule is about that refused, e.g. ``"age"``; ``""``: it is not known.
+    kind: str
+    #: ``conda`` or ``pypi``.
+    manager: Manager
+    #: What it lets pass: a match spec, or a requirement, of one package.
+    spec: str
+    reason: str
+    state: WaiverState
+    requested_by: str
+    requested_at: datetime
+    decided_by: str | None = None
+    decided_at: datetime | None = None
+    #: What whoever decided says.
+    decision: str = ""
+    #: When it ends; ``None``: never.
+    expires_at: datetime | None = None
+    #: The sentence by which the version was refused; ``""``: it was not, or is made again by now.
+    refused: str = ""
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the policy is its namespace's own, whose admins decide."""
+        return self.policy == OWN
+
+    @property
+    def path(self) -> str | None:
+        """The environment's path, if there is one."""
+        if self.namespace is None or self.environment is None:
+            return None
+        return f"{self.namespace}/{self.environment}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Row, delete, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from registry.auth.rights import parse_right
 from registry.auth.wildcards import MAX_WILDCARDS, count_wildcards
@@ -21,7 +22,7 @@ from registry.catalog.lookup import (
 from registry.catalog.ports import Settled, settled_nowhere
 from registry.catalog.records import Actor, Page, TokenInfo, TokenKind
 from registry.database import Database, tables
-from registry.errors import TokenInvalid, TokenUnknown
+from registry.errors import LoginRefused, TokenInvalid, TokenUnknown
 
 #: What every secret begins with: scanners find it, and no password of people does.
 PREFIX: Final = "pft_"
@@ -65,6 +66,7 @@ class TokenStore:
 
         Raises:
             TokenInvalid: Its name, its scopes or its end make no sense.
+            LoginRefused: Its principal is disabled: nothing is made that is good once they are not.
         """
         now = self._database.now()
         _check(name, scopes, expires_at, now)
@@ -81,13 +83,14 @@ class TokenStore:
             expires_at=expires_at,
         )
         async with self._database.writing() as connection:
+            await _require_enabled(connection, principal)
             row = (await connection.execute(statement.returning(table))).one()
             await add_event(
                 connection,
                 actor,
                 now,
                 "token.created",
-                detail={"token": row.id, "of": principal, "name": name, "kind": kind},
+                detail={"token": row.id, "of": principal, "after": _terms(row)},
             )
             change = await add_change(connection, "token", str(row.id), now)
         await self._settled(change)
@@ -97,6 +100,7 @@ class TokenStore:
         self,
         principal: str | None = None,
         *,
+        kinds: Sequence[TokenKind] | None = None,
         include_ended: bool = False,
         after: int | None = None,
         limit: int = 50,
@@ -105,6 +109,7 @@ class TokenStore:
 
         Args:
             principal: Whose; ``None``: of everybody.
+            kinds: Of which kinds; ``None``: of all.
             include_ended: Whether also those that have ended, or were revoked.
             after: The number with which the page before ended.
             limit: The most to return.
@@ -116,6 +121,8 @@ class TokenStore:
             statement = statement.where(table.c.id < min(after, MAX_NUMBER))
         if principal is not None:
             statement = statement.where(table.c.principal_name == searchable(principal))
+        if kinds is not None:
+            statement = statement.where(table.c.kind.in_(kinds))
         if not include_ended:
             now = self._database.now()
             statement = statement.where(
@@ -162,10 +169,68 @@ class TokenStore:
                 actor,
                 now,
                 "token.revoked",
-                detail={"token": token, "of": found.principal, "name": found.name},
+                detail={"token": token, "of": found.principal, "before": _terms(found)},
             )
             change = await add_change(connection, "token", str(token), now)
         await self._settled(change)
+
+    async def addresses(self, sessions: Sequence[TokenInfo]) -> Mapping[int, str]:
+        """Return from where browsers were logged in, as the audit log has it; of some it has not.
+
+        Args:
+            sessions: Of one principal.
+        """
+        if not sessions:
+            return {}
+        table = tables.event
+        statement = (
+            select(table.c.detail, table.c.address)
+            .where(
+                table.c.actor == sessions[0].principal,
+                table.c.at >= min(one.created_at for one in sessions),
+                table.c.at <= max(one.created_at for one in sessions),
+                table.c.action == "token.created",
+            )
+            .order_by(table.c.at.desc(), table.c.id.desc())
+            .limit(MAX_PAGE)
+        )
+        wanted = {one.id for one in sessions}
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(statement)).all()
+        found = {int((row.detail or {}).get("token", 0)): row.address for row in rows}
+        return {number: address for number, address in found.items() if number in wanted}
+
+    async def end_sessions(self, actor: Actor, principal: str, *, but: int | None = None) -> int:
+        """End the logins of somebody's browsers; return how many there were.
+
+        Args:
+            actor: Who does it.
+            principal: Whose.
+            but: The number of one that goes on; ``None``: none does.
+        """
+        table = tables.token
+        async with self._database.writing() as connection:
+            now = self._database.now()
+            ended = await connection.execute(
+                update(table)
+                .where(
+                    table.c.principal_name == searchable(principal),
+                    table.c.kind == "session",
+                    table.c.revoked_at.is_(None),
+                    table.c.expires_at > now,
+                    table.c.id != (but or 0),
+                )
+                .values(revoked_at=now)
+                .returning(table)
+            )
+            rows = ended.all()
+            change = 0
+            for row in rows:
+                detail = {"token": row.id, "of": principal, "before": _terms(row)}
+                await add_event(connection, actor, now, "token.revoked", detail=detail)
+                change = await add_change(connection, "token", str(row.id), now)
+        await self._settled(change)
+        return len(rows)
 
     async def forget_sessions(self) -> None:
         """Throw away logins of browsers that ended a day ago; what was done with them stays told.
@@ -205,6 +270,13 @@ class TokenStore:
                 )
 
 
+async def _require_enabled(connection: AsyncConnection, principal: str) -> None:
+    table = tables.principal
+    statement = select(table.c.disabled_at).where(table.c.name == searchable(principal))
+    if (await connection.execute(statement)).scalar() is not None:
+        raise LoginRefused(f"'{principal[:100]}' is disabled here: ask the administrator")
+
+
 def digest_of(secret: str) -> str:
     """Return by what a token is looked up. Its secret is random: nothing slower is needed."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
@@ -225,6 +297,16 @@ def token_of(row: Row[Any]) -> TokenInfo:
         row.revoked_at,
         row.sha256,
     )
+
+
+def _terms(token: Row[Any] | TokenInfo) -> dict[str, Any]:
+    """Return what an event tells of a token: nothing of its secret."""
+    return {
+        "name": token.name,
+        "kind": token.kind,
+        "scopes": list(token.scopes) if token.scopes is not None else None,
+        "expires_at": token.expires_at.isoformat() if token.expires_at is not None else None,
+    }
 
 
 def _check(

@@ -17,7 +17,9 @@ from sqlalchemy import Row, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from registry.catalog.activating import make_active
-from registry.catalog.journal import add_change, add_version_event, publish
+from registry.catalog.deleting import delete_version
+from registry.catalog.journal import add_change, publish
+from registry.catalog.limits import UNLIMITED, Limits
 from registry.catalog.lookup import (
     MAX_PAGE,
     checked_text,
@@ -27,10 +29,15 @@ from registry.catalog.lookup import (
     version_of,
     version_row,
 )
+from registry.catalog.managed import edit_is_proposed
 from registry.catalog.ports import Settled, settled_nowhere
+from registry.catalog.proposing import open_proposal
 from registry.catalog.queueing import queue_version
 from registry.catalog.records import Actor, Page, Reason, Version
-from registry.catalog.running import OPEN
+from registry.catalog.running import (
+    OPEN,
+    cancel_version,
+)
 from registry.database import Database, tables
 from registry.errors import CursorInvalid, RevisionConflict, VersionEnded, VersionNotBuilt
 
@@ -51,6 +58,7 @@ class Versions:
         database: Where they are.
         settled: Waits until all servers know of a change.
         nudge: Has this server look for versions to make.
+        limits: Of namespaces that have no quota of their own.
     """
 
     def __init__(
@@ -58,10 +66,12 @@ class Versions:
         database: Database,
         settled: Settled = settled_nowhere,
         nudge: Callable[[], None] = lambda: None,
+        limits: Limits = UNLIMITED,
     ) -> None:
         self._database = database
         self._settled = settled
         self._nudge = nudge
+        self._limits = limits
 
     async def ask(
         self,
@@ -74,11 +84,13 @@ class Versions:
         note: str = "",
         activate: bool = True,
         renew: bool = False,
+        propose: bool = False,
     ) -> tuple[Version, bool]:
         """Return a version for what ``data`` asks, and whether it is a new one.
 
         It is the newest one, and not new, if that one was asked for by the same bytes and is under
-        way, or built and active: nothing has changed.
+        way, or built and active, or is to be proposed and is: nothing has changed. Where a file
+        defines the environment, another text waits as a proposal, if its source says so.
 
         Args:
             actor: Who asks; what they may pull decides about pushed bases.
@@ -90,9 +102,14 @@ class Versions:
             note: What whoever asks says of it.
             activate: Whether it becomes active when it is built, unless a newer one is by then.
             renew: Make a new one although nothing has changed: solve anew.
+            propose: Have it wait as a proposal when it is built, instead of becoming active.
 
         Raises:
+            EnvironmentManaged: A file defines it, and has another text.
+            EnvironmentArchived: It takes no new version.
             TooManyVersions: Whoever asks has as many under way as one may.
+            QuotaExceeded: The namespace has as many bytes as it may.
+            BuildsUsedUp: It has had as many builds today as it may.
         """
         checked_text("note", note)
         table = tables.version
@@ -100,14 +117,18 @@ class Versions:
         async with self._database.writing() as connection:
             now = self._database.now()
             found = await environment_row(connection, namespace, environment)
+            propose |= await edit_is_proposed(connection, found, sha256)
             newest = await _newest(connection, found)
             if newest is not None and newest.sha256 == sha256 and not renew:
                 is_open = newest.state in OPEN
-                if is_open and activate and not newest.activate:
+                if is_open and activate and not propose and not newest.activate:
                     await connection.execute(
                         update(table).where(table.c.id == newest.id).values(activate=1)
                     )
                 if is_open or newest.number == found.active_version:
+                    return version_of(newest), False
+                waiting = await open_proposal(connection, found.id) if propose else None
+                if waiting is not None and waiting.number == newest.number:
                     return version_of(newest), False
             row = await queue_version(
                 connection,
@@ -119,6 +140,8 @@ class Versions:
                 note=note,
                 activate=activate,
                 renew=renew,
+                propose=propose,
+                limits=self._limits,
             )
         self._nudge()
         return version_of(row), True
@@ -231,7 +254,6 @@ class Versions:
             VersionUnknown: There is none of that number.
             VersionEnded: It was built, or failed, before.
         """
-        table = tables.version
         async with self._database.writing() as connection:
             now = self._database.now()
             found = await environment_row(connection, namespace, environment)
@@ -243,14 +265,25 @@ class Versions:
                     f"version {number} of '{found.path}' is {row.state}: nothing of it can be"
                     " cancelled any more"
                 )
-            await connection.execute(
-                update(table)
-                .where(table.c.id == row.id)
-                .values(state="cancelled", ended_at=now, claimed_by=None, claimed_until=None)
-            )
-            await add_version_event(connection, actor, now, "version.cancelled", found.path, number)
+            await cancel_version(connection, actor, found.path, row, now)
             await add_change(connection, "event", found.path, now)
             return version_of(await version_row(connection, found, number))
+
+    async def delete(self, actor: Actor, namespace: str, environment: str, number: int) -> None:
+        """Delete a version that is neither active nor proposed: its files go by and by.
+
+        It stays in the history, and is back when somebody makes it active. Clients that know
+        versions by the numbers of their rows see it no more. Deleting it once more changes nothing.
+
+        Raises:
+            VersionUnknown: There is none of that number.
+            VersionInUse: It is active, proposed or under way.
+        """
+        async with self._database.writing() as connection:
+            now = self._database.now()
+            found = await environment_row(connection, namespace, environment)
+            row = await version_row(connection, found, number)
+            await delete_version(connection, actor, found, row, now)
 
     async def _recent(self, connection: AsyncConnection, rows: Sequence[Row[Any]]) -> int:
         """Return what servers may not know yet of versions that ended just now; 0: nothing.

@@ -10,7 +10,7 @@ another one does not say. What is left is compared in four ways, each with one p
 """
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -18,12 +18,15 @@ from typing import Final
 from sqlalchemy import ColumnElement, false, or_, select, true
 
 from registry.auth.roles import Globs, glob_matches
+from registry.auth.trail import AUDIT_ONLY
 from registry.catalog.lookup import like_pattern
 from registry.catalog.records import Visibility
 from registry.database import tables
 from registry.database.text_sets import first_part, is_like_one_of, is_one_of
 
 _EVERYTHING: Final = ("*", "*")
+#: Of so many environments it is remembered who sees them.
+_KNOWN: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,42 @@ def sees_environment(visible: Visibility, path: ColumnElement[str]) -> ColumnEle
     return or_(false(), *_sees_path(fold(visible.globs), path, first_part(path)))
 
 
+@lru_cache(maxsize=64)
+def seen_by(visible: Visibility) -> Callable[[str, str], bool]:
+    """Return what tells of a namespace and an environment in it whether it is seen.
+
+    It says of slugs what :func:`sees_environment` says of rows.
+    """
+    if visible.is_everything or _EVERYTHING in visible.globs:
+        return lambda _namespace, _environment: True
+    folded = fold(visible.globs)
+    inside: dict[str, list[str]] = {}
+    for part in folded.parts:
+        namespace, _, environment = part.partition("/")
+        inside.setdefault(namespace, []).append(environment)
+
+    #: Thousands of globs are held against a name once.
+    known: dict[str, bool] = {}
+
+    def sees(namespace: str, environment: str) -> bool:
+        if namespace in folded.wholes:
+            return True
+        path = f"{namespace}/{environment}"
+        if path in folded.paths:
+            return True
+        if path not in known:
+            if len(known) >= _KNOWN:
+                known.clear()
+            known[path] = (
+                any(glob_matches(glob, environment) for glob in inside.get(namespace, ()))
+                or any(glob_matches(glob, namespace) for glob in folded.wide_wholes)
+                or any(glob_matches(glob, path) for glob in folded.wide_parts)
+            )
+        return known[path]
+
+    return sees
+
+
 def sees_namespace(
     visible: Visibility, slug: ColumnElement[str], namespace: ColumnElement[int]
 ) -> ColumnElement[bool]:
@@ -112,10 +151,12 @@ def sees_namespace(
 def sees_event(visible: Visibility) -> ColumnElement[bool]:
     """Return whether an event is seen: by its environment, or the whole of its namespace.
 
-    What happened to whom the name was before is seen by nobody whose role is on the name.
+    What happened to whom the name was before is seen by nobody whose role is on the name, and what
+    is for the audit log alone by administrators and auditors of the service.
     """
     if visible.is_everything:
         return true()
+    is_audit_only = tables.event.c.action.in_(AUDIT_ONLY)
     event, space, environment = tables.event, tables.namespace, tables.environment
     path = event.c.namespace + "/" + event.c.environment
     folded = fold(visible.globs)
@@ -134,7 +175,7 @@ def sees_event(visible: Visibility) -> ColumnElement[bool]:
         environment.c.id.is_distinct_from(event.c.environment_id),
     )
     part = or_(false(), *_sees_path(folded, path, event.c.namespace)) & ~is_anothers.exists()
-    return has_name.exists() & or_(part, *whole)
+    return has_name.exists() & ~is_audit_only & or_(part, *whole)
 
 
 def _sees_path(

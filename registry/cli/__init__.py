@@ -20,17 +20,37 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "logout": ("login", "logout"),
     "env": ("env", "env"),
     "namespace": ("namespace", "namespace"),
+    "audit": ("audit", "audit"),
     "grant": ("grant", "grant"),
+    "policy": ("policy", "policy"),
+    "schedule": ("schedule", "schedule"),
+    "source": ("source", "source"),
+    "watch": ("watch", "watch"),
+    "prefixes": ("prefixes", "prefixes"),
+    "proposal": ("proposal", "proposal"),
+    "waiver": ("waiver", "waiver"),
+    "webhook": ("webhook", "webhook"),
+    "block": ("block", "block"),
+    "unblock": ("block", "unblock"),
+    "quota": ("quota", "quota"),
+    "retention": ("retention", "retention"),
+    "usage": ("usage", "usage"),
     "token": ("token", "token"),
+    "account": ("account", "account"),
+    "group": ("group", "group"),
+    "queue": ("queue", "queue"),
     "push": ("push", "push"),
     "lock": ("lock", "lock"),
     "build": ("build", "build"),
     "diff": ("diff", "diff"),
+    "solve": ("solve", "solve"),
+    "search": ("solve", "search"),
     "pin": ("pin", "pin"),
     "unpin": ("pin", "unpin"),
     "prewarm": ("prewarm", "prewarm"),
     "worker": ("worker", "worker"),
     "beat": ("worker", "beat"),
+    "import": ("import_conda_store", "import_"),
     "gc": ("gc", "gc"),
     "scrub": ("scrub", "scrub"),
     "store": ("store", "store"),
@@ -51,6 +71,14 @@ class _Commands(TyperGroup):
             if name not in self.commands:
                 self.commands[name] = _load(name)
         return super().get_command(ctx, cmd_name)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as exc:
+            # Of a choice, Typer passes on what pydantic puts before it.
+            exc.message = exc.message.removeprefix("Value error, ")
+            raise
 
 
 def _load(name: str) -> Any:

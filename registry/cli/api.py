@@ -3,6 +3,7 @@
 import asyncio
 import json
 import netrc
+import re
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
@@ -11,10 +12,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from registry.authorities import trusted_authorities
+from registry.auth.authorities import trusted_authorities
 from registry.cli.output import plain
 from registry.cli.profile import Profile, load
-from registry.cli.remote import RemoteError, credentials, no_answer
+from registry.cli.received import ENCODING, MAX_BYTES, TooLarge, received
+from registry.cli.remote import RemoteError, client_headers, credentials, no_answer
 
 Result = TypeVar("Result")
 
@@ -30,8 +32,10 @@ _PAUSE_SECONDS: Final = 1.0
 #: has a key by which the server knows it again.
 _REPEATABLE: Final = frozenset({"GET", "PUT", "POST"})
 _LOST: Final = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
+#: What stands for an answer is sent back as it is.
+_ETAG: Final = re.compile(r"[ -~]{1,512}")
 #: Answers that stand for "not yet".
-_NOT_YET: Final = frozenset({"STILL_BUILDING", "KEY_BUSY"})
+_NOT_YET: Final = frozenset({"STILL_BUILDING", "STILL_SOLVING", "KEY_BUSY"})
 
 
 class Unreachable(RemoteError):
@@ -41,8 +45,10 @@ class Unreachable(RemoteError):
 class Refused(RemoteError):
     """The server answers that it cannot be done."""
 
-    def __init__(self, message: str, status: int, code: str = "") -> None:
+    def __init__(self, message: str, status: int, code: str = "", line: int | None = None) -> None:
         super().__init__(message)
+        #: Of what was sent, counted from 1, if the error is in one.
+        self.line = line
         #: Of HTTP.
         self.status = status
         #: The kind of error, such as ``"NAMESPACE_UNKNOWN"``; empty where it is none of ours.
@@ -119,11 +125,12 @@ class Api:
     cannot do what it is asked for, and :class:`RemoteError` when it is no pullforge server.
     """
 
-    def __init__(self, http: httpx.AsyncClient, server: str) -> None:
+    def __init__(self, http: httpx.AsyncClient, server: str, way_in: str | None = None) -> None:
         #: Has credentials and timeouts.
         self.http = http
         #: With its scheme, and without a slash at the end.
         self.server = server
+        self._way_in = way_in
 
     @property
     def host(self) -> str:
@@ -164,9 +171,15 @@ class Api:
         lost = rounds = 0
         while True:
             try:
-                reply = await self.http.request(
+                async with self.http.stream(
                     method, url, params=params, content=content, headers=headers
-                )
+                ) as stream:
+                    reply = await received(stream)
+            except TooLarge as exc:
+                raise RemoteError(
+                    f"{self.server} answered more than {MAX_BYTES // 2**20} MiB: it is broken, or"
+                    " no pullforge server"
+                ) from exc
             except _LOST as exc:
                 lost += 1
                 if lost == _ATTEMPTS or method not in _REPEATABLE:
@@ -216,15 +229,16 @@ class Api:
             document = json.loads(reply.content)
             # ``/v2`` answers a list of them.
             error = document["error"] if "error" in document else document["errors"][0]
-            code, message = str(error["code"]), error["message"]
-        except (ValueError, LookupError, TypeError, RecursionError):
-            code, message = "", None
+            code, message, line = str(error["code"]), error["message"], error.get("line")
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            code, message, line = "", None, None
         if not isinstance(message, str) or not message:
             return Refused(f"{self.server} answered {status}: it is no pullforge server", status)
         message = plain(message)
         if status == 401:
-            message = f"{message} ('pullforge login {self.host}')"
-        return Refused(message, status, code)
+            way_in = self._way_in or f"'pullforge login {self.host}'"
+            message = f"{message} ({way_in})"
+        return Refused(message, status, code, line if isinstance(line, int) else None)
 
 
 def ask(host: str | None, work: Callable[[Api], Coroutine[Any, Any, Result]]) -> Result:
@@ -258,22 +272,37 @@ def profile_of(host: str | None) -> Profile:
 
 
 @asynccontextmanager
-async def open_api(profile: Profile) -> AsyncIterator[Api]:
+async def open_api(
+    profile: Profile, auth: httpx.Auth | None = None, way_in: str | None = None
+) -> AsyncIterator[Api]:
     """Give a server's API, with the profile's token, or with what ``~/.netrc`` says if it has none.
+
+    Args:
+        profile: Where the server is.
+        auth: Says who asks, instead of all that.
+        way_in: What to do where the server takes no login of that any more; ``None``: to log in.
 
     Raises:
         RemoteError: ``~/.netrc`` cannot be read.
     """
     try:
-        auth = None if profile.token else credentials()
+        auth = auth or (None if profile.token else credentials())
     except (OSError, netrc.NetrcParseError) as exc:
         raise RemoteError(f"~/.netrc cannot be read: {plain(str(exc))}") from exc
-    headers = {"authorization": f"Bearer {profile.token}"} if profile.token else {}
+    headers = {**client_headers(), "accept-encoding": ENCODING}
+    if profile.token:
+        headers["authorization"] = f"Bearer {profile.token}"
     timeout, trusted = httpx.Timeout(30, read=60), trusted_authorities()
     async with httpx.AsyncClient(
         auth=auth, headers=headers, timeout=timeout, verify=trusted
     ) as http:
-        yield Api(http, profile.server)
+        yield Api(http, profile.server, way_in)
+
+
+def etag_of(reply: httpx.Response) -> str:
+    """Return what stands for an answer; empty: nothing that could be sent back."""
+    etag = str(reply.headers.get("etag", ""))
+    return etag if _ETAG.fullmatch(etag) else ""
 
 
 def silent(server: str, exc: Exception) -> Unreachable:

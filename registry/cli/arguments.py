@@ -7,15 +7,16 @@ from typing import Final
 
 import typer
 
-from builder.inputs import read_request
+from builder.inputs import PackageList, read_request
 from builder.keys import lock_key
-from builder.lock import Lock, from_yaml
+from builder.lock import Lock, Told, from_yaml
 from builder.ports import ProgressListener
+from builder.spec import EnvironmentSpec
 from registry.cli.session import split_name, today
 from registry.errors import BuildUnknown
 from registry.settings import Settings
 from registry.sources.source import ENVIRONMENTS
-from registry.wiring import Builder
+from registry.wiring import Builder, open_local_judge
 
 #: What is said of such an argument in ``--help``.
 ASKED: Final = "an image name (env/numpy:py3.12), a file (environment.yml, a lock), or a key"
@@ -41,23 +42,36 @@ def file_of(text: str) -> Path | None:
 
 
 async def lock_of(builder: Builder, text: str, on_progress: ProgressListener) -> Lock:
-    """Return the lock of what ``text`` names.
+    """Return the lock of what ``text`` names; what policies did to it is told.
 
     Raises:
-        BuilderError: It cannot be read or solved.
+        BuilderError: It cannot be read or solved, or a policy refuses it.
+        BuildBlocked: It is blocked.
         BuildUnknown: There is no build of that key in the store.
         BadParameter: There is no such file.
     """
     path = file_of(text)
-    if path is not None:
-        settings = Settings()
-        read = partial(read_request, max_bytes=settings.max_request_bytes, today=today())
-        wanted = await builder.workers.run(read, path.read_bytes(), builder.policy)
-        return await builder.resolver.settle(wanted, builder.policy, on_progress)
-    if _KEY.fullmatch(text):
+    if path is None and _KEY.fullmatch(text):
         return await kept_lock(builder, text)
-    spec = await builder.resolver.spec(*split_name(text), builder.policy, today())
-    return await builder.resolver.lock(spec, on_progress)
+    async with open_local_judge(builder) as judge:
+        wanted: EnvironmentSpec | Lock | PackageList
+        if path is not None:
+            settings = Settings()
+            read = partial(read_request, max_bytes=settings.max_request_bytes, today=today())
+            wanted = await builder.workers.run(read, path.read_bytes(), builder.policy)
+        else:
+            wanted = await builder.resolver.spec(*split_name(text), builder.policy, today())
+        rules, told = await judge.everywhere(), Told()
+        if isinstance(wanted, EnvironmentSpec):
+            spec, told = await judge.apply(wanted, rules)
+            lock = await builder.resolver.lock(spec, on_progress, rules)
+        else:
+            settled = await builder.resolver.settle(wanted, builder.policy, on_progress)
+            lock = await judge.informed(settled, rules)
+        told += lock.told + await judge.judge(lock, rules)
+    for sentence in (*told.added, *told.left_out, *told.warnings):
+        typer.echo(f"policy: {sentence}", err=True)
+    return lock
 
 
 async def kept_lock(builder: Builder, key: str) -> Lock:
@@ -65,8 +79,11 @@ async def kept_lock(builder: Builder, key: str) -> Lock:
 
     Raises:
         BuildUnknown: There is none of that key in the store.
+        BuildBlocked: It is blocked.
     """
     data = await builder.store.read(lock_key(key)) if _KEY.fullmatch(key) else None
     if data is None:
         raise BuildUnknown(key)
+    async with open_local_judge(builder) as judge:
+        await judge.blocked.require(key)
     return await builder.workers.run(from_yaml, data)

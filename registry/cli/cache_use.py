@@ -2,8 +2,11 @@
 
 ::
 
-    <root>/<key>/<platform>.used    its time is that of the last start; every program that runs in
-                                    the environment has it locked, by a descriptor that it inherits
+    builds/<key>          an environment
+           <key>.lock     held by whoever makes it
+           <key>.used     its time is that of the last start; every program that runs in the
+                          environment has it locked, by a descriptor that it inherits
+           .unmade-…      an environment that goes
 
 The kernel forgets a lock when the last process ends that has it, however it ends.
 """
@@ -13,13 +16,13 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-#: Begins the names of what is under way beside an environment, or is being removed.
-UNFINISHED: Final = ".unpacking-"
+#: Begins the names of environments that go.
+_UNMADE: Final = ".unmade-"
 _DAY_SECONDS: Final = 86_400
 
 
@@ -36,28 +39,39 @@ def hold(prefix: Path) -> None:
         os.set_inheritable(handle, True)
 
 
-def remove_unused(root: Path, days: float, say: Callable[[str], None]) -> None:
+def remove_unused(homes: Iterable[Path], days: float, say: Callable[[str], None]) -> None:
     """Remove the environments in which nothing was started for some days, but none in use.
 
-    What is left of those that were being made or removed when a process was killed goes, too. What
-    cannot be removed stays; nothing is raised.
+    What is left of those that were being removed when a process was killed goes, too. What cannot
+    be removed stays; nothing is raised.
 
     Args:
-        root: Where environments are.
+        homes: Directories with environments.
         days: How many.
         say: Tells people what is done.
     """
     before = time.time() - days * _DAY_SECONDS
-    with suppress(OSError):
-        for home in sorted(root.iterdir()):
-            for lock in sorted(home.glob("*.lock")):
-                with suppress(OSError):
-                    _remove_if_unused(home / lock.name.removesuffix(".lock"), before, say)
+    for home in homes:
+        for lock in sorted(home.glob("*.lock")):
+            with suppress(OSError):
+                _remove_if_unused(home / lock.name.removesuffix(".lock"), before, say)
 
 
-def remove_unfinished(prefix: Path) -> None:
-    """Remove what processes left that were killed; whoever calls holds the maker's lock."""
-    for path in prefix.parent.glob(f"{UNFINISHED}{prefix.name}-*"):
+def put_aside(prefix: Path) -> None:
+    """Take what is at the place of an environment away: whoever comes finds none, not half of one.
+
+    Whoever calls holds the maker's lock, and then has :func:`remove_aside` remove it.
+
+    Raises:
+        OSError: It cannot be moved.
+    """
+    with suppress(FileNotFoundError):
+        prefix.rename(prefix.with_name(f"{_UNMADE}{prefix.name}-{secrets.token_hex(4)}"))
+
+
+def remove_aside(prefix: Path) -> None:
+    """Remove what was put aside, also by processes that were killed."""
+    for path in prefix.parent.glob(f"{_UNMADE}{prefix.name}-*"):
         shutil.rmtree(path, ignore_errors=True)
 
 
@@ -73,9 +87,8 @@ def _remove_if_unused(prefix: Path, before: float, say: Callable[[str], None]) -
             return
         if prefix.exists():
             say("removing environments that are not used any more")
-            # Whoever comes meanwhile finds none, and not half of one.
-            prefix.rename(prefix.with_name(f"{UNFINISHED}{prefix.name}-{secrets.token_hex(4)}"))
-        remove_unfinished(prefix)
+            put_aside(prefix)
+        remove_aside(prefix)
 
 
 def _last_used(prefix: Path) -> float:

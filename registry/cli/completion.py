@@ -11,7 +11,7 @@ from typing import Any, Final
 import httpx
 import typer
 
-from registry.authorities import trusted_authorities
+from registry.auth.authorities import trusted_authorities
 from registry.cli.profile import load
 from registry.cli.remote import RemoteError
 

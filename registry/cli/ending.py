@@ -61,6 +61,8 @@ def told_ending(place: EnvironmentPlace, version: Document, output: OutputFormat
     """
     state, number = version.word("state"), version.number("number")
     message = plain(str(version["message"] or ""))
+    for line in policy_lines(version):
+        say(line)
     if state == "built" and output == "text":
         typer.echo(f"docker pull {plain(version.word('image'))}")
     elif state == "unchanged":
@@ -71,6 +73,15 @@ def told_ending(place: EnvironmentPlace, version: Document, output: OutputFormat
         said = f": {message}" if message else ""
         say(f"pullforge: version {number} of {place.path} {_was(state)}{said}")
         raise typer.Exit(1)
+
+
+def policy_lines(version: Document) -> list[str]:
+    """Return what policies did to a version, a line each; none, if the server knows of none."""
+    told = version.get("policy")
+    if not isinstance(told, Document):
+        return []
+    kinds = ("added", "left_out", "warnings")
+    return [f"policy: {plain(one)}" for kind in kinds for one in told.words(kind)]
 
 
 def _was(state: str) -> str:

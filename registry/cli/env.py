@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from registry.catalog.slugs import environment_slug
-from registry.cli import env_run, env_versions
+from registry.cli import env_contents, env_run, env_settings, env_versions
 from registry.cli.api import Api, Document, Refused, ask
-from registry.cli.ending import WaitOption, told_ending, wait_for_asked
+from registry.cli.ending import WaitOption, policy_lines, told_ending, wait_for_asked
+from registry.cli.env_details import detailed, details_of, how_it_is, listed, newest_of, size_of
 from registry.cli.following import OPEN
 from registry.cli.output import (
     OutputFormat,
@@ -108,6 +109,12 @@ def list_(
     deleted: Annotated[
         bool, typer.Option("--deleted", help="also those of the namespace that can be restored")
     ] = False,
+    mine: Annotated[
+        bool, typer.Option("--mine", help="only where you, or a group of yours, have a role")
+    ] = False,
+    building: Annotated[
+        bool, typer.Option("--building", help="only where a version is being made, or waits")
+    ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="at most so many")] = None,
     server: ServerOption = None,
     output: OutputOption = "text",
@@ -119,12 +126,12 @@ def list_(
     if deleted and namespace is None:
         raise typer.BadParameter("--deleted is for the environments of a NAMESPACE: say which one")
     query: dict[str, Any] = {"search": search, "package": package, "version": version}
-    if deleted:
-        query["deleted"] = "true"
+    flags = {"deleted": deleted, "mine": mine, "building": building}
+    query |= {name: "true" for name, is_on in flags.items() if is_on}
     path = "environments" if namespace is None else f"{place.address}/environments"
 
     async def work(api: Api) -> Document:
-        found = await api.all(path, query, limit)
+        found = await listed(api, path, query, limit)
         if namespace is not None and not found.objects("items"):
             # A namespace that is not there has no environments, too: this says which it is.
             await api.get(place.address)
@@ -139,13 +146,16 @@ def list_(
         (
             one["path"],
             f"v{one['active']}" if one["active"] is not None else None,
-            time_of(one["updated_at"]),
+            newest_of(one),
+            size_of(one),
+            time_of(details_of(one).get("last_used_at")),
             "deleted" if one["deleted_at"] is not None else None,
             one["description"],
         )
         for one in found.objects("items")
     ]
-    write_page(found, ("environment", "active", "changed", "", "description"), rows)
+    columns = ("environment", "active", "newest", "size", "last used", "", "description")
+    write_page(found, columns, rows)
 
 
 @env.command()
@@ -161,13 +171,32 @@ def show(name: TaggedArgument, server: ServerOption = None, output: OutputOption
         path, columns = place.address, _FIELDS
 
     async def work(api: Api) -> Document:
-        return await api.get(path)
+        return await (detailed(api, path) if place.tag is None else api.get(path))
 
     document = ask(host_of(place.host, server), work)
     if output == "json":
         write_json(document)
     else:
-        write_fields({title: document[field] for title, field in columns.items()})
+        fields = {title: document[field] for title, field in columns.items()}
+        waits = {"test": document.get("test_command") or None, "proposal": document.get("proposal")}
+        fields |= waits | {"blocked": document.get("blocked")} | _kept(document)
+        write_fields({**fields, **how_it_is(document)})
+        for line in policy_lines(document):
+            typer.echo(line)
+
+
+def _kept(document: Document) -> dict[str, Any]:
+    """Return which file defines an environment, and whether it is archived; of a version, nothing.
+
+    Answers of older servers say nothing of it.
+    """
+    managed: dict[str, Any] = document.get("managed") or {}
+    file = f"{managed['path']} of the source '{managed['source']}'" if managed else None
+    return {
+        "defined by": file,
+        "its problem": managed.get("problem"),
+        "archived": document.get("archived_at"),
+    }
 
 
 _FIELDS = {
@@ -193,6 +222,9 @@ def update(
     activate: Annotated[
         bool, typer.Option("--activate/--no-activate", help="make it active when it is built")
     ] = True,
+    propose: Annotated[
+        bool, typer.Option("--propose", help="have it wait as a proposal, instead of being active")
+    ] = False,
     renew: Annotated[
         bool,
         typer.Option(
@@ -225,11 +257,14 @@ def update(
             "note": note,
             "activate": str(activate).lower(),
             "renew": str(renew).lower(),
+            **({"propose": "true"} if propose else {}),  # older servers do not know it
         }
         reply = await api.send("POST", f"{place.address}/versions", query=query, body=specification)
         version = api.document(reply)
         if reply.status_code == 200 and version.word("state") not in OPEN:
             say(f"nothing was changed: version {version['number']} is what you sent")
+            if version.get("blocked"):
+                say(f"but {plain(str(version['blocked']))}")
         if wait:
             version = await wait_for_asked(api, place, version.number("number"))
         return version, True
@@ -241,6 +276,8 @@ def update(
         typer.echo(plain(document.word("path")))
     if is_version:
         told_ending(place, document, output)
+    if is_version and propose:
+        say(f"'pullforge proposal show {place.written}' tells what it changes, if it waits")
 
 
 @env.command()
@@ -417,10 +454,14 @@ async def _active_file(api: Api, place: EnvironmentPlace) -> bytes:
     return (await api.send("GET", path)).content
 
 
+env.command("set")(env_settings.set_)
 env.command()(env_versions.versions)
 env.command()(env_versions.activate)
 env.command()(env_versions.diff)
 env.command()(env_versions.wait)
 env.command()(env_versions.log)
 env.command()(env_versions.cancel)
+env.command()(env_contents.packages)
+env.command()(env_contents.layers)
+env.command()(env_contents.having)
 env.command(context_settings={"allow_interspersed_args": False})(env_run.run)

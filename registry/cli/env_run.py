@@ -16,9 +16,10 @@ from typing import Annotated, Final, NoReturn
 import typer
 from rich.console import Console
 
+from builder.install.prefix.running import run_command
+from builder.platforms import OF_MACHINES
 from registry.cli.api import Api, Refused, open_api, profile_of
-from registry.cli.archive_download import download_archive
-from registry.cli.environment_cache import EnvironmentCache, cache_root
+from registry.cli.environment_cache import EnvironmentCache, cache_directory
 from registry.cli.output import plain
 from registry.cli.places import (
     EnvironmentPlace,
@@ -28,24 +29,15 @@ from registry.cli.places import (
     host_of,
 )
 from registry.cli.remote import RemoteError
+from registry.prefixes.finding import find_prefix
 
 #: After how many days an environment is removed that was not used.
 KEEP_DAYS: Final = 30
 
 _KEY: Final = re.compile(r"[0-9a-f]{32}")
 _VERSION: Final = re.compile(r"v?([0-9]{1,9})")
-_PLATFORMS: Final = {"x86_64": "linux-64", "aarch64": "linux-aarch64"}
-#: The scripts of packages see none of the program's arguments. ``exec``: what the program ends
-#: with, and the signals it gets, are those of this command.
-_ACTIVATE: Final = """\
-_pullforge_prefix=$1
-shift
-_pullforge_activate() { . "$_pullforge_prefix/bin/activate"; }
-_pullforge_activate || exit 1
-unset -f _pullforge_activate
-unset _pullforge_prefix
-exec "$@"
-"""
+#: Below it, builds have no other name than their keys.
+_OF_BUILDS: Final = "build"
 #: Python ignores these, and what it starts would, too.
 _IGNORED: Final = (signal.SIGPIPE, signal.SIGXFSZ)
 
@@ -67,21 +59,36 @@ def run(
             help="when another is fetched, remove those not used for so long; 0: never",
         ),
     ] = KEEP_DAYS,
+    root: Annotated[
+        Path | None,
+        typer.Option(
+            "--root",
+            metavar="DIR",
+            envvar="PULLFORGE_PREFIXES_ROOT",
+            help="where 'pullforge prefixes sync' keeps environments for all: used if it is there",
+        ),
+    ] = None,
     server: ServerOption = None,
 ) -> None:
     """Run a program in an environment on this machine; ':v7', a key or a date say which version.
 
-    The first run fetches the environment into ~/.cache/pullforge; later ones ask only which version
-    is meant, or with a key nothing. Exit code: the program's.
+    A build that is of no environment is called build/KEY. The first run fetches what is new of its
+    packages into ~/.cache/pullforge; later ones ask only which version is meant, or with a key
+    nothing. Exit code: the program's.
     """
     place = environment_place(name)
     if command[:1] == ["--"]:
         command = command[1:]
     if not command:
         raise typer.BadParameter("say what to run: pullforge env run NAME -- COMMAND")
+    if command[0].startswith("-"):
+        raise typer.BadParameter(
+            f"'{command[0]}' is no program: write options before the name, as in"
+            " pullforge env run --renew NAME -- COMMAND"
+        )
     host = host_of(place.host, server)
     with _status() as say:
-        prefix = _prefix_of(place, host, say, renew=renew, keep_days=keep_days)
+        prefix = _prefix_of(place, host, root, say, renew=renew, keep_days=keep_days)
     execute(prefix, command)
 
 
@@ -91,18 +98,26 @@ def execute(prefix: Path, command: list[str]) -> NoReturn:
     Args:
         prefix: Of the environment.
         command: The program and its arguments.
+
+    Raises:
+        RemoteError: The system does not take it.
     """
     # What packages activate themselves with is written for bash.
     shell = shutil.which("bash") or "/bin/sh"
+    arguments = run_command(prefix, command, os.environ, shell)
     for number in _IGNORED:
         signal.signal(number, signal.SIG_DFL)
     sys.stdout.flush()
-    os.execv(shell, [shell, "-c", _ACTIVATE, "pullforge", str(prefix), *command])  # noqa: S606
+    try:
+        os.execv(shell, arguments)  # noqa: S606
+    except OSError as exc:
+        raise RemoteError(f"the command cannot be started: {exc.strerror}") from exc
 
 
 def _prefix_of(
     place: EnvironmentPlace,
     host: str | None,
+    root: Path | None,
     say: Callable[[str], None],
     *,
     renew: bool,
@@ -110,32 +125,51 @@ def _prefix_of(
 ) -> Path:
     """Return where an environment is on this machine, fetched if it is not.
 
-    It is in use from then on, until the program ends that this process becomes.
+    It is in use from then on, until the program ends that this process becomes; what is in a root
+    stays there by that root's time of grace.
 
     Raises:
         RemoteError: It cannot be had.
     """
-    subdir = _PLATFORMS.get(platform.machine())
+    subdir = OF_MACHINES.get(platform.machine())
     if sys.platform != "linux" or subdir is None:
         raise RemoteError(
             f"environments are for Linux on x86_64 and aarch64, and this is {sys.platform} on"
             f" {platform.machine()}: run its image"
         )
-    cache = EnvironmentCache(cache_root(), say)
-    is_key = place.tag is not None and _KEY.fullmatch(place.tag)
-    meant = _Build(place.tag) if is_key and place.tag else asyncio.run(_resolve(place, host))
+    cache = EnvironmentCache(cache_directory(), subdir, say)
+    known = _known_key(place)
+    meant = _Build(known) if known else asyncio.run(_resolve(place, host))
     key = meant.key
-    found = None if renew else cache.use(key, subdir)
-    if found is not None:
-        return found
+    if not renew:
+        shared = find_prefix(root, key, subdir) if root is not None else None
+        found = Path(shared) if shared is not None else cache.use(key)
+        if found is not None:
+            return found
+    # What a program need not wait for that is there already.
+    from registry.cli.environment_making import (  # noqa: PLC0415
+        make_environment,
+        remove_unneeded,
+    )
+    from registry.cli.prefix_server import BuildFiles  # noqa: PLC0415
 
-    def fetch(target: Path) -> str:
-        return asyncio.run(_fetch(place, host, meant, subdir, target, say))
+    async def fetch(at: Path) -> None:
+        async with open_api(profile_of(host)) as api:
+            files = BuildFiles(api, await _address(api, place, meant))
+            await make_environment(cache.root, subdir, key, files, at, say, other=root, renew=renew)
 
-    prefix = cache.make(key, subdir, fetch, renew=renew)
+    prefix = cache.make(key, lambda at: asyncio.run(fetch(at)), renew=renew)
     if keep_days:
         cache.remove_unused(keep_days)
+        asyncio.run(remove_unneeded(cache.root, subdir))
     return prefix
+
+
+def _known_key(place: EnvironmentPlace) -> str | None:
+    """Return the key that a name says, for which nobody has to be asked."""
+    if place.namespace == _OF_BUILDS and place.tag in {None, "latest"}:
+        return place.name if _KEY.fullmatch(place.name) else None
+    return place.tag if place.tag is not None and _KEY.fullmatch(place.tag) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +189,16 @@ async def _resolve(place: EnvironmentPlace, host: str | None) -> _Build:
     """
     async with open_api(profile_of(host)) as api:
         tag = place.tag or "latest"
+        if place.namespace == _OF_BUILDS:
+            return _Build(await _of_tag(api, place, tag))
         if match := _VERSION.fullmatch(tag):
             version = await api.get(place.version(int(match[1])))
         elif tag == "latest":
             version = await api.get(f"{place.address}/active")
         else:
             return _Build(await _of_tag(api, place, tag))
+        if version.get("blocked"):
+            raise RemoteError(plain(str(version["blocked"])))
         key, state = version["key"], version["state"]
         if not isinstance(key, str) or not _KEY.fullmatch(key):
             message = plain(str(version["message"] or ""))
@@ -182,19 +220,6 @@ async def _of_tag(api: Api, place: EnvironmentPlace, tag: str) -> str:
     return key
 
 
-async def _fetch(
-    place: EnvironmentPlace,
-    host: str | None,
-    build: _Build,
-    subdir: str,
-    target: Path,
-    say: Callable[[str], None],
-) -> str:
-    async with open_api(profile_of(host)) as api:
-        say("asking for the environment")
-        return await download_archive(api, await _address(api, place, build), subdir, target, say)
-
-
 async def _address(api: Api, place: EnvironmentPlace, build: _Build) -> str:
     """Return where the files of a build are, for those who may see the environment if it can be.
 
@@ -202,6 +227,8 @@ async def _address(api: Api, place: EnvironmentPlace, build: _Build) -> str:
     """
     if build.number is not None:
         return place.version(build.number)
+    if place.namespace == _OF_BUILDS:
+        return f"builds/{build.key}"
     try:
         versions = await api.all(f"{place.address}/versions")
     except Refused:  # builds may be open to those who may not see the environment

@@ -1,14 +1,14 @@
 """``pullforge env``, about versions: list, activate, compare, wait, read the log, cancel."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Final
 
 import typer
 from rich.filesize import decimal
 
 from registry.cli.api import Api, Document, ask
-from registry.cli.ending import told_ending, wait_for
+from registry.cli.ending import policy_lines, told_ending, wait_for
 from registry.cli.output import (
     OutputOption,
     plain,
@@ -43,7 +43,11 @@ FIELDS: Final[Mapping[str, str]] = {
     "asked by": "requested_by",
     "asked": "created_at",
     "ended": "ended_at",
+    "files freed": "freed_at",
 }
+
+#: How a package became another, in a column.
+_SIGNS: Final[Mapping[object, str]] = {"added": "+", "removed": "-", "up": "↑", "down": "↓"}
 
 _Version = Annotated[str, typer.Argument(metavar="VERSION", help="its number, as 7 or v7")]
 
@@ -75,7 +79,7 @@ def versions(
             time_of(one["created_at"]),
             one["requested_by"],
             one["key"],
-            one["message"] or one["note"],
+            one["message"] or one.get("blocked") or one["note"] or "; ".join(policy_lines(one)),
         )
         for one in found.objects("items")
     ]
@@ -122,14 +126,14 @@ def diff(
     new = version_number(after) if after is not None else None
 
     async def work(api: Api) -> Document:
-        to = new if new is not None else await _active(api, place)
+        to = new if new is not None else await active_of(api, place)
         return await api.get(f"{place.address}/diff/{old}/{to}")
 
     document = ask(host_of(place.host, server), work)
     if output == "json":
         write_json(document)
     else:
-        _show_diff(document)
+        show_diff(document)
 
 
 def wait(
@@ -147,7 +151,7 @@ def wait(
     place = environment_place(name)
 
     async def work(api: Api) -> Document:
-        number = await _number(api, place)
+        number = await number_of(api, place)
         try:
             async with asyncio.timeout(timeout):
                 return await wait_for(api, place, number)
@@ -167,7 +171,7 @@ def log(name: TaggedArgument, server: ServerOption = None, output: OutputOption 
     place = environment_place(name)
 
     async def work(api: Api) -> tuple[int, str]:
-        number = await _number(api, place)
+        number = await number_of(api, place)
         return number, await api.text(f"{place.version(number)}/log")
 
     number, text = ask(host_of(place.host, server), work)
@@ -186,7 +190,7 @@ def cancel(
     place = environment_place(name)
 
     async def work(api: Api) -> Document:
-        number = await _number(api, place)
+        number = await number_of(api, place)
         return api.document(await api.send("POST", f"{place.version(number)}/cancel"))
 
     document = ask(host_of(place.host, server), work)
@@ -196,7 +200,7 @@ def cancel(
         say(f"version {document['number']} of {place.path} is {plain(str(document['state']))}")
 
 
-async def _number(api: Api, place: EnvironmentPlace) -> int:
+async def number_of(api: Api, place: EnvironmentPlace) -> int:
     """Return the number of the version that was said, or of the newest.
 
     Raises:
@@ -204,7 +208,7 @@ async def _number(api: Api, place: EnvironmentPlace) -> int:
         BadParameter: What was said is no version.
     """
     if place.tag == "latest":
-        return await _active(api, place)
+        return await active_of(api, place)
     if place.tag is not None:
         return version_number(place.tag)
     newest = (await api.all(f"{place.address}/versions", limit=1)).objects("items")
@@ -214,11 +218,17 @@ async def _number(api: Api, place: EnvironmentPlace) -> int:
     return newest[0].number("number")
 
 
-async def _active(api: Api, place: EnvironmentPlace) -> int:
+async def active_of(api: Api, place: EnvironmentPlace) -> int:
+    """Return the number of the active version.
+
+    Raises:
+        RemoteError: None is active.
+    """
     return (await api.get(f"{place.address}/active")).number("number")
 
 
-def _show_diff(document: Document) -> None:
+def show_diff(document: Document) -> None:
+    """Write what two versions differ in."""
     for platform in document.part("packages"):
         changes = document.part("packages").objects(platform)
         if not changes:
@@ -226,7 +236,7 @@ def _show_diff(document: Document) -> None:
             continue
         rows = [
             (
-                "+" if one["before"] is None else "-" if one["after"] is None else "~",
+                _SIGNS.get(one.get("direction"), "~"),
                 one["name"],
                 one["before"],
                 one["after"],
@@ -234,12 +244,26 @@ def _show_diff(document: Document) -> None:
             for one in changes
         ]
         write_table((plain(platform), "package", "before", "after"), rows)
+        for said in _licences(document, platform):
+            typer.echo(plain(said))
     for name, change in document.part("variables").items():
         typer.echo(plain(f"variable {name}: {_change(change)}"))
     if document["base"] is not None:
         typer.echo(plain(f"base: {_change(document['base'])}"))
-    for platform, size_bytes in document.part("fetched_bytes").items():
+    # Of a proposal it may not be known yet.
+    fetched = document.part("fetched_bytes") if document["fetched_bytes"] is not None else {}
+    for platform, size_bytes in fetched.items():
         typer.echo(plain(f"{platform}: a node fetches {decimal(size_bytes)}"))
+
+
+def _licences(document: Document, platform: str) -> Iterator[str]:
+    """Yield which licences come and go; older servers do not tell."""
+    told = document.get("licences")
+    found = told.get(platform) if isinstance(told, Document) else None
+    if isinstance(found, Document):
+        for kind in ("added", "removed"):
+            if found.words(kind):
+                yield f"{platform}: licences {kind}: {', '.join(found.words(kind))}"
 
 
 def _change(change: object) -> str:

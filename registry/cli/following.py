@@ -124,12 +124,9 @@ async def _step(api: Api, place: EnvironmentPlace, version: Document) -> str:
     number, state = version.number("number"), version.word("state")
     if state != "building":
         return f"version {number} is {state}"
-    with suppress(RemoteError):
-        lines = (await api.text(f"{place.version(number)}/log")).splitlines()
-        # Each begins with its time.
-        said = plain(lines[-1].partition(" ")[2]) if lines else ""
-        if said:
-            return f"version {number}: {said}"
+    with suppress(RemoteError, KeyError):
+        told = await api.get(f"{place.version(number)}/progress")
+        return f"version {number}: {plain(told.word('words'))}, {told.number('percent')} %"
     return f"version {number} is being built"
 
 

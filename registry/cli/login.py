@@ -11,10 +11,10 @@ from typing import Annotated, Any, Final
 import httpx
 import typer
 
-from registry.authorities import trusted_authorities
+from registry.auth.authorities import trusted_authorities
 from registry.cli.output import exit_on_remote_error, plain, say
 from registry.cli.profile import Profile, forget, load, save
-from registry.cli.remote import RemoteError, address_of, no_answer
+from registry.cli.remote import RemoteError, address_of, client_headers, no_answer
 
 _GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 _TIMEOUT_SECONDS: Final = 30
@@ -49,7 +49,8 @@ def login(
 
     async def work() -> str:
         timeout, trusted = httpx.Timeout(_TIMEOUT_SECONDS), trusted_authorities()
-        async with httpx.AsyncClient(timeout=timeout, verify=trusted) as http:
+        headers = client_headers()
+        async with httpx.AsyncClient(timeout=timeout, verify=trusted, headers=headers) as http:
             if user is None:
                 return await by_device(http, server, client_name(), say)
             return await by_password(http, server, user, password)
@@ -157,7 +158,7 @@ def client_name() -> str:
 async def _revoke(profile: Profile) -> bool:
     """End the token on the server; whether that is done."""
     timeout, trusted = httpx.Timeout(_TIMEOUT_SECONDS), trusted_authorities()
-    headers = {"authorization": f"Bearer {profile.token}"}
+    headers = {**client_headers(), "authorization": f"Bearer {profile.token}"}
     try:
         async with httpx.AsyncClient(timeout=timeout, verify=trusted, headers=headers) as http:
             reply = await http.delete(f"{profile.server}/api/v1/tokens/current")

@@ -1,6 +1,7 @@
 """``pullforge namespace``: what a person or a team owns on a server."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -47,6 +48,9 @@ def create(
 @namespace.command("list")
 def list_(
     search: Annotated[str, typer.Option(help="in name or description")] = "",
+    mine: Annotated[
+        bool, typer.Option("--mine", help="only where you, or a group of yours, have a role")
+    ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="at most so many")] = None,
     server: ServerOption = None,
     output: OutputOption = "text",
@@ -54,7 +58,8 @@ def list_(
     """List the namespaces that you may see."""
 
     async def work(api: Api) -> Document:
-        return await api.all("namespaces", {"search": search}, limit)
+        query = {"search": search} | ({"mine": "true"} if mine else {})
+        return await api.all("namespaces", query, limit)
 
     found = ask(server, work)
     if output == "json":
@@ -136,6 +141,59 @@ def restore(
         return api.document(await api.send("POST", f"{place.address}/restore"))
 
     _show_slug(ask(host_of(place.host, server), work), output)
+
+
+@namespace.command()
+def members(
+    name: NamespaceArgument,
+    limit: Annotated[int | None, typer.Option(min=1, help="at most so many")] = None,
+    server: ServerOption = None,
+    output: OutputOption = "text",
+) -> None:
+    """Show who may do what in a namespace; its admins are also shown why."""
+    place = namespace_place(name)
+
+    path = f"{place.address}/members"
+
+    async def work(api: Api) -> Document:
+        found = await api.all(path, {}, limit)
+        return Document(found, shared=(await api.get(path, {"limit": 1})).objects("shared"))
+
+    found = ask(host_of(place.host, server), work)
+    if output == "json":
+        write_json(found)
+        return
+    rows = [
+        (
+            one["name"],
+            _role_in_words(one),
+            "; ".join(why["sentence"] for why in one["reasons"] or ()),
+        )
+        for one in found.objects("items")
+    ]
+    for one in found.objects("shared"):
+        role = _role_of(one["role"], one["environment"])
+        rows.append((_many(one), role, one["reason"]["sentence"] if one["reason"] else ""))
+    write_page(found, ("member", "role", "why"), rows)
+
+
+def _many(shared: Mapping[str, Any]) -> str:
+    """Return to whom a role was given that is several people's."""
+    if shared["subject_kind"] == "group":
+        return f"(group {shared['subject']}, {shared['members']})"
+    return "(everyone)" if shared["subject_kind"] == "everyone" else "(whoever has logged in)"
+
+
+def _role_of(role: str, environment: str) -> str:
+    return role if environment == "*" else f"{role} of {environment}"
+
+
+def _role_in_words(member: Mapping[str, Any]) -> str:
+    """Return a member's role: in all of it, and on parts where it is higher."""
+    parts = [_role_of(one["role"], one["environment"]) for one in member["parts"]]
+    if member["is_refused"]:
+        return "refused everywhere"
+    return ", ".join(filter(None, (member["role"], *parts)))
 
 
 def _show_slug(document: Document, output: OutputFormat) -> None:

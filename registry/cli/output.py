@@ -68,7 +68,7 @@ def write_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
         table.add_column(column, no_wrap=number < len(columns))
     for row in rows:
         table.add_row(*map(_cell, row))
-    _console().print(table)
+    _print(table)
 
 
 def write_page(
@@ -86,7 +86,7 @@ def write_fields(fields: Mapping[str, object]) -> None:
     for name, value in fields.items():
         if value is not None and value != "":
             grid.add_row(Text(name, style="bold"), _cell(value))
-    _console().print(grid)
+    _print(grid)
 
 
 def time_of(value: object) -> str:
@@ -100,6 +100,18 @@ def time_of(value: object) -> str:
 
 def _cell(value: object) -> Text:
     return Text("" if value is None else plain(str(value)))
+
+
+def _print(table: Table) -> None:
+    console = _console()
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    # Its cells are as wide as the widest of the column.
+    for line in captured.get().splitlines():
+        typer.echo(line.rstrip())
 
 
 def _console() -> Console:

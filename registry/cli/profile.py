@@ -24,8 +24,8 @@ import tomlkit
 from tomlkit import TOMLDocument
 from tomlkit.exceptions import TOMLKitError
 
+from registry.auth.edited_files import held, replace
 from registry.cli.remote import RemoteError, address_of
-from registry.edited_files import held, replace
 
 _CURRENT: Final = "current"
 _SERVERS: Final = "servers"

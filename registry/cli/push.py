@@ -9,8 +9,8 @@ import httpx
 import typer
 from rich.console import Console
 
-from registry.authorities import trusted_authorities
-from registry.cli.remote import RemoteError, credentials, push_file
+from registry.auth.authorities import trusted_authorities
+from registry.cli.remote import RemoteError, client_headers, credentials, push_file
 
 
 def push(
@@ -37,7 +37,9 @@ def push(
     async def work() -> dict[str, object]:
         # An event comes at least every 15 s.
         timeout, trusted = httpx.Timeout(30, read=60), trusted_authorities()
-        async with httpx.AsyncClient(auth=auth, timeout=timeout, verify=trusted) as http:
+        async with httpx.AsyncClient(
+            auth=auth, headers=client_headers(), timeout=timeout, verify=trusted
+        ) as http:
             with console.status(f"sending {file.name}") as status:
                 return await push_file(http, to, file.read_bytes(), status.update, renew=renew)
 

@@ -2,23 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 from httpx_sse import ServerSentEvent, aconnect_sse
 
-from builder.oci.models import OCI_INDEX, OCI_MANIFEST
-
 #: How often a stream that breaks off is taken up again without anything new in it.
 _ATTEMPTS: Final = 5
 _PAUSE_SECONDS: Final = 1
-#: How often an image that is still being made is asked for, each time for minutes.
-_ROUNDS: Final = 30
-_RETRY_SECONDS: Final = 10
-#: What most clients take.
-_ACCEPT: Final = f"{OCI_INDEX}, {OCI_MANIFEST}"
 #: What OpenSSL says, by its version, of an answer that is no TLS.
 _NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -46,6 +40,11 @@ def no_answer(server: str, exc: Exception) -> str:
     if any(sign in said for sign in _NO_TLS):
         return f"{server} speaks no TLS: write http://{urlsplit(server).netloc}"
     return f"{server} does not answer: {said or type(exc).__name__}"
+
+
+def client_headers() -> dict[str, str]:
+    """Return what tells a server that this is its own command line."""
+    return {"user-agent": f"pullforge/{version('pullforge')}"}
 
 
 def credentials() -> httpx.Auth | None:
@@ -83,32 +82,6 @@ async def push_file(
         raise RemoteError(no_answer(server, exc)) from exc
     except (ValueError, KeyError, TypeError) as exc:
         raise RemoteError(f"{server} is no pullforge server, or a much newer one") from exc
-
-
-async def warm(http: httpx.AsyncClient, server: str, reference: str) -> None:
-    """Return when the server has the image of ``reference``, e.g. ``env/numpy:py3.12``.
-
-    Raises:
-        RemoteError: It cannot make it, or does not answer.
-    """
-    repository, _, tag = reference.partition(":")
-    url = f"{server}/v2/{quote(repository)}/manifests/{quote(tag or 'latest')}"
-    try:
-        # A build that takes longer than a client waits is asked for again.
-        for _ in range(_ROUNDS):
-            reply = await http.get(url, headers={"accept": _ACCEPT}, follow_redirects=True)
-            if reply.status_code != 429:
-                break
-            await asyncio.sleep(_RETRY_SECONDS)
-    except httpx.HTTPError as exc:
-        raise RemoteError(no_answer(server, exc)) from exc
-    if reply.is_success:
-        return
-    try:
-        message = reply.json()["errors"][0]["message"]
-    except (ValueError, LookupError, TypeError):
-        message = f"the server answered {reply.status_code}: it is no pullforge server"
-    raise RemoteError(message)
 
 
 async def _follow(

@@ -21,6 +21,8 @@ from registry.web.asgi.protocol import ShortcutProtocol
 from registry.web.services import Services
 from registry.wiring import open_access, open_services, open_store
 from registry.wiring.catalog import database_url
+from registry.wiring.conda_store import conda_store_face
+from registry.wiring.policy import try_policies
 
 #: Files that the store, the channels, logs and worker processes may need at once.
 _RESERVED_FILES: Final = 512
@@ -44,6 +46,7 @@ def serve() -> None:
                 settings.address_unread,
                 settings.trusted_proxies,
             ),
+            conda_store=conda_store_face(settings),
         )
         uvicorn.run(
             app,
@@ -93,6 +96,7 @@ def _access_log(settings: Settings) -> Iterator[AccessLog | bool]:
 
 async def _try(settings: Settings) -> None:
     """Open what may not be usable, and close it again."""
+    await try_policies(settings)
     async with open_store(settings, settings.store), open_access(settings):
         await _try_database(settings)
 

@@ -8,7 +8,8 @@ late. Writing takes milliseconds, and nothing else is waited for meanwhile.
 
     SQLite      WAL: readers and the writer do not wait for each other. BEGIN IMMEDIATE, and a lock
                 of the process before it, so that its own tasks do not poll for the file's.
-    PostgreSQL  pg_advisory_xact_lock at the beginning of each writing transaction.
+    PostgreSQL  pg_advisory_xact_lock at the beginning of each writing transaction. Only some of a
+                process's writers wait for it at a time: each has a connection while it does.
 """
 
 import asyncio
@@ -20,7 +21,18 @@ from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
-from sqlalchemy import ColumnElement, Connection, Interval, event, func, literal, text, type_coerce
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Interval,
+    Table,
+    event,
+    func,
+    literal,
+    or_,
+    text,
+    type_coerce,
+)
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError
 from sqlalchemy.exc import DataError as SqlDataError
@@ -40,6 +52,9 @@ _BUSY_SECONDS: Final = 8
 _STATEMENT_SECONDS: Final = 15
 #: How long a connection may take, in seconds.
 _CONNECT_SECONDS: Final = 4
+#: How many writers of this process wait for their turn with a connection each, of the twelve that
+#: there are: those that read have the others.
+_WAITING_WRITERS: Final = 6
 #: Any number that nobody else takes in the same database.
 _ADVISORY_LOCK: Final = 0x70_66_6F_72_67_65
 
@@ -62,7 +77,7 @@ class Database:
         self.now = now
         self._engine = engine
         self._is_sqlite = engine.dialect.name == "sqlite"
-        self._writing = asyncio.Lock()
+        self._writing = asyncio.Semaphore(1 if self._is_sqlite else _WAITING_WRITERS)
         self._is_checked = False
         self._outage = Outage()
 
@@ -83,6 +98,11 @@ class Database:
             return literal(self.now() + timedelta(seconds=seconds), UtcDateTime)
         moment = func.clock_timestamp() + literal(timedelta(seconds=seconds), Interval)
         return type_coerce(moment, UtcDateTime)
+
+    def is_free(self, table: Table) -> ColumnElement[bool]:
+        """Return whether nobody holds a row, by the lease in its ``claimed_until``."""
+        until = table.c.claimed_until
+        return or_(until.is_(None), until < self.clock())
 
     @asynccontextmanager
     async def reading(self, *, is_snapshot: bool = False) -> AsyncIterator[AsyncConnection]:
@@ -148,7 +168,7 @@ class Database:
     @asynccontextmanager
     async def _transaction(self, *, is_ordered: bool) -> AsyncIterator[AsyncConnection]:
         with self._noting(is_writing=True):
-            async with self._turn(), self._engine.connect() as raw:
+            async with self._turn(is_ordered=is_ordered), self._engine.connect() as raw:
                 connection = await raw.execution_options(pullforge_writes=True)
                 async with connection.begin():
                     if is_ordered and not self._is_sqlite:
@@ -171,8 +191,8 @@ class Database:
         self._outage.succeeded(is_writing=is_writing)
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        if not self._is_sqlite:
+    async def _turn(self, *, is_ordered: bool) -> AsyncIterator[None]:
+        if not (is_ordered or self._is_sqlite):
             yield
             return
         async with asyncio.timeout(_BUSY_SECONDS):
@@ -272,7 +292,8 @@ def _engine(url: URL) -> AsyncEngine:
         engine = create_async_engine(
             url,
             pool_size=8,
-            max_overflow=0,
+            # A server that starts looks for work in twenty places at once, before it is asked.
+            max_overflow=16,
             pool_timeout=_CONNECT_SECONDS,
             connect_args={"timeout": _BUSY_SECONDS},
         )

@@ -10,7 +10,8 @@
 A moment is text with its zone, bytes are ``{"base64": "…"}``. Tables come in an order in which each
 row follows those that it names. What servers have under way is not in it, nor is the key that signs
 bearer tokens: another database makes its own. Numbers stay what they are, so that tokens, grants
-and events are the same elsewhere; secrets are digests here as there.
+and events are the same elsewhere. Passwords and tokens are digests here as there; what webhooks
+and sources are signed with, and addresses with credentials in them, are in it as they are.
 """
 
 import base64
@@ -19,7 +20,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Row, Table, func, insert, literal, select, text, tuple_
+from sqlalchemy import Row, Table, Text, cast, func, insert, literal, select, text, true, tuple_
 from sqlalchemy.exc import IntegrityError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -44,8 +45,27 @@ _TABLES: Final = (
     tables.specification,
     tables.version,
     tables.activation,
+    tables.package,
+    tables.lock_platform,
     tables.lock_package,
     tables.event,
+    tables.policy,
+    tables.policy_text,
+    tables.waiver,
+    tables.block,
+    tables.finding,
+    tables.quota,
+    tables.retention,
+    tables.usage_day,
+    tables.namespace_day,
+    tables.build_blob,
+    tables.source,
+    tables.source_file,
+    tables.schedule,
+    tables.proposal,
+    tables.webhook,
+    tables.delivery,
+    tables.conda_store_setting,
 )
 _BY_NAME: Final[Mapping[str, Table]] = {table.name: table for table in _TABLES}
 
@@ -178,7 +198,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return {"base64": base64.b64encode(value).decode()}
     # PostgreSQL keeps no order of keys.
-    return dict(sorted(value.items())) if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        return {name: _plain(value[name]) for name in sorted(value)}
+    return [_plain(one) for one in value] if isinstance(value, list) else value
 
 
 def _values(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -225,12 +247,12 @@ async def continue_sequences(connection: AsyncConnection) -> None:
 
 async def _publish(connection: AsyncConnection, now: datetime) -> None:
     """Have servers read everything, and write every document to the store."""
-    environment = tables.environment
-    alive = environment.c.deleted_at.is_(None)
+    namespace, environment, block = tables.namespace, tables.environment, tables.block
     moment = literal(now, UtcDateTime)
-    for kind, subject, where in (
-        ("namespace", tables.namespace.c.slug, tables.namespace.c.deleted_at.is_(None)),
-        ("environment", environment.c.path, alive),
+    for kind, subject, path, where in (
+        ("namespace", namespace.c.slug, namespace.c.slug, namespace.c.deleted_at.is_(None)),
+        ("environment", environment.c.path, environment.c.path, environment.c.deleted_at.is_(None)),
+        ("block", block.c.key, literal("blocked:") + block.c.key, true()),
     ):
         await connection.execute(
             insert(tables.change).from_select(
@@ -240,6 +262,12 @@ async def _publish(connection: AsyncConnection, now: datetime) -> None:
         await connection.execute(
             insert(tables.outbox).from_select(
                 ["path", "generation", "created_at"],
-                select(subject, literal(1), moment).where(where),
+                select(path, literal(1), moment).where(where),
+            )
+        )
+    for kind, table in (("policy", tables.policy), ("waiver", tables.waiver)):
+        await connection.execute(
+            insert(tables.change).from_select(
+                ["kind", "subject", "at"], select(literal(kind), cast(table.c.id, Text), moment)
             )
         )

@@ -9,6 +9,7 @@ from builder.lock import Lock
 from builder.platforms import Subdir
 from builder.ports import Store
 from registry.errors import BuildUnknown
+from registry.images.blocked import BlockedBuilds
 from registry.images.images import ImageBuilds
 from registry.images.inventory import BuiltFlavour, BuiltFlavours
 from registry.images.pins import Pins
@@ -48,7 +49,10 @@ class BuildCatalog:
         images: BuiltFlavours,
         pins: Pins,
         platforms: Sequence[Subdir],
+        blocked: BlockedBuilds,
     ) -> None:
+        #: Which builds nobody may have.
+        self.blocked = blocked
         self._platforms = platforms
         self._store = store
         self._builds = builds
@@ -60,11 +64,13 @@ class BuildCatalog:
 
         Raises:
             BuildUnknown: There is none.
+            BuildBlocked: Nobody may have it.
         """
         require_key(key)
         lock = await self._builds.records.lock(key)
         if lock is None:
             raise BuildUnknown(key)
+        await self.blocked.require(key)
         return lock
 
     async def describe(self, key: str) -> Description:
@@ -72,6 +78,7 @@ class BuildCatalog:
 
         Raises:
             BuildUnknown: There is none.
+            BuildBlocked: Nobody may have it.
         """
         lock = await self.lock(key)
         left_out = [subdir for subdir in self._platforms if subdir not in lock.platforms]
@@ -84,6 +91,7 @@ class BuildCatalog:
 
         Raises:
             BuildUnknown: There is none.
+            BuildBlocked: Nobody may have it.
         """
         await self.lock(key)
         return await self._store.read(log_key(key)) or b""

@@ -44,6 +44,8 @@ class Executor(Protocol):
     ) -> TimedLock:
         """Return what ``spec`` means now, or meant up to ``max_age`` seconds ago; store nothing.
 
+        The rules that it names are in the store.
+
         Raises:
             BuilderError: As :meth:`builder.resolve.resolver.Resolver.lock`.
         """

@@ -1,10 +1,12 @@
 """Why work failed, as an error that outlives the process it was raised in."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from builder import errors
-from builder.errors import BuilderError, InputError
+from builder.errors import BuilderError, InputError, PolicyRefused, Refusal
+from registry.errors import BuildBlocked
 
 #: The errors that travel, by the code that stands for them in messages and in the store.
 ERROR_CODES: Final[dict[str, type[BuilderError]]] = {
@@ -25,6 +27,7 @@ ERROR_CODES: Final[dict[str, type[BuilderError]]] = {
     "IndexUnavailable": errors.IndexUnavailable,
     "LockError": errors.LockError,
     "InputError": errors.InputError,
+    "PolicyRefused": errors.PolicyRefused,
     "PackageError": errors.PackageError,
     "PackageUnavailable": errors.PackageUnavailable,
     "CorruptPackage": errors.CorruptPackage,
@@ -56,13 +59,27 @@ class Failure:
     line: int | None = None
     #: Whether the same request may succeed later.
     transient: bool = False
+    #: What a policy refused, if it was that.
+    refusal: Refusal | None = None
 
     @classmethod
-    def of(cls, error: BuilderError) -> "Failure":
+    def of(cls, error: BuilderError | BuildBlocked) -> "Failure":
         """Return what is kept of an error; one that a module keeps to itself counts as its base."""
+        if isinstance(error, BuildBlocked):
+            return cls(BuildBlocked.__name__, error.message)
         code = next(one.__name__ for one in type(error).__mro__ if one.__name__ in ERROR_CODES)
         place = (error.field, error.line) if isinstance(error, InputError) else (None, None)
-        return cls(code, error.message, *place, error.transient)
+        refusal = error.refusal if isinstance(error, PolicyRefused) else None
+        return cls(code, error.message, *place, error.transient, refusal)
+
+    @classmethod
+    def of_json(cls, content: Mapping[str, Any]) -> "Failure":
+        """Return the failure whose fields, as JSON has them, these are."""
+        refusal = content.get("refusal")
+        if refusal is None:
+            return cls(**content)
+        packages = tuple(refusal["packages"])
+        return cls(**{**content, "refusal": Refusal(**{**refusal, "packages": packages})})
 
     def error(self) -> BuilderError:
         """Return an error of the same class that says the same."""
@@ -70,4 +87,6 @@ class Failure:
         if kind is InputError:
             place = str(InputError("", self.field, self.line))
             return InputError(self.message.removeprefix(place), self.field, self.line)
+        if kind is PolicyRefused:
+            return PolicyRefused(self.message, self.refusal)
         return kind.saying(self.message)

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Final
 
+from lru import LRU
+
 from builder.build.image import Flavour
 from builder.concurrency.single_flight import SingleFlight
 from builder.inputs import PackageList
@@ -16,6 +18,9 @@ from registry.images.records import ImageRecords, SolveRecord
 
 #: How often a blob is made again that was evicted while its image was built.
 _RESTORES: Final = 3
+#: So many solves are in memory of which nothing is built yet: whoever has tried a specification
+#: pulls or builds it next. Large locks take some megabytes each.
+_TRIED: Final = 32
 
 
 class ImageBuilds:
@@ -34,27 +39,8 @@ class ImageBuilds:
         self._executor = executor
         self._now = now
         self._solves: SingleFlight[tuple[SolveRecord, Lock]] = SingleFlight()
+        self._tried: LRU[SpecDigest, tuple[SolveRecord, Lock]] = LRU(_TRIED)
         self._builds: SingleFlight[StoredImage] = SingleFlight()
-
-    async def make(
-        self,
-        spec: EnvironmentSpec,
-        flavour: Flavour,
-        on_progress: ProgressListener,
-        *,
-        max_age: float,
-    ) -> tuple[SolveRecord, StoredImage]:
-        """Return the lock and image of the spec, solved within the last ``max_age`` seconds.
-
-        A solve is stored only when its image could be built.
-
-        Raises:
-            BuilderError: It cannot be solved or built.
-        """
-        solved, lock = await self.solve(spec, on_progress, max_age=max_age)
-        image = await self.build(lock, flavour, on_progress)
-        await self.remember(spec, solved)
-        return solved, image
 
     async def solve(
         self, spec: EnvironmentSpec, on_progress: ProgressListener, *, max_age: float
@@ -67,7 +53,37 @@ class ImageBuilds:
         known = await self._solved(spec.digest, max_age)
         if known is not None:
             return known
+        # Once: if no image can be made of it, another solve may help.
+        tried = self._tried.pop(spec.digest, None)
+        if tried is not None and self._is_fresh(tried[0], max_age):
+            return tried
         return await self._solves.run(spec.digest, lambda: self._solve(spec, on_progress, max_age))
+
+    async def tried(self, spec: EnvironmentSpec, max_age: float) -> tuple[SolveRecord, Lock] | None:
+        """Return what a spec was solved to within the last ``max_age`` seconds, if it was here."""
+        known = await self._solved(spec.digest, max_age)
+        tried = self._tried.get(spec.digest)
+        if known is None and tried is not None and self._is_fresh(tried[0], max_age):
+            known = tried
+        return known
+
+    async def attempt(
+        self, spec: EnvironmentSpec, on_progress: ProgressListener, *, max_age: float
+    ) -> tuple[SolveRecord, Lock]:
+        """Return the lock of the spec as :meth:`solve` does, and have it at hand for a while.
+
+        Raises:
+            BuilderError: It cannot be solved.
+        """
+        solved = await self.tried(spec, max_age)
+        if solved is None:
+            solved = await self.solve(spec, on_progress, max_age=max_age)
+            self._tried[spec.digest] = solved
+        return solved
+
+    def is_solving(self, spec: EnvironmentSpec) -> bool:
+        """Tell whether the spec is being solved in this process now."""
+        return self._solves.running(spec.digest)
 
     async def complete(self, packages: PackageList, on_progress: ProgressListener) -> Lock:
         """Return the lock of packages that another tool has chosen.
@@ -80,6 +96,7 @@ class ImageBuilds:
     async def remember(self, spec: EnvironmentSpec, solved: SolveRecord) -> None:
         """Store the lock of a spec whose image could be built; idempotent."""
         await self.records.keep_solve(spec.digest, solved)
+        self._tried.pop(spec.digest, None)
 
     async def restore(self, digest: Digest, on_progress: ProgressListener) -> bool:
         """Make a blob or manifest again that is gone from the store, with all of its image.
@@ -120,13 +137,16 @@ class ImageBuilds:
 
     async def _solved(self, digest: SpecDigest, max_age: float) -> tuple[SolveRecord, Lock] | None:
         solved = await self.records.solved(digest)
-        if solved is None or self._now() >= solved.solved_at + max_age:
+        if solved is None or not self._is_fresh(solved, max_age):
             return None
         lock = await self.records.lock(solved.key)
         return (solved, lock) if lock is not None else None
+
+    def _is_fresh(self, solved: SolveRecord, max_age: float) -> bool:
+        return self._now() < solved.solved_at + max_age
 
     async def _solve(
         self, spec: EnvironmentSpec, on_progress: ProgressListener, max_age: float
     ) -> tuple[SolveRecord, Lock]:
         found = await self._executor.solve(spec, on_progress, max_age=max_age)
-        return SolveRecord(found.lock.key, found.solved_at), found.lock
+        return SolveRecord(found.lock.key, found.solved_at, found.lock.told), found.lock

@@ -18,6 +18,7 @@ from builder.spec import EnvironmentSpec
 from registry.images.executor import StoredImage, TimedLock
 from registry.images.fairness import current_client, level_of
 from registry.images.records import ImageRecords
+from registry.images.rules import RulesRecords
 from registry.images.stages import Stages
 
 
@@ -30,6 +31,7 @@ class LocalExecutor:
         policy: EnvironmentPolicy,
         pipeline: Pipeline,
         records: ImageRecords,
+        rules: RulesRecords,
         now: Callable[[], float],
         stages: Stages,
     ) -> None:
@@ -37,6 +39,7 @@ class LocalExecutor:
         self._policy = policy
         self._pipeline = pipeline
         self._records = records
+        self._rules = rules
         self._now = now
         self._stages = stages
         #: How much of each client is under way.
@@ -48,8 +51,9 @@ class LocalExecutor:
         """Return what ``spec`` means, solved now: nothing is remembered here."""
         del max_age
         started = self._now()
+        rules = await self._rules.get(spec.rules)
         with self._turn(), self._stages.of(on_progress) as told:
-            lock = await self._resolver.lock(spec, told)
+            lock = await self._resolver.lock(spec, told, rules)
         seconds = round(self._now() - started, 3)
         structlog.get_logger().info("solved", spec=spec.digest, key=lock.key, seconds=seconds)
         return TimedLock(lock, self._now())

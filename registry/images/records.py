@@ -1,13 +1,15 @@
 """Records of images: their documents, their locks, and the origin of each blob."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from builder.build.image import Flavour
 from builder.build.pipeline import BuiltImage
 from builder.concurrency.single_flight import together
 from builder.keys import blob_key, lock_key
-from builder.lock import Lock, from_yaml, to_yaml
+from builder.lock import Lock, Told, from_yaml, to_yaml
 from builder.oci.digest import Digest
 from builder.oci.models import ImageIndex, ImageManifest, media_type_of, parse, parse_manifest
 from builder.ports import Store, Workers
@@ -35,6 +37,8 @@ class SolveRecord:
     key: str
     #: In seconds since 1970.
     solved_at: float
+    #: What policies did to it.
+    told: Told = field(default=Told())
 
 
 class ImageRecords:
@@ -62,9 +66,7 @@ class ImageRecords:
 
     async def keep(self, lock: Lock, flavour: Flavour, image: BuiltImage) -> StoredImage:
         """Write down an image that was built: its lock first, what says that it is there last."""
-        if await self._store.size(lock_key(lock.key)) is None:
-            data = await self._workers.run(to_yaml, lock)
-            await self._store.write(lock_key(lock.key), data)
+        await self.keep_lock(lock)
         first = next(iter(image.manifests.values()))
         stored = StoredImage(image.top.digest, first.digest)
         origin = Origin(lock.key, flavour)
@@ -74,6 +76,12 @@ class ImageRecords:
             json.dumps(asdict(stored)).encode(),
         )
         return stored
+
+    async def keep_lock(self, lock: Lock) -> None:
+        """Write down a lock, of which an image can be made from now on. Idempotent."""
+        if await self._store.size(lock_key(lock.key)) is None:
+            data = await self._workers.run(to_yaml, lock)
+            await self._store.write(lock_key(lock.key), data)
 
     async def has_origin(self, digest: Digest) -> bool:
         """Tell whether a blob is, or was, part of an image or artifact that was built here."""
@@ -93,11 +101,17 @@ class ImageRecords:
     async def solved(self, spec: SpecDigest) -> SolveRecord | None:
         """Return what a spec was solved to last."""
         data = await self._store.read(solve_key(spec))
-        return SolveRecord(**json.loads(data)) if data is not None else None
+        if data is None:
+            return None
+        said = json.loads(data)
+        return SolveRecord(said["key"], said["solved_at"], told_of_json(said.get("told")))
 
     async def keep_solve(self, spec: SpecDigest, record: SolveRecord) -> None:
         """Write down what a spec was solved to. Idempotent."""
-        await self._store.write(solve_key(spec), json.dumps(asdict(record)).encode())
+        said: dict[str, Any] = {"key": record.key, "solved_at": record.solved_at}
+        if record.told:  # servers from before there was this read what they know
+            said["told"] = asdict(record.told)
+        await self._store.write(solve_key(spec), json.dumps(said).encode())
 
     async def _is_whole(self, digest: Digest) -> bool:
         """Tell whether a manifest and all that hangs on it is in the store, which is a cache."""
@@ -110,6 +124,11 @@ class ImageRecords:
         parts = [document.config, *document.layers]
         sizes = await together(self._store.size(blob_key(part.digest)) for part in parts)
         return sizes == [part.size for part in parts]
+
+
+def told_of_json(said: Mapping[str, Any] | None) -> Told:
+    """Return what is told whose fields, as JSON has them, these are; ``None``: nothing."""
+    return Told(**{name: tuple(sentences) for name, sentences in (said or {}).items()})
 
 
 def _digests(image: BuiltImage) -> list[Digest]:

@@ -13,6 +13,7 @@ from builder.keys import FORMS
 from builder.oci.digest import Digest
 from builder.ports import Store
 from registry.content.sweeping import delete_unheld
+from registry.images.rules import forget_rules
 from registry.maintenance.collect_pushed import collect_pushed
 from registry.maintenance.eviction import (
     Amount,
@@ -81,8 +82,8 @@ async def collect(store: Store, budget: Budget, now: float) -> tuple[EvictionPla
 async def collect_all(store: Store, budget: Budget, now: float, *, upload_seconds: float) -> None:
     """Take away what was pushed and is needed no more, and of the cache what is over the budget.
 
-    One that fails is logged, and the other is done all the same. Several replicas may do it on one
-    store.
+    Rules by which nothing was built for long go, too. What fails is logged, and the rest is done
+    all the same. Several replicas may do it on one store.
 
     Args:
         store: The cache.
@@ -95,6 +96,8 @@ async def collect_all(store: Store, budget: Budget, now: float, *, upload_second
     if budget:
         with _failures_logged():
             await _collect_cache(store, budget, now)
+    with _failures_logged():
+        await forget_rules(store, now)
 
 
 @contextmanager

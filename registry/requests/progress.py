@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
+from builder.lock import Told
 from builder.ports import Progress, Stage
 from registry.requests.status import RequestStatus
 
@@ -59,6 +60,13 @@ class RequestProgress:
         """Add a line to the log."""
         when = datetime.datetime.fromtimestamp(self._now(), datetime.UTC)
         self.set(log=(*self._status.log, f"{when:%Y-%m-%dT%H:%M:%SZ} {line}"))
+
+    def tell(self, told: Told) -> None:
+        """Say what policies did: in the status, and in the log what that does not have yet."""
+        self.set(told=told)
+        for sentence in (*told.added, *told.left_out, *told.warnings):
+            if not any(line.endswith(sentence) for line in self._status.log):
+                self.note(sentence)
 
     def on_progress(self, progress: Progress) -> None:
         """Update the status; log a stage's start, a counted one's end, and each note."""

@@ -25,17 +25,19 @@ from typing import Any, Final
 import structlog
 
 from builder.concurrency.single_flight import SingleFlight
-from builder.errors import BuilderError
+from builder.errors import BuilderError, StoreUnavailable
 from builder.fetch.base_image import PUSHED_SCHEME, split_pushed
 from builder.image_name import EnvironmentPolicy
 from builder.inputs import read_request
 from builder.keys import base_part_key
 from builder.lock import Lock
 from builder.ports import Store, Workers
-from builder.spec import EnvironmentSpec
+from builder.rules.model import Rules
+from builder.spec import EnvironmentSpec, RulesDigest
 from builder.system_errors import machine_errors
-from registry.errors import TooManyBuilds
+from registry.errors import BuildBlocked, TooManyBuilds
 from registry.images.failure import Failure
+from registry.images.judging import BuildJudge
 from registry.images.rate_limit import RateLimit
 from registry.requests.progress import RequestProgress
 from registry.requests.runner import BuildRunner, Requested
@@ -49,6 +51,7 @@ RequirePull = Callable[[str], Awaitable[None]]
 _LOST_SECONDS: Final = 30
 #: How long a failure can be read, in seconds.
 _FORGET_SECONDS: Final = 3600
+_NO_RULES: Final = RulesDigest("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,14 @@ class RequestTimeouts:
     look_seconds: float = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked for, and by which rules it is made."""
+
+    wanted: Requested
+    rules: Rules
+
+
 class BuildRequests:
     """Takes requests, carries them out, and tells how far they are.
 
@@ -71,6 +82,7 @@ class BuildRequests:
         store: Where requests are kept.
         workers: Read what is sent.
         making: Makes the builds.
+        judge: Knows the rules, and which builds are blocked.
         defaults: What the administrator offers.
         timeouts: How long is waited for what.
         rate_limit: Bounds what a client may have made.
@@ -84,6 +96,7 @@ class BuildRequests:
         store: Store,
         workers: Workers,
         making: BuildRunner,
+        judge: BuildJudge,
         defaults: EnvironmentPolicy,
         timeouts: RequestTimeouts,
         rate_limit: RateLimit,
@@ -95,6 +108,7 @@ class BuildRequests:
         self._store = store
         self._workers = workers
         self._making = making
+        self._judge = judge
         self._defaults = defaults
         self._timeouts = timeouts
         self._rate_limit = rate_limit
@@ -107,7 +121,13 @@ class BuildRequests:
         self._running: SingleFlight[None] = SingleFlight()
 
     async def ask(
-        self, data: bytes, *, may_pull: RequirePull, renew: bool = False, pin: bool = False
+        self,
+        data: bytes,
+        *,
+        may_pull: RequirePull,
+        renew: bool = False,
+        pin: bool = False,
+        rules: Rules | None = None,
     ) -> RequestStatus:
         """Return how far the request for what ``data`` asks is, begun now if it is a new one.
 
@@ -119,10 +139,14 @@ class BuildRequests:
             may_pull: Asked before a base is taken from a repository of this registry.
             renew: Begin anew although there is a build.
             pin: Have the build pinned when it is made. One that there is already stays as it is.
+            rules: What policies allow whoever asks; other policies make another request of it.
+                ``None``: what they allow everybody.
 
         Raises:
             RegistryError: Whoever asks may not pull the base.
-            BuilderError: It cannot be read, or asks for what is not offered; nothing is kept.
+            BuilderError: It cannot be read, or asks for what is not offered or allowed; nothing is
+                kept.
+            BuildBlocked: Its build is blocked, and it is not made anew.
             TooManyBuilds: Too many requests are under way.
             TooManyNewImages: Whoever asks has asked for too many.
         """
@@ -130,17 +154,24 @@ class BuildRequests:
         repository = await self._base_repository(asked)
         if repository is not None:
             await may_pull(repository)
-        request = request_id(asked)
+        if rules is None:
+            rules = await self._judge.everywhere()
+        if isinstance(asked, EnvironmentSpec):
+            await self._judge.apply(asked, rules)
+        request = request_id(asked, await self._judge.records.identity(rules))
         known = await self.status(request)
         if known is not None and not known.has_ended and not self._is_lost(known):
             return await self._pinned(known) if pin else known
         if known is not None and known.key is not None and not renew:
+            await self._judge.blocked.require(known.key)
             return replace(known, state="done", failure=None)
         if known is not None and known.failure is not None and self._is_recent(known):
             return known
         self._rate_limit.spend()
         key = known.key if known is not None else None
-        await self._accept(RequestStatus(request, key=key, pin=pin), data, asked)
+        digest = await self._judge.records.keep(rules)
+        status = RequestStatus(request, key=key, pin=pin, rules=digest)
+        await self._accept(status, data, Asked(asked, rules))
         return await self.status(request) or RequestStatus(request)
 
     async def check(self, data: bytes, *, may_pull: RequirePull) -> None:
@@ -153,6 +184,14 @@ class BuildRequests:
         repository = await self._base_repository(await self._read(data))
         if repository is not None:
             await may_pull(repository)
+
+    async def read(self, data: bytes) -> Requested:
+        """Return what ``data`` asks for; nothing is kept.
+
+        Raises:
+            BuilderError: It cannot be read, or asks for what is not offered.
+        """
+        return await self._read(data)
 
     async def status(self, request: str) -> RequestStatus | None:
         """Return the status of a request; restart one whose server is gone."""
@@ -247,14 +286,16 @@ class BuildRequests:
         if data is None or len(self._progress) >= self._limit:
             return
         try:
-            asked = await self._read(data)
+            rules = await self._judge.records.get(status.rules)
+            asked = Asked(await self._read(data), rules)
+        except StoreUnavailable:
+            return
         except BuilderError as exc:  # the settings are others now
             await self._end(replace(status, state="failed", failure=Failure.of(exc)))
             return
         with suppress(TooManyBuilds):
-            await self._accept(
-                RequestStatus(status.id, key=status.key, pin=status.pin), data, asked
-            )
+            again = RequestStatus(status.id, key=status.key, pin=status.pin, rules=status.rules)
+            await self._accept(again, data, asked)
 
     async def _pinned(self, status: RequestStatus) -> RequestStatus:
         """Have the build pinned of a request that runs, which somebody began without that."""
@@ -265,7 +306,7 @@ class BuildRequests:
             await self._save(replace(status, pin=True))
         return status
 
-    async def _accept(self, status: RequestStatus, data: bytes, asked: Requested) -> None:
+    async def _accept(self, status: RequestStatus, data: bytes, asked: Asked) -> None:
         """Write a request down and begin it, unless it runs; a caller that leaves stops nothing."""
         request = status.id
         if request not in self._progress or self._accepting.running(request):
@@ -273,7 +314,7 @@ class BuildRequests:
         if status.pin and request in self._progress:
             self._progress[request].set(pin=True)
 
-    async def _begin(self, status: RequestStatus, data: bytes, asked: Requested) -> None:
+    async def _begin(self, status: RequestStatus, data: bytes, asked: Asked) -> None:
         request = status.id
         if len(self._progress) >= self._limit:
             raise TooManyBuilds(
@@ -290,7 +331,7 @@ class BuildRequests:
             raise
         self._running.start(request, lambda: self._run(request_progress, asked))
 
-    async def _run(self, request_progress: RequestProgress, asked: Requested) -> None:
+    async def _run(self, request_progress: RequestProgress, asked: Asked) -> None:
         """Carry out a request and write its outcome to the status; raises nothing."""
         ended = asyncio.Event()
         beating = asyncio.create_task(self._beat(request_progress, ended))
@@ -310,14 +351,17 @@ class BuildRequests:
         finally:
             del self._progress[request_progress.status.id]
 
-    async def _outcome(self, request_progress: RequestProgress, asked: Requested) -> dict[str, Any]:
+    async def _outcome(self, request_progress: RequestProgress, asked: Asked) -> dict[str, Any]:
         """Return what changes in the status at the end."""
         try:
             with machine_errors():
                 key = await self._making.make(
-                    asked, request_progress, renew=request_progress.status.key is not None
+                    asked.wanted,
+                    request_progress,
+                    renew=request_progress.status.key is not None,
+                    rules=asked.rules,
                 )
-        except BuilderError as exc:
+        except (BuilderError, BuildBlocked) as exc:
             request_progress.note(f"failed: {exc.message}")
             return {"state": "failed", "failure": Failure.of(exc)}
         except Exception:  # noqa: BLE001 (logged; whoever asks is told that it failed)
@@ -375,12 +419,18 @@ class BuildRequests:
         return self._now() < status.at + ttl
 
 
-def request_id(asked: Requested) -> str:
-    """Return the 32 hex digits that stand for what is asked for."""
+def request_id(asked: Requested, rules: RulesDigest = _NO_RULES) -> str:
+    """Return the 32 hex digits that stand for what is asked for.
+
+    Args:
+        asked: It.
+        rules: The identity of the rules that it is made by; ``""``: none.
+    """
     if isinstance(asked, EnvironmentSpec):
         content: str = asked.digest
     elif isinstance(asked, Lock):
         content = asked.key
     else:
         content = json.dumps(asdict(asked), sort_keys=True, default=str)
-    return hashlib.sha256(f"{type(asked).__name__} {content}".encode()).hexdigest()[:32]
+    by = f" by {rules}" if rules else ""
+    return hashlib.sha256(f"{type(asked).__name__} {content}{by}".encode()).hexdigest()[:32]

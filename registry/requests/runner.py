@@ -7,11 +7,13 @@ from rich.filesize import decimal
 
 from builder.errors import BaseImageError, PackageError
 from builder.inputs import PackageList
-from builder.lock import Lock
+from builder.lock import Lock, Told
 from builder.ports import Store
+from builder.rules.model import NO_RULES, Rules
 from builder.spec import EnvironmentSpec
 from registry.images.images import ImageBuilds
 from registry.images.inventory import BuiltFlavour, BuiltFlavours
+from registry.images.judging import BuildJudge
 from registry.images.pins import Pins
 from registry.requests.progress import RequestProgress
 from registry.storage.layout import log_key
@@ -28,11 +30,17 @@ class BuildRunner:
     builds: ImageBuilds
     images: BuiltFlavours
     pins: Pins
+    judge: BuildJudge
     #: How old a solve may be that is used for a spec, in seconds.
     max_age_seconds: float
 
     async def make(
-        self, asked: Requested, request_progress: RequestProgress, *, renew: bool
+        self,
+        asked: Requested,
+        request_progress: RequestProgress,
+        *,
+        renew: bool,
+        rules: Rules = NO_RULES,
     ) -> str:
         """Return the key of a build whose lock, image, archives and log are in the store.
 
@@ -40,24 +48,32 @@ class BuildRunner:
             asked: What is wanted.
             request_progress: Is told what happens, and says whether the build is to be pinned.
             renew: Solve a spec anew however lately it was.
+            rules: What policies allow.
 
         Raises:
-            BuilderError: It cannot be solved or built; no lock of it is in the store.
+            BuilderError: It cannot be solved or built, or a policy refuses it; no lock of it is in
+                the store.
+            BuildBlocked: What it came to is blocked.
         """
         request_progress.note(f"asked for {_words(asked)}")
         request_progress.set(state="solving")
-        solved = None
+        solved, told = None, Told()
         if isinstance(asked, EnvironmentSpec):
+            asked, told = await self.judge.apply(asked, rules)
             max_age = 0 if renew else self.max_age_seconds
             solved, lock = await self.builds.solve(
                 asked, request_progress.on_progress, max_age=max_age
             )
+            told += solved.told
         elif isinstance(asked, Lock):
-            lock = asked
+            lock = await self.judge.informed(asked, rules)
         else:
-            lock = await self.builds.complete(asked, request_progress.on_progress)
+            completed = await self.builds.complete(asked, request_progress.on_progress)
+            lock = await self.judge.informed(completed, rules)
         for subdir, why in lock.left_out.items():
             request_progress.note(f"{subdir}: left out: {why}")
+        told += await self.judge.judge(lock, rules)
+        request_progress.tell(told)
         of_request = len(request_progress.status.log)
         for line in _locked(lock):
             request_progress.note(line)

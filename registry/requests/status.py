@@ -10,7 +10,10 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Final, Literal
 
+from builder.lock import Told
+from builder.spec import RulesDigest
 from registry.images.failure import Failure
+from registry.images.records import told_of_json
 
 State = Literal["queued", "solving", "building", "done", "failed"]
 
@@ -37,6 +40,10 @@ class RequestStatus:
     at: float = field(default=0, compare=False)
     #: Whether its build is to be pinned: somebody asked for it who may pin.
     pin: bool = field(default=False, compare=False)
+    #: What policies did to it.
+    told: Told = field(default=Told())
+    #: The rules that it is made by, so that whoever takes it up makes it by the same.
+    rules: RulesDigest = field(default=RulesDigest(""), compare=False)
 
     @property
     def has_ended(self) -> bool:
@@ -46,7 +53,11 @@ class RequestStatus:
 
 def dump_status(status: RequestStatus) -> bytes:
     """Return ``status`` as JSON."""
-    return json.dumps(asdict(status)).encode()
+    content = asdict(status)
+    for name in ("told", "rules"):  # servers from before there were these read what they know
+        if not getattr(status, name):
+            del content[name]
+    return json.dumps(content).encode()
 
 
 def parse_status(data: bytes) -> RequestStatus:
@@ -54,6 +65,6 @@ def parse_status(data: bytes) -> RequestStatus:
     content = json.loads(data)
     failure = content.pop("failure")
     return RequestStatus(
-        **{**content, "log": tuple(content["log"])},
-        failure=Failure(**failure) if failure else None,
+        **{**content, "log": tuple(content["log"]), "told": told_of_json(content.get("told"))},
+        failure=Failure.of_json(failure) if failure else None,
     )

@@ -9,6 +9,9 @@
       ├─ repositories/<name>/_tags/<tag> ─→ images/<key>.<flavour>.json ─→ manifest
       │        old? answered all the same, and renewed in the background
       └─ else spec → lock → image, one task however many ask
+
+What policies refuse is not built; what was built before they did stays, also where it is old and
+cannot be renewed. A build that is blocked is not answered.
 """
 
 import asyncio
@@ -24,16 +27,18 @@ import structlog
 from lru import LRU
 
 from builder.concurrency.single_flight import SingleFlight
-from builder.errors import BuilderError, StoreUnavailable
-from builder.lock import Lock
+from builder.errors import BuilderError, DomainError, StoreUnavailable
+from builder.lock import Lock, Told
 from builder.oci.digest import Digest
 from builder.oci.models import Descriptor, dump
 from builder.policy import EnvironmentPolicy
 from builder.resolve.resolver import Resolver
+from builder.rules.model import Rules
 from builder.spec import EnvironmentSpec
 from registry.content.manifests import Manifest, Manifests
 from registry.content.names import RepositoryName
 from registry.errors import (
+    BuildBlocked,
     ManifestUnknown,
     NameUnknown,
     ReferrersUnavailable,
@@ -44,6 +49,7 @@ from registry.images.artifacts import Artifacts
 from registry.images.executor import StoredImage
 from registry.images.fairness import current_client
 from registry.images.images import ImageBuilds
+from registry.images.judging import BuildJudge
 from registry.images.progress import ProgressTracker
 from registry.images.rate_limit import RateLimit
 from registry.images.records import SolveRecord
@@ -75,6 +81,7 @@ class BuiltSource:
         resolver: Reads names.
         policy: What is offered by such names.
         builds: Solves and builds.
+        judge: Says what may be built, and which builds are blocked.
         artifacts: Makes what refers to images.
         tags: Remember which tags were pulled.
         usage: Notes which images are used, for eviction.
@@ -93,6 +100,7 @@ class BuiltSource:
         resolver: Resolver,
         policy: EnvironmentPolicy,
         builds: ImageBuilds,
+        judge: BuildJudge,
         artifacts: Artifacts,
         tags: TagRecords,
         usage: Usage,
@@ -107,6 +115,8 @@ class BuiltSource:
         self._resolver = resolver
         self._policy = policy
         self._builds = builds
+        self._judge = judge
+        self._blocked = judge.blocked
         self._artifacts = artifacts
         self._tags = tags
         self._usage = usage
@@ -127,6 +137,9 @@ class BuiltSource:
     ) -> Manifest:
         """Return the manifest behind a tag; see :meth:`.source.Source.resolve`."""
         cached = self._cache.get(reference)
+        if cached is not None and await self._is_blocked(cached.key):
+            self._cache.forget(reference)
+            cached = None
         if cached is None:
             name = str(reference)
             cached = await self._in_time(
@@ -139,7 +152,8 @@ class BuiltSource:
         if not self._cache.is_fresh(cached):
             cached = await self._renewed_elsewhere(reference) or cached
         if not self._cache.is_fresh(cached):
-            self._renew(reference)
+            await self._renew(reference)
+        await self._blocked.require(cached.key)  # it may have been blocked meanwhile
         await self._usage.note(cached.key)
         return cached.manifest(index=index)
 
@@ -150,12 +164,16 @@ class BuiltSource:
             return None
         if not (self._cache.is_fresh(cached) and self._usage.is_noted(cached.key)):
             return None
+        if not self._blocked.is_clear(cached.key):
+            return None
         self._metrics.pulled("hit")
         return cached.manifest(index=index)
 
     def cached_manifest(self, repository: RepositoryName, digest: Digest) -> Manifest | None:
         """Return a manifest in memory; see :meth:`.source.Source.cached_manifest`."""
-        return self._manifests.at_hand(digest) if self._built.get(digest) else None
+        if self._built.get(digest) and self._blocked.is_clear(digest):
+            return self._manifests.at_hand(digest)
+        return None
 
     async def manifest(self, repository: RepositoryName, digest: Digest) -> Manifest:
         """Return a manifest; see :meth:`.source.Source.manifest`."""
@@ -165,15 +183,13 @@ class BuiltSource:
 
     async def has_manifest(self, repository: RepositoryName, digest: Digest) -> bool:
         """Tell whether a manifest belongs to an image built here: it may be read by any name."""
-        return await self.has_blob(repository, digest)
+        await self._blocked.require_manifest(digest)
+        return await self._is_built(digest)
 
     async def has_blob(self, repository: RepositoryName, digest: Digest) -> bool:
         """Tell whether a blob belongs to an image built here: it may be read by any name."""
-        if self._built.get(digest) is None:
-            if not await self._builds.records.has_origin(digest):
-                return False
-            self._built[digest] = True
-        return True
+        await self._blocked.require_blob(digest)
+        return await self._is_built(digest)
 
     async def want_blob(self, repository: RepositoryName, digest: Digest) -> None:
         """Do nothing: nobody pushes to these repositories."""
@@ -202,6 +218,7 @@ class BuiltSource:
         timeout_seconds: float,
     ) -> tuple[list[JsonDescriptor], str]:
         """Return the artifacts of an image; see :meth:`.source.Source.referrers`."""
+        await self._blocked.require_manifest(subject)
         name = f"referrers {subject}"
 
         async def work() -> Sequence[Descriptor]:
@@ -245,7 +262,9 @@ class BuiltSource:
             cached = await self._stored(reference)
             if cached is not None and self._cache.is_fresh(cached):
                 return cached.key
-        cached = await self._flights.run(str(reference), lambda: self._make(reference, max_age))
+        cached = await self._flights.run(
+            _renewal_of(reference), lambda: self._make(reference, max_age)
+        )
         return cached.key
 
     async def close(self) -> None:
@@ -279,7 +298,7 @@ class BuiltSource:
         else:
             found = await self._stored(reference)
             if found is None:
-                failure = self._cache.failure(reference)
+                failure = await self._failure(reference)
                 if failure is not None:
                     self._metrics.pulled("failed")
                     raise failure
@@ -293,8 +312,12 @@ class BuiltSource:
         """Return the image of ``build/<key>``, one lock's, or of a variant of it; for ever."""
         lock = await self._lock(reference.repository)
         variant = parse_build_tag(reference.repository, reference.tag).of(lock)
+        await self._blocked.require(variant.key)
         image = await self._builds.records.stored(variant.key, reference.flavour)
         if image is None:
+            if variant.base != lock.base:  # its packages are those of a build that there is
+                bases = (await self._judge.everywhere()).bases
+                await self._judge.hold(variant, Rules(bases=bases))
             image = await self._build(variant, reference)
         if variant.key != lock.key and await self._tags.get(*reference[:2]) is None:
             # By this it is known that what the variant consists of belongs to this build.
@@ -309,12 +332,16 @@ class BuiltSource:
                 f"there is no build '{key}' here: a build is named by the 32 hex digits of its"
                 " key, which the annotation io.pullforge.build.key of every image has"
             )
+        await self._blocked.require(key)
         return lock
 
     async def _stored(self, reference: Reference) -> CachedTag | None:
-        """Return what the tag led to before, with its image built again where it is gone."""
+        """Return what the tag led to before, with its image built again where it is gone.
+
+        ``None``, too, if that is blocked: by now the name may lead to something else.
+        """
         record = await self._tags.get(reference.repository, reference.tag)
-        if record is None:
+        if record is None or await self._is_blocked(record.key):
             return None
         image = await self._builds.records.stored(record.key, reference.flavour)
         if image is None:
@@ -331,32 +358,12 @@ class BuiltSource:
 
     async def _make(self, reference: Reference, max_age: float | None = None) -> CachedTag:
         """Solve and build the reference anew, and write down what it led to."""
-        spec, solved, image = await self._solve_and_build(
-            reference, self._latest_ttl_seconds if max_age is None else max_age
-        )
-        fresh_until: float | None = solved.solved_at + self._latest_ttl_seconds
-        if spec.until is not None and _end_of(spec.until) < solved.solved_at:
-            fresh_until = None  # that day is over: the answer is the same for ever
-        cached = await self._read(solved.key, image, fresh_until)
-        record = TagRecord(solved.key, spec.digest, fresh_until)
-        await self._tags.put(reference.repository, reference.tag, record)
-        self._metrics.pulled("built")
-        return self._cache.put(reference, cached)
-
-    async def _solve_and_build(
-        self, reference: Reference, max_age: float
-    ) -> tuple[EnvironmentSpec, SolveRecord, StoredImage]:
-        """Return what a reference means, and its image; failures are remembered for a while."""
-        today = datetime.datetime.fromtimestamp(self._now(), datetime.UTC).date()
+        rules = await self._judge.everywhere()
         try:
-            with self._progress.of(str(reference)) as on_progress:
-                spec = await self._resolver.spec(
-                    reference.repository, reference.tag, self._policy, today
-                )
-                solved, image = await self._builds.make(
-                    spec, reference.flavour, on_progress, max_age=max_age
-                )
-        except BuilderError as exc:
+            spec, solved, image = await self._solve_and_build(
+                reference, self._latest_ttl_seconds if max_age is None else max_age, rules
+            )
+        except (BuilderError, BuildBlocked) as exc:
             self._metrics.pulled("failed")
             structlog.get_logger().warning(
                 "failed to build",
@@ -365,9 +372,54 @@ class BuiltSource:
                 error=exc.message,
                 cause=repr(exc.__cause__),
             )
-            self._cache.put_failure(reference, exc)
+            self._cache.put_failure(reference, exc, rules)
             raise
+        fresh_until: float | None = solved.solved_at + self._latest_ttl_seconds
+        if spec.until is not None and _is_settled(spec.until, solved.solved_at, rules):
+            fresh_until = None  # that day is over: the answer is the same for ever
+        cached = await self._read(solved.key, image, fresh_until)
+        record = TagRecord(solved.key, spec.digest, fresh_until)
+        await self._tags.put(reference.repository, reference.tag, record)
+        self._metrics.pulled("built")
+        return self._cache.put(reference, cached)
+
+    async def _solve_and_build(
+        self, reference: Reference, max_age: float, rules: Rules
+    ) -> tuple[EnvironmentSpec, SolveRecord, StoredImage]:
+        """Return what a reference means, and its image; a solve is stored when there is one."""
+        today = datetime.datetime.fromtimestamp(self._now(), datetime.UTC).date()
+        with self._progress.of(str(reference)) as on_progress:
+            spec = await self._resolver.spec(
+                reference.repository, reference.tag, self._policy, today
+            )
+            spec, told = await self._judge.apply(spec, rules)
+            solved, lock = await self._builds.solve(spec, on_progress, max_age=max_age)
+            told += solved.told + await self._judge.judge(lock, rules)
+            image = await self._builds.build(lock, reference.flavour, on_progress)
+            await self._builds.remember(spec, solved)
+        _log_told(reference, solved.key, told)
         return spec, solved, image
+
+    async def _failure(self, reference: Reference) -> DomainError | None:
+        """Return the error that a tag ended with lately, if nothing has changed since."""
+        failure = self._cache.failure(reference, await self._judge.everywhere())
+        if isinstance(failure, BuildBlocked) and self._blocked.reason(failure.key) is None:
+            return None
+        return failure
+
+    async def _is_blocked(self, key: str) -> bool:
+        try:
+            await self._blocked.require(key)
+        except BuildBlocked:
+            return True
+        return False
+
+    async def _is_built(self, digest: Digest) -> bool:
+        if self._built.get(digest) is None:
+            if not await self._builds.records.has_origin(digest):
+                return False
+            self._built[digest] = True
+        return True
 
     async def _read(self, key: str, image: StoredImage, fresh_until: float | None) -> CachedTag:
         # Documents in docker's own types cannot say which build they are of.
@@ -394,10 +446,44 @@ class BuiltSource:
             return None
         return self._cache.put(reference, cached)
 
-    def _renew(self, reference: Reference) -> None:
+    async def _renew(self, reference: Reference) -> None:
         """Make a stale answer new in the background; what fails leaves the old one."""
-        if self._cache.failure(reference) is None:
-            self._flights.start(str(reference), lambda: self._make(reference))
+        try:
+            failure = await self._failure(reference)
+        except StoreUnavailable:
+            return
+        if failure is None:
+            self._flights.start(_renewal_of(reference), lambda: self._make(reference))
+
+
+def _renewal_of(reference: Reference) -> str:
+    """Return the name of the work that makes an answer new.
+
+    Not that of a pull: whoever pulls what is there must not fail with what cannot be renewed.
+    """
+    return f"renew {reference}"
+
+
+def _is_settled(day: datetime.date, solved_at: float, rules: Rules) -> bool:
+    """Tell whether nothing that is published up to the end of a day can become newer or older.
+
+    Until packages of that day have reached the age that policies want, more and more are offered.
+    """
+    end = _end_of(day)
+    return end < solved_at and all(end * 1000 <= rule.published_until_ms for rule in rules.age)
+
+
+def _log_told(reference: Reference, key: str, told: Told) -> None:
+    if told:
+        structlog.get_logger().info(
+            "policies had a say",
+            repository=reference.repository,
+            tag=reference.tag,
+            key=key,
+            added=told.added,
+            left_out=told.left_out,
+            warnings=told.warnings,
+        )
 
 
 def _end_of(day: datetime.date) -> float:

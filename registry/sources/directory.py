@@ -6,8 +6,8 @@ A server's follower of the catalog fills it; each entry is also a document in th
 
 import bisect
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from builder.keys import segment
 from registry.storage.layout import repository_in
@@ -27,6 +27,13 @@ class Pointer:
     activations: tuple[tuple[float, str], ...]
     #: Whether everyone may pull it.
     is_public: bool
+    #: What follows is not in the document, as images can be pulled without it. The number of the
+    #: active version.
+    active_number: int | None = field(default=None, compare=False)
+    #: When versions were asked for, in seconds since 1970, by number.
+    created: Mapping[int, float] = field(default_factory=dict, compare=False)
+    #: Whether it takes no new version.
+    is_archived: bool = field(default=False, compare=False)
 
 
 def dump_pointer(pointer: Pointer) -> bytes:
@@ -73,6 +80,10 @@ class Directory:
         self._namespaces: set[str] = set()
         #: The names as segments of keys: in the order in which repositories are listed.
         self._ordered: list[str] = []
+        #: A number that is another one after each change of where environments lead to.
+        self.generation = 0
+        #: All of them in order, with the generation of which they are.
+        self._all: tuple[int, Sequence[Pointer]] = (0, ())
 
     def __contains__(self, repository: str) -> bool:
         """Tell whether a repository's name is that of an environment."""
@@ -106,11 +117,13 @@ class Directory:
         if name not in self._pointers:
             bisect.insort(self._ordered, segment(name))
         self._pointers[name] = pointer
+        self.generation += 1
 
     def remove(self, namespace: str, environment: str, /) -> None:
         """Forget an environment; harmless if it is not known."""
         name = f"{namespace}/{environment}"
         if self._pointers.pop(name, None) is not None:
+            self.generation += 1
             del self._ordered[bisect.bisect_left(self._ordered, segment(name))]
 
     def put_namespace(self, slug: str, /) -> None:
@@ -120,6 +133,13 @@ class Directory:
     def remove_namespace(self, slug: str, /) -> None:
         """Forget a namespace; harmless if it is not known."""
         self._namespaces.discard(slug)
+
+    def pointers(self) -> Sequence[Pointer]:
+        """Return where all environments lead to, by namespace and environment."""
+        if self._all[0] != self.generation:
+            found = [self._pointers[repository_in(one)] for one in self._ordered]
+            self._all = (self.generation, found)
+        return self._all[1]
 
     def names(self) -> Iterator[str]:
         """Yield the repositories of all environments, in no order."""

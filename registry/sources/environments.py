@@ -22,9 +22,12 @@ from lru import LRU
 from builder.errors import BuilderError, StoreUnavailable
 from builder.oci.digest import Digest
 from builder.ports import Store
+from builder.rules.bases import base_violations
 from registry.content.manifests import Manifest
 from registry.content.names import RepositoryName, parse_repository
 from registry.errors import ManifestUnknown, NameInvalid, NameUnknown, RegistryError
+from registry.images.blocked import BlockedBuilds
+from registry.images.rules import NoRules, RulesOf
 from registry.sources.directory import Directory, Pointer, parse_pointer
 from registry.sources.environment_tags import build_of, parse_environment_tag, tags_of
 from registry.sources.holdings import Holdings
@@ -32,6 +35,8 @@ from registry.sources.source import BUILDS, ENVIRONMENTS, JsonDescriptor, Refere
 from registry.storage.layout import environment_key, namespace_key
 
 _REMEMBERED: Final = 10_000
+#: The part of a tag that means an image without its base.
+_BARE: Final = "bare"
 #: Lists of tags that are remembered: of an environment with many versions they are long.
 _LISTS: Final = 100
 
@@ -43,7 +48,9 @@ class EnvironmentSource:
         directory: Where environments lead to.
         built: Has the images of builds.
         holdings: Knows what builds consist of.
+        blocked: Knows which builds nobody may have.
         now: The time in seconds since 1970.
+        rules_of: Knows on which bases an environment may be.
         is_followed: Tells whether the directory is kept as the catalog is. While it is not, nothing
             is answered without :meth:`.source.Sources.look`.
     """
@@ -55,13 +62,17 @@ class EnvironmentSource:
         directory: Directory,
         built: Source,
         holdings: Holdings,
+        blocked: BlockedBuilds,
         now: Callable[[], float],
         *,
+        rules_of: RulesOf | None = None,
         is_followed: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._rules_of = rules_of or NoRules()
         self._directory = directory
         self._built = built
         self._holdings = holdings
+        self._blocked = blocked
         self._now = now
         self._is_followed = is_followed
         # Each with the pointer that it is right for: another one means to look again.
@@ -102,10 +113,19 @@ class EnvironmentSource:
 
     async def has_manifest(self, repository: RepositoryName, digest: Digest) -> bool:
         """Tell whether a manifest is of a version of the environment, or refers to one."""
-        return await self.has_blob(repository, digest)
+        if not await self._holds(repository, digest):
+            return False
+        await self._blocked.require_manifest(digest)
+        return True
 
     async def has_blob(self, repository: RepositoryName, digest: Digest) -> bool:
         """Tell whether a blob is of a version of the environment, or of what refers to one."""
+        if not await self._holds(repository, digest):
+            return False
+        await self._blocked.require_blob(digest)
+        return True
+
+    async def _holds(self, repository: RepositoryName, digest: Digest) -> bool:
         pointer = self._directory.find(repository)
         if pointer is None:
             return False
@@ -164,7 +184,13 @@ class EnvironmentSource:
         Raises:
             MalformedTag: It is not written as tags of environments are.
             ManifestUnknown: There is no such version.
+            PolicyRefused: It is to be without a base, and a policy wants one.
         """
+        if _BARE in reference.tag.split("-"):
+            rules = self._rules_of.rules(pointer.namespace, pointer.environment)
+            for violation in base_violations(rules.bases, None):
+                if violation.mode == "enforce":
+                    raise violation.error()
         known = self._builds.get(reference)
         if known is not None and known[0] is pointer:
             return known[1]

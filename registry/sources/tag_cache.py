@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from lru import LRU
 
-from builder.errors import BuilderError
+from builder.errors import DomainError
+from builder.rules.model import NO_RULES, Rules
 from registry.content.manifests import Manifest
 from registry.images.tag_records import TagRecord
 from registry.sources.source import Reference
@@ -44,8 +45,8 @@ class TagCache:
         self._now = now
         self._error_ttl_seconds = error_ttl_seconds
         self._tags: LRU[Reference, CachedTag] = LRU(_REMEMBERED)
-        #: By repository and tag: no flavour can be built then.
-        self._failures: LRU[tuple[str, str], tuple[float, BuilderError]] = LRU(_REMEMBERED)
+        #: By repository and tag: no flavour can be built then. Each with the rules that held.
+        self._failures: LRU[tuple[str, str], tuple[float, Rules, DomainError]] = LRU(_REMEMBERED)
 
     def get(self, reference: Reference) -> CachedTag | None:
         """Return what a tag led to, however long ago."""
@@ -56,18 +57,28 @@ class TagCache:
         self._tags[reference] = cached
         return cached
 
+    def forget(self, reference: Reference) -> None:
+        """Remember no longer what a tag led to; harmless if it is not remembered."""
+        self._tags.pop(reference, None)
+
     def is_fresh(self, found: CachedTag | TagRecord) -> bool:
         """Tell whether nothing has to be done before it is answered."""
         return found.fresh_until is None or self._now() < found.fresh_until
 
-    def put_failure(self, reference: Reference, error: BuilderError) -> None:
-        """Remember an error."""
-        until = self._now() + self._error_ttl_seconds / (10 if error.transient else 1)
-        self._failures[(reference.repository, reference.tag)] = (until, error)
+    def put_failure(self, reference: Reference, error: DomainError, rules: Rules) -> None:
+        """Remember an error, as long as the same rules hold."""
+        is_transient = error.kind in {"busy", "unavailable"}
+        until = self._now() + self._error_ttl_seconds / (10 if is_transient else 1)
+        self._failures[(reference.repository, reference.tag)] = (until, rules, error)
 
-    def failure(self, reference: Reference) -> BuilderError | None:
-        """Return the error a tag ended with lately, if it is too early to try again."""
+    def failure(self, reference: Reference, rules: Rules = NO_RULES) -> DomainError | None:
+        """Return the error a tag ended with lately, if it is too early to try again.
+
+        Args:
+            reference: What was asked for.
+            rules: Those that hold now, the same object as before if no policy has changed.
+        """
         failure = self._failures.get((reference.repository, reference.tag))
-        if failure is None or failure[0] <= self._now():
+        if failure is None or failure[0] <= self._now() or failure[1] is not rules:
             return None
-        return failure[1].with_traceback(None)
+        return failure[2].with_traceback(None)

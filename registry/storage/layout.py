@@ -15,6 +15,10 @@
     forms/<key>/<platform or all>/<format>/<name>   lock → a form of it: archive, image.tar, SBOM, …
     used/<key>.json                            build → when its image was used last, to the hour
     pins/<key>                                 build → it stays makeable: its packages are kept
+    blocked/<key>                              build → why nobody may have it
+    stems/<key>.json                           lock → its packages, and what it shares with variants
+    rules/<digest>.json                        rules of policies, as builds were made by them
+    rules/current                              the digest of those that hold everywhere
     logs/<key>.txt                             build → how it was made, for people
     requests/<id>.json                         what somebody sent → how far it is, its build
     inputs/<id>                                the bytes that were sent, while their request is open
@@ -61,6 +65,10 @@ LOCKS: Final = "locks/"
 IMAGES: Final = "images/"
 USES: Final = "used/"
 PINS: Final = "pins/"
+BLOCKED: Final = "blocked/"
+RULES: Final = "rules/"
+#: The digest of the rules that hold everywhere, for servers and workers that know no policies.
+CURRENT_RULES: Final = f"{RULES}current"
 CATALOG: Final = "catalog/"
 HOLDERS: Final = "holders/"
 LOOSE: Final = "loose/"
@@ -97,6 +105,21 @@ def used_key(build: str) -> str:
 def pin_key(build: str) -> str:
     """Return where it is written that a lock stays makeable for ever."""
     return f"{PINS}{build}"
+
+
+def blocked_key(build: str) -> str:
+    """Return where it is written that a build is blocked, and why."""
+    return f"{BLOCKED}{build}"
+
+
+def stem_key(build: str) -> str:
+    """Return where it is written what a lock has in common with its variants."""
+    return f"stems/{build}.json"
+
+
+def rules_key(digest: str) -> str:
+    """Return where rules are that builds are made by."""
+    return f"{RULES}{digest}.json"
 
 
 def log_key(build: str) -> str:

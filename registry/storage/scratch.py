@@ -14,12 +14,13 @@ import asyncio
 import fcntl
 import os
 import secrets
-import shutil
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Final
+
+from registry.storage.trees import remove_tree
 
 _FOLDER: Final = ".tmp"
 #: How often it is looked whether the directory is there.
@@ -73,7 +74,7 @@ class Scratch:
     def close(self) -> None:
         """Remove the directory; idempotent."""
         if self._descriptor >= 0:
-            shutil.rmtree(self._path, ignore_errors=True)
+            _remove(self._path)
             os.close(self._descriptor)
             self._descriptor = -1
 
@@ -118,6 +119,12 @@ def _locked_directory(folder: Path) -> tuple[Path, int]:
         os.close(descriptor)
 
 
+def _remove(path: Path) -> None:
+    """Remove a directory in which anything may be, also what hostile programs have made."""
+    with suppress(OSError):  # what is left is tried again when the next server starts
+        remove_tree(path)
+
+
 def _remove_if_dead(path: Path) -> None:
     """Remove a scratch directory unless a living process holds its lock."""
     try:
@@ -129,6 +136,6 @@ def _remove_if_dead(path: Path) -> None:
     except BlockingIOError:
         return
     else:
-        shutil.rmtree(path, ignore_errors=True)
+        _remove(path)
     finally:
         os.close(descriptor)

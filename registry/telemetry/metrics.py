@@ -79,6 +79,39 @@ class Metrics:
             "For how long the oldest of them waits.",
             registry=registry,
         )
+        self._audit_lost = Counter(
+            "pullforge_audit_events_lost",
+            "Events that the audit log lacks, since the database did not answer for too long.",
+            ["action"],
+            registry=registry,
+        )
+        self._policy_problems = Gauge(
+            "pullforge_policy_problems",
+            "Texts of policies and advisories that cannot be used: what they said before holds.",
+            ["place"],
+            registry=registry,
+        )
+        self._webhooks_failing = Gauge(
+            "pullforge_webhook_failing",
+            "Webhooks whose next event was not taken, and is tried again.",
+            registry=registry,
+        )
+        self._webhook_lag = Gauge(
+            "pullforge_webhook_lag_seconds",
+            "For how long the event waits that waits longest to be taken by a webhook.",
+            registry=registry,
+        )
+        self._source_problems = Gauge(
+            "pullforge_source_problems",
+            "Sources of environments that cannot be looked at, and files of theirs that cannot be"
+            " used.",
+            registry=registry,
+        )
+        self._source_looked = Gauge(
+            "pullforge_source_looked_seconds",
+            "How long ago the source was looked at that servers have not looked at for longest.",
+            registry=registry,
+        )
         self._request_counts = RequestCounts(_SECONDS)
         registry.register(self._request_counts)
         # ``labels`` costs more than the counting itself; the outcomes are few.
@@ -110,10 +143,28 @@ class Metrics:
         self._task_seconds.labels(kind).observe(seconds)
         self._task_wait_seconds.labels(kind).observe(wait_seconds)
 
+    def audit_lost(self, action: str, number: int) -> None:
+        """Count events of a kind that were never written."""
+        self._audit_lost.labels(action).inc(number)
+
     def queued(self, length: int, oldest_seconds: float) -> None:
         """Tell how many tasks wait for a worker, and for how long the oldest."""
         self._queue_length.set(length)
         self._queue_oldest.set(oldest_seconds)
+
+    def policy_problems(self, place: str, count: int) -> None:
+        """Tell how many texts of ``policies``, ``advisories`` or ``database`` cannot be used."""
+        self._policy_problems.labels(place).set(count)
+
+    def webhooks(self, failing: int, lag_seconds: float) -> None:
+        """Tell how many webhooks fail, and for how long an event waits."""
+        self._webhooks_failing.set(failing)
+        self._webhook_lag.set(lag_seconds)
+
+    def sources(self, problems: int, looked_seconds: float) -> None:
+        """Tell how many sources and files cannot be used, and how late the latest source is."""
+        self._source_problems.set(problems)
+        self._source_looked.set(looked_seconds)
 
     def pulled(self, outcome: str) -> None:
         """Count one answer to a tag: ``hit stored stale built waiting`` or ``failed``."""

@@ -16,6 +16,7 @@ from starlette.types import Scope
 from registry.auth.access import Access
 from registry.auth.policy import Caller
 from registry.auth.rights import Need
+from registry.auth.secret import is_token
 from registry.auth.tokens import SERVICE, scope_of
 from registry.content.names import parse_repository
 from registry.errors import (
@@ -32,6 +33,7 @@ from registry.sources.hidden import NOWHERE
 from registry.web.address import base_url
 from registry.web.asgi.headers import RequestHeaders, client_address, headers_of
 from registry.web.asgi.responses import quoted
+from registry.web.noting import TOKEN, note
 from registry.web.observe import USER
 from registry.web.services import services_of
 
@@ -172,6 +174,11 @@ async def caller_of(scope: Scope) -> Caller:
         raise challenge(error.message) from error
 
 
+def act_as(scope: Scope, caller: Caller) -> None:
+    """Have a request be that of somebody who is known already, whatever credentials it has."""
+    scope[_CALLER] = _noted(scope, caller)
+
+
 def challenge(message: str) -> Unauthorized:
     """Return what asks for a name and a password, or a token in the place of one.
 
@@ -212,8 +219,16 @@ async def log_in(scope: Scope, name: str, secret: str) -> Caller:
     """
     if not name and not secret:  # what podman and skopeo send when they have no credentials
         return Caller(None)
-    caller = await services_of(scope).access.log_in(name, secret, client_address(scope))
-    return _noted(scope, caller)
+    access = services_of(scope).access
+    try:
+        caller = await access.log_in(name, secret, client_address(scope))
+    except (Unauthorized, TooManyLogins) as error:
+        # A name that nobody has may be a password in the wrong field.
+        _note_failure(scope, error, name if name in access.policy.identities else None)
+        raise
+    _noted(scope, caller)
+    note(scope, "login.succeeded", detail={"by": "password" if caller.token is None else "token"})
+    return caller
 
 
 def basic_of(headers: RequestHeaders) -> tuple[str, str]:
@@ -250,13 +265,32 @@ async def _find_caller(scope: Scope, headers: RequestHeaders, access: Access) ->
     if not access.takes_logins or not scheme:
         return Caller(None)
     if scheme.lower() == "bearer":
-        return _noted(scope, access.read_token(value.strip()))
+        return _with_token(scope, value.strip(), access)
     if scheme.lower() == "basic":
         return await log_in(scope, *basic_of(headers))
     raise Unauthorized("credentials have to be Basic, or a Bearer token")
 
 
+def _with_token(scope: Scope, token: str, access: Access) -> Caller:
+    try:
+        caller = _noted(scope, access.read_token(token))
+    except Unauthorized as error:
+        if is_token(token):  # others end every few minutes, and are asked for again
+            _note_failure(scope, error, None)
+        raise
+    if is_token(token):
+        note(scope, "login.succeeded", detail={"by": "token"})
+    return caller
+
+
+def _note_failure(scope: Scope, error: Unauthorized | TooManyLogins, name: str | None) -> None:
+    why = "too many failed before" if isinstance(error, TooManyLogins) else error.message
+    note(scope, "login.failed", actor=name, detail={"sentence": why})
+
+
 def _noted(scope: Scope, caller: Caller) -> Caller:
+    if caller.token is not None:
+        scope[TOKEN] = caller.token.id
     if caller.identity is not None:
         scope[USER] = caller.identity.name
         # No address looks like that.

@@ -8,10 +8,12 @@ from typing import Literal, NotRequired, TypedDict, cast
 from starlette.types import Scope
 
 from builder.exports import Exports
+from builder.ports import Workers
 from registry.auth.access import Access
 from registry.auth.device_logins import DeviceLogins
 from registry.auth.oidc import Oidc
 from registry.auth.sessions import Accounts, Sessions
+from registry.auth.trail import NO_TRAIL, Notes
 from registry.catalog.services import CatalogServices
 from registry.content.blobs import Blobs
 from registry.content.files import StoredFiles
@@ -20,8 +22,17 @@ from registry.content.pushed_blobs import PushedBlobs
 from registry.content.repositories import Repositories
 from registry.content.uploads import Uploads
 from registry.images.catalog import BuildCatalog
+from registry.images.image_layers import ImageLayers
+from registry.images.judging import BuildJudge
+from registry.images.lock_facts import KnownLockFacts
+from registry.images.package_index import PackageIndex
 from registry.images.pins import Pins
+from registry.policy.dry_run import DryRun
 from registry.requests.requests import BuildRequests
+from registry.requests.wanted import WantedPackages
+from registry.requests.written import WrittenSpecifications
+from registry.sources.directory import Directory
+from registry.sources.pulls import PullCounts
 from registry.sources.source import Sources
 from registry.telemetry import NO_TRACES, Metrics, Traces
 from registry.web.asgi.connections import Connections
@@ -46,9 +57,24 @@ class BuildServices:
     pins: Pins
     forms: Exports
     files: StoredFiles
+    #: Tries rules on specifications.
+    dry_run: DryRun
+    #: Looks for packages.
+    packages: PackageIndex
     #: The largest body that may be sent.
     max_request_bytes: int
     pins_of: PinsOf
+    #: Says what may be built.
+    judge: BuildJudge
+    #: Know the layers of images.
+    layers: ImageLayers
+    #: Know what locks say beside their packages.
+    lock_facts: KnownLockFacts
+    #: Read what was asked for: by name, and as it was written.
+    wanted: WantedPackages
+    written: WrittenSpecifications
+    #: Run what takes long, beside the event loop.
+    workers: Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +106,12 @@ class Services:
     #: Where clients find the service, e.g. ``"https://registry.example"``; ``None``: where their
     #: requests say.
     public_url: str | None = None
+    #: Counts pulls of named environments.
+    pulls: PullCounts = field(default_factory=lambda: PullCounts(Directory()))
     #: Records what is done.
     traces: Traces = NO_TRACES
+    #: Takes what the audit log is told of requests.
+    trail: Notes = NO_TRAIL
     #: How much waits for workers; ``None``: there are none.
     queue: QueueGauges | None = None
     #: ``None``: browsers cannot log in here, since there is no database.

@@ -10,7 +10,7 @@ from contextlib import (
 )
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import httpx
@@ -32,7 +32,8 @@ from builder.network.content_encoding import refuse_encodings
 from builder.network.forwarding import open_forwarding
 from builder.network.hosts import guard
 from builder.network.index_limits import IndexLimits
-from builder.platforms import Subdir
+from builder.network.mirrors import Mirrors
+from builder.platforms import OF_MACHINES, Subdir
 from builder.policy import DEFAULT_VIRTUAL_PACKAGES
 from builder.ports import BuildMetrics, Store, Workers
 from builder.pypi import Pypi, Uv
@@ -42,7 +43,7 @@ from builder.resolve.wheels import WheelResolver
 from builder.sandbox.sandbox import Sandbox
 from builder.solve import Solver
 from builder.spec import Channel, VirtualPackage
-from registry.authorities import trusted_authorities
+from registry.auth.authorities import trusted_authorities
 from registry.content.bases import HeldBases
 from registry.content.manifests import Manifests
 from registry.content.repositories import Repositories
@@ -56,8 +57,6 @@ from registry.wiring.network import child_environment, hosts_of, indexes, networ
 if TYPE_CHECKING:
     from registry.jobs.connection import Tasks
 from registry.wiring.stores import open_store, scratch_of
-
-_HOST_SUBDIRS: Final[dict[str, Subdir]] = {"x86_64": "linux-64", "aarch64": "linux-aarch64"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +114,7 @@ async def open_builder(
                 event_hooks={"response": [refuse_encodings]},
             )
         )
+        mirrors = Mirrors(tuple(settings.mirrors.items()))
         hosts = hosts_of(settings)
         guard(http, hosts)
         tls_alone = not any(url.startswith("http:") for url in indexes(settings))
@@ -127,10 +127,11 @@ async def open_builder(
             http,
             scratch,
             metrics,
-            allowed_hosts={urlsplit(url).netloc for url in settings.channels.values()},
+            allowed_hosts={urlsplit(url).netloc for url in settings.mirrors.values()},
             wheel_hosts=settings.pypi_hosts if settings.pypi else (),
             max_size_bytes=settings.max_package_bytes,
             credentials=credentials,
+            mirrors=mirrors,
         )
         stack.push_async_callback(packages.close)
         sums = Sums(store, packages)
@@ -143,6 +144,7 @@ async def open_builder(
             complete=sums.complete,
             credentials=credentials,
             environment=child_environment(network),
+            mirrors=mirrors,
         )
         stack.push_async_callback(solver.close)
         manifests = Manifests(store)
@@ -157,7 +159,7 @@ async def open_builder(
             max_layer_bytes=settings.max_blob_bytes,
         )
         compilers = CompilingPythons(
-            solver, packages, workers, kept / "compilers", _host_subdir(), settings.sandbox
+            solver, packages, workers, kept / "compilers", host_subdir(), settings.sandbox
         )
         stack.push_async_callback(compilers.close)
         contents = ContentsCache(store, packages, workers)
@@ -221,7 +223,7 @@ async def tell_of_sandbox(builder: Builder) -> None:
 def environment_policy(settings: Settings) -> EnvironmentPolicy:
     """Return what names mean beyond what they say, as the administrator set it."""
     return EnvironmentPolicy(
-        channels=tuple(Channel(name, url) for name, url in settings.channels.items()),
+        channels=tuple(Channel(name, url) for name, url in settings.channel_urls.items()),
         default_channels=tuple(settings.default_channels),
         platforms=tuple(settings.platforms),
         virtual_packages=virtual_packages(settings),
@@ -230,6 +232,7 @@ def environment_policy(settings: Settings) -> EnvironmentPolicy:
         bases=tuple(settings.bases),
         pypi=settings.pypi,
         wheel_hosts=tuple(settings.pypi_hosts) if settings.pypi else (),
+        mirrors=Mirrors(tuple(settings.mirrors.items())),
     )
 
 
@@ -277,5 +280,6 @@ def _layout(base: str) -> Path | None:
     return Path(base.removeprefix(LAYOUT_SCHEME)) if base.startswith(LAYOUT_SCHEME) else None
 
 
-def _host_subdir() -> Subdir:
-    return _HOST_SUBDIRS[platform.machine()]
+def host_subdir() -> Subdir:
+    """Return what this machine's programs are."""
+    return OF_MACHINES[platform.machine()]

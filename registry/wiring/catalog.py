@@ -1,37 +1,87 @@
 """Namespaces, environments and all that follows them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from builder.lock import Lock
-from builder.ports import Store
+from builder.ports import Store, Workers
+from builder.records import without_credentials
 from registry.auth.access import Access
 from registry.auth.entitlements import Entitlements
 from registry.auth.rights import Need
+from registry.auth.trail import Trail
 from registry.catalog.accounts import CatalogAccounts, CatalogSessions
+from registry.catalog.active_versions import ActiveVersions
+from registry.catalog.active_waiting import ActiveWaiting
+from registry.catalog.administrators import Administrators
+from registry.catalog.assessing import Assessor
+from registry.catalog.audit import Audit
+from registry.catalog.blocks import Blocks
+from registry.catalog.build_ids import BuildIds
+from registry.catalog.catalog_counts import Counts
 from registry.catalog.comparing import compare
+from registry.catalog.conda_store_settings import CondaStoreSettings
+from registry.catalog.contents import VersionContents
+from registry.catalog.counted_builds import CountedBuilds
+from registry.catalog.counted_lists import CountedLists
+from registry.catalog.deliveries import Deliveries
 from registry.catalog.device_logins import CatalogDeviceLogins
+from registry.catalog.differences import VersionDifferences
+from registry.catalog.due_schedules import DueSchedules
 from registry.catalog.environments import Environments
 from registry.catalog.events import Events
+from registry.catalog.file_events import FileEvents
+from registry.catalog.filling import fill_locks, fill_nameless
+from registry.catalog.findings import Findings
 from registry.catalog.follower import Follower, forget_old, server_name
+from registry.catalog.forwarding import Forwarder
 from registry.catalog.grants import Grants
+from registry.catalog.groups import Groups
 from registry.catalog.idempotency import Idempotency
+from registry.catalog.importing import Imports
+from registry.catalog.judging import Judging
+from registry.catalog.lock_content import content_of
+from registry.catalog.managed import Managements
 from registry.catalog.namespaces import Namespaces
 from registry.catalog.outbox import OutboxWriter
-from registry.catalog.ports import LockedPackage, MayPull
+from registry.catalog.outgoing import OutgoingWebhooks
+from registry.catalog.overviews import Overviews
+from registry.catalog.package_users import PackageDirectory
+from registry.catalog.people import People
+from registry.catalog.policies import Policies
+from registry.catalog.ports import ContentOf, LockContent, LockKeeper, MayPull
 from registry.catalog.principals import Principals
+from registry.catalog.proposals import Proposals
+from registry.catalog.pull_writer import write_pulls
+from registry.catalog.purging import purge_events
+from registry.catalog.queue import QueueReports
+from registry.catalog.quotas import Quotas
+from registry.catalog.retention import Retentions
 from registry.catalog.runner import VersionRunner
+from registry.catalog.schedules import Schedules
 from registry.catalog.services import CatalogServices
+from registry.catalog.sizes import BlobsOf
+from registry.catalog.solving_anew import WantedOf
+from registry.catalog.source_files import SourceFiles
+from registry.catalog.sources import Sources
 from registry.catalog.tokens import TokenStore
+from registry.catalog.trail_writer import TrailWriter
+from registry.catalog.trials import Trials
+from registry.catalog.usage import UsageReports
 from registry.catalog.versions import Versions
+from registry.catalog.waiver_ends import WaiverEnds
+from registry.catalog.waivers import Waivers
+from registry.catalog.webhooks import Webhooks
 from registry.content.names import parse_repository
 from registry.database import Database, open_database
-from registry.errors import NameInvalid
+from registry.errors import DatabaseUnavailable, NameInvalid
+from registry.images.blocked import BlockedBuilds
 from registry.maintenance.periodic import PeriodicJob, run_forever
+from registry.policy.book import PolicyBook
 from registry.requests.requests import BuildRequests, RequirePull
 from registry.settings import Settings
 from registry.sources.directory import (
@@ -41,10 +91,12 @@ from registry.sources.directory import (
     dump_pointer,
     parse_pointer,
 )
+from registry.sources.pulls import PullCounts
 from registry.storage.layout import (
     CATALOG,
     DATABASE,
     ENVIRONMENTS,
+    LOCKS,
     NAMESPACES,
     catalog_key,
     manifests_prefix,
@@ -52,11 +104,18 @@ from registry.storage.layout import (
     repository_in,
 )
 from registry.storage.location import parse_location
+from registry.wiring.limits import keeping_of, limit_jobs, limits_of
+from registry.wiring.rules import FollowedRules
+from registry.wiring.webhooks import problem_with
 
 #: How often database and store are compared, in seconds.
 _COMPARE_SECONDS: Final = 3600
 #: How often it is written down which tokens were used, in seconds.
 _USES_SECONDS: Final = 60
+#: For how long a server that ends tries to write down what was pulled.
+_LAST_SECONDS: Final = 3
+#: How often is looked for waivers that end, in seconds.
+_ENDS_SECONDS: Final = 60
 
 
 class PushedNames:
@@ -110,6 +169,15 @@ async def open_catalog(
     *,
     directory: Directory,
     entitlements: Entitlements,
+    book: PolicyBook,
+    blocked: BlockedBuilds,
+    trail: Trail,
+    pulls: PullCounts,
+    blobs_of: BlobsOf,
+    wanted_of: WantedOf,
+    now: Callable[[], float],
+    workers: Workers,
+    locks: LockKeeper,
 ) -> AsyncIterator[CatalogServices | None]:
     """Give the catalog, followed and worked for until the exit; ``None``: there is no database.
 
@@ -121,6 +189,15 @@ async def open_catalog(
         access: Says what whoever asks for a version may pull.
         directory: Is kept as the database is.
         entitlements: Are kept as the database is.
+        book: Is kept as the database is.
+        blocked: Are kept as the database is.
+        trail: Is written into the audit log.
+        pulls: Are written down.
+        blobs_of: What the image of a build consists of.
+        wanted_of: Reads what versions were asked for by.
+        now: The time in seconds since 1970, by which uses are noted in the store.
+        workers: Hold locks against policies.
+        locks: Keeps locks of other tools.
 
     Raises:
         DatabaseOutdated: The database has the tables of another version of the program.
@@ -132,27 +209,68 @@ async def open_catalog(
     server = server_name()
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(url))
-        follower = Follower(database, directory, entitlements, server, StoredDocuments(store))
+        follower = Follower(
+            database,
+            directory,
+            entitlements,
+            server,
+            StoredDocuments(store),
+            book=book,
+            blocks=blocked,
+        )
         await follower.start()
         nudged = asyncio.Event()
+        limits = limits_of(settings)
+        content_of_key = partial(_content_of, lock_of)
+        channels = {without_credentials(url): name for name, url in settings.channel_urls.items()}
+        judging = Judging(
+            database,
+            book,
+            Assessor(database, workers, channels),
+            server,
+            changed=follower.changed,
+            settled=follower.settled,
+        )
         runner = VersionRunner(
             database,
             requests,
             _may_pull(access),
-            lambda key: _packages_of(lock_of, key),
+            content_of_key,
             server,
             settled=follower.settled,
             limit=max(1, settings.max_builds // 2),
             pins=settings.pin_builds,
             nudged=nudged,
+            caught_up=follower.catch_up,
+            rules_of=FollowedRules(book, lambda: follower.has_loaded),
+            limits=limits,
+            blobs_of=blobs_of,
         )
         writer = OutboxWriter(database, store, dump_pointer, follower.changed)
         tokens = TokenStore(database, follower.settled)
         jobs = [
             PeriodicJob("catalog", _COMPARE_SECONDS, lambda: _tidy(database, store, tokens)),
             PeriodicJob("uses", _USES_SECONDS, lambda: tokens.used(entitlements.take_used())),
+            PeriodicJob("waivers", _ENDS_SECONDS, WaiverEnds(database, follower.settled).look),
         ]
-        for work in (follower.run(), runner.run(), writer.run(), run_forever(jobs)):
+        jobs.append(
+            PeriodicJob("locks", _COMPARE_SECONDS, lambda: _fill(database, store, content_of_key))
+        )
+        usage = UsageReports(database)
+        retentions = Retentions(database, store, now, keeping_of(settings))
+        stack.push_async_callback(retentions.close)
+        jobs += limit_jobs(database, pulls, blobs_of, usage, retentions)
+        stack.push_async_callback(_write_last, database, pulls)
+        events = Events(database, follower.changed)
+        works = [follower.run(), runner.run(), writer.run(), judging.run()]
+        works.append(TrailWriter(database, trail, entitlements.is_namespace).run())
+        works.append(FileEvents(database, lambda: access.policy, book.policies).run())
+        if settings.audit_days is not None:
+            days = settings.audit_days
+            jobs.append(PeriodicJob("audit", _COMPARE_SECONDS, lambda: _purge(database, days)))
+        if settings.audit_log:
+            works.append(Forwarder(database, events, wait=follower.changed).run())
+        for work in (*works, run_forever(jobs)):
             stack.push_async_callback(_end, asyncio.create_task(work))
         settled = follower.settled
 
@@ -160,15 +278,61 @@ async def open_catalog(
             return access.policy.identities.keys()
 
         names = PushedNames(store)
-        principals = Principals(database, settled)
+        outgoing = OutgoingWebhooks(database, server)
+        administrators = Administrators(database, lambda: access.policy)
+        principals = Principals(database, settled, administrators)
+        active_versions = ActiveVersions(directory, blocked)
+        namespaces = Namespaces(database, names, settled, partial(_announce, store))
         yield CatalogServices(
-            namespaces=Namespaces(database, names, settled, partial(_announce, store)),
-            environments=Environments(database, names, settled, nudged.set),
-            versions=Versions(database, settled, nudged.set),
-            events=Events(database, follower.changed),
-            grants=Grants(database, settled),
+            namespaces=namespaces,
+            environments=Environments(database, names, settled, nudged.set, limits),
+            versions=Versions(database, settled, nudged.set, limits),
+            imports=Imports(database, locks, names, settled, limits),
+            build_ids=BuildIds(database),
+            counted=CountedLists(database),
+            counted_builds=CountedBuilds(database),
+            conda_store_settings=CondaStoreSettings(database),
+            active_versions=active_versions,
+            active_waiting=ActiveWaiting(active_versions, follower.changed),
+            contents=VersionContents(database, channels),
+            differences=VersionDifferences(database),
+            overviews=Overviews(database),
+            packages=PackageDirectory(database),
+            schedules=Schedules(database, wanted_of, nudged.set, limits),
+            due_schedules=DueSchedules(database, wanted_of, nudged.set, limits),
+            waivers=Waivers(database, book.policies_of, settled, nudged.set),
+            webhooks=Webhooks(database, problem_with(settings), outgoing.nudged.set),
+            deliveries=Deliveries(database, outgoing.nudged.set),
+            outgoing=outgoing,
+            proposals=Proposals(database, settled, blocked.sentence),
+            sources=Sources(database, namespaces),
+            managements=Managements(database),
+            source_files=SourceFiles(
+                database,
+                namespaces,
+                names,
+                requests,
+                _may_pull(access),
+                nudged.set,
+                limits,
+            ),
+            policies=Policies(database, book, settled),
+            findings=Findings(database),
+            blocks=Blocks(database, settled),
+            trials=Trials(database, book, judging),
+            book=book,
+            events=events,
+            audit=Audit(database),
+            grants=Grants(database, settled, administrators),
+            quotas=Quotas(database, limits),
+            retentions=retentions,
+            usage=usage,
+            counts=Counts(database),
             tokens=tokens,
             principals=principals,
+            people=People(database, principals, lambda: access.policy),
+            groups=Groups(database, settled, administrators),
+            queue=QueueReports(database),
             idempotency=Idempotency(database),
             follower=follower,
             directory=directory,
@@ -206,6 +370,27 @@ async def _tidy(database: Database, store: Store, tokens: TokenStore) -> None:
     await tokens.forget_sessions()
 
 
+async def _write_last(database: Database, pulls: PullCounts) -> None:
+    """Write down what was pulled since the last time, before this server ends."""
+    with suppress(DatabaseUnavailable, TimeoutError):
+        async with asyncio.timeout(_LAST_SECONDS):
+            await write_pulls(database, pulls)
+
+
+async def _fill(database: Database, store: Store, content_of_key: ContentOf) -> None:
+    await fill_locks(database, content_of_key)
+    await fill_nameless(database, _lock_keys(store), content_of_key)
+
+
+async def _lock_keys(store: Store) -> AsyncIterator[str]:
+    async for entry in store.entries(LOCKS):
+        yield entry.key.removeprefix(LOCKS).removesuffix(".yml")
+
+
+async def _purge(database: Database, days: int) -> None:
+    await purge_events(database, days)
+
+
 async def _announce(store: Store, slug: str) -> None:
     await store.write(namespace_key(slug), dump_namespace(slug))
 
@@ -225,19 +410,6 @@ def _may_pull(access: Access) -> MayPull:
     return of
 
 
-async def _packages_of(
-    lock_of: Callable[[str], Awaitable[Lock | None]], key: str
-) -> Sequence[LockedPackage]:
+async def _content_of(lock_of: Callable[[str], Awaitable[Lock | None]], key: str) -> LockContent:
     lock = await lock_of(key)
-    if lock is None:
-        return []
-    found = [
-        LockedPackage(subdir, "conda", one.name, one.version, one.build, one.channel_url)
-        for subdir, records in lock.platforms.items()
-        for one in records
-    ]
-    return found + [
-        LockedPackage(subdir, "pypi", one.name, one.version, "", "")
-        for subdir, wheels in lock.wheels.items()
-        for one in wheels
-    ]
+    return LockContent() if lock is None else await asyncio.to_thread(content_of, lock)

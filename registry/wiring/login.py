@@ -5,11 +5,11 @@ from contextlib import aclosing, asynccontextmanager
 
 import httpx
 
+from registry.auth.authorities import trusted_authorities
 from registry.auth.device_logins import DeviceLogins
 from registry.auth.oidc import Oidc, OidcClient
 from registry.auth.oidc_provider import OidcProvider
 from registry.auth.sessions import Accounts, Sessions
-from registry.authorities import trusted_authorities
 from registry.settings import Settings
 from registry.web.services import LoginServices
 

@@ -30,7 +30,7 @@ def hosts_of(settings: Settings) -> Hosts:
 
 def indexes(settings: Settings) -> list[str]:
     """Return the addresses of what is asked which packages there are."""
-    return [*settings.channels.values(), *([settings.pypi_index] if settings.pypi else ())]
+    return [*settings.mirrors.values(), *([settings.pypi_index] if settings.pypi else ())]
 
 
 def network_of(forwarding: str) -> dict[str, str]:

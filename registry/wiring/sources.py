@@ -16,8 +16,10 @@ from builder.ports import ProgressListener, Store
 from builder.solve import Solver
 from registry.catalog.services import CatalogServices
 from registry.images.artifacts import Artifacts
+from registry.images.blocked import BlockedBuilds
 from registry.images.executor import Executor
 from registry.images.images import ImageBuilds
+from registry.images.judging import BuildJudge
 from registry.images.rate_limit import RateLimit
 from registry.images.records import ImageRecords
 from registry.images.tag_records import TagRecords
@@ -43,6 +45,7 @@ class Maker:
     source: BuiltSource
     #: Knows what builds consist of.
     holdings: Holdings
+    blocked: BlockedBuilds
     builds: ImageBuilds
     forms: Exports
 
@@ -52,6 +55,7 @@ async def open_maker(
     settings: Settings,
     builder: Builder,
     executor: Executor,
+    judge: BuildJudge,
     metrics: Metrics,
     now: Callable[[], float],
     *,
@@ -80,6 +84,7 @@ async def open_maker(
             builder.resolver,
             builder.policy,
             builds,
+            judge,
             artifacts,
             tags,
             Usage(store, now),
@@ -94,7 +99,8 @@ async def open_maker(
             run_forever([_refresh(settings, builder.policy, builder.solver)])
         )
         stack.callback(refreshing.cancel)
-        yield Maker(source, Holdings(records, tags, builder.manifests), builds, forms)
+        holdings = Holdings(records, tags, builder.manifests)
+        yield Maker(source, holdings, judge.blocked, builds, forms)
 
 
 def all_sources(
@@ -129,7 +135,13 @@ def all_sources(
         built=maker.source,
         pushed=pushed,
         named=EnvironmentSource(
-            directory, maker.source, maker.holdings, now, is_followed=is_followed
+            directory,
+            maker.source,
+            maker.holdings,
+            maker.blocked,
+            now,
+            rules_of=catalog.book,
+            is_followed=is_followed,
         ),
         environments=directory,
         look=stored.look,

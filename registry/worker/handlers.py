@@ -19,6 +19,7 @@ from registry.images.executor import StoredImage
 from registry.images.local import LocalExecutor
 from registry.images.rate_limit import UNBOUNDED
 from registry.images.records import ImageRecords
+from registry.images.rules import RulesRecords
 from registry.images.stages import Stages
 from registry.jobs.runner import TaskHandler, TaskRunner
 from registry.jobs.types import (
@@ -37,10 +38,13 @@ from registry.maintenance.periodic import PeriodicJob
 from registry.settings import Settings
 from registry.telemetry import Metrics, open_traces
 from registry.wiring import (
+    GlobalRules,
     chores_of,
     local_processes,
     open_builder,
+    open_judge,
     open_maker,
+    open_policies,
     open_workers,
     tell_of_sandbox,
 )
@@ -77,17 +81,21 @@ async def open_runner(
             await tell_of_sandbox(builder)
             records = ImageRecords(builder.store, builder.workers)
             stages = Stages(metrics, traces)
+            rules = RulesRecords(builder.store, now)
             executor = LocalExecutor(
-                builder.resolver, builder.policy, builder.pipeline, records, now, stages
+                builder.resolver, builder.policy, builder.pipeline, records, rules, now, stages
             )
+            book = await stack.enter_async_context(open_policies(settings, processes, metrics, now))
+            everywhere = GlobalRules(book, rules)
+            judge = await stack.enter_async_context(open_judge(builder, records, everywhere))
             # By the executor of this process, not by orders: what has a place in this role must not
             # wait for another place in it.
             maker = await stack.enter_async_context(
-                open_maker(settings, builder, executor, metrics, now, rate_limit=UNBOUNDED)
+                open_maker(settings, builder, executor, judge, metrics, now, rate_limit=UNBOUNDED)
             )
             chores = chores_of(settings, builder.store, maker.source, now)
             handlers = [
-                *_builds(executor, records, set(settings.channels.values())),
+                *_builds(executor, records, set(settings.channel_urls.values())),
                 TaskHandler(FORM, _forms(maker.forms)),
                 TaskHandler(CHORE, _chores(chores)),
             ]

@@ -8,6 +8,7 @@ from builder.spec import (
     Constraint,
     EnvironmentSpec,
     Requirement,
+    RulesDigest,
     VirtualPackage,
     parse_user,
 )
@@ -33,6 +34,7 @@ def test_the_digest_of_a_spec_does_not_change_from_release_to_release() -> None:
     [
         dataclasses.replace(SPEC, requirements=()),
         dataclasses.replace(SPEC, user="1000:1000"),
+        dataclasses.replace(SPEC, rules=RulesDigest("0" * 64)),
         dataclasses.replace(SPEC, requirements=(Requirement("numpy"),)),
         dataclasses.replace(SPEC, channels=(Channel("conda-forge", "https://mirror"),)),
         dataclasses.replace(SPEC, platforms=("linux-64", "linux-aarch64")),

@@ -152,7 +152,7 @@ def change_package(data: bytes, chance: Random) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         for one, content in members.items():
-            archive.writestr(one, content)
+            archive.writestr(one or "/", content)  # zipfile takes no empty name
     return out.getvalue()
 
 

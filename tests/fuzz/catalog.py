@@ -202,11 +202,17 @@ _ACTIONS: Final[Sequence[tuple[str, str, str]]] = (
     ("GET", "/namespaces/{ns}/environments/{env}/versions/{n}/specification", ""),
     ("GET", "/namespaces/{ns}/environments/{env}/versions/{n}/log", ""),
     ("POST", "/namespaces/{ns}/environments/{env}/versions/{n}/cancel", ""),
+    ("DELETE", "/namespaces/{ns}/environments/{env}/versions/{n}", ""),
     ("GET", "/namespaces/{ns}/environments/{env}/diff/1/{n}", ""),
     ("POST", "/tokens", "token"),
     ("GET", "/tokens", ""),
     ("DELETE", "/tokens/{token}", ""),
     ("GET", "/users/me", ""),
+    ("GET", "/waivers", ""),
+    ("POST", "/waivers", "waiver"),
+    ("GET", "/waivers/{n}", ""),
+    ("POST", "/waivers/{n}/decision", "decision"),
+    ("DELETE", "/waivers/{n}", ""),
 )
 
 
@@ -308,6 +314,21 @@ def _body(kind: str, known: Known, chance: Random) -> bytes:
         "token": {
             "name": name_of(chance),
             "scopes": chance.choice((None, ["ada/*:pull"], ["**:*"], [name_of(chance)], [])),
+        },
+    }
+    documents |= {
+        "waiver": {
+            "reason": chance.choice(("why", name_of(chance))),
+            "environment": chance.choice((None, _path(known, chance))),
+            "policy": chance.choice((None, "company", name_of(chance))),
+            "spec": chance.choice((None, _spec(chance))),
+            "manager": chance.choice(("conda", "pypi")),
+        },
+        "decision": {
+            "grant": chance.choice((True, False)),
+            "reason": chance.choice(("", name_of(chance))),
+            "scope": chance.choice((None, "environment", "namespace", "everything")),
+            "spec": chance.choice((None, _spec(chance))),
         },
     }
     document = documents[kind]

@@ -9,12 +9,15 @@ import datetime
 import hashlib
 import io
 import json
+import shutil
 import tarfile
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import zstandard
 from pydantic import ValidationError
 
 from builder.build.activation import wants_machine
@@ -31,11 +34,16 @@ from builder.errors import (
 from builder.fetch.channel_credentials import read_credentials
 from builder.image_name import canonical_name, parse
 from builder.inputs import read_request
+from builder.inputs.editing import PARTS, Change, edited, outline_of
+from builder.inputs.places import place_of
 from builder.install.activation import in_order, parse_exports, parse_variables
 from builder.install.archive import PackageArchive
 from builder.install.assemble import assemble
 from builder.install.contents import read_contents
 from builder.install.limits import Limits
+from builder.install.prefix.installation import dump_installation, parse_installation
+from builder.install.prefix.unpack import extract_bytecode, unpack
+from builder.install.prefix.unpacked import UnpackedPackage, read_unpacked
 from builder.install.tar_header import TarError
 from builder.install.tar_reader import TarLimitExceeded, TarReader
 from builder.install.wheel.contents import read_wheel_contents
@@ -47,7 +55,8 @@ from builder.oci.reference import Reference, parse_reference
 from builder.oci.tokens import token_request
 from builder.pypi.requirement import canonical_requirement
 from builder.records import PackageRecord, WheelRecord
-from builder.solve.match_spec import parse_match_spec
+from builder.rules.judging import Judge
+from builder.rules.match_spec import parse_match_spec
 from conformance.channel.hostile import HOSTILE
 from conformance.channel.writer import PLACEHOLDER, Entry, Package, package_bytes
 from registry.auth.policy_file import read_policy
@@ -59,24 +68,35 @@ from registry.errors import (
     ManifestInvalid,
     NameInvalid,
     PolicyInvalid,
+    PolicyTextInvalid,
     RegistryError,
     TagInvalid,
 )
 from registry.jobs.types import BUILD, COMPLETE, LAYER, SOLVE, BuildTask, LayerTask
+from registry.policy.advisories import parse_advisories, united
+from registry.policy.advisory_reading import SUFFIXES, FileRead, cut_archive, read_piece
+from registry.policy.compiling import compile_rules
+from registry.policy.places import Place
+from registry.policy.policy import read_policy as read_package_policy
+from registry.watcher.sniffing import looks_like_environment, looks_whole
 from registry.web.distribution.paths import belongs_here, parse_path
 from tests.builder.inputs.reading import DEFAULTS, MAX_BYTES
 from tests.builder.inputs.test_environment import EXPORTED
 from tests.builder.inputs.test_explicit import LIST
 from tests.builder.inputs.test_exported import EXPORTED as EXPORTED_LIST
 from tests.builder.inputs.test_pixi_lock import V5, V6, V7
+from tests.builder.install.prefix.test_installation import PLAN as INSTALLATION
 from tests.builder.lock.test_lock import foreign, lock
 from tests.builder.test_spec import SPEC
-from tests.fuzz.archives import change_package, change_tar, change_wheel
+from tests.fuzz.archives import change_package, change_tar, change_wheel, change_zip
 from tests.fuzz.mutation import Mutate, change_json, change_text
 from tests.made_by_others import directory, names
 from tests.registry.accounts import HASH
 from tests.registry.jobs.test_types import LIST as PACKAGE_LIST
 from tests.registry.jobs.test_types import LOCK, PLAN, WHEELS
+from tests.registry.policy.test_advisories import PYSEC
+from tests.registry.policy.texts import EVERYTHING as ALL_RULES
+from tests.registry.policy.texts import osv_json
 from tests.registry.pushing import descriptor, index_of, manifest_of
 from tests.tiny_wheels import EVERYTHING, TinyWheel, wheel_bytes, wheel_record
 
@@ -207,8 +227,11 @@ def _layer(record: PackageRecord | WheelRecord, path: Path, root: Path) -> objec
         left = list(scratch.iterdir())
         scratch.rmdir()
     assert left == []
+    leaves = set()
     with tarfile.open(root / "layer") as archive:
         for member in archive:
+            if not member.isdir():
+                leaves.add(member.name.removeprefix(_PREFIX))
             assert f"{member.name}/".startswith(_PREFIX) or _PREFIX.startswith(f"{member.name}/")
             assert ".." not in member.name.split("/")
             assert member.isreg() or member.isdir() or member.issym() or member.islnk()
@@ -216,13 +239,78 @@ def _layer(record: PackageRecord | WheelRecord, path: Path, root: Path) -> objec
                 assert member.linkname.startswith(_PREFIX)
                 assert ".." not in member.linkname.split("/")
     (root / "layer").unlink()
-    return blob
+    return blob, _unpacked(record, path, root, leaves - {"conda-meta/history"})
+
+
+def _unpacked(
+    record: PackageRecord | WheelRecord, path: Path, root: Path, leaves: set[str]
+) -> UnpackedPackage:
+    """Return the archive as an unpacked package: it has what its layer has, and nothing else."""
+    out = root / "unpacked"
+    package = unpack(LayerPackage(record), _PYTHON, path, None, out, limits=LIMITS)
+    assert read_unpacked(out) == package
+    paths = [*package.shared, *(path for path, _ in package.symlinks)]
+    assert sorted([*paths, *(file.path for file in package.prefixed)]) == sorted(leaves)
+    found = [found for found in out.rglob("*") if not found.is_dir() or found.is_symlink()]
+    assert all(file.is_file() and not file.is_symlink() for file in found)
+    parts = len({file.part for file in package.prefixed})
+    assert len(found) == len(package.shared) + parts + 1
+    shutil.rmtree(out)
+    return package
+
+
+def _read_bytecode(data: bytes, root: Path) -> object:
+    (root / "archive").write_bytes(zstandard.compress(data))
+    to = root / "bytecode"
+    try:
+        extract_bytecode(root / "archive", to)
+    finally:
+        (root / "archive").unlink()
+        assert {path.name for path in root.iterdir()} <= {"bytecode"}
+    found = sorted(path for path in to.rglob("*") if path.is_symlink() or not path.is_dir())
+    assert all(path.suffix == ".pyc" and not path.is_symlink() for path in found)
+    read = [(str(path.relative_to(to)), path.read_bytes()) for path in found]
+    shutil.rmtree(to)
+    return read
+
+
+def _bytecode() -> list[bytes]:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name in ("a.pyc", "lib/python3.11/__pycache__/a.cpython-311.pyc", "lib/é/b.pyc"):
+            info = tarfile.TarInfo(name)
+            info.size = 700
+            archive.addfile(info, io.BytesIO(b"x" * 700))
+    return [out.getvalue()]
+
+
+def _read_installation(data: bytes, _: Path) -> object:
+    plan = parse_installation(data)
+    again = dump_installation(plan)
+    assert parse_installation(again) == plan
+    return again, [plan.name_of(package) for package in plan.packages]
 
 
 def _read_lock(data: bytes, _: Path) -> object:
     found = from_yaml(data)
     assert from_yaml(to_yaml(found)).key == found.key
     return found
+
+
+def _read_form(data: bytes, _: Path) -> object:
+    text = data.decode("utf-8", "replace")
+    place = place_of(data, text[:2000])
+    outline = outline_of(text)
+    changes = [Change(part, 0, "") for part in PARTS if outline.parts[part]]
+    changed = edited(text, [*changes, *(Change(part, None, "added") for part in PARTS)])
+    after = outline_of(changed)
+    assert all(after.texts(part) == [*outline.texts(part)[1:], "added"] for part in PARTS), changed
+    assert after.others == outline.others
+    return place, outline, changed
+
+
+def _read_file_of_a_source(data: bytes, _: Path) -> object:
+    return looks_like_environment(data), looks_whole(data)
 
 
 def _read_input(data: bytes, _: Path) -> object:
@@ -261,6 +349,53 @@ def _read_policy(data: bytes, root: Path) -> object:
     (root / "auth.toml").write_bytes(data)
     policy = read_policy(root / "auth.toml")
     return sorted(policy.identities)
+
+
+def _read_rules(data: bytes, _: Path) -> object:
+    text = data.decode("utf-8", "replace")
+    policy = read_package_policy("fuzzed", text)
+    rules = compile_rules([policy], (), (), "team", None, datetime.date(2026, 11, 1))
+    Judge(rules)
+    assert read_package_policy("fuzzed", text).sentences() == policy.sentences()
+    return policy.sentences(), rules.digest
+
+
+def _read_advisory(data: bytes, _: Path) -> object:
+    return united(parse_advisories("a.json", data))
+
+
+def _read_yaml(data: bytes, _: Path) -> object:
+    return united(parse_advisories("a.yaml", data))
+
+
+def _read_archive(data: bytes, root: Path) -> object:
+    (root / "all.zip").write_bytes(data)
+    place = Place(root, SUFFIXES)
+    pieces = cut_archive(place, "all.zip")
+    if isinstance(pieces, FileRead):
+        assert "the server failed" not in str(pieces.problems)
+        return sorted(pieces.problems.items())
+    read = [read_piece(place, piece)["all.zip"] for piece in pieces]
+    told = [str(problem) for one in read for problem in one.problems.values()]
+    assert not any("the server failed" in one for one in told), told
+    return [sorted(one.said.items()) for one in read], told
+
+
+def _archives() -> list[bytes]:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("GHSA-1.json", osv_json())
+        archive.writestr("deep/PYSEC-2024-60.yaml", PYSEC)
+    return [out.getvalue()]
+
+
+def _advisories() -> list[bytes]:
+    scored = osv_json(
+        severity=[{"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}],
+        database_specific={"severity": "HIGH"},
+        aliases=["CVE-2026-1"],
+    )
+    return [osv_json(), scored, b"[" + scored + b"]", b'{"vulns": [' + osv_json() + b"]}"]
 
 
 def _read_credentials(data: bytes, root: Path) -> object:
@@ -415,8 +550,15 @@ READERS: Final = (
     Reader("tar", _tars, change_tar, _read_tar, (TarError, TarLimitExceeded)),
     Reader("package", _packages, change_package, _read_package, (PackageError,)),
     Reader("wheel", _wheels, change_wheel, _read_wheel, (PackageError,)),
+    Reader("bytecode", _bytecode, change_tar, _read_bytecode, (PackageError,)),
+    Reader(
+        *("installation", _own(dump_installation(INSTALLATION)), change_json, _read_installation),
+        (ValueError,),
+    ),
     Reader("lock", lambda: [to_yaml(lock()), foreign()], change_text, _read_lock, (LockError,)),
     Reader("input", _inputs, change_text, _read_input, (InputError,)),
+    Reader("form", _inputs, change_text, _read_form, (InputError,)),
+    Reader("file of a source", _inputs, change_text, _read_file_of_a_source, ()),
     Reader(
         *("name", _own(*_NAMES_OF_IMAGES), change_text, _read_name),
         (ImageNameError, UnknownPackage),
@@ -429,6 +571,13 @@ READERS: Final = (
     Reader("manifest of a base", _documents, change_json, _read_base, (BaseImageError,)),
     Reader("config of a base", _own(_CONFIG), change_json, _read_config, (BaseImageError,)),
     Reader("policy", _own(_POLICY), change_text, _read_policy, (PolicyInvalid,)),
+    Reader(
+        *("policy of packages", _own(ALL_RULES.encode()), change_text, _read_rules),
+        (PolicyTextInvalid,),
+    ),
+    Reader("advisory", _advisories, change_json, _read_advisory, (PolicyTextInvalid,)),
+    Reader("advisory of yaml", _own(PYSEC), change_text, _read_yaml, (PolicyTextInvalid,)),
+    Reader("archive of advisories", _archives, change_zip, _read_archive, ()),
     Reader("credentials", _own(_CREDENTIALS), change_json, _read_credentials, (ValueError,)),
     Reader("words", _own(*_WORDS), change_text, _read_words, ()),
     Reader("challenge", _own(*_CHALLENGES), change_text, _read_challenge, (BaseImageError,)),

@@ -19,8 +19,10 @@ from builder.oci.models import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from registry.app import create_app
 from registry.web.api.documents import PREFIX
 from registry.web.api.routes import api_route
+from registry.web.conda_store.addresses import ADDRESSES as CONDA_STORE
 from registry.web.distribution.paths import TEMPLATES, Kind
 from registry.web.login.routes import METHODS
+from registry.web.pages.routes import ADDRESSES as PAGES
 from tests.builder.inputs.test_environment import EXPORTED
 from tests.builder.inputs.test_explicit import LIST
 from tests.builder.inputs.test_pixi_lock import V6
@@ -43,6 +45,8 @@ _METHODS_BY_KIND: Final[dict[Kind, Sequence[str]]] = {
     "uploads": ("POST",),
     "upload": ("GET", "PATCH", "PUT", "DELETE"),
 }
+#: Where conda-store's wire is.
+_FACE: Final = "/conda-store"
 _SOME_KEY: Final = "0123456789abcdef" * 2
 _METHODS: Final = (
     "GET",
@@ -80,7 +84,9 @@ _PARAMETERS: Final = (
     *("digest", "mount", "from", "tag", "n", "last", "artifactType", "digest-algorithm", "wait", "ns"),
     *("scope", "service", "account", "renew", "platform", "format", "offline_token", ""),
     *("limit", "after", "search", "package", "version", "deleted", "name", "note", "activate"),
-    *("user", "ended", "next", "code", "state", "iss", "error"),
+    *("user", "ended", "next", "code", "state", "iss", "error", "only", "versions"),
+    *("page", "size", "order", "sort_by", "status", "artifact", "packages", "jwt", "cursor"),
+    *("distinct_on", "exact", "build", "build_id", "environment_id", "other_namespace", "channel"),
 )  # fmt: skip
 #: Slugs and numbers of the catalog; ``_furnish`` of the test makes the first.
 _SLUGS: Final = ("lab", "team", "root", "env", "v2", "no-such", "Team", "-", "a" * 101)
@@ -143,6 +149,8 @@ _VALUES: Final[dict[str, Sequence[str]]] = {
         "pullforge=pft_x",
         "pullforge-attempt=a|b|c|/",
         "pullforge=a; " * 90,
+        "conda-store-auth=pft_eyJ.e30.x",
+        "conda-store-auth=a; conda-store-auth=b",
     ),
 }
 _HOSTS: Final = (
@@ -169,8 +177,10 @@ def routes() -> list[str]:
     """Return the template of every address that the application knows."""
     app = create_app(lambda: None)  # type: ignore[arg-type,return-value] # it is never opened
     paths = [str(getattr(route, "path", "")) for route in app.routes]
-    assert paths[-1] == PREFIX, "one more face has routes of its own"
-    return [*TEMPLATES.values(), *_API, *paths]
+    assert PREFIX in paths
+    # Those of conda-store are there with and without a slash: they are drawn with either.
+    twice = {f"{path}/" for path in paths if path.startswith(_FACE)}
+    return [*TEMPLATES.values(), *_API, *(path for path in paths if path not in twice)]
 
 
 @dataclass
@@ -204,7 +214,9 @@ class Sent:
 
 def draw(route: str, known: Known, chance: Random) -> Sent:
     """Return a request to a route."""
-    path = re.sub(r"\{(\w+)\}", lambda match: _part(match[1], known, chance), route)
+    path = re.sub(r"\{(\w+)(?::\w+)?\}", lambda match: _part(match[1], known, chance), route)
+    if route.startswith(_FACE) and chance.randrange(2):
+        path += "/"
     if chance.randrange(12) == 0:
         path += quote(chance.choice(TEXTS).encode("utf-8", "surrogatepass"))[:3000]
     if chance.randrange(40) == 0:
@@ -239,6 +251,10 @@ def _methods_of(route: str) -> Sequence[str]:
     kinds = [kind for kind, template in TEMPLATES.items() if template == route]
     if kinds:
         return _METHODS_BY_KIND[kinds[0]]
+    if route in PAGES:
+        return tuple(PAGES[route].methods)
+    if route.startswith(_FACE):
+        return tuple(CONDA_STORE.get(route.removeprefix(_FACE).rstrip("/"), ("GET",)))
     return _API.get(route) or METHODS.get(route, ("GET",))
 
 
@@ -250,9 +266,18 @@ def _part(name: str, known: Known, chance: Random) -> str:
         "id": (*_IDS, *known.requests[-20:], *_VERSIONS),
         "key": (*_IDS, *known.keys[-20:]),
         "other": (*_IDS, *known.keys[-20:]),
+        "sha256": (*(digest.partition(":")[2] for digest in _DIGESTS), *_IDS),
         "namespace": (*("lab",) * len(_SLUGS), *_SLUGS),
         "environment": (*("forecast",) * len(_ENVIRONMENTS), *_ENVIRONMENTS),
-        **dict.fromkeys(("number", "a", "b"), _VERSIONS),
+        "policy": ("company", "own", "test", "no-such"),
+        "group": ("staff", "a/b", "no-such"),
+        "user": ("ada", "root", "no-such"),
+        "waiver": _VERSIONS,
+        "form": ("lock", "sbom", "no-such"),
+        "package": ("numpy", "tool", "no-such"),
+        "file": ("forecast/environment.yml", "pixi.lock", "../../etc/passwd", "a//b"),
+        "rest": ("admin/", "ui/lab/forecast", "static/conda-store-ui/main.js", "storage"),
+        **dict.fromkeys(("number", "a", "b", "delivery", "build_id"), _VERSIONS),
     }
     if chance.randrange(4) == 0:
         text = chance.choice((*TEXTS, INJECTED, "%", "%zz", "%00", "€", '"', '",realm="x'))
@@ -299,10 +324,59 @@ DOCUMENTS: Final = tuple(
         {"name": "forecast", "description": ""},
         {"namespace": "lab", "name": "other"},
         {"version": 1},
+        {
+            "source": "https://old.example/conda-store",
+            "name": "forecast",
+            "active": 7,
+            "versions": [
+                {
+                    "id": 7,
+                    "specification": {"dependencies": ["tool", {"pip": ["six"]}]},
+                    "lock": LIST,
+                    "state": "completed",
+                    "created_at": "2025-03-01T12:00:00Z",
+                    "ended_at": "2025-03-01T12:30:00+01:00",
+                },
+                {
+                    "id": 8,
+                    "specification": "dependencies: [tool]",
+                    "state": "failed",
+                    "message": "Unsatisfiable",
+                    "created_at": "2025-03-02T12:00:00Z",
+                },
+            ],
+        },
+        {"cron": "30 3 * * MON", "timezone": "Europe/Berlin", "then": "test"},
+        {"cron": "weekly", "on_advisories": False, "paused": True},
         {"subject": "ada", "role": "viewer", "environment": "fore*"},
         {"subject_kind": "everyone", "role": "viewer", "namespace": "lab"},
         {"name": "laptop", "scopes": ["team/*:pull"], "expires_at": "2100-01-01T00:00:00Z"},
         {"name": "ci", "user": "ci", "kind": "robot"},
+        {"reason": "why", "environment": "lab/forecast", "version": 1},
+        {"reason": "why", "policy": "company", "spec": "numpy ==2.3.1", "manager": "conda"},
+        {"grant": True, "scope": "everything", "expires_at": "2100-01-01T00:00:00Z"},
+        {"activate": True, "reason": "why"},
+        {"url": "https://hook.invalid/x?token=y", "namespace": "lab", "actions": ["version.*"]},
+        {"url": "http://ada:x@[::1]:1/", "format": "chat", "enabled": False, "skip": True},
+        {"test_command": "python -c 'import tool'"},
+    )
+)
+#: What clients of conda-store send.
+CONDA_STORE_DOCUMENTS: Final = tuple(
+    json.dumps(document).encode()
+    for document in (
+        {"specification": "name: forecast\nchannels: [main]\ndependencies: [tool]"},
+        {"namespace": "lab", "specification": "name: a\ndependencies: [tool, pip: [six]]"},
+        {"is_lockfile": True, "environment_name": "locked", "specification": "{}"},
+        {"build_id": 1, "description": "of all"},
+        {"role_bindings": {"lab/*": ["viewer"], "*/*": []}, "exp": "2100-01-01T00:00:00"},
+        {"primary_namespace": "Lab", "expiration": 4102444800.5},
+        {"metadata": {"a": [1]}, "role_mappings": {"lab/*": ["developer"]}},
+        {"other_namespace": "ada", "role": "viewer"},
+        {"conda_allowed_channels": ["main"], "conda_required_packages": ["tool"]},
+        {"storage_threshold": 5, "conda_command": "mamba", "build_artifacts": ["LOGS"]},
+        {"username": "ada", "password": "x"},
+        {"description": "of all", "build_id": 10**30, "no_such_setting": [None]},
     )
 )
 #: What browsers send, and programs that log in.
@@ -335,12 +409,20 @@ def _body(route: str, method: str, chance: Random) -> bytes:
         changed += [lambda: change_text(chance.choice(texts), chance)] * 5
     if _is_of_catalog(route):
         changed += [lambda: change_json(chance.choice(DOCUMENTS), chance)] * 10
+    if route.startswith(_FACE):
+        changed += [lambda: change_json(chance.choice(CONDA_STORE_DOCUMENTS), chance)] * 10
     body = chance.choice(changed)()
     return change_bytes(body, chance) if chance.randrange(10) == 0 else body
 
 
 def _is_of_catalog(route: str) -> bool:
-    return any(word in route for word in ("namespaces", "environments", "tokens", "grants"))
+    return route.startswith(_FACE) or any(
+        word in route
+        for word in (
+            *("namespaces", "environments", "tokens", "grants", "waivers", "proposals"),
+            *("schedules", "sources", "webhooks"),
+        )
+    )
 
 
 def _unsound(sent: Sent, chance: Random) -> Sent:

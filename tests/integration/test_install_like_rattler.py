@@ -21,6 +21,7 @@ from builder.layer import LayerBlob, LayerPackage, LayerPlan, PythonTarget
 from builder.records import PackageRecord
 from builder.sandbox.sandbox import SandboxKind, find_sandbox
 from conformance.channel import ensure
+from tests.integration.known_packages import install_by_rattler
 
 NAMES = [
     *["pandas", "numpy", "pip", "setuptools", "ruamel.yaml", "requests"],
@@ -89,18 +90,6 @@ async def _solve(channel: Path, names: Sequence[str]) -> list[rattler.RepoDataRe
     return list(records)
 
 
-async def _install(records: list[rattler.RepoDataRecord], prefix: Path, cache: Path) -> None:
-    await rattler.install(
-        records,
-        prefix,
-        cache_dir=cache,
-        platform=rattler.Subdir("linux-64"),
-        alternative_target_prefix="/opt/conda",
-        show_progress=False,
-    )
-    await asyncio.sleep(0.1)
-
-
 def _archive(channel: Path, record: rattler.RepoDataRecord) -> Path:
     return channel / record.subdir / record.file_name
 
@@ -164,7 +153,7 @@ def test_a_layer_has_the_files_contents_and_modes_that_rattler_installs(
     tmp_path: Path, channel: Path, solved: list[rattler.RepoDataRecord], target: PythonTarget
 ) -> None:
     theirs = tmp_path / "theirs"
-    asyncio.run(_install(solved, theirs, tmp_path / "cache"))
+    install_by_rattler(solved, theirs, "/opt/conda", tmp_path / "cache")
     _assembled(channel, solved, tmp_path, None, target)
     ours = _unpack(tmp_path)
     for script in (theirs / "bin").iterdir():

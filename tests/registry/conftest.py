@@ -6,11 +6,18 @@ import pytest
 from registry.storage.filesystem import FilesystemStore
 from tests.registry.asgi import Client, open_client
 from tests.registry.fakes import FakeBuiltSource, FakeService
+from tests.registry.shared_processes import make_quick
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have services start and end quickly."""
+    make_quick(monkeypatch)
 
 
 @pytest.fixture

@@ -1,10 +1,13 @@
 """The databases that tests of the catalog run over."""
 
+import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from conformance.postgres import PostgresServer
 from registry.database import Database, open_database
@@ -14,6 +17,9 @@ BOTH = [
     pytest.param("sqlite", id="sqlite"),
     pytest.param("postgresql", id="postgresql", marks=pytest.mark.engine("postgresql")),
 ]
+
+
+_directory = tempfile.TemporaryDirectory(prefix="pullforge-tables-")
 
 
 class Postgres:
@@ -45,7 +51,23 @@ def new_url(kind: str, postgres: Postgres, directory: Path) -> str:
 
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Database]:
-    """Give a database with all tables."""
+    """Give a database with all tables; an empty one of SQLite becomes a copy of one made before.
+
+    Making the tables takes longer than most tests do.
+    """
+    file = Path(make_url(url).database or "")
+    if url.startswith("sqlite") and not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(await _with_tables(), file)
     async with open_database(url) as database:
         await database.upgrade()
         yield database
+
+
+async def _with_tables() -> Path:
+    """Return an SQLite database with all tables and nothing in them, made once for a process."""
+    file = Path(_directory.name) / "tables.db"
+    if not file.exists():
+        async with open_database(f"sqlite:///{file}") as database:
+            await database.upgrade()
+    return file

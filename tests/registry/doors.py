@@ -1,4 +1,8 @@
-"""Every address of the service with every method that it knows, taken from the routes."""
+"""Every address of the service with every method that it knows, taken from the routes.
+
+But the pages, which know no credentials: tests/registry/web/pages holds them against the API. Those
+of conda-store's wire have answers of their own: tests/registry/web/conda_store has their table.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,11 +15,18 @@ from registry.auth.rights import Verb
 from registry.web.api.documents import PREFIX
 from registry.web.api.endpoints import CatalogNeed, NeedNothing
 from registry.web.api.routes import ADDRESSES
+from registry.web.conda_store.addresses import ADDRESSES as CONDA_STORE
+from registry.web.conda_store.bundle import bundle_routes
+from registry.web.conda_store.face import Face
 from registry.web.distribution.app import Distribution
 from registry.web.distribution.authorize import PUBLIC, VERBS
 from registry.web.distribution.paths import TEMPLATES
+from registry.web.health import HEALTH
+from registry.web.html.assets import STATIC
 from registry.web.login.routes import METHODS
-from registry.web.pages import PAGES
+from registry.web.pages.routes import ADDRESSES as PAGES
+
+FACE: Final = "/conda-store"
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,11 @@ def doors() -> tuple[Door, ...]:
 
 def undeclared(app: Starlette) -> set[str]:
     """Return the routes of an application that are in none of the tables."""
-    known = {door.template for door in doors()}
+    known = {door.template for door in doors()} | {f"{STATIC}/{{name}}", *PAGES}
+    # tests/registry/web/conda_store/test_access.py has a row for each of these.
+    known |= {f"{FACE}{address}{slash}" for address in CONDA_STORE for slash in ("", "/")}
+    # Whatever else is below leads to a page, or nowhere.
+    known |= {route.path for route in bundle_routes(Face())}
     found = set()
     for route in app.routes:
         if isinstance(route, Mount):
@@ -60,7 +75,7 @@ def undeclared(app: Starlette) -> set[str]:
 
 
 def _declared() -> Iterator[Door]:
-    for path, (verb, _) in PAGES.items():
+    for path, (verb, _) in HEALTH.items():
         yield Door("GET", path, verb)
     for path, methods in ADDRESSES.items():
         for method, endpoint in methods.items():
@@ -76,8 +91,8 @@ def _declared() -> Iterator[Door]:
 def _with_head(found: Iterator[Door]) -> Iterator[Door]:
     for door in found:
         yield door
-        # Of pages, Starlette sends HEAD the body too, and servers leave it out.
-        if door.method == "GET" and door.template not in PAGES:
+        # Of these, Starlette sends HEAD the body too, and servers leave it out.
+        if door.method == "GET" and door.template not in HEALTH:
             yield Door("HEAD", door.template, door.verb)
 
 

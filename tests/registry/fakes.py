@@ -35,7 +35,9 @@ from registry.content.referrers import Referrers
 from registry.content.repositories import Repositories
 from registry.content.uploads import Uploads
 from registry.errors import ManifestUnknown, NameUnknown, StillBuilding
+from registry.images.blocked import BlockedBuilds
 from registry.images.records import ImageRecords
+from registry.images.stems import Stems
 from registry.images.tag_records import TagRecords
 from registry.sources.directory import Directory, Pointer
 from registry.sources.environments import EnvironmentSource, StoredPointers
@@ -188,6 +190,8 @@ class FakeService:
         self.directory = Directory()
         #: What is written down of images that are built here.
         self.records = ImageRecords(store, cast("Workers", None))
+        #: Which builds nobody may have.
+        self.blocked = BlockedBuilds(store, self.records, Stems(store, cast("Workers", None)))
         #: Whether the directory is as the catalog is; if not, the store is looked into.
         self.is_followed = True
         self.metrics = Metrics()
@@ -234,7 +238,12 @@ class FakeService:
                 built=self.pulls,
                 pushed=pushed,
                 named=EnvironmentSource(
-                    self.directory, self.pulls, holdings, time.time, is_followed=is_followed
+                    self.directory,
+                    self.pulls,
+                    holdings,
+                    self.blocked,
+                    time.time,
+                    is_followed=is_followed,
                 ),
                 environments=self.directory,
                 look=StoredPointers(

@@ -40,8 +40,16 @@ NOTHING: Names = {
     "id": "0" * 32,
     "key": "1" * 32,
     "other": "1" * 32,
+    "sha256": "2" * 64,
     "namespace": "vacant",
     "environment": "absent-one",
+    "policy": "absent",
+    "delivery": "1",
+    "package": "tool",
+    "user": "absent",
+    "group": "absent",
+    "form": "lock",
+    "file": "absent/environment.yml",
     "number": "1",
     "a": "1",
     "b": "1",
@@ -146,7 +154,16 @@ async def _environment(client: Client) -> Names:
     url += "/forecast-7/versions"
     done = await client.post(url, wish("tool"), authorization=OWNER, prefer="wait=25")
     assert done.json()["state"] == "built", done
-    numbers = {"number": "1", "a": "1", "b": "1"}
+    numbers = {"number": "1", "a": "1", "b": "1", "policy": "company"}
+    numbers |= {
+        "sha256": "0" * 64,
+        "package": "tool",
+        "user": "absent",
+        "group": "absent",
+        "form": "lock",
+    }
+    numbers["file"] = "absent/environment.yml"
+    numbers |= {"delivery": "1"}
     return {"namespace": "hideaway", "environment": "forecast-7", **numbers}
 
 
@@ -170,12 +187,16 @@ def told(reply: Reply, names: Names) -> tuple[int, str]:
 def test_every_route_declares_what_it_needs(house: FakeService) -> None:
     assert undeclared(create_app(house._open)) == set()
     assert {str(door) for door in OPEN if door.method != "HEAD"} == {
-        "GET /",
         "GET /healthz",
         "GET /api/v1/openapi.json",
         # What is there for everyone.
         "GET /api/v1/namespaces",
         "GET /api/v1/environments",
+        "GET /api/v1/active-versions",
+        "GET /api/v1/schedules",
+        "GET /api/v1/packages/{package}/environments",
+        # Whoever has the secret of the hook: nothing else is known of them.
+        "POST /api/v1/hooks/sources/{id}",
         "GET /readyz",
         "GET /v2/",
         "GET /v2/token",

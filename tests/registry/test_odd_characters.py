@@ -117,7 +117,7 @@ KNOWN: Final = set(
     b" accept-ranges content-range content-disposition retry-after link range docker-upload-uuid"
     b" oci-filters-applied oci-subject oci-tag pullforge-build preference-applied transfer-encoding"
     b" x-accel-buffering content-security-policy x-content-type-options referrer-policy"
-    b" set-cookie".split()
+    b" set-cookie cross-origin-opener-policy content-encoding".split()
 )
 
 
@@ -214,9 +214,16 @@ def addresses(door: Door, odd: bytes) -> Iterator[bytes]:
         "id": "0" * 32,
         "key": "0" * 32,
         "other": "1" * 32,
+        "sha256": "0" * 64,
         "namespace": "vacant",
         "environment": "x",
-        **dict.fromkeys(("number", "a", "b"), "1"),
+        "policy": "x",
+        "package": "tool",
+        "user": "x",
+        "group": "x",
+        "form": "lock",
+        "file": "x/environment.yml",
+        **dict.fromkeys(("number", "a", "b", "delivery"), "1"),
     }
     for one in fields:
         path = door.template.format(**{**sound, one: "\0"})
@@ -229,6 +236,7 @@ def addresses(door: Door, odd: bytes) -> Iterator[bytes]:
     # Each parameter that some handler reads.
     names = b"digest mount from digest-algorithm artifactType n last scope service account"
     names += b" platform format renew tag wait limit after search version deleted note"
+    names += b" namespace environment channel package kind q copy only versions"
     query = b"&".join(b"%s=%s" % (name, odd) for name in names.split())
     yield whole + b"?" + query[:6000]
 

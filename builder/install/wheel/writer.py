@@ -20,7 +20,8 @@ from typing import Final
 from builder.bytecode.compiler import MAX_MODULE_BYTES, Compilation, Compiler
 from builder.install.layout import ROOT, Destinations
 from builder.install.noarch import bytecode_path, entry_point_script
-from builder.install.tar_writer import GENERATED_MTIME, TarWriter
+from builder.install.tar_writer import GENERATED_MTIME
+from builder.install.tree_sink import TreeSink
 from builder.install.wheel.archive import (
     WheelArchive,
     WheelFile,
@@ -40,11 +41,11 @@ from builder.records import WheelRecord
 
 _INSTALLER: Final = b"pullforge\n"
 #: What the first line of a script starts with that is to be run by the environment's Python.
-_PLACEHOLDER: Final = b"#!python"
+PYTHON_PLACEHOLDER: Final = b"#!python"
 
 
 class WheelWriter:
-    """Writes one wheel of a layer into its tar; used once."""
+    """Writes one wheel of a layer into its tar, or another sink; used once."""
 
     def __init__(
         self,
@@ -53,7 +54,7 @@ class WheelWriter:
         archive: WheelArchive,
         info: WheelInfo,
         python: PythonTarget,
-        tar: TarWriter,
+        tar: TreeSink,
         scratch: Path,
     ) -> None:
         self._label = wheel_label(record)
@@ -93,12 +94,11 @@ class WheelWriter:
                 if written[self._installed(file.path)] == file.path:
                     self._write_file(file, compilation)
             for path, point in self._commands.items():
-                self._write_generated(path, 0o755, entry_point_script(point, self._python))
-            if compilation is not None:
-                self._write_bytecode(compilation)
+                self._write_entry_point(path, entry_point_script(point, self._python))
+            self._write_bytecode(compilation)
         self._write_generated(installer, 0o644, _INSTALLER)
         self._note(record)
-        self._write(record, 0o644, GENERATED_MTIME, self._record())
+        self._write_record(record)
 
     def _write_file(self, file: WheelFile, compilation: Compilation | None) -> None:
         installed = self._installed(file.path)
@@ -126,9 +126,9 @@ class WheelWriter:
         """Write a command in a stream, executable even if Windows made the wheel."""
         chunks = file.chunks()
         first, size_bytes = next(chunks, b""), file.size_bytes
-        if first.startswith(_PLACEHOLDER):
+        if first.startswith(PYTHON_PLACEHOLDER):
             line, newline, rest = first.partition(b"\n")
-            changed = f"#!{PREFIX}/bin/python{self._python.short}".encode()
+            changed = python_line(PREFIX, self._python)
             first = changed + newline + rest
             size_bytes += len(changed) - len(line)
         digest = hashlib.sha256()
@@ -139,8 +139,12 @@ class WheelWriter:
             self._tar.add_file(ROOT + destination, 0o755, file.mtime, size_bytes, body)
         self._note(installed, f"sha256={record_digest(digest.digest())}", size_bytes)
 
-    def _write_bytecode(self, compilation: Compilation) -> None:
-        for (path, mtime), pyc in zip(self._modules, compilation.results(), strict=True):
+    def _write_entry_point(self, installed: str, script: bytes) -> None:
+        self._write_generated(installed, 0o755, script)
+
+    def _write_bytecode(self, compilation: Compilation | None) -> None:
+        results = compilation.results() if compilation else ()
+        for (path, mtime), pyc in zip(self._modules, results, strict=True):
             if pyc is not None:
                 self._note(path)
                 self._write(path, 0o644, mtime, pyc)
@@ -149,6 +153,9 @@ class WheelWriter:
         digest = record_digest(hashlib.sha256(content).digest())
         self._note(installed, f"sha256={digest}", len(content))
         self._write(installed, mode, GENERATED_MTIME, content)
+
+    def _write_record(self, installed: str) -> None:
+        self._write(installed, 0o644, GENERATED_MTIME, self._record())
 
     def _write(self, installed: str, mode: int, mtime: int, content: bytes) -> None:
         destination = self._destinations.of(installed)
@@ -170,14 +177,19 @@ class WheelWriter:
         brought = path.removeprefix(f"{self._python.site_packages}/") in self._info.algorithms
         return None if brought or self._destinations.leaves_out(path) else path
 
-    def _note(self, installed: str, hashed: str = "", size_bytes: int | None = None) -> None:
+    def _note(self, installed: str, hashed: str = "", size_bytes: int | str = "") -> None:
         path = relpath(installed, self._python.site_packages)
-        self._rows.append((path, hashed, "" if size_bytes is None else str(size_bytes)))
+        self._rows.append((path, hashed, str(size_bytes)))
 
     def _record(self) -> bytes:
         text = io.StringIO(newline="")
         csv.writer(text, lineterminator="\n").writerows(sorted(self._rows))
         return text.getvalue().encode()
+
+
+def python_line(prefix: str, python: PythonTarget) -> bytes:
+    """Return the first line of a script that is run by the Python of ``prefix``."""
+    return f"#!{prefix}/bin/python{python.short}".encode()
 
 
 def _read(body: Iterable[bytes]) -> None:

@@ -155,6 +155,9 @@ func validate(object runtime.Object) (field.ErrorList, *core.PodTemplateSpec) {
 	case *apps.Deployment:
 		options := podapi.GetValidationOptionsFromPodTemplate(&o.Spec.Template, nil)
 		return appsvalidation.ValidateDeployment(o, options), &o.Spec.Template
+	case *apps.DaemonSet:
+		options := podapi.GetValidationOptionsFromPodTemplate(&o.Spec.Template, nil)
+		return appsvalidation.ValidateDaemonSet(o, options), &o.Spec.Template
 	case *batch.Job:
 		options := podapi.GetValidationOptionsFromPodTemplate(&o.Spec.Template, nil)
 		// The server sets selector and labels itself.

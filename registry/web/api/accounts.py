@@ -6,13 +6,14 @@ from datetime import datetime
 
 from starlette.types import ASGIApp
 
-from registry.catalog.records import TokenInfo
+from registry.catalog.records import TokenInfo, TokenKind
 from registry.catalog.slugs import slug_of
 from registry.errors import (
     CatalogNameInvalid,
     CatalogNameTaken,
     Denied,
     PrincipalUnknown,
+    TokenInvalid,
     TokenUnknown,
 )
 from registry.web.api.answers import answer, page_answer
@@ -25,6 +26,7 @@ from registry.web.api.catalog_documents import (
 from registry.web.api.documents import PREFIX
 from registry.web.api.endpoints import Call, Further, NeedServiceRole, NeedWhole
 from registry.web.api.models import NewToken, NoBody, NoQuery, TokensQuery, is_on
+from registry.web.api.reading import note_reading
 from registry.web.asgi.responses import BytesResponse
 
 
@@ -55,9 +57,12 @@ async def get_me(call: Call[NoQuery, NoBody]) -> ASGIApp:
 
 async def get_tokens(call: Call[TokensQuery, NoBody]) -> ASGIApp:
     """List your tokens, the newest first; as an administrator, those of others too."""
-    whose = call.query.user or call.rights.require_login()
+    is_own = not is_on(call.query.everybody)
+    whose = call.query.user or (call.rights.require_login() if is_own else None)
+    kinds: Sequence[TokenKind] = [call.query.kind] if call.query.kind else ["personal", "robot"]
     page = await call.catalog.tokens.list(
         whose,
+        kinds=kinds,
         include_ended=is_on(call.query.ended),
         after=call.query.number,
         limit=call.query.limit,
@@ -67,7 +72,7 @@ async def get_tokens(call: Call[TokensQuery, NoBody]) -> ASGIApp:
 
 async def needs_of_tokens(call: Call[TokensQuery, NoBody]) -> Sequence[Further]:
     """Return what listing tokens of others needs beside."""
-    is_own = call.query.user in {None, call.rights.name}
+    is_own = call.query.user in {None, call.rights.name} and not is_on(call.query.everybody)
     return [] if is_own else [NeedServiceRole("auditor")]
 
 
@@ -80,6 +85,8 @@ async def post_token(call: Call[NoQuery, NewToken]) -> ASGIApp:
             await call.catalog.principals.create(call.actor, whose, kind="robot")
         else:
             await call.catalog.principals.create(call.actor, whose, source="file")
+    if call.body.kind == "robot":
+        await _require_robot(call, whose)
     token, secret = await call.catalog.tokens.create(
         call.actor,
         whose,
@@ -100,7 +107,10 @@ async def needs_of_new_token(call: Call[NoQuery, NewToken]) -> Sequence[Further]
 
 async def get_token(call: Call[NoQuery, NoBody]) -> ASGIApp:
     """Tell of a token."""
-    return answer(200, token_document(await _token(call)))
+    token = await _token(call)
+    if token.principal != call.rights.name:
+        note_reading(call)
+    return answer(200, token_document(token))
 
 
 async def delete_token(call: Call[NoQuery, NoBody]) -> ASGIApp:
@@ -111,15 +121,26 @@ async def delete_token(call: Call[NoQuery, NoBody]) -> ASGIApp:
 
 async def needs_of_ended_token(call: Call[NoQuery, NoBody]) -> Sequence[Further]:
     """Return what revoking a token needs beside: a limited one ends itself alone."""
-    return [] if (await _token(call)).id == call.rights.token else [NeedWhole()]
+    is_own = call.rights.caller.child is None and (await _token(call)).id == call.rights.token
+    return [] if is_own else [NeedWhole()]
 
 
 async def delete_current_token(call: Call[NoQuery, NoBody]) -> ASGIApp:
     """Revoke the token that was sent, as a program does that logs out."""
-    if call.actor.token is None:
+    if call.actor.token is None or call.rights.caller.child is not None:
         raise TokenUnknown("no token of an account was sent: there is none to end")
     await call.catalog.tokens.revoke(call.actor, call.actor.token)
     return BytesResponse(204, [])
+
+
+async def _require_robot(call: Call[NoQuery, NewToken], name: str) -> None:
+    """Return if an account is no person's: by a robot's token, IT would act as that person.
+
+    Raises:
+        TokenInvalid: It is.
+    """
+    if (await call.catalog.principals.get(name)).kind != "robot":
+        raise TokenInvalid(f"'{name[:100]}' is a person: give the robot a name of its own")
 
 
 def _end_of_new_token(call: Call[NoQuery, NewToken]) -> datetime | None:

@@ -40,8 +40,13 @@ def page_answer(
     call: Call[Any, Any], page: Page[Item], document: Callable[[Item], Mapping[str, Any]]
 ) -> ASGIApp:
     """Return a part of a list; where it goes on is in the document and in ``Link``."""
-    lines = [] if page.next is None else [header("link", f'<{_next(call, page.next)}>; rel="next"')]
-    return answer(200, {"items": [document(one) for one in page.items], "next": page.next}, lines)
+    items = [document(one) for one in page.items]
+    return answer(200, {"items": items, "next": page.next}, page_links(call, page.next))
+
+
+def page_links(call: Call[Any, Any], cursor: str | None) -> RawHeaders:
+    """Return the header line that says where a list goes on, if it does."""
+    return [] if cursor is None else [header("link", f'<{_next(call, cursor)}>; rel="next"')]
 
 
 def expected_revision(request: ApiRequest) -> int | None:

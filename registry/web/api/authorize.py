@@ -48,14 +48,14 @@ def require_need(need: CatalogNeed, rights: Rights, fields: dict[str, Any]) -> N
             rights.require_inside(fields["namespace"])
 
 
-async def require_further(endpoint: Endpoint, call: Call[Any, Any]) -> None:
-    """Return if they may also do what was sent.
+async def require_further(endpoint: Endpoint, call: Call[Any, Any]) -> Sequence[Further]:
+    """Return what else was needed, if they may also do what was sent.
 
     Raises:
         Unauthorized: As :func:`require_need`, and so for the other errors.
     """
     if endpoint.further is None:
-        return
+        return ()
     needs: Sequence[Further] = await endpoint.further(call)
     for need in needs:
         match need:
@@ -63,7 +63,8 @@ async def require_further(endpoint: Endpoint, call: Call[Any, Any]) -> None:
                 call.rights.require_role(role, namespace, environment)
             case NewNamespaceThere(slug):
                 call.rights.require_new_namespace(slug)
-            case NeedWhole():
-                call.rights.require_whole()
+            case NeedWhole(does_not):
+                call.rights.require_whole(does_not)
             case _:
                 require_need(need, call.rights, call.request.path_params)
+    return needs

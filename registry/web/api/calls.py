@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from starlette.types import ASGIApp
 
-from registry.catalog.records import Actor
 from registry.catalog.services import CatalogServices
 from registry.catalog.slugs import is_slug
 from registry.errors import (
@@ -19,11 +18,14 @@ from registry.web.api.endpoints import ApiRequest, Call, Endpoint
 from registry.web.api.idempotency import key_of, once
 from registry.web.api.models import NoBody, parse_body, parse_query
 from registry.web.api.parameters import read_body
+from registry.web.api.reading import is_reading_by_office, note_reading
 from registry.web.api.rights import Rights, rights_of
-from registry.web.asgi.headers import client_address
+from registry.web.noting import via_of
 
 #: No document that is sent has more.
 _MAX_JSON_BYTES: Final = 64 * 1024
+#: One that has files in it is as large as so many of them.
+_FILES: Final = 4
 
 
 async def answer_call(request: ApiRequest, endpoint: Endpoint) -> ASGIApp:
@@ -51,11 +53,15 @@ async def answer_call(request: ApiRequest, endpoint: Endpoint) -> ASGIApp:
     require_need(endpoint.need, rights, request.path_params)
     body = b""
     if endpoint.body_kind != "none":
-        is_json = endpoint.body_kind == "json"
+        is_json = endpoint.body_kind == "json" and not endpoint.is_large
         limit = _MAX_JSON_BYTES if is_json else services.builds.max_request_bytes
+        if endpoint.is_large:
+            limit *= _FILES
         body = await read_body(request, limit)
     call = _call(request, endpoint, catalog, rights, body)
-    await require_further(endpoint, call)
+    further = await require_further(endpoint, call)
+    if is_reading_by_office(call, endpoint, further):
+        note_reading(call)
     key = key_of(request) if request.method == "POST" else None
     if key is None or rights.name is None:
         return await endpoint.handler(call)
@@ -86,7 +92,7 @@ def _call(
     rights: Rights,
     body: bytes,
 ) -> Call[Any, Any]:
-    actor = Actor(rights.name, rights.token, client_address(request.scope)[:64])
+    actor = rights.actor(request.scope, via_of(request.scope))
     query = parse_query(endpoint.query, request.query_params.multi_items())
     sent: Any = NoBody()
     if endpoint.body_kind == "json":

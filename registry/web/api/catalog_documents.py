@@ -5,11 +5,18 @@ The types are the schemas of the OpenAPI document.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, cast
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NotRequired,  # (pydantic wants this one)
+    cast,
+)
 
 from pydantic import Field
 from typing_extensions import TypedDict  # (pydantic wants this one before Python 3.12)
 
+from builder.lock import Told
 from registry.auth.roles import Role, ServiceRole
 from registry.catalog.records import (
     Environment,
@@ -23,7 +30,11 @@ from registry.catalog.records import (
     TokenKind,
     Version,
 )
+from registry.catalog.source_records import Edits, Management
+from registry.catalog.told import policies_told
+from registry.catalog.waiver_rows import refusal_of
 from registry.web.api.documents import PREFIX
+from registry.web.api.errors import RefusalDocument, refusal_document
 
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 Links = dict[str, str]
@@ -41,6 +52,50 @@ class NamespaceDocument(TypedDict):
     links: Links
 
 
+class NewestVersion(TypedDict):
+    """The newest version of an environment, in short."""
+
+    number: int
+    state: State
+    percent: Annotated[int | None, Field(description="how far it is; null: it has ended")]
+    message: Annotated[str, Field(description="the first line of why it failed, or is unchanged")]
+    requested_by: str | None
+    created_at: Moment
+    ended_at: Moment | None
+
+
+class EnvironmentDetails(TypedDict):
+    """What lists show of an environment beside what it is."""
+
+    versions: Annotated[int, Field(description="how many there were, which is the newest's number")]
+    newest: Annotated[NewestVersion | None, Field(description="null: there is no version yet")]
+    active_since: Annotated[Moment | None, Field(description="null: none is active")]
+    packages: Annotated[
+        int | None, Field(description="of the active version, on the platform with most")
+    ]
+    platforms: Annotated[list[str], Field(description="of the active version")]
+    size_bytes: Annotated[
+        int | None, Field(description="of the active version's image; null: it is not known")
+    ]
+    last_used_at: Annotated[Moment | None, Field(description="when it was pulled last, if it was")]
+    findings: Annotated[int, Field(description="what policies have against the active version")]
+    blocked: Annotated[
+        str | None, Field(description="why nobody may have the active version; null: one may")
+    ]
+
+
+class ManagedDocument(TypedDict):
+    """The file that defines an environment."""
+
+    source: Annotated[str, Field(description="the name of the source that has it")]
+    source_id: int
+    path: Annotated[str, Field(description="of the file, in the source")]
+    problem: Annotated[
+        str | None, Field(description="why the file, or its source, cannot be used; null: it can")
+    ]
+    edits: Annotated[Edits, Field(description="what becomes of a text that is sent here")]
+
+
 class EnvironmentDocument(TypedDict):
     """A named thing in a namespace, with numbered versions of which one is active."""
 
@@ -56,7 +111,27 @@ class EnvironmentDocument(TypedDict):
     created_at: Moment
     updated_at: Moment
     deleted_at: Moment | None
+    test_command: Annotated[
+        str, Field(description="what its proposals have to pass, for a shell; empty: nothing")
+    ]
+    proposal: Annotated[int | None, Field(description="the number of the one that is open")]
+    managed: Annotated[
+        ManagedDocument | None,
+        Field(description="the file that defines it; null: it is edited here"),
+    ]
+    archived_at: Annotated[
+        Moment | None, Field(description="from then on it takes no new version; null: it does")
+    ]
+    details: NotRequired[Annotated[EnvironmentDetails, Field(description="with `details`")]]
     links: Links
+
+
+class PolicyDocument(TypedDict):
+    """What policies did, by one sentence for each thing."""
+
+    added: Annotated[list[str], Field(description="packages that nobody has asked for")]
+    left_out: Annotated[list[str], Field(description="packages of which others were taken")]
+    warnings: Annotated[list[str], Field(description="what a policy that only warns finds")]
 
 
 class VersionDocument(TypedDict):
@@ -68,6 +143,13 @@ class VersionDocument(TypedDict):
     key: Annotated[str | None, Field(description="of the build")]
     image: Annotated[str | None, Field(description="what it is pulled by; null until it is built")]
     message: Annotated[str, Field(description="one sentence on why it failed, or is unchanged")]
+    refusal: Annotated[
+        RefusalDocument | None, Field(description="what a policy refused; null: none did")
+    ]
+    blocked: Annotated[
+        str | None, Field(description="why nobody may have its build; null: one may")
+    ]
+    policy: Annotated[PolicyDocument, Field(description="what policies did to it")]
     reason: Reason
     note: str
     requested_by: str | None
@@ -75,6 +157,10 @@ class VersionDocument(TypedDict):
     created_at: Moment
     started_at: Moment | None
     ended_at: Moment | None
+    freed_at: Annotated[
+        Moment | None,
+        Field(description="its files are gone since, and made again when it is pulled"),
+    ]
     links: Links
 
 
@@ -97,6 +183,15 @@ class EventDocument(TypedDict):
     environment: str | None
     version: int | None
     detail: dict[str, Any]
+
+
+class AuditEventDocument(EventDocument):
+    """Something that happened, with all that is known of it."""
+
+    via: Annotated[
+        str,
+        Field(description="`api`, `cli`, `registry`, `login` or `service`; empty: not known"),
+    ]
 
 
 class GrantDocument(TypedDict):
@@ -157,6 +252,7 @@ class AccessDocument(TypedDict):
     role: Role | None
     may: dict[str, bool]
     reasons: list[str]
+    is_open: Annotated[bool, Field(description="whether nobody has to log in to pull it")]
 
 
 class NamespacePage(TypedDict):
@@ -184,6 +280,13 @@ class EventPage(TypedDict):
     """A part of a list, the newest first."""
 
     items: list[EventDocument]
+    next: str | None
+
+
+class AuditPage(TypedDict):
+    """A part of the audit log, the newest first; it may be empty although `next` goes on."""
+
+    items: list[AuditEventDocument]
     next: str | None
 
 
@@ -225,7 +328,7 @@ def namespace_document(namespace: Namespace) -> NamespaceDocument:
         "description": namespace.description,
         "owner": namespace.owner,
         "revision": namespace.revision,
-        "created_at": _time(namespace.created_at),
+        "created_at": time_text(namespace.created_at),
         "links": {
             "self": here,
             "environments": f"{here}/environments",
@@ -235,12 +338,20 @@ def namespace_document(namespace: Namespace) -> NamespaceDocument:
     }
 
 
-def environment_document(environment: Environment, host: str) -> EnvironmentDocument:
+def environment_document(
+    environment: Environment,
+    host: str,
+    *,
+    proposal: int | None = None,
+    managed: Management | None = None,
+) -> EnvironmentDocument:
     """Return what is told of an environment.
 
     Args:
         environment: Of which.
         host: The host, with its port, from which its images are pulled.
+        proposal: The number of its open proposal; ``None``: none is.
+        managed: The file that defines it; ``None``: none does.
     """
     here = environment_path(environment.namespace, environment.slug)
     return {
@@ -253,9 +364,13 @@ def environment_document(environment: Environment, host: str) -> EnvironmentDocu
         "image": f"{host}/{environment.path}",
         "revision": environment.revision,
         "created_by": environment.created_by,
-        "created_at": _time(environment.created_at),
-        "updated_at": _time(environment.updated_at),
-        "deleted_at": _time_or_none(environment.deleted_at),
+        "created_at": time_text(environment.created_at),
+        "updated_at": time_text(environment.updated_at),
+        "deleted_at": time_or_none(environment.deleted_at),
+        "test_command": environment.test_command,
+        "proposal": proposal,
+        "managed": None if managed is None else managed_document(managed),
+        "archived_at": time_or_none(environment.archived_at),
         "links": {
             "self": here,
             "versions": f"{here}/versions",
@@ -266,8 +381,38 @@ def environment_document(environment: Environment, host: str) -> EnvironmentDocu
     }
 
 
-def version_document(version: Version, namespace: str, slug: str, host: str) -> VersionDocument:
-    """Return what is told of a version."""
+def managed_document(managed: Management) -> ManagedDocument:
+    """Return what is told of the file that defines an environment."""
+    return {
+        "source": managed.source,
+        "source_id": managed.source_id,
+        "path": managed.path,
+        "problem": managed.problem or None,
+        "edits": managed.edits,
+    }
+
+
+def policy_document(told: Told) -> PolicyDocument:
+    """Return what is told of what policies did."""
+    return {
+        "added": list(told.added),
+        "left_out": list(told.left_out),
+        "warnings": list(told.warnings),
+    }
+
+
+def version_document(
+    version: Version, namespace: str, slug: str, host: str, blocked: str | None = None
+) -> VersionDocument:
+    """Return what is told of a version.
+
+    Args:
+        version: Which.
+        namespace: The slug of its environment's namespace.
+        slug: Its environment's.
+        host: What images are pulled from.
+        blocked: Why nobody may have its build; ``None``: one may.
+    """
     here = version_path(namespace, slug, version.number)
     links = {
         "self": here,
@@ -277,6 +422,9 @@ def version_document(version: Version, namespace: str, slug: str, host: str) -> 
     }
     if not version.has_ended:
         links["cancel"] = f"{here}/cancel"
+    refusal = refusal_of(version.told)
+    if refusal is not None and refusal.packages:
+        links["waivers"] = f"{PREFIX}/waivers"
     return {
         "number": version.number,
         "environment": f"{namespace}/{slug}",
@@ -286,13 +434,17 @@ def version_document(version: Version, namespace: str, slug: str, host: str) -> 
         if version.state == "built"
         else None,
         "message": version.message,
+        "refusal": None if refusal is None else refusal_document(refusal),
+        "blocked": blocked,
+        "policy": policy_document(policies_told(version.told)),
         "reason": version.reason,
         "note": version.note,
         "requested_by": version.requested_by,
         "specification_sha256": version.specification,
-        "created_at": _time(version.created_at),
-        "started_at": _time_or_none(version.started_at),
-        "ended_at": _time_or_none(version.ended_at),
+        "created_at": time_text(version.created_at),
+        "started_at": time_or_none(version.started_at),
+        "ended_at": time_or_none(version.ended_at),
+        "freed_at": time_or_none(version.freed_at),
         "links": links,
     }
 
@@ -302,14 +454,14 @@ def event_document(event: Event, *, is_whole: bool) -> EventDocument:
 
     Args:
         event: Which.
-        is_whole: Whether also from where it was done, by which token, and who was given which role:
-            what admins of the namespace may know.
+        is_whole: Whether also from where it was done, by which token, who was given which role, and
+            why somebody asks for a waiver: what admins of the namespace may know.
     """
-    is_told = is_whole or not event.action.startswith("grant.")
+    is_told = is_whole or not event.action.startswith(("grant.", "waiver."))
     detail: Mapping[str, Any] = event.detail if is_told else {}
     return {
         "id": event.id,
-        "at": _time(event.at),
+        "at": time_text(event.at),
         "action": event.action,
         "actor": event.actor,
         "token": event.token if is_whole else None,
@@ -319,6 +471,11 @@ def event_document(event: Event, *, is_whole: bool) -> EventDocument:
         "version": event.number,
         "detail": dict(detail),
     }
+
+
+def audit_document(event: Event) -> AuditEventDocument:
+    """Return all that is known of an event."""
+    return {**event_document(event, is_whole=True), "via": event.via}
 
 
 def grant_document(grant: GrantRecord) -> GrantDocument:
@@ -332,8 +489,8 @@ def grant_document(grant: GrantRecord) -> GrantDocument:
         "role": cast("Role | ServiceRole", grant.role),
         "source": grant.source,
         "granted_by": grant.granted_by,
-        "created_at": _time(grant.created_at),
-        "expires_at": _time_or_none(grant.expires_at),
+        "created_at": time_text(grant.created_at),
+        "expires_at": time_or_none(grant.expires_at),
     }
 
 
@@ -346,17 +503,19 @@ def token_document(token: TokenInfo) -> TokenDocument:
         "kind": token.kind,
         "hint": token.hint,
         "scopes": list(token.scopes) if token.scopes is not None else None,
-        "created_at": _time(token.created_at),
-        "expires_at": _time_or_none(token.expires_at),
-        "last_used_at": _time_or_none(token.last_used_at),
-        "revoked_at": _time_or_none(token.revoked_at),
+        "created_at": time_text(token.created_at),
+        "expires_at": time_or_none(token.expires_at),
+        "last_used_at": time_or_none(token.last_used_at),
+        "revoked_at": time_or_none(token.revoked_at),
         "links": {"self": f"{PREFIX}/tokens/{token.id}"},
     }
 
 
-def _time(moment: datetime) -> str:
+def time_text(moment: datetime) -> str:
+    """Return a moment as the API writes it: in UTC."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _time_or_none(moment: datetime | None) -> str | None:
-    return _time(moment) if moment is not None else None
+def time_or_none(moment: datetime | None) -> str | None:
+    """Return a moment as the API writes it, if there is one."""
+    return time_text(moment) if moment is not None else None

@@ -15,7 +15,7 @@ Source:
 import json
 import re
 from collections.abc import AsyncGenerator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from starlette.types import ASGIApp
 
@@ -72,7 +72,7 @@ def _stream(
     last = call.request.headers.get("last-event-id")
     if last is not None and not _NUMBER.fullmatch(last):
         raise ParameterInvalid("Last-Event-ID is the id of the last event that you got")
-    who = _counted_as(call)
+    who = counted_as(call)
     call.catalog.events.require_room(who)
     listener = _Listener(call.rights, namespace, environment)
     batches = call.catalog.events.follow(
@@ -134,7 +134,7 @@ async def _pieces(
         await batches.aclose()
 
 
-def _counted_as(call: Call[NumberPageQuery, NoBody]) -> str:
+def counted_as(call: Call[Any, Any]) -> str:
     """Return by whom the streams of a call are counted: no address looks like a user."""
     if call.rights.name is not None:
         return f"user {call.rights.name}"

@@ -1,15 +1,16 @@
 """What the API answers, as JSON."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
-from builder.exports import diff
-from builder.lock import Lock
+from builder.exports import LockDiff, PackageChange
 from builder.platforms import Subdir
 from registry.images.catalog import Description
 from registry.images.inventory import BuiltFlavour
 from registry.requests.status import RequestStatus
+from registry.web.api.diff_documents import DiffDocument, DiffPackage
 from registry.web.api.errors import error_document, failure_status
 
 PREFIX: Final = "/api/v1"
@@ -25,6 +26,8 @@ FORM_LINKS: Final = (
     "image.tar",
     "sbom",
     "provenance",
+    "installation.json",
+    "bytecode.tar.zst",
 )
 
 
@@ -58,6 +61,7 @@ def status_document(status: RequestStatus) -> dict[str, Any]:
         "progress": status.progress,
         "percent": status.percent,
         "key": status.key,
+        "policy": asdict(status.told),
         "error": {**error_document(failure), "status": failure_status(failure)}
         if failure
         else None,
@@ -95,19 +99,47 @@ def build_document(description: Description, host: str) -> dict[str, Any]:
     }
 
 
-def diff_document(a: Lock, b: Lock, fetched: Mapping[Subdir, int]) -> dict[str, Any]:
-    """Return what changes from ``a`` to ``b``, and the bytes to pull for each platform."""
-    found = diff(a, b)
+def diff_document(
+    before: str, after: str, found: LockDiff, fetched: Mapping[Subdir, int] | None
+) -> DiffDocument:
+    """Return what changes from one build to another.
+
+    Args:
+        before: The key of the one.
+        after: The key of the other.
+        found: What they differ in.
+        fetched: The bytes to pull for each platform; ``None``: they are not known.
+    """
     return {
-        "before": a.key,
-        "after": b.key,
+        "before": before,
+        "after": after,
         "packages": {
-            subdir: [asdict(change) for change in changes]
+            subdir: [_change(change) for change in changes]
             for subdir, changes in found.packages.items()
         },
-        "variables": found.variables,
+        "counts": {
+            subdir: dict(Counter(change.direction for change in changes))
+            for subdir, changes in found.packages.items()
+        },
+        "licences": {
+            subdir: {"added": list(change.added), "removed": list(change.removed)}
+            for subdir, change in found.licences.items()
+        },
+        "variables": dict(found.variables),
         "base": found.base,
-        "fetched_bytes": fetched,
+        "fetched_bytes": None if fetched is None else {str(one): fetched[one] for one in fetched},
+    }
+
+
+def _change(change: PackageChange) -> DiffPackage:
+    return {
+        "manager": change.manager,
+        "name": change.name,
+        "before": change.before,
+        "after": change.after,
+        "direction": change.direction,
+        "licence_before": change.licence_before,
+        "licence_after": change.licence_after,
     }
 
 

@@ -87,6 +87,9 @@ class NewNamespaceThere:
 class NeedWhole:
     """No token that may do less than its owner."""
 
+    #: What one that is limited does not do, after "a token that is limited to some rights".
+    does_not: str = "makes no tokens, and ends none but itself"
+
 
 #: What an address needs; a verb is needed on the builds that it names.
 CatalogNeed = NeedRole | NeedServiceRole | NeedLogin | NeedNothing
@@ -124,7 +127,7 @@ class Call(Generic[Query_co, Body]):
         """
         text = self.field(name)
         if not (text.isascii() and text.isdecimal() and len(text) < 10 and not text[0] == "0"):
-            raise EndpointUnknown(f"'{text[:50]}' is no number: write 7 for v7")
+            raise EndpointUnknown(f"there is nothing of the number '{text[:50]}': write 7 for v7")
         return int(text)
 
     @property
@@ -153,17 +156,28 @@ class Endpoint:
     #: What is in the body, if it is JSON.
     body: type[Model] = NoBody
     body_kind: BodyKind = "none"
+    #: Whether JSON may have files in it, and be as large as some of them.
+    is_large: bool = False
+    #: What a file is that is sent; empty: what builds are made of.
+    about_file: str = ""
     #: What is answered: a type that has a schema; ``None``: nothing, ``str``: text, ``bytes``: a
     #: file.
     answer: Any = None
+    #: Of what, where it is text or a file.
+    media_type: str = ""
     statuses: tuple[int, ...] = (200,)
     further: FurtherNeeds | None = None
     #: Whether what is answered may be kept for those who send the request again.
     keeps_answer: bool = True
     #: Whether ``If-Match`` is looked at.
     is_conditional: bool = False
-    #: Whether events are streamed to those who accept them.
+    #: Whether administrators and auditors are answered what is of everybody, and others their own.
+    is_wider_for_officers: bool = False
+    #: Whether events are streamed to those who accept them, and as what.
     is_stream: bool = False
+    #: Whether ``Prefer: wait`` is looked at although nothing is begun.
+    may_wait: bool = False
+    stream_type: str = "text/event-stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +188,12 @@ class BuildEndpoint:
     handler: BuildHandler
     #: What may be said in the query, by name: a description.
     query: Mapping[str, str] = field(default_factory=dict)
+    #: That, where it is a model.
+    model: type[Model] = NoQuery
+    #: What is answered, if it is a type that has a schema.
+    answer: Any = None
+    #: Whether those who may see something in the namespace that the query names may have it too.
+    is_of_namespace: bool = False
     body_kind: BodyKind = "none"
     statuses: tuple[int, ...] = (200,)
     #: The media type of what is answered.

@@ -1,16 +1,20 @@
 """The same environment in every form, as files."""
 
 import base64
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from starlette.types import ASGIApp
 
 from builder.exports import ExportedFile, ExportFormat
+from builder.lock import Lock
 from builder.oci.digest import Digest, hex_of
 from builder.platforms import Subdir
-from registry.errors import ParameterInvalid, StillBuilding
+from builder.ports import ProgressListener
+from builder.records import ArchiveRecord
+from registry.errors import ArchiveUnknown, ParameterInvalid, StillBuilding
 from registry.web.api.endpoints import ApiRequest
 from registry.web.api.parameters import platform
 from registry.web.api.timeouts import in_time
@@ -28,6 +32,11 @@ SBOMS: Final[Mapping[str, ExportFormat]] = {
 _ASK_AGAIN: Final = header("cache-control", "no-cache")
 #: How often a file is made again that was evicted before it could be opened.
 _ATTEMPTS: Final = 3
+#: What an archive may be called in a header: a lock that somebody sent may say anything.
+_FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!~-]{0,250}")
+
+#: Puts a file of a lock into the store, and says where it is.
+_Make = Callable[[Lock, ProgressListener], Coroutine[Any, Any, ExportedFile]]
 
 
 async def get_sbom(request: ApiRequest) -> ASGIApp:
@@ -42,6 +51,28 @@ async def get_form(request: ApiRequest, *, form: ExportFormat) -> ASGIApp:
     """Answer a build in a form, which is made when it is asked for the first time."""
     key = request.path_params["key"]
     return await form_answer(request, key, form, platform(request), [_ASK_AGAIN])
+
+
+async def get_package(request: ApiRequest) -> ASGIApp:
+    """Answer the archive of a package of a build."""
+    fields = request.path_params
+    return await package_answer(request, fields["key"], fields["sha256"], [_ASK_AGAIN])
+
+
+async def package_answer(
+    request: ApiRequest, key: str, sha256: str, caching: RawHeaders
+) -> ASGIApp:
+    """Return the archive of a package that a build has; as :func:`form_answer`.
+
+    Raises:
+        ArchiveUnknown: The build has none of that sha256.
+    """
+    forms = request.state["services"].builds.forms
+
+    async def fetch(lock: Lock, on_progress: ProgressListener) -> ExportedFile:
+        return await forms.archive(_record_of(lock, sha256), on_progress)
+
+    return await _file_answer(request, key, fetch, "the package", caching)
 
 
 async def form_answer(
@@ -69,14 +100,24 @@ async def form_answer(
         StillBuilding: The client has been sent round for too long.
         RangeInvalid: The part lies outside the file.
     """
-    builds = request.state["services"].builds
-    lock = await builds.locked.lock(key)
+    forms = request.state["services"].builds.forms
+
+    async def make(lock: Lock, on_progress: ProgressListener) -> ExportedFile:
+        return await forms.get(lock, form, subdir, on_progress)
+
+    return await _file_answer(request, key, make, f"the {form}", caching)
+
+
+async def _file_answer(
+    request: ApiRequest, key: str, make: _Make, what: str, caching: RawHeaders
+) -> ASGIApp:
+    """Return a file of a build that ``make`` makes; ``what`` it is, in words."""
+    lock = await request.state["services"].builds.locked.lock(key)
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            file = await in_time(
-                request, partial(builds.forms.get, lock, form, subdir), what=f"the {form}"
+            return await _answer(
+                request, await in_time(request, partial(make, lock), what=what), caching
             )
-            return await _answer(request, file, caching)
         except StillBuilding as error:
             last_segment = request.url.path.rpartition("/")[2]
             return waiting_redirect(last_segment, request.scope["query_string"], error)
@@ -86,6 +127,16 @@ async def form_answer(
     raise AssertionError("the loop returns or raises")
 
 
+def _record_of(lock: Lock, sha256: str) -> ArchiveRecord:
+    """Return the package, or wheel, of a lock that has a sha256."""
+    groups: list[tuple[ArchiveRecord, ...]] = [*lock.platforms.values(), *lock.wheels.values()]
+    for group in groups:
+        for record in group:
+            if record.sha256 == sha256:
+                return record
+    raise ArchiveUnknown(lock.key, sha256)
+
+
 async def _answer(request: ApiRequest, file: ExportedFile, caching: RawHeaders) -> ASGIApp:
     """Answer a file of the store.
 
@@ -93,16 +144,17 @@ async def _answer(request: ApiRequest, file: ExportedFile, caching: RawHeaders) 
         KeyError: It is gone since a moment ago.
     """
     files = request.state["services"].builds.files
+    name = file.file_name if _FILE_NAME.fullmatch(file.file_name) else "package"
     download = Download(
         size_bytes=file.size_bytes,
         etag=f'"{file.key}.{file.size_bytes}"',
         media_type=file.media_type,
         about=[
-            header("content-disposition", f"attachment; filename={quoted(file.file_name)}"),
+            header("content-disposition", f"attachment; filename={quoted(name)}"),
             *([_repr_digest(file.digest)] if file.digest is not None else []),
         ],
         caching=caching,
-        link=partial(files.link, file.key, file.file_name),
+        link=partial(files.link, file.key, name),
         open=partial(files.open, file.key),
     )
     return await answer_download(request.method, headers_of(request.scope), download)

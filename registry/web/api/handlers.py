@@ -8,6 +8,7 @@ from typing import Final
 from starlette.types import ASGIApp
 
 from builder.errors import BaseImageError, PackageError
+from builder.exports import diff
 from registry.auth.rights import ALL_BUILDS, Need
 from registry.errors import RequestUnknown, StillBuilding, TooManyLogins
 from registry.requests.status import RequestStatus
@@ -34,6 +35,7 @@ from registry.web.asgi.responses import (
     json_answer,
 )
 from registry.web.asgi.waiting import waiting_redirect
+from registry.web.noting import note, note_change
 from registry.web.services import BuildServices
 
 _ASK_AGAIN: Final = header("cache-control", "no-cache")
@@ -54,6 +56,8 @@ async def post_build(request: ApiRequest) -> ASGIApp:
     ask = partial(builds.requests.ask, data, may_pull=may_pull, renew=renew, pin=pin)
     status = await for_account(request.scope, ask)
     was_there = status.has_ended
+    if not was_there:
+        note(request.scope, "build.asked", detail={"request": status.id, "renew": renew})
     wait = wait_seconds(request.headers)
     if wait and not was_there:
         status = await cancel_on_disconnect(request.receive, builds.requests.ended(status, wait))
@@ -113,7 +117,8 @@ async def get_diff(request: ApiRequest) -> ASGIApp:
         )
     except StillBuilding as error:
         return waiting_redirect(b.key, request.scope["query_string"], error)
-    return json_answer(200, diff_document(a, b, fetched), [_ASK_AGAIN])
+    document = diff_document(a.key, b.key, diff(a, b), fetched)
+    return json_answer(200, document, [_ASK_AGAIN])
 
 
 async def post_pin(request: ApiRequest) -> ASGIApp:
@@ -121,6 +126,7 @@ async def post_pin(request: ApiRequest) -> ASGIApp:
     builds = _builds(request)
     lock = await builds.locked.lock(request.path_params["key"])
     await in_time(request, partial(builds.pins.pin, lock), what=f"the archive of build {lock.key}")
+    note_change(request.scope, "build.pinned", f"build/{lock.key}", {"key": lock.key})
     return json_answer(200, {"key": lock.key, "pinned": True}, [_ASK_AGAIN])
 
 
@@ -129,6 +135,7 @@ async def delete_pin(request: ApiRequest) -> ASGIApp:
     builds = _builds(request)
     lock = await builds.locked.lock(request.path_params["key"])
     await builds.pins.unpin(lock.key)
+    note_change(request.scope, "build.unpinned", f"build/{lock.key}", {"key": lock.key})
     return json_answer(200, {"key": lock.key, "pinned": False}, [_ASK_AGAIN])
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from starlette.types import ASGIApp
 
-from registry.catalog.records import GrantRecord
+from registry.catalog.records import GrantRecord, SubjectKind
 from registry.catalog.slugs import slug_of
 from registry.errors import CatalogNameTaken
 from registry.web.api.answers import (
@@ -16,6 +16,7 @@ from registry.web.api.answers import (
 from registry.web.api.catalog_documents import grant_document, namespace_document
 from registry.web.api.endpoints import Call, Further, NeedServiceRole, NewNamespaceThere, RoleThere
 from registry.web.api.models import (
+    GrantsQuery,
     NamespaceChange,
     NamespacesQuery,
     NewGrant,
@@ -24,6 +25,7 @@ from registry.web.api.models import (
     NoBody,
     NoQuery,
     NumberPageQuery,
+    is_on,
 )
 from registry.web.asgi.responses import BytesResponse
 
@@ -31,7 +33,11 @@ from registry.web.asgi.responses import BytesResponse
 async def get_namespaces(call: Call[NamespacesQuery, NoBody]) -> ASGIApp:
     """List the namespaces that you may see, by name."""
     page = await call.catalog.namespaces.list(
-        call.visible, search=call.query.search, after=call.query.after, limit=call.query.limit
+        call.visible,
+        search=call.query.search,
+        within=call.rights.own() if is_on(call.query.mine) else None,
+        after=call.query.after,
+        limit=call.query.limit,
     )
     return page_answer(call, page, namespace_document)
 
@@ -129,7 +135,10 @@ async def needs_of_restored_namespace(call: Call[NoQuery, NoBody]) -> Sequence[F
 
 async def get_grants(call: Call[NumberPageQuery, NoBody]) -> ASGIApp:
     """List the roles that hold in a namespace, those given for more than it too."""
-    return await _grants(call, call.field("namespace"))
+    page = await call.catalog.grants.list(
+        call.field("namespace"), after=call.query.number, limit=call.query.limit
+    )
+    return page_answer(call, page, grant_document)
 
 
 async def post_grant(call: Call[NoQuery, NewGrant]) -> ASGIApp:
@@ -178,9 +187,18 @@ async def needs_of_taken_grant(call: Call[NoQuery, NoBody]) -> Sequence[Further]
     return [RoleThere("owner", slug)] if grant.role == "owner" else []
 
 
-async def get_service_grants(call: Call[NumberPageQuery, NoBody]) -> ASGIApp:
-    """List all roles that were given."""
-    return await _grants(call, None)
+async def get_service_grants(call: Call[GrantsQuery, NoBody]) -> ASGIApp:
+    """List all roles that were given, or those of a role, a user or a group."""
+    query = call.query
+    subjects: dict[SubjectKind, list[str]] = {}
+    if query.user is not None:
+        subjects["user"] = [query.user]
+    if query.group is not None:
+        subjects["group"] = [query.group]
+    page = await call.catalog.grants.list(
+        subjects=subjects or None, role=query.role, after=query.number, limit=query.limit
+    )
+    return page_answer(call, page, grant_document)
 
 
 async def post_service_grant(call: Call[NoQuery, NewServiceGrant]) -> ASGIApp:
@@ -206,13 +224,6 @@ async def delete_service_grant(call: Call[NoQuery, NoBody]) -> ASGIApp:
     """Take a role back."""
     await call.catalog.grants.take(call.actor, call.number("id"))
     return BytesResponse(204, [])
-
-
-async def _grants(call: Call[NumberPageQuery, NoBody], namespace: str | None) -> ASGIApp:
-    page = await call.catalog.grants.list(
-        namespace, after=call.query.number, limit=call.query.limit
-    )
-    return page_answer(call, page, grant_document)
 
 
 async def _grant(call: Call[NoQuery, NoBody]) -> GrantRecord:

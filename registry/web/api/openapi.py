@@ -7,9 +7,9 @@ Source:
 import re
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Annotated, Any, Final, NotRequired
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 from pydantic.json_schema import models_json_schema
 from typing_extensions import TypedDict  # (pydantic wants this one before Python 3.12)
 
@@ -22,10 +22,11 @@ from registry.web.api.endpoints import (
     NeedRole,
     NeedServiceRole,
 )
-from registry.web.api.models import NoBody, NoQuery
+from registry.web.api.errors import RefusalDocument
+from registry.web.api.models import Model, NoBody, NoQuery
 
 _REF: Final = "#/components/schemas/{model}"
-_FIELD: Final = re.compile(r"\{([a-z]+)\}")
+_FIELD: Final = re.compile(r"\{([a-z0-9]+)\}")
 
 #: What each field of an address is.
 _FIELDS: Final[dict[str, dict[str, Any]]] = {
@@ -37,6 +38,13 @@ _FIELDS: Final[dict[str, dict[str, Any]]] = {
     "a": {"type": "integer", "minimum": 1, "maximum": 999_999_999, "description": "a version"},
     "b": {"type": "integer", "minimum": 1, "maximum": 999_999_999, "description": "a version"},
     "id": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
+    "policy": {"type": "string", "maxLength": 64, "description": "its name"},
+    "user": {"type": "string", "maxLength": 200, "description": "a name that logs in"},
+    "group": {"type": "string", "maxLength": 200, "description": "its name"},
+    "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "of the archive"},
+    "package": {"type": "string", "maxLength": 200, "description": "the name of a conda package"},
+    "delivery": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
+    "file": {"type": "string", "maxLength": 1000, "description": "a path relative to the source"},
 }
 _REQUEST_ID: Final = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 
@@ -45,6 +53,7 @@ _STATUSES: Final = {
     201: "It has been made.",
     202: "It is being made: `Location` tells how far it is.",
     204: "It is done.",
+    304: "It is as you have it.",
     307: "It is being made: ask again there.",
     400: "What was sent means nothing.",
     401: "Log in.",
@@ -73,6 +82,10 @@ class ErrorPart(TypedDict):
     message: str
     field: str | None
     line: int | None
+    suggestions: NotRequired[
+        Annotated[list[str], Field(description="names that may be meant, the likeliest first")]
+    ]
+    refusal: NotRequired[RefusalDocument]
 
 
 class Error(TypedDict):
@@ -128,7 +141,8 @@ def _schemas(addresses: Mapping[str, Mapping[str, Endpoint | BuildEndpoint]]) ->
     _, sent = models_json_schema(
         [(model, "validation") for _, model in sorted(bodies.items())], ref_template=_REF
     )
-    answers = {_name(one.answer): one.answer for one in endpoints if _has_name(one.answer)}
+    named = [one for methods in addresses.values() for one in methods.values()]
+    answers = {_name(one.answer): one.answer for one in named if _has_name(one.answer)}
     _, answered = TypeAdapter.json_schemas(
         [
             (name, "serialization", TypeAdapter(answer))
@@ -197,16 +211,8 @@ def _parameters(method: str, endpoint: Endpoint | BuildEndpoint) -> list[dict[st
             _parameter(name, "query", {"type": "string"}, text)
             for name, text in endpoint.query.items()
         ]
-        return [*found, *_waiting(endpoint)]
-    found = []
-    if endpoint.query is not NoQuery:
-        schema = endpoint.query.model_json_schema(ref_template=_REF)
-        for name, part in schema["properties"].items():
-            text = part.pop("description", "")
-            part.pop("title", None)
-            # There is no null in an address: what is null is left out.
-            kinds = [one for one in part.get("anyOf", [part]) if one.get("type") != "null"]
-            found.append(_parameter(name, "query", kinds[0], text))
+        return [*found, *_of_model(endpoint.model), *_waiting(endpoint)]
+    found = _of_model(endpoint.query)
     if method == "POST":
         found.append(
             _parameter(
@@ -228,10 +234,29 @@ def _parameters(method: str, endpoint: Endpoint | BuildEndpoint) -> list[dict[st
     return [*found, *_waiting(endpoint)]
 
 
+def _of_model(query: type[Model]) -> list[dict[str, Any]]:
+    """Return the parameters of a query."""
+    if query is NoQuery:
+        return []
+    found = []
+    for name, part in query.model_json_schema(ref_template=_REF)["properties"].items():
+        text = part.pop("description", "")
+        part.pop("title", None)
+        # There is no null in an address: what is null is left out.
+        kinds = [one for one in part.get("anyOf", [part]) if one.get("type") != "null"]
+        schema = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+        found.append(_parameter(name, "query", schema, text))
+    return found
+
+
 def _waiting(endpoint: Endpoint | BuildEndpoint) -> list[dict[str, Any]]:
+    schema = {"type": "string", "pattern": "^wait=[0-9]{1,6}$"}
+    if isinstance(endpoint, Endpoint) and endpoint.may_wait:
+        text = "`wait=25` with `If-None-Match` waits for something else, at most 25 s"
+        known = _parameter("If-None-Match", "header", {"type": "string"}, "an `ETag` that you know")
+        return [_parameter("Prefer", "header", schema, text), known]
     if 202 not in endpoint.statuses:
         return []
-    schema = {"type": "string", "pattern": "^wait=[0-9]{1,6}$"}
     return [_parameter("Prefer", "header", schema, "`wait=25` waits for the end, at most 25 s")]
 
 
@@ -245,7 +270,8 @@ def _request_body(endpoint: Endpoint | BuildEndpoint) -> dict[str, Any] | None:
     if endpoint.body_kind == "none":
         return None
     if isinstance(endpoint, BuildEndpoint) or endpoint.body_kind == "file":
-        return {"required": True, "description": _WHY, "content": file}
+        about = endpoint.about_file if isinstance(endpoint, Endpoint) else ""
+        return {"required": True, "description": about or _WHY, "content": file}
     json: dict[str, Any] = {
         "application/json": {"schema": {"$ref": _REF.format(model=endpoint.body.__name__)}}
     }
@@ -267,20 +293,24 @@ def _responses(method: str, endpoint: Endpoint | BuildEndpoint) -> dict[str, Any
 
 
 def _content(status: int, endpoint: Endpoint | BuildEndpoint) -> dict[str, Any]:
-    if status == 204:
+    if status in {204, 304}:
         return {}
     if isinstance(endpoint, BuildEndpoint):
-        return {"content": {endpoint.media_type: {"schema": {}}}}
+        named = endpoint.answer
+        described = {"$ref": _REF.format(model=_name(named))} if _has_name(named) else {}
+        return {"content": {endpoint.media_type: {"schema": described}}}
     if endpoint.answer is bytes:
-        return {"content": {"application/octet-stream": {"schema": {}}}}
+        media_type = endpoint.media_type or "application/octet-stream"
+        return {"content": {media_type: {"schema": {}}}}
     if endpoint.answer is str:
-        return {"content": {"text/plain": {"schema": {"type": "string"}}}}
+        media_type = endpoint.media_type or "text/plain"
+        return {"content": {media_type: {"schema": {"type": "string"}}}}
     schema: dict[str, Any] = {"type": "object"}
     if _has_name(endpoint.answer):
         schema = {"$ref": _REF.format(model=_name(endpoint.answer))}
     content: dict[str, Any] = {"application/json": {"schema": schema}}
     if endpoint.is_stream:
-        content["text/event-stream"] = {"schema": {"type": "string"}}
+        content[endpoint.stream_type] = {"schema": {"type": "string"}}
     return {"content": content}
 
 

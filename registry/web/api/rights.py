@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from starlette.requests import Request
+from starlette.types import Scope
 
 from registry.auth.access import Access
 from registry.auth.policy import Caller
 from registry.auth.rights import ALL_BUILDS, ALL_ENVIRONMENTS, Need, Verb
 from registry.auth.roles import Role, ServiceRole, covers, glob_matches
-from registry.catalog.records import Event, Visibility
-from registry.catalog.slugs import MAX_LENGTH, slug_of
+from registry.auth.trail import AUDIT_ONLY, Via
+from registry.catalog.records import Actor, Event, Visibility
+from registry.catalog.slugs import MAX_LENGTH, is_slug, slug_of
 from registry.errors import (
     CatalogNameInvalid,
+    DatabaseMissing,
+    DatabaseUnavailable,
     Denied,
     EnvironmentUnknown,
     NamespaceUnknown,
@@ -25,6 +29,7 @@ from registry.errors import (
 from registry.images.catalog import require_key
 from registry.sources.directory import Directory
 from registry.web.access import caller_of, challenge, require
+from registry.web.asgi.headers import client_address
 from registry.web.services import AppState
 
 
@@ -45,6 +50,32 @@ async def authorize(request: Request[AppState], verb: Verb) -> None:
         require_key(key)
     everything = [Need(verb, ALL_ENVIRONMENTS), Need(verb, ALL_BUILDS)]
     await require(request.scope, *([Need(verb, f"build/{key}") for key in keys] or everything))
+
+
+async def authorize_place(request: Request[AppState]) -> None:
+    """Return if whoever sent the request may see anything in the namespace that its query names.
+
+    Raises:
+        DatabaseMissing: There are no namespaces here.
+        DatabaseUnavailable: It is not known what they may.
+        Unauthorized: They have to log in.
+        NamespaceUnknown: They may not see it, or there is none.
+        EnvironmentUnknown: What the query names can be no environment's.
+        TooManyLogins: They have to wait before they log in again.
+    """
+    catalog = request.state["services"].catalog
+    if catalog is None:
+        raise DatabaseMissing
+    if not catalog.follower.has_loaded:
+        raise DatabaseUnavailable
+    rights = await rights_of(request, catalog.directory)
+    namespace = request.query_params["namespace"]
+    environment = request.query_params.get("environment", "a")
+    if not is_slug(namespace):
+        raise NamespaceUnknown(namespace)
+    if not is_slug(environment):
+        raise EnvironmentUnknown(namespace, environment)
+    rights.require_inside(namespace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +104,20 @@ class Rights:
     @property
     def ends_at(self) -> datetime | None:
         """When the token that they use ends; ``None``: never, or they use none."""
-        return self.caller.token.expires_at if self.caller.token is not None else None
+        return self.caller.expires_at
 
     @property
     def is_limited(self) -> bool:
         """Whether they use a token that may do less than they themselves."""
-        return self.caller.token is not None and self.caller.token.scopes is not None
+        return bool(self.caller.limits)
+
+    @property
+    def _unlimited(self) -> "Rights":
+        return Rights(self.access, self.directory, self.caller.unlimited)
+
+    def actor(self, scope: Scope, via: Via) -> Actor:
+        """Return who does what they ask for, as events name them."""
+        return Actor(self.name, self.token, client_address(scope)[:64], via)
 
     def renewed(self) -> "Rights | None":
         """Return their rights where something goes on; ``None``: they are nobody any more."""
@@ -89,6 +128,8 @@ class Rights:
         """Tell whether they see an event: by its environment, or the whole of its namespace."""
         if self.service_role is not None:
             return True
+        if event.action in AUDIT_ONLY:
+            return False
         return event.namespace is not None and self.has_role(
             "viewer", event.namespace, event.environment
         )
@@ -98,15 +139,24 @@ class Rights:
         found = self.access.visible(self.caller)
         return Visibility(found.globs, is_everything=found.is_everything)
 
+    def own(self) -> Visibility:
+        """Return what of that was given to them, or to a group of theirs."""
+        return Visibility(self.access.own(self.caller).globs)
+
     def groups(self) -> list[str]:
         """Return the groups that they are in."""
         return (
             sorted(self.access.entitlements.groups_of(self.name)) if self.name is not None else []
         )
 
-    def why(self, namespace: str, environment: str) -> list[str]:
+    def why(self, namespace: str, environment: str | None) -> list[str]:
         """Return where their role comes from."""
         return self.access.why(self.caller, namespace, environment)
+
+    def is_open(self, namespace: str, environment: str) -> bool:
+        """Tell whether everybody may see and pull an environment, without a login."""
+        stranger = self.access.named(None)
+        return covers(self.access.role(stranger, namespace, environment), "viewer")
 
     def role(self, namespace: str, environment: str | None = None) -> Role | None:
         """Return their role there; nobody has one where no name is so long."""
@@ -155,6 +205,11 @@ class Rights:
         if not seen:
             raise _unknown(namespace, environment)
         place = namespace if environment is None else f"{namespace}/{environment}"
+        if self.is_limited and self._unlimited.has_role(role, namespace, environment):
+            raise Denied(
+                f"this needs the role {role} on '{place[:201]}', and the token is limited to less:"
+                " use one without that limit"
+            )
         raise Denied(
             f"this needs the role {role} on '{place[:201]}', and"
             f" {self.role_in_words(namespace, environment)}: an admin of '{namespace[:100]}' can"
@@ -172,7 +227,7 @@ class Rights:
             return
         if self.name is None and self.access.takes_logins:
             raise self._stranger()
-        raise NamespaceUnknown(namespace)
+        raise _unknown(namespace, None)
 
     def require_service_role(self, role: ServiceRole) -> None:
         """Return if they are administrator of the service, or for ``auditor`` either.
@@ -202,16 +257,18 @@ class Rights:
             f" service for '{slug[:100]}'"
         )
 
-    def require_whole(self) -> None:
+    def require_whole(self, does_not: str) -> None:
         """Return if they do not use a token that may do less than they themselves.
+
+        Args:
+            does_not: What such a one does not do, e.g. ``"makes no tokens"``.
 
         Raises:
             Denied: They do: it must not make one that may do more, nor end others.
         """
-        if self.is_limited:
+        if self.is_limited or self.caller.child is not None:
             raise Denied(
-                "a token that is limited to some rights makes no tokens, and ends none but itself:"
-                " log in with a password"
+                f"a token that is limited to some rights {does_not}: log in with a password"
             )
 
     def role_in_words(self, namespace: str, environment: str | None) -> str:
@@ -219,6 +276,12 @@ class Rights:
         mine = self.role(namespace, environment)
         who = f"'{self.name}'" if self.name is not None else "whoever has not logged in"
         return f"{who} is {mine} there" if mine is not None else f"{who} has no role on all of it"
+
+    def is_there_by_office(self, namespace: str, environment: str | None = None) -> bool:
+        """Tell whether they see a place as administrator or auditor alone, with no role of it."""
+        if self.service_role is None or len(namespace) > MAX_LENGTH:
+            return False
+        return self.access.entitlements.role(self.name, namespace, environment) is None
 
     def owns_name(self, slug: str) -> bool:
         """Tell whether their own name is written so in addresses."""
@@ -273,6 +336,8 @@ async def rights_of(request: Request[AppState], directory: Directory) -> Rights:
 
 
 def _unknown(namespace: str, environment: str | None) -> NamespaceUnknown | EnvironmentUnknown:
-    if environment is None:
-        return NamespaceUnknown(namespace)
-    return EnvironmentUnknown(namespace, environment)
+    error: NamespaceUnknown | EnvironmentUnknown = NamespaceUnknown(namespace)
+    if environment is not None:
+        error = EnvironmentUnknown(namespace, environment)
+    error.is_theirs_not = True
+    return error

@@ -6,11 +6,17 @@
     GET            /builds/<key>              what is known of a build
     GET            /builds/<key>/log          how it was made
     GET            /builds/<key>/<form>       the same environment as a file
+    GET            /builds/<key>/packages/<sha256>   the archive of a package of it
     POST DELETE    /builds/<key>/pin          keep it, or no longer
     GET            /builds/<key>/diff/<key>      how two builds differ
     GET            /requests/<id>             how far a request is
     GET            /requests/<id>/events      what happens to it, while it happens
     GET            /requests/<id>/log         what has happened to it
+    POST           /solve                     what it would be, before it is built
+    GET            /channels                  what may be asked for
+    GET            /packages                  packages by parts of their names
+    GET            /packages/<name>/versions  the versions of one
+    POST           /hooks/sources/<id>        a host of repositories tells of a push
     GET            /openapi.json              all of this, for programs
 
 and those of named environments (:mod:`registry.web.api.catalog_routes`).
@@ -27,8 +33,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from builder.errors import BuilderError
 from builder.exports import ExportFormat
-from registry.errors import EndpointUnknown, RegistryError, Unsupported
-from registry.web.api import exports, handlers
+from registry.errors import EndpointUnknown, RegistryError
+from registry.web.api import exports, handlers, hooks, package_index, solving
 from registry.web.api.calls import answer_call
 from registry.web.api.catalog_routes import CATALOG
 from registry.web.api.documents import PREFIX
@@ -40,13 +46,23 @@ from registry.web.api.endpoints import (
     NeedNothing,
 )
 from registry.web.api.errors import FAILURE, error_answer
+from registry.web.api.models import ChannelsQuery, PackageNamesQuery, PlaceQuery, ReleasesQuery
 from registry.web.api.openapi import openapi_document
-from registry.web.api.rights import authorize
+from registry.web.api.rights import authorize, authorize_place
+from registry.web.api.solve_documents import (
+    ChannelList,
+    PackageNames,
+    PackageReleases,
+    SolveDocument,
+)
+from registry.web.api.source_documents import LookDocument
 from registry.web.asgi.boundary import ErrorBoundary
 from registry.web.asgi.disconnect import ClientGone
 from registry.web.asgi.exact_route import exact_route
 from registry.web.asgi.responses import BytesResponse, header, json_answer
+from registry.web.noting import note_refusal
 from registry.web.observe import ROUTE
+from registry.web.statuses import handler_for
 from registry.web.system_errors import machine_trouble
 
 _TEXT: Final = "text/plain"
@@ -83,14 +99,63 @@ _BUILDS: Final[dict[str, dict[str, BuildEndpoint]]] = {
                 partial(exports.get_form, form=form),
                 _PLATFORM,
                 statuses=(200, 307),
-                media_type=_FILE,
+                media_type="application/json" if form == "installation.json" else _FILE,
             )
         }
         for form in get_args(ExportFormat)
         if not form.startswith("sbom.")
     },
+    "/builds/{key}/packages/{sha256}": {
+        "GET": BuildEndpoint("pull", exports.get_package, statuses=(200, 307), media_type=_FILE)
+    },
     "/builds/{key}/diff/{other}": {
         "GET": BuildEndpoint("pull", handlers.get_diff, statuses=(200, 307))
+    },
+    "/solve": {
+        "POST": BuildEndpoint(
+            "build",
+            solving.post_solve,
+            model=PlaceQuery,
+            body_kind="file",
+            answer=SolveDocument,
+            is_of_namespace=True,
+        )
+    },
+    "/channels": {
+        "GET": BuildEndpoint(
+            "build",
+            package_index.get_channels,
+            model=ChannelsQuery,
+            answer=ChannelList,
+            is_of_namespace=True,
+        )
+    },
+    "/packages": {
+        "GET": BuildEndpoint(
+            "build",
+            package_index.get_packages,
+            model=PackageNamesQuery,
+            answer=PackageNames,
+            is_of_namespace=True,
+        )
+    },
+    "/packages/{package}/versions": {
+        "GET": BuildEndpoint(
+            "build",
+            package_index.get_package_versions,
+            model=ReleasesQuery,
+            answer=PackageReleases,
+            is_of_namespace=True,
+        )
+    },
+    "/hooks/sources/{id}": {
+        "POST": BuildEndpoint(
+            ANYONE,
+            hooks.post_source_hook,
+            body_kind="file",
+            answer=LookDocument,
+            statuses=(202,),
+        )
     },
     "/requests/{id}": {"GET": BuildEndpoint("build", handlers.get_request)},
     "/requests/{id}/events": {
@@ -144,22 +209,20 @@ class _Address:
         try:
             answer = await self._answer(request)
         except (BuilderError, RegistryError) as error:
+            note_refusal(scope, error)
             answer = error_answer(error)
         except (ClientGone, ClientDisconnect):
             return
         await answer(scope, receive, send)
 
     async def _answer(self, request: ApiRequest) -> ASGIApp:
-        if request.method not in self._endpoints:
-            allowed = sorted(self._endpoints)
-            raise Unsupported(
-                f"{request.method[:20]} is not possible here; {', '.join(allowed)} is", allowed
-            )
-        endpoint = self._endpoints[request.method]
+        endpoint = handler_for(request.method, self._endpoints)
         with machine_trouble():
             if isinstance(endpoint, Endpoint):
                 return await answer_call(request, endpoint)
-            if not isinstance(endpoint.need, NeedNothing):
+            if endpoint.is_of_namespace and "namespace" in request.query_params:
+                await authorize_place(request)
+            elif not isinstance(endpoint.need, NeedNothing):
                 await authorize(request, endpoint.need)
             return await endpoint.handler(request)
 

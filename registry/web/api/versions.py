@@ -2,7 +2,6 @@
 
 import asyncio
 from contextlib import suppress
-from functools import partial
 from typing import Any, Final
 
 from starlette.types import ASGIApp
@@ -18,10 +17,9 @@ from registry.web.api.answers import (
     page_answer,
     pull_host,
 )
-from registry.web.api.catalog_documents import version_document
-from registry.web.api.documents import diff_document
+from registry.web.api.catalog_documents import VersionDocument, version_document
 from registry.web.api.endpoints import Call
-from registry.web.api.exports import SBOMS, form_answer
+from registry.web.api.exports import SBOMS, form_answer, package_answer
 from registry.web.api.models import (
     Activation,
     FormQuery,
@@ -30,13 +28,14 @@ from registry.web.api.models import (
     NoQuery,
     PageQuery,
     SbomQuery,
+    WaitedQuery,
     is_on,
 )
 from registry.web.api.parameters import wait_seconds
 from registry.web.api.specifications import require_readable
-from registry.web.api.timeouts import in_time
+from registry.web.api.version_progress import version_lines
 from registry.web.asgi.disconnect import ClientGone, cancel_on_disconnect
-from registry.web.asgi.responses import BytesResponse, header
+from registry.web.asgi.responses import BytesResponse, StreamResponse, header
 
 _TEXT: Final = [
     header("content-type", "text/plain; charset=utf-8"),
@@ -44,6 +43,10 @@ _TEXT: Final = [
     PRIVATE,
     VARY,
 ]
+#: Forms that are all of an environment, or begin to be: to download one is a pull.
+_IMAGES: Final[frozenset[ExportFormat]] = frozenset(
+    {"archive.tar.gz", "archive.tar.zst", "image.tar", "installation.json"}
+)
 #: How often a version is looked at while a client waits for it, if nobody tells of changes.
 _LOOK_SECONDS: Final = 0.5
 
@@ -53,8 +56,8 @@ async def get_versions(call: Call[PageQuery, NoBody]) -> ASGIApp:
     page = await call.catalog.versions.list(
         *call.place, after=call.query.after, limit=call.query.limit
     )
-    host = pull_host(call.request)
-    return page_answer(call, page, lambda one: version_document(one, *call.place, host))
+    documents = {one.number: await _document(call, one) for one in page.items}
+    return page_answer(call, page, lambda one: documents[one.number])
 
 
 async def post_version(call: Call[NewVersionQuery, bytes]) -> ASGIApp:
@@ -68,6 +71,7 @@ async def post_version(call: Call[NewVersionQuery, bytes]) -> ASGIApp:
         note=call.query.note,
         activate=is_on(call.query.activate),
         renew=is_on(call.query.renew),
+        propose=is_on(call.query.propose),
     )
     wait = wait_seconds(call.request.headers)
     if wait and not version.has_ended:
@@ -78,12 +82,18 @@ async def post_version(call: Call[NewVersionQuery, bytes]) -> ASGIApp:
             )
     lines = [header("preference-applied", f"wait={wait}")] if wait else []
     status = (201 if is_new else 200) if version.has_ended else 202
-    return answer(status, version_document(version, *call.place, pull_host(call.request)), lines)
+    return answer(status, await _document(call, version), lines)
 
 
 async def get_version(call: Call[NoQuery, NoBody]) -> ASGIApp:
     """Tell of a version."""
-    return _told(call, await call.catalog.versions.get(*call.place, call.number()))
+    return await _told(call, await call.catalog.versions.get(*call.place, call.number()))
+
+
+async def delete_version(call: Call[NoQuery, NoBody]) -> ASGIApp:
+    """Delete a version that is not active: its files go; making it active brings it back."""
+    await call.catalog.versions.delete(call.actor, *call.place, call.number())
+    return BytesResponse(204, [])
 
 
 async def get_specification(call: Call[NoQuery, NoBody]) -> ASGIApp:
@@ -94,22 +104,19 @@ async def get_specification(call: Call[NoQuery, NoBody]) -> ASGIApp:
 
 async def get_version_log(call: Call[NoQuery, NoBody]) -> ASGIApp:
     """Answer how a version was made, as text; what has happened so far, while it is."""
-    builds = call.request.state["services"].builds
     version = await call.catalog.versions.get(*call.place, call.number())
-    status = await builds.requests.status(version.request) if version.request else None
-    if status is not None and status.log:
-        text = "".join(f"{line}\n" for line in status.log).encode()
-    else:
-        text = await builds.locked.log(version.key) if version.key else b""
-    if version.message and version.message.encode() not in text:
-        text += f"{version.message}\n".encode()
-    return BytesResponse(200, _TEXT, text)
+    lines = await version_lines(call, version)
+    return BytesResponse(200, _TEXT, "".join(f"{line}\n" for line in lines).encode())
 
 
 async def get_version_form(call: Call[FormQuery, NoBody], *, form: ExportFormat) -> ASGIApp:
     """Answer a version in a form, as its build is; whoever may see the environment may have it."""
     key = await _key(call, "number")
-    return await form_answer(call.request, key, form, call.query.platform, [PRIVATE, VARY])
+    lines = [PRIVATE, VARY]
+    answered = await form_answer(call.request, key, form, call.query.platform, lines)
+    if form in _IMAGES and call.request.method == "GET" and _is_begun(answered):
+        call.request.state["services"].pulls.count("/".join(call.place), key)
+    return answered
 
 
 async def get_version_sbom(call: Call[SbomQuery, NoBody]) -> ASGIApp:
@@ -117,9 +124,16 @@ async def get_version_sbom(call: Call[SbomQuery, NoBody]) -> ASGIApp:
     return await get_version_form(call, form=SBOMS[call.query.format])
 
 
+async def get_version_archive(call: Call[WaitedQuery, NoBody]) -> ASGIApp:
+    """Answer the archive of a package of a version, for whoever may see the environment."""
+    key = await _key(call, "number")
+    return await package_answer(call.request, key, call.field("sha256"), [PRIVATE, VARY])
+
+
 async def post_cancel(call: Call[NoQuery, NoBody]) -> ASGIApp:
     """Cancel a version; what others wait for goes on."""
-    return _told(call, await call.catalog.versions.cancel(call.actor, *call.place, call.number()))
+    version = await call.catalog.versions.cancel(call.actor, *call.place, call.number())
+    return await _told(call, version)
 
 
 async def get_active(call: Call[NoQuery, NoBody]) -> ASGIApp:
@@ -128,29 +142,34 @@ async def get_active(call: Call[NoQuery, NoBody]) -> ASGIApp:
     if environment.active is None:
         raise NoActiveVersion(environment.path)
     version = await call.catalog.versions.get(*call.place, environment.active)
-    document = version_document(version, *call.place, pull_host(call.request))
+    document = await _document(call, version)
     return answer(200, document, [header("etag", f'"{environment.revision}"')])
 
 
 async def put_active(call: Call[NoQuery, Activation]) -> ASGIApp:
     """Make a version the active one: ``:latest`` is that from now on, on every server."""
+    chosen = await call.catalog.versions.get(*call.place, call.body.version)
+    if chosen.key is not None:
+        await call.request.state["services"].builds.locked.blocked.require(chosen.key)
     version = await call.catalog.versions.activate(
         call.actor, *call.place, call.body.version, revision=expected_revision(call.request)
     )
     environment = await call.catalog.environments.get(*call.place)
-    document = version_document(version, *call.place, pull_host(call.request))
+    document = await _document(call, version)
     return answer(200, document, [header("etag", f'"{environment.revision}"')])
 
 
-async def get_version_diff(call: Call[NoQuery, NoBody]) -> ASGIApp:
-    """Tell how two versions differ, and what a node fetches that goes from one to the other."""
-    builds = call.request.state["services"].builds
-    a = await builds.locked.lock(await _key(call, "a"))
-    b = await builds.locked.lock(await _key(call, "b"))
-    fetched = await in_time(
-        call.request, partial(builds.forms.fetched_bytes, a, b), what="one of the two images"
-    )
-    return answer(200, diff_document(a, b, fetched))
+def _is_begun(answered: ASGIApp) -> bool:
+    """Tell whether a client gets a file, from its beginning on; a link to it has its ETag."""
+    match answered:
+        case StreamResponse(status=200):
+            return True
+        case StreamResponse(status=206, headers=lines):
+            return any(name == b"content-range" and text[:8] == b"bytes 0-" for name, text in lines)
+        case BytesResponse(status=307, headers=lines):
+            return any(name == b"etag" for name, _ in lines)
+        case _:
+            return False
 
 
 async def _key(call: Call[Any, NoBody], field: str) -> str:
@@ -180,5 +199,10 @@ async def _ended(call: Call[NewVersionQuery, bytes], number: int, seconds: float
         await call.catalog.follower.changed(min(left, _LOOK_SECONDS))
 
 
-def _told(call: Call[NoQuery, NoBody], version: Version) -> ASGIApp:
-    return answer(200, version_document(version, *call.place, pull_host(call.request)))
+async def _told(call: Call[NoQuery, NoBody], version: Version) -> ASGIApp:
+    return answer(200, await _document(call, version))
+
+
+async def _document(call: Call[Any, Any], version: Version) -> VersionDocument:
+    blocked = await call.request.state["services"].builds.locked.blocked.sentence(version.key)
+    return version_document(version, *call.place, pull_host(call.request), blocked)

@@ -1,4 +1,4 @@
-"""Answers that go on for as long as something happens: server-sent events."""
+"""Answers that go on for as long as something happens: server-sent events, lines of JSON."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable
@@ -9,12 +9,12 @@ from typing import Any, Final
 from starlette.types import Receive, Scope, Send
 
 from registry.web.asgi.disconnect import wait_until_gone
+from registry.web.asgi.responses import header
 
 #: The key of the state of a scope under which a server that can tell leaves an event: it stops.
 STOPPING: Final = "stopping"
 
 _HEADERS: Final = [
-    (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-store"),
     # nginx keeps answers back until it has a few kilobytes, unless it is told not to.
     (b"x-accel-buffering", b"no"),
@@ -31,10 +31,12 @@ class EventStreamResponse:
 
     #: In pieces of whole events. HEAD does not begin them.
     events: AsyncGenerator[bytes, None]
+    media_type: str = "text/event-stream"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it; nothing of it runs any more when this returns or raises."""
-        await send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
+        headers = [header("content-type", self.media_type), *_HEADERS]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         if scope["method"] != "HEAD":
             await self._until_its_end(scope, receive, send)
         await send({"type": "http.response.body", "body": b""})

@@ -27,11 +27,12 @@ from registry.web.asgi.waiting import HOP_SECONDS
 from registry.web.distribution import api, blobs, listing, manifests, uploads
 from registry.web.distribution.authorize import authorize
 from registry.web.distribution.errors import FAILURE, error_answer
-from registry.web.distribution.hiding import ask_strangers_of
+from registry.web.distribution.hiding import ask_strangers_of, note_unknown
 from registry.web.distribution.paths import TEMPLATES, Kind, Target, belongs_here, parse_path
 from registry.web.distribution.request import Handler, RegistryRequest
 from registry.web.distribution.restoring import restoring_lost_content
 from registry.web.distribution.token import give_token
+from registry.web.noting import note_refusal
 from registry.web.observe import ROUTE
 from registry.web.services import services_of
 from registry.web.system_errors import machine_trouble
@@ -77,6 +78,8 @@ class Distribution:
         try:
             answer = await self._answer(scope, receive, headers)
         except (BuilderError, RegistryError) as error:
+            if error.kind == "denied":
+                note_refusal(scope, error, repository=_repository_of(scope["path"]))
             answer = error_answer(error, method=scope["method"], headers=headers)
         except ClientGone:
             return
@@ -101,6 +104,7 @@ class Distribution:
                     # private, and whoever waits less for what is not there can tell the two apart.
                     if error.kind in {"invalid", "not_found"}:
                         await ask_strangers_of(call)
+                        note_unknown(call)
                     raise
         except BuilderError as exc:
             if not exc.transient:
@@ -128,6 +132,13 @@ class Distribution:
         known = [name for kind, name in self.handlers if kind == target.kind]
         allow = sorted({*known, *(["HEAD"] if "GET" in known else [])})
         raise Unsupported(f"this address knows only {', '.join(allow)}", allow)
+
+
+def _repository_of(path: str) -> str:
+    try:
+        return parse_path(path).name
+    except RegistryError:
+        return ""
 
 
 class DistributionFirst:

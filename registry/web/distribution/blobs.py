@@ -9,6 +9,7 @@ from registry.errors import BlobUnknown
 from registry.web.asgi.download import Download, answer_download
 from registry.web.asgi.responses import BytesResponse, header
 from registry.web.distribution.request import IMMUTABLE, RegistryRequest
+from registry.web.noting import note_change
 
 
 async def get_blob(call: RegistryRequest) -> ASGIApp:
@@ -41,5 +42,7 @@ async def delete_blob(call: RegistryRequest) -> ASGIApp:
     Source: distribution-spec, "Deleting Blobs".
     """
     repository = call.repository()
-    await call.services.pushed_blobs.delete(repository, parse_digest(call.target.reference))
+    digest = parse_digest(call.target.reference)
+    await call.services.pushed_blobs.delete(repository, digest)
+    note_change(call.scope, "blob.deleted", repository, {"digest": digest})
     return BytesResponse(202, [])

@@ -16,9 +16,10 @@ Engines show the ``message`` of the first error, and only some of them for some 
 import re
 from typing import Final
 
-from builder.errors import BuilderError, ErrorKind, InvalidDigest, WorkersBusy
+from builder.errors import BuilderError, ErrorKind, InvalidDigest, PolicyRefused, WorkersBusy
 from builder.oci.models import INDEX_TYPES, MANIFEST_TYPES
 from registry import errors
+from registry.policy.asking import told_with_asking
 from registry.web.asgi.headers import RequestHeaders
 from registry.web.asgi.responses import BytesResponse, RawHeaders, header, json_answer
 from registry.web.statuses import answer_for
@@ -104,7 +105,10 @@ def error_answer(
         lines.append(header("content-range", f"bytes */{error.size_bytes}"))
     if isinstance(error, errors.ChunkOutOfOrder):
         lines.append(header("range", f"0-{max(0, error.size_bytes - 1)}"))
-    return errors_body(status, code, error.message, lines)
+    message = error.message
+    if isinstance(error, PolicyRefused):
+        message = told_with_asking(message, error.refusal)
+    return errors_body(status, code, message, lines)
 
 
 def _is_being_made(error: Exception) -> bool:

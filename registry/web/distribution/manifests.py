@@ -1,14 +1,14 @@
 """Manifests: pulling, pushing and deleting them."""
 
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from starlette.types import ASGIApp
 
 from builder.oci.digest import is_digest, parse_digest
 from registry.content.manifests import MAX_MANIFEST_BYTES, Manifest
 from registry.content.names import TagName, parse_tag
-from registry.errors import ManifestInvalid, StillBuilding, TagInvalid
+from registry.errors import ManifestInvalid, ManifestUnknown, NameUnknown, StillBuilding, TagInvalid
 from registry.sources.source import Reference
 from registry.web.access import for_account
 from registry.web.asgi.body import read_body
@@ -19,6 +19,7 @@ from registry.web.asgi.waiting import waiting_redirect
 from registry.web.distribution.authorize import authorize
 from registry.web.distribution.client import negotiate
 from registry.web.distribution.request import IMMUTABLE, REVALIDATE, RegistryRequest, digest_lines
+from registry.web.noting import note_change
 
 #: What a tag of an image built here stands for may change, and depends on who asks.
 BUILT_BY_TAG: Final = [REVALIDATE, (b"vary", b"Accept, User-Agent")]
@@ -67,6 +68,7 @@ async def put_manifest(call: RegistryRequest) -> ASGIApp:
     data = await read_body(call.receive, "a manifest", MAX_MANIFEST_BYTES)
     # It may have taken long: somebody may have taken the right, or made an environment.
     await authorize(call.scope, call.target)
+    before = {tag: await _tagged(call, tag) for tag in tags}
     manifest, document = await call.services.repositories.push(
         repository, data, media_type, digest=digest, tags=tags
     )
@@ -74,6 +76,12 @@ async def put_manifest(call: RegistryRequest) -> ASGIApp:
     if not sources.of(repository).is_writable:  # made while this was written, and was free then
         await call.services.repositories.delete(repository, manifest.digest)
         raise sources.refusal(repository)
+    detail = {
+        "digest": manifest.digest,
+        "before": before,
+        "after": dict.fromkeys(tags, manifest.digest),
+    }
+    note_change(call.scope, "manifest.pushed", repository, detail)
     lines = [
         header("location", f"/v2/{repository}/manifests/{manifest.digest}"),
         header("docker-content-digest", manifest.digest),
@@ -91,11 +99,24 @@ async def delete_manifest(call: RegistryRequest) -> ASGIApp:
     Source: distribution-spec, "Deleting tags", "Deleting Manifests".
     """
     repository, reference = call.repository(), call.target.reference
+    detail: dict[str, Any]
     if is_digest(reference):
         await call.services.repositories.delete(repository, parse_digest(reference))
+        detail = {"digest": reference}
     else:
-        await call.services.repositories.untag(repository, parse_tag(reference))
+        tag = parse_tag(reference)
+        detail = {"before": {tag: await _tagged(call, tag)}, "after": {tag: None}}
+        await call.services.repositories.untag(repository, tag)
+    note_change(call.scope, "manifest.deleted", repository, detail)
     return BytesResponse(202, [])
+
+
+async def _tagged(call: RegistryRequest, tag: TagName) -> str | None:
+    """Return what a tag points to before it is changed; ``None``: nothing."""
+    try:
+        return await call.services.repositories.resolve(call.repository(), tag)
+    except (NameUnknown, ManifestUnknown):
+        return None
 
 
 def _pushed_tag(text: str) -> TagName:
@@ -115,6 +136,7 @@ def whole_manifest(manifest: Manifest, caching: RawHeaders) -> BytesResponse:
 def _answer(call: RegistryRequest, manifest: Manifest, caching: RawHeaders) -> BytesResponse:
     if is_not_modified(call.headers, f'"{manifest.digest}"'):
         return BytesResponse(304, _about(manifest, caching))
+    call.services.pulls.seen(call.target.name, manifest, call.scope["method"])
     return whole_manifest(manifest, caching)
 
 

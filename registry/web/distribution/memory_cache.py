@@ -87,6 +87,7 @@ class WarmManifests:
             return None
         if manifest is not asked.manifest:
             asked.manifest, asked.lines = manifest, _lines(asked, manifest)
+        self._services.pulls.seen(asked.repository, manifest, method.decode("ascii"))
         request_id = request_id or new_request_id()
         body = b"" if method == b"HEAD" else manifest.data
         self._observe(request_id, method.decode("ascii"), asked, started, len(body))

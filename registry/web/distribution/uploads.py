@@ -28,6 +28,7 @@ from registry.web.access import allows, is_hidden
 from registry.web.asgi.body import body_pieces
 from registry.web.asgi.responses import BytesResponse, RawHeaders, header
 from registry.web.distribution.request import NO_STORE, RegistryRequest
+from registry.web.noting import note_change
 
 _CONTENT_RANGE: Final = re.compile(r"(?:bytes[ =])?([0-9]{1,18})-([0-9]{1,18})(?:/(?:[0-9]+|\*))?")
 _LENGTH: Final = re.compile(r"[0-9]{1,18}")
@@ -43,9 +44,9 @@ async def post_upload(call: RegistryRequest) -> ASGIApp:
     digest, mounted = call.parameter("digest"), call.parameter("mount")
     if digest is not None:
         await uploads.put(repository, parse_digest(digest), _chunk(call))
-        return _created(repository, parse_digest(digest))
+        return _created(call, repository, parse_digest(digest))
     if mounted is not None and await _mount(call, repository, parse_digest(mounted)):
-        return _created(repository, parse_digest(mounted))
+        return _created(call, repository, parse_digest(mounted), mounted=True)
     return _accepted(202, repository, await uploads.start(repository), 0)
 
 
@@ -68,7 +69,7 @@ async def put_upload(call: RegistryRequest) -> ASGIApp:
     repository, upload = call.repository(), call.target.reference
     digest = parse_digest(call.parameter("digest") or "")
     await call.services.uploads.finish(repository, upload, digest, _chunk(call))
-    return _created(repository, digest)
+    return _created(call, repository, digest)
 
 
 async def delete_upload(call: RegistryRequest) -> ASGIApp:
@@ -125,7 +126,11 @@ def _chunk(call: RegistryRequest) -> Chunk:
     return Chunk(body_pieces(call.receive), start, size)
 
 
-def _created(repository: RepositoryName, digest: Digest) -> BytesResponse:
+def _created(
+    call: RegistryRequest, repository: RepositoryName, digest: Digest, *, mounted: bool = False
+) -> BytesResponse:
+    detail = {"digest": digest, "mounted": mounted}
+    note_change(call.scope, "blob.pushed", repository, detail)
     lines = [
         header("location", f"/v2/{repository}/blobs/{digest}"),
         header("docker-content-digest", digest),

@@ -25,15 +25,16 @@ from registry.errors import LoginRefused, TooManyLogins
 from registry.web.address import base_url
 from registry.web.asgi.headers import client_address, headers_of
 from registry.web.asgi.responses import BytesResponse, header, json_answer
-from registry.web.login import html
-from registry.web.login.browser import (
-    LoginRequest,
+from registry.web.browser.forms import form_of, query_of, read_form
+from registry.web.browser.session import (
+    BrowserRequest,
     login_of,
     name_of,
     require_name,
     see_other,
 )
-from registry.web.login.forms import form_of, query_of, read_form
+from registry.web.login.screens import device_screen, outcome
+from registry.web.noting import note
 
 PAGE: Final = "/login/device"
 #: How many codes one person, or one address, may try that do not exist: at once, and each minute.
@@ -58,7 +59,7 @@ class DeviceLimits:
         self._asked = TokenBuckets(2, 60 / INTERVAL_SECONDS * 1.5, clock)
         self._lost = TokenBuckets(MAX_LOST_CODES, MAX_LOST_CODES, clock)
 
-    def begin(self, request: LoginRequest) -> None:
+    def begin(self, request: BrowserRequest) -> None:
         """Count a login that is begun.
 
         Raises:
@@ -66,7 +67,7 @@ class DeviceLimits:
         """
         _require(self._begun.take(_client(request)), "too many logins were begun")
 
-    def guess(self, request: LoginRequest, name: str) -> None:
+    def guess(self, request: BrowserRequest, name: str) -> None:
         """Count a code that is about to be looked up.
 
         Raises:
@@ -75,12 +76,12 @@ class DeviceLimits:
         for key in (_client(request), b"user " + name.encode()):
             _require(self._wrong.take(key), "too many codes were wrong")
 
-    def was_right(self, request: LoginRequest, name: str) -> None:
+    def was_right(self, request: BrowserRequest, name: str) -> None:
         """Count the code no more: it exists."""
         for key in (_client(request), b"user " + name.encode()):
             self._wrong.give_back(key)
 
-    def asks_too_often(self, request: LoginRequest, device_code: str) -> bool:
+    def asks_too_often(self, request: BrowserRequest, device_code: str) -> bool:
         """Count a question of a program, and tell whether it came too soon.
 
         Questions are counted by their code, and by their address until it is known to exist: each
@@ -90,12 +91,12 @@ class DeviceLimits:
             return True
         return self._lost.take(_client(request)) > 0
 
-    def was_there(self, request: LoginRequest) -> None:
+    def was_there(self, request: BrowserRequest) -> None:
         """Count the question's code no more for its address: it exists."""
         self._lost.give_back(_client(request))
 
 
-async def get_device(request: LoginRequest, limits: DeviceLimits) -> ASGIApp:
+async def get_device(request: BrowserRequest, limits: DeviceLimits) -> ASGIApp:
     """Answer the page where a code is typed, or what is known of the program that has it."""
     login = login_of(request)
     typed = query_of(request).get("code")
@@ -105,17 +106,16 @@ async def get_device(request: LoginRequest, limits: DeviceLimits) -> ASGIApp:
         target = PAGE if code is None else f"{PAGE}?code={code}"
         return see_other(f"/login?next={target.replace('?', '%3F').replace('=', '%3D')}")
     if typed is None:
-        said = html.paragraph("Type the code that your program shows.")
-        return html.page("Log in a program", said, html.code_form())
+        return device_screen(request)
     limits.guess(request, name)
     found = await login.devices.find(code) if code is not None else None
     if found is None:
-        return _unknown()
+        return _unknown(request)
     limits.was_right(request, name)
-    return html.page("Log in a program", html.decision_form(found, name))
+    return device_screen(request, found)
 
 
-async def post_device(request: LoginRequest, limits: DeviceLimits) -> ASGIApp:
+async def post_device(request: BrowserRequest, limits: DeviceLimits) -> ASGIApp:
     """Take the decision of whoever has logged in with this browser."""
     login = login_of(request)
     form = await form_of(request)
@@ -126,15 +126,15 @@ async def post_device(request: LoginRequest, limits: DeviceLimits) -> ASGIApp:
     limits.guess(request, name)
     is_granted = decision == "grant"
     if code is None or not await login.devices.decide(code, name if is_granted else None):
-        return _unknown()
+        return _unknown(request)
     limits.was_right(request, name)
+    note(request.scope, "login.confirmed", actor=name, detail={"granted": is_granted})
     said = f"It acts as {name} in a moment." if is_granted else "It has got no access."
-    return html.page(
-        "Logged in" if is_granted else "Refused", html.paragraph(f"{said} You can close this page.")
-    )
+    heading = "Logged in" if is_granted else "Refused"
+    return outcome(request, heading, said, "You can close this page.", onward=None)
 
 
-async def begin(request: LoginRequest, limits: DeviceLimits) -> ASGIApp:
+async def begin(request: BrowserRequest, limits: DeviceLimits) -> ASGIApp:
     """Answer the codes of a new login."""
     login = login_of(request)
     limits.begin(request)
@@ -155,7 +155,7 @@ async def begin(request: LoginRequest, limits: DeviceLimits) -> ASGIApp:
     return json_answer(200, content, [_NO_STORE])
 
 
-async def give_token(request: LoginRequest, limits: DeviceLimits) -> ASGIApp:
+async def give_token(request: BrowserRequest, limits: DeviceLimits) -> ASGIApp:
     """Answer a personal token, or why there is none yet."""
     login = login_of(request)
     form = await read_form(request)
@@ -187,13 +187,9 @@ def _why_none(found: DeviceLogin | None) -> tuple[str, str]:
     return "access_denied", "whoever was asked said no"
 
 
-def _unknown() -> BytesResponse:
-    return html.page(
-        "Log in a program",
-        html.error("no program waits with this code: it may have expired, or be mistyped"),
-        html.code_form(),
-        status=404,
-    )
+def _unknown(request: BrowserRequest) -> BytesResponse:
+    why = "no program waits with this code: it may have expired, or be mistyped"
+    return device_screen(request, problem=why, status=404)
 
 
 def _oauth_error(code: str, description: str) -> BytesResponse:
@@ -201,7 +197,7 @@ def _oauth_error(code: str, description: str) -> BytesResponse:
     return json_answer(400, content, [_NO_STORE])
 
 
-def _client(request: LoginRequest) -> bytes:
+def _client(request: BrowserRequest) -> bytes:
     return client_at(client_address(request.scope)).encode()
 
 

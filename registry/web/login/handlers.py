@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from functools import partial
 from typing import Final
-from urllib.parse import urlencode
 
 from starlette.types import ASGIApp
 
@@ -14,9 +13,9 @@ from registry.errors import ProviderUnavailable, TooManyLogins, Unauthorized
 from registry.web.access import log_in
 from registry.web.address import base_url
 from registry.web.asgi.headers import client_address, headers_of
-from registry.web.login import html
-from registry.web.login.browser import (
-    LoginRequest,
+from registry.web.browser.forms import form_of, local_path, query_of, require_own_page
+from registry.web.browser.session import (
+    BrowserRequest,
     cookies_of,
     log_browser_in,
     log_browser_out,
@@ -24,8 +23,8 @@ from registry.web.login.browser import (
     name_of,
     see_other,
 )
-from registry.web.login.forms import HOME, form_of, local_path, query_of, require_own_page
-from registry.web.services import services_of
+from registry.web.login.screens import login_screen, logout_screen, outcome
+from registry.web.noting import note
 
 CALLBACK: Final = "/login/callback"
 #: How often an address may begin or end a login at the provider: at once, and each minute.
@@ -38,7 +37,7 @@ class ProviderLimit:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._buckets = TokenBuckets(MAX_AT_PROVIDER, MAX_AT_PROVIDER, clock)
 
-    def take(self, request: LoginRequest) -> None:
+    def take(self, request: BrowserRequest) -> None:
         """Count a request.
 
         Raises:
@@ -50,28 +49,23 @@ class ProviderLimit:
             raise TooManyLogins(f"too many logins: try again in {seconds} s", seconds)
 
 
-async def get_login(request: LoginRequest) -> ASGIApp:
+async def get_login(request: BrowserRequest) -> ASGIApp:
     """Answer the page where people log in, or see that they have."""
-    login = login_of(request)
-    next_path = local_path(query_of(request).get("next"))
-    name = name_of(request)
-    if name is not None:
-        return html.page(
-            "Logged in", html.paragraph(f"You have logged in as {name}."), html.logout_form()
-        )
+    login_of(request)
+    if name_of(request) is not None:
+        return logout_screen(request, "Logged in")
     cookies_of(request).require_safe()
-    return _login_page(request, next_path, has_provider=login.oidc is not None)
+    return login_screen(request, local_path(query_of(request).get("next")))
 
 
-async def post_login(request: LoginRequest) -> ASGIApp:
+async def post_login(request: BrowserRequest) -> ASGIApp:
     """Log somebody in by name and password."""
     login = login_of(request)
     cookies_of(request).require_safe()
     form = await form_of(request)
     name, password = form.get("name", ""), form.get("password", "")
     next_path = local_path(form.get("next"))
-    has_provider = login.oidc is not None
-    failed = partial(_login_page, request, next_path, has_provider=has_provider, name=name[:64])
+    failed = partial(login_screen, request, next_path, name=name[:64])
     if is_token(password):
         return failed(why="a token is for programs: log in with your password")
     try:
@@ -84,11 +78,11 @@ async def post_login(request: LoginRequest) -> ASGIApp:
     return await log_browser_in(request, caller.identity.name, next_path)
 
 
-async def get_provider(request: LoginRequest, limit: ProviderLimit) -> ASGIApp:
+async def get_provider(request: BrowserRequest, limit: ProviderLimit) -> ASGIApp:
     """Send the browser to the provider."""
     oidc = login_of(request).oidc
     if oidc is None:
-        return see_other(HOME)
+        return see_other("/login")
     cookies = cookies_of(request)
     cookies.require_safe()
     limit.take(request)
@@ -97,73 +91,55 @@ async def get_provider(request: LoginRequest, limit: ProviderLimit) -> ASGIApp:
     return see_other(url, cookies.keep_attempt(attempt, next_path))
 
 
-async def get_callback(request: LoginRequest, limit: ProviderLimit) -> ASGIApp:
+async def get_callback(request: BrowserRequest, limit: ProviderLimit) -> ASGIApp:
     """Log in whom the provider sends back; a browser that was not sent there is sent to begin."""
     login, cookies = login_of(request), cookies_of(request)
     kept = cookies.attempt
     if login.oidc is None or kept is None:
-        return html.page(
-            "Not logged in",
-            html.error("this login was begun elsewhere, or took too long: begin again"),
-            html.link(HOME, "Log in"),
-            status=400,
-        )
+        why = "this login was begun elsewhere, or took too long: begin again"
+        return outcome(request, "Not logged in", problem=why, status=400)
     cookies.require_safe()
     limit.take(request)
     attempt, next_path = kept
     done = await login.oidc.finish(attempt, query_of(request), _callback(request))
     name = await login.accounts.arrive(done.person, client_address(request.scope))
+    note(request.scope, "login.succeeded", actor=name, detail={"by": "provider"})
     lines = [cookies.drop_attempt(), cookies.keep_hint(done.id_token)]
     return await log_browser_in(request, name, local_path(next_path), lines)
 
 
-async def get_logout(request: LoginRequest) -> ASGIApp:
+async def get_logout(request: BrowserRequest) -> ASGIApp:
     """Answer the page with the button: a link of another page logs nobody out."""
     login_of(request)
     if name_of(request) is None:
-        return see_other(HOME)
-    return html.page("Log out", html.logout_form())
+        return see_other("/login")
+    return logout_screen(request, "Log out")
 
 
-async def post_logout(request: LoginRequest) -> ASGIApp:
+async def post_logout(request: BrowserRequest) -> ASGIApp:
     """Log the browser out, here and at the provider."""
     login, cookies = login_of(request), cookies_of(request)
     require_own_page(request)
     hint = cookies.hint
     await log_browser_out(request)
     lines = [cookies.drop_session(), cookies.drop_hint()]
-    said = [html.paragraph("You have logged out."), html.link(HOME, "Log in again")]
+    done = partial(
+        outcome,
+        request,
+        "Logged out",
+        "You have logged out.",
+        lines=lines,
+        onward=("/login", "Log in again"),
+    )
     # Who logged in by password has no login at the provider.
     if login.oidc is None or hint is None:
-        return html.page("Logged out", *said, lines=lines)
+        return done()
     try:
         url = await login.oidc.logout_url(hint, base_url(request.scope, headers_of(request.scope)))
     except ProviderUnavailable as problem:
-        return html.page("Logged out", *said, html.error(problem.message), lines=lines)
-    if url is None:
-        return html.page("Logged out", *said, lines=lines)
-    onward = html.link(url, "Log out at the login service, too")
-    return html.page("Logged out", *said, onward, lines=lines, go_to=url)
+        return done(problem=problem.message)
+    return done(leaves_for=url)
 
 
-def _callback(request: LoginRequest) -> str:
+def _callback(request: BrowserRequest) -> str:
     return base_url(request.scope, headers_of(request.scope)) + CALLBACK
-
-
-def _login_page(
-    request: LoginRequest, next_path: str, *, has_provider: bool, why: str = "", name: str = ""
-) -> ASGIApp:
-    parts = [html.error(why)] if why else []
-    if has_provider:
-        parts.append(
-            html.link(_with_next("/login/oidc", next_path), "Log in with your organisation")
-        )
-    if services_of(request.scope).access.policy.takes_logins:
-        parts.append(html.password_form(next_path, name))
-    elif not has_provider:
-        parts.append(html.error("there are no users yet: docs/access.md tells how to add some"))
-    return html.page("Log in", *parts, status=401 if why else 200)
-
-
-def _with_next(path: str, next_path: str) -> str:
-    return path if next_path == HOME else f"{path}?{urlencode({'next': next_path})}"

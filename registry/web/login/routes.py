@@ -27,20 +27,21 @@ from registry.errors import (
     BodyTooSlow,
     LoginRefused,
     RegistryError,
-    TooManyRequests,
     Unauthorized,
     Unsupported,
 )
 from registry.web.asgi.disconnect import ClientGone
 from registry.web.asgi.exact_route import exact_route
-from registry.web.asgi.responses import BytesResponse, RawHeaders, header, json_answer
-from registry.web.login import device, handlers, html
-from registry.web.login.browser import LoginRequest
+from registry.web.asgi.responses import BytesResponse, header, json_answer
+from registry.web.browser.session import BrowserRequest
+from registry.web.login import device, handlers
+from registry.web.login.screens import outcome
+from registry.web.noting import note_refusal
 from registry.web.observe import ROUTE
-from registry.web.statuses import STATUSES, answer_for
+from registry.web.statuses import STATUSES, answer_for, handler_for, lines_for_browsers
 from registry.web.system_errors import machine_trouble
 
-Handler = Callable[[LoginRequest], Awaitable[ASGIApp]]
+Handler = Callable[[BrowserRequest], Awaitable[ASGIApp]]
 
 _API: Final = "/api/v1/"
 _EXCEPTIONS: Final[dict[type[Exception], int]] = {
@@ -96,22 +97,18 @@ class _Address:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         scope[ROUTE] = self._path
-        request: LoginRequest = Request(scope, receive)
+        request: BrowserRequest = Request(scope, receive)
         try:
             answer = await self._answer(request)
         except (BuilderError, RegistryError) as error:
-            answer = _error_answer(error, is_api=self._path.startswith(_API))
+            note_refusal(scope, error)
+            answer = _error_answer(request, error, is_api=self._path.startswith(_API))
         except (ClientGone, ClientDisconnect):
             return
         await answer(scope, receive, send)
 
-    async def _answer(self, request: LoginRequest) -> ASGIApp:
-        handler = self._handlers.get(request.method)
-        if handler is None:
-            allowed = sorted(self._handlers)
-            raise Unsupported(
-                f"{request.method[:20]} is not possible here; {', '.join(allowed)} is", allowed
-            )
+    async def _answer(self, request: BrowserRequest) -> ASGIApp:
+        handler = handler_for(request.method, self._handlers)
         with machine_trouble():
             return await handler(request)
 
@@ -121,25 +118,14 @@ def status_of(error: type[DomainError]) -> int:
     return answer_for(error, _EXCEPTIONS, STATUSES)
 
 
-def _error_answer(error: BuilderError | RegistryError, *, is_api: bool) -> BytesResponse:
-    status, lines = status_of(type(error)), _lines(error)
+def _error_answer(
+    request: BrowserRequest, error: BuilderError | RegistryError, *, is_api: bool
+) -> BytesResponse:
+    status, lines = status_of(type(error)), lines_for_browsers(error)
     if not is_api:
-        return html.page(
-            "Not logged in" if isinstance(error, LoginRefused) else "Not now",
-            html.error(error.message),
-            html.link("/login", "Log in"),
-            status=status,
-            lines=lines,
-        )
+        heading = "Not logged in" if isinstance(error, LoginRefused) else "Not now"
+        return outcome(request, heading, problem=error.message, status=status, lines=lines)
     # RFC 8628, 3.5 for programs that wait; all else is no answer of that protocol.
     code = "slow_down" if status == 429 else "invalid_request" if status < 500 else "server_error"
     content = {"error": code, "error_description": error.message}
     return json_answer(status, content, [*lines, header("cache-control", "no-store")])
-
-
-def _lines(error: DomainError) -> RawHeaders:
-    if isinstance(error, Unsupported):
-        return [header("allow", ", ".join(error.allow))]
-    if isinstance(error, TooManyRequests):
-        return [header("retry-after", str(error.seconds))]
-    return []

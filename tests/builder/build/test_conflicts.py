@@ -85,3 +85,12 @@ def test_a_wheel_linked_after_a_package_keeps_a_path_that_both_have() -> None:
         },
     )
     assert resolved == (LayerPackage(FIRST, omit=("bin/demo",)), LayerPackage(demo))
+
+
+def test_paths_that_lie_so_deep_that_memory_would_not_do_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("builder.build.conflicts.MAX_DIRECTORY_CHARACTERS", 100_000)
+    deep = [f"{number}/" + "d/" * 100 + "x" for number in range(100)]
+    with pytest.raises(UnsupportedPackage, match="more directories than are allowed"):
+        resolve(InstalledPaths(deep), InstalledPaths([]))

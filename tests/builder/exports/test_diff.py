@@ -1,7 +1,7 @@
 import dataclasses
 
 from builder.exports import PackageChange, diff
-from builder.exports.diff import fetched_bytes
+from builder.exports.diff import LicenceChange, fetched_bytes
 from builder.oci.digest import digest_of
 from builder.oci.models import OCI_CONFIG, OCI_LAYER_ZSTD, Descriptor, ImageManifest
 from tests.builder.exports.locks import DATEUTIL, PANDAS, PYTHON, SIX, ZLIB, arm, lock
@@ -31,11 +31,11 @@ def test_what_is_added_removed_and_changed_is_told_for_each_platform() -> None:
     )
     found = diff(lock(), other).packages
     assert found["linux-64"] == (
-        PackageChange("conda", "pandas", "1.0 0", None),
-        PackageChange("conda", "xz", None, "1.0 0"),
-        PackageChange("conda", "zlib", "1.3 0", "1.3.1 1"),
-        PackageChange("pip", "python-dateutil", "2.9.0", None),
-        PackageChange("pip", "six", "1.17.0", "1.18.0"),
+        PackageChange("conda", "pandas", "1.0 0", None, "removed"),
+        PackageChange("conda", "xz", None, "1.0 0", "added"),
+        PackageChange("conda", "zlib", "1.3 0", "1.3.1 1", "up"),
+        PackageChange("pip", "python-dateutil", "2.9.0", None, "removed"),
+        PackageChange("pip", "six", "1.17.0", "1.18.0", "up"),
     )
     assert [change.name for change in found["linux-aarch64"]] == ["pandas", "zlib"]
 
@@ -45,6 +45,25 @@ def test_another_archive_of_the_same_version_is_a_change() -> None:
     (change,) = diff(lock(), lock(wheels={"linux-64": (other, DATEUTIL)})).packages["linux-64"]
     assert change.before == f"1.17.0 sha256:{'5' * 12}"
     assert change.after == f"1.17.0 sha256:{'6' * 12}"
+    assert change.direction == "changed"
+
+
+def test_it_is_told_which_way_versions_go_and_which_licences_come_and_go() -> None:
+    old = (
+        dataclasses.replace(record("six", version="1.10"), listed='{"license": "MIT"}'),
+        record("xz", version="5.2.0a"),
+    )
+    new = (
+        dataclasses.replace(record("six", version="1.9"), listed='{"license": "BSD"}'),
+        record("xz", version="5.2.0"),
+    )
+    found = diff(
+        lock(platforms={"linux-64": old}, wheels={}), lock(platforms={"linux-64": new}, wheels={})
+    )
+    six, xz = found.packages["linux-64"]
+    assert (six.direction, six.licence_before, six.licence_after) == ("down", "MIT", "BSD")
+    assert xz.direction == "up"
+    assert found.licences["linux-64"] == LicenceChange(("BSD",), ("MIT",))
 
 
 def test_variables_and_the_base_differ_too() -> None:

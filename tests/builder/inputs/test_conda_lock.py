@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
+from builder.inputs import PackageList
 from builder.lock import BaseReference, Lock, to_yaml
 from builder.oci.digest import EMPTY
 from builder.records import PackageRecord, WheelRecord
@@ -80,6 +81,18 @@ def test_a_lock_of_another_pullforge_may_name_only_what_this_one_offers(
 ) -> None:
     error = refused(to_yaml(dataclasses.replace(LOCK, **changes)))
     assert words in error.message
+
+
+def test_what_a_lock_says_to_be_of_another_channel_is_asked_of_that_one() -> None:
+    other = Channel("other", FORGE.url.replace("conda-forge", "other"))
+    allowed = dataclasses.replace(DEFAULTS, channels=(*DEFAULTS.channels, other))
+    lying = record("zlib", channel=other.url)
+    claims = dataclasses.replace(lying, channel=FORGE.url)
+    lock = dataclasses.replace(LOCK, platforms={"linux-64": (claims,)}, bytecode={})
+    sent = read(to_yaml(lock), allowed)
+    assert isinstance(sent, PackageList)
+    assert [one.place.listed for one in sent.platforms["linux-64"]] == [lying.url]
+    assert sent.exact == lock
 
 
 def test_a_lock_for_a_platform_that_is_not_built_here_is_refused() -> None:

@@ -177,6 +177,7 @@ channels: null
 platforms: null
 variables: ~
 category: null
+description: "ours: the first"
 allow-pypi-requests: false
 dependencies: [zlib, {pip: null}]
 """

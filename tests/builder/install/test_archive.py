@@ -133,6 +133,15 @@ def test_a_prefix_without_a_known_mode_stays_as_with_rattler(
     assert _archive(tmp_path, _with_paths(path)).read_info().paths["lib/x"].relocation is None
 
 
+@pytest.mark.parametrize("placeholder", ["/a\ud800", "/a\0", "/" + "a" * 5000, 5])
+def test_a_placeholder_that_is_no_path_is_refused(tmp_path: Path, placeholder: object) -> None:
+    path = {"_path": "x", "prefix_placeholder": placeholder, "file_mode": "text"}
+    listed = json.dumps({"paths_version": 1, "paths": [path]}).encode()
+    info = info_members(replace(DEMO, extra_info={"info/paths.json": listed}), [])
+    with pytest.raises(CorruptPackage, match="malformed placeholder"):
+        PackageArchive(store(tmp_path, archive_bytes(DEMO, [], info)), "demo").read_info()
+
+
 def test_a_name_in_capitals_is_that_of_the_channel_in_small_letters(tmp_path: Path) -> None:
     data = _with_paths(index={"name": "Demo"})
     info = _archive(tmp_path, data).read_info()

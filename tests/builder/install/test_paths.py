@@ -1,5 +1,8 @@
+import tracemalloc
+
 import pytest
 
+from builder.install import paths
 from builder.install.paths import PathTaken, PathTree, path_fault
 
 
@@ -27,6 +30,8 @@ def test_an_ordinary_path_has_no_fault(path: str) -> None:
         ("a\x85b", "has control characters"),
         ("share/" + "x" * 256, "has a name that is too long"),
         ("share/" + "€" * 100, "has a name that is too long"),
+        ("a/" * 2000 + "x", "is too long"),
+        ("€/" * 1000 + "x", "is too long"),
     ],
 )
 def test_a_path_that_leaves_the_prefix_or_hides_something_has_a_fault(
@@ -58,3 +63,16 @@ def test_a_directory_is_refused_where_a_leaf_is() -> None:
     tree.add_leaf("a/b")
     with pytest.raises(PathTaken):
         tree.add_directory("a/b/c")
+
+
+def test_deep_paths_take_no_memory_without_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "MAX_DIRECTORY_CHARACTERS", 1_000_000)
+    deep = (f"{number}/" + "d/" * 1500 + "x" for number in range(1000))
+    tree = PathTree()
+    tracemalloc.start()
+    try:
+        with pytest.raises(PathTaken, match="more directories than are allowed"):
+            list(map(tree.add_leaf, deep))
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()

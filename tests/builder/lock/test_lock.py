@@ -408,6 +408,7 @@ def with_wheel(edit: Callable[[Any], object]) -> bytes:
         partial(with_wheel, set_custom(WHEEL, '{"requires": "x"}')),
         partial(with_wheel, set_custom(WHEEL, '{"requires": ["x @ http://evil"]}')),
         partial(with_wheel, set_custom(WHEEL, '{"requires": [7]}')),
+        partial(with_wheel, set_custom(WHEEL, '{"requires": ["' + "x" * 200 + '"]}')),
         partial(foreign, set_package("url", "http://h/main/linux-64/../../../etc/passwd")),
         partial(foreign, set_package("url", "http://h/main/linux-64/zlib.conda\nX: y")),
         partial(foreign, set_package("url", "javascript:alert(1)//linux-64/zlib-1-0.conda")),

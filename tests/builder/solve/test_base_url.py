@@ -95,9 +95,8 @@ def test_a_record_knows_where_it_lies_and_whose_it_is(tmp_path: Path, channel: C
 def test_a_lock_of_such_a_package_is_taken_back(tmp_path: Path, channel: Channel) -> None:
     lock = _locked(tmp_path, channel)
 
-    read = read_request(to_yaml(lock), EnvironmentPolicy((channel,)), max_bytes=100_000)
+    read = _sent_back(tmp_path, to_yaml(lock), channel)
 
-    assert isinstance(read, Lock)
     assert read == lock
     assert read.key == lock.key
 

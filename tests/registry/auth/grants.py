@@ -43,6 +43,7 @@ class AGrant:
     granted_by: str | None = "ada"
     created_at: datetime.datetime = THAT_DAY
     expires_at: datetime.datetime | None = None
+    source: str = "api"
 
 
 @dataclass(frozen=True)

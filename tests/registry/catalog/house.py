@@ -2,18 +2,27 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from builder.errors import PolicyRefused, Refusal
+from builder.lock import Told
+from builder.rules.model import NO_RULES, Rules
+from registry.catalog.contents import VersionContents
+from registry.catalog.differences import VersionDifferences
+from registry.catalog.due_schedules import DueSchedules
 from registry.catalog.environments import Environments
 from registry.catalog.events import Events
 from registry.catalog.follower import Follower
 from registry.catalog.grants import Grants
 from registry.catalog.idempotency import Idempotency
 from registry.catalog.namespaces import Namespaces
-from registry.catalog.ports import LockedPackage
+from registry.catalog.overviews import Overviews
+from registry.catalog.package_users import PackageDirectory
+from registry.catalog.ports import LockContent, LockedPackage
 from registry.catalog.principals import Principals
+from registry.catalog.proposals import Proposals
 from registry.catalog.records import (
     EVERYTHING,
     Actor,
@@ -24,13 +33,18 @@ from registry.catalog.records import (
     Version,
 )
 from registry.catalog.runner import VersionRunner
+from registry.catalog.schedules import Schedules
 from registry.catalog.tokens import TokenStore
 from registry.catalog.versions import Versions
+from registry.catalog.waiver_ends import WaiverEnds
+from registry.catalog.waivers import Waivers
 from registry.database import Database
 from registry.errors import Denied
 from registry.images.failure import Failure
+from registry.policy.book import PolicyBook
 from registry.requests.requests import RequirePull
 from registry.requests.status import RequestStatus
+from registry.requests.wanted import Kind, Wanted
 from registry.sources.directory import Pointer
 
 ADA = Actor("ada", address="192.0.2.1")
@@ -65,10 +79,18 @@ class ScriptedRequests:
     def __init__(self) -> None:
         self.keys: dict[bytes, str] = {}
         self.failures: dict[bytes, str] = {}
+        #: What a policy refuses, until it is let pass.
+        self.refusals: dict[bytes, Refusal] = {}
+        #: Which rules hold; by them it is known what is let pass.
+        self.rules: Callable[[], Rules] = lambda: NO_RULES
         self.errors: dict[bytes, Exception] = {}
         #: Those that wait until they are let go.
         self.held: dict[bytes, asyncio.Event] = {}
         self.asked: list[tuple[bytes, bool]] = []
+        #: By which rules each was asked for last.
+        self.asked_by: dict[bytes, Rules | None] = {}
+        #: What policies did.
+        self.told: dict[bytes, Told] = {}
         self._data: dict[str, bytes] = {}
 
     def hold(self, data: bytes) -> asyncio.Event:
@@ -77,8 +99,15 @@ class ScriptedRequests:
         return self.held[data]
 
     async def ask(
-        self, data: bytes, *, may_pull: RequirePull, renew: bool = False, pin: bool = False
+        self,
+        data: bytes,
+        *,
+        may_pull: RequirePull,
+        renew: bool = False,
+        pin: bool = False,
+        rules: Rules | None = None,
     ) -> RequestStatus:
+        self.asked_by[data] = rules
         self.asked.append((data, renew))
         if data in self.errors:
             raise self.errors[data]
@@ -96,9 +125,21 @@ class ScriptedRequests:
                     await self.held[data].wait()
             except TimeoutError:
                 return seen
+        refusal = self.refusals.get(data)
+        if refusal is not None and not _is_exempt(refusal, self.rules()):
+            error = PolicyRefused("it is refused", refusal)
+            return replace(seen, state="failed", failure=Failure.of(error))
         if data in self.failures:
             return replace(seen, state="failed", failure=Failure("", self.failures[data]))
-        return replace(seen, state="done", key=self.keys.get(data, key_of(data)))
+        told = self.told.get(data, Told())
+        return replace(seen, state="done", key=self.keys.get(data, key_of(data)), told=told)
+
+
+def _is_exempt(refusal: Refusal, rules: Rules) -> bool:
+    passed = {(one.policy, one.manager, one.spec) for one in rules.exemptions}
+    return bool(refusal.packages) and all(
+        (refusal.policy, refusal.manager, spec) in passed for spec in refusal.packages
+    )
 
 
 class Memory:
@@ -172,7 +213,8 @@ class House:
         self.requests = ScriptedRequests()
         self.memory = Memory()
         self.packages: dict[str, list[LockedPackage]] = {}
-        self.follower = Follower(database, self.memory, self.memory, server)
+        self.book = PolicyBook(database.now)
+        self.follower = Follower(database, self.memory, self.memory, server, book=self.book)
         settled = self.follower.settled
         self.namespaces = Namespaces(database, self.pushed, settled)
         self.environments = Environments(database, self.pushed, settled)
@@ -180,19 +222,40 @@ class House:
             database,
             self.requests,
             no_repository_is_open,
-            self.packages_of,
+            self.content_of,
             server,
             settled=settled,
+            caught_up=self.follower.catch_up,
+            rules_of=self.book,
         )
         self.versions = Versions(database, settled, self.runner.nudge)
+        self.contents = VersionContents(database, {"http://channel.test/main": "main"})
+        self.differences = VersionDifferences(database)
+        self.overviews = Overviews(database)
+        self.directory = PackageDirectory(database)
         self.events = Events(database, self.follower.changed)
         self.grants = Grants(database, settled)
         self.tokens = TokenStore(database, settled)
         self.principals = Principals(database, settled)
         self.idempotency = Idempotency(database)
+        self.waivers = Waivers(database, self.book.policies_of, settled, self.runner.nudge)
+        self.ends = WaiverEnds(database, settled)
+        #: What a text is, where it is no specification.
+        self.kinds: dict[bytes, Kind] = {}
+        self.schedules = Schedules(database, self.wanted_of, self.runner.nudge)
+        self.due_schedules = DueSchedules(database, self.wanted_of, self.runner.nudge)
+        #: Which builds nobody may have, for a reason that no row of theirs says.
+        self.variants_blocked: set[str] = set()
+        self.proposals = Proposals(database, settled, self.blocked)
 
-    async def packages_of(self, key: str) -> Sequence[LockedPackage]:
-        return self.packages.get(key, [])
+    async def blocked(self, key: str) -> str | None:
+        return "it is blocked" if key in self.variants_blocked else None
+
+    async def content_of(self, key: str) -> LockContent:
+        return LockContent(self.packages.get(key, ()))
+
+    async def wanted_of(self, _sha256: str, data: Callable[[], Awaitable[bytes]]) -> Wanted:
+        return Wanted(self.kinds.get(await data(), "specification"))
 
     async def environment(self, path: str = "analytics/forecast") -> Environment:
         """Make an environment, and its namespace if there is none."""

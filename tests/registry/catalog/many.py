@@ -1,8 +1,8 @@
 """A large catalog, written as rows: what lists and searches are measured over."""
 
 import hashlib
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Table, insert
@@ -21,15 +21,20 @@ async def fill(
     environments: int = 10_000,
     versions: int = 10,
     packages: int = 20,
+    facts: bool = False,
 ) -> None:
-    """Write environments, each with versions of which the newest is active, and their events."""
+    """Write environments, each with versions of which the newest is active, and their events.
+
+    Args:
+        database: Where to.
+        namespaces: How many there are.
+        environments: How many there are in all.
+        versions: How many each has.
+        packages: How many each has of the newest two locks.
+        facts: Whether also what is known of images, activations, findings, and days of use.
+    """
     now = database.now() - timedelta(days=1)
     names = [f"package-{number}" for number in range(packages * 5)]
-
-    def key(environment: int, number: int) -> str:
-        # A third of all versions has a lock of its own.
-        which = f"{environment // 3} {number}"
-        return hashlib.md5(which.encode(), usedforsecurity=False).hexdigest()
 
     def namespace_rows() -> Iterator[dict[str, Any]]:
         for one in range(namespaces):
@@ -102,6 +107,7 @@ async def fill(
                         "version": f"3.{(one // 3) % 50}.{number}",
                         "build": "0",
                         "channel": "c",
+                        "package_id": number * 1000 + part + 1 if facts else None,
                     }
 
     specification = {"id": 1, "sha256": "0" * 64, "data": b"{}", "created_at": now}
@@ -113,6 +119,8 @@ async def fill(
         (tables.event, event_rows()),
         (tables.lock_package, package_rows()),
     ]
+    if facts:
+        everything += _facts(now, environments, versions, names[:packages])
     for table, rows in everything:
         batch: list[dict[str, Any]] = []
         async with database.writing() as connection:
@@ -126,3 +134,95 @@ async def fill(
     if database.is_shared:
         async with database.writing() as connection:
             await continue_sequences(connection)
+
+
+def key(environment: int, number: int) -> str:
+    """Return the key of a version: a third of all has a lock of its own."""
+    which = f"{environment // 3} {number}"
+    return hashlib.md5(which.encode(), usedforsecurity=False).hexdigest()
+
+
+def _facts(
+    now: datetime, environments: int, versions: int, names: Sequence[str]
+) -> list[tuple[Table, Iterator[dict[str, Any]]]]:
+    """Return rows of what pages show of environments and of the newest two versions of each."""
+
+    def exact_rows() -> Iterator[dict[str, Any]]:
+        for number in range(versions - 1, versions + 1):
+            for part in range(len(names)):
+                yield {
+                    "id": number * 1000 + part + 1,
+                    "facts": f"{number:016x}{part:016x}",
+                    "manager": "conda",
+                    "name": names[part] if part else "openssl",
+                    "version": f"3.{number}",
+                    "build": "0",
+                    "channel": "c",
+                    "licence": f"L-{part % 5}",
+                    "project": "",
+                    "size_bytes": 1000 + part,
+                }
+
+    def platform_rows() -> Iterator[dict[str, Any]]:
+        for one in range(0, environments, 3):
+            for number in range(versions - 1, versions + 1):
+                sums = {"base": "", "packages": len(names), "size_bytes": len(names) * 1000}
+                yield {"key": key(one, number), "platform": "linux-64", **sums}
+
+    def blob_rows() -> Iterator[dict[str, Any]]:
+        for one in range(0, environments, 3):
+            for number in range(versions - 1, versions + 1):
+                for part in range(12):
+                    digest = f"sha256:{(one // 3 % 50) * 100 + number * 12 + part:064x}"
+                    yield {"key": key(one, number), "digest": digest, "size_bytes": 1000 + part}
+
+    def activation_rows() -> Iterator[dict[str, Any]]:
+        for one in range(environments):
+            yield {
+                "environment_id": one + 1,
+                "number": versions,
+                "key": key(one, versions),
+                "at": now,
+            }
+
+    def day_rows() -> Iterator[dict[str, Any]]:
+        for one in range(environments):
+            for day in range(10):
+                at = None if day > 5 else now - timedelta(days=20 - day)
+                date = f"2026-10-{day + 1:02}"
+                size = 1000 if day % 3 else None
+                yield {
+                    "environment_id": one + 1,
+                    "day": date,
+                    "pulls": 0 if at is None else 3,
+                    "last_at": at,
+                    "own_bytes": size,
+                    "shared_bytes": size,
+                }
+
+    def finding_rows() -> Iterator[dict[str, Any]]:
+        for one in range(0, environments, 5):
+            for number in range(versions - 1, versions + 1):
+                yield {
+                    "environment_id": one + 1,
+                    "key": key(one, number),
+                    "policy": "company",
+                    "mode": "warn",
+                    "kind": "advisories",
+                    "platform": "linux-64",
+                    "manager": "conda",
+                    "name": "openssl",
+                    "version": "3",
+                    "advisory": "GHSA-1",
+                    "sentence": "openssl has a hole",
+                    "found_at": now,
+                }
+
+    return [
+        (tables.package, exact_rows()),
+        (tables.lock_platform, platform_rows()),
+        (tables.build_blob, blob_rows()),
+        (tables.activation, activation_rows()),
+        (tables.usage_day, day_rows()),
+        (tables.finding, finding_rows()),
+    ]

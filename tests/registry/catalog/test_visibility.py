@@ -6,7 +6,7 @@ import pytest
 
 from registry.auth.roles import Globs, glob_matches
 from registry.catalog.records import Visibility
-from registry.catalog.visibility import fold
+from registry.catalog.visibility import fold, seen_by
 from tests.registry.catalog.house import House
 
 pytestmark = pytest.mark.anyio
@@ -41,6 +41,9 @@ async def test_lists_have_what_globs_match_and_nothing_else(house: House) -> Non
         ]
         page = await house.environments.search(visible, limit=100)
         assert [one.path for one in page.items] == ["/".join(one) for one in seen], globs
+        sees = seen_by(visible)
+        every = product(NAMESPACES, ENVIRONMENTS)
+        assert [one for one in every if sees(*one)] == seen, globs
         listed = [one.slug for one in (await house.namespaces.list(visible, limit=100)).items]
         assert listed == list(dict.fromkeys(one for one, _ in seen)), globs
         events = await house.events.list(visible=visible, limit=1000)

@@ -28,6 +28,9 @@ COMMANDS = [
     ["env", "update", "ada/x", "--renew"],
     ["env", "update", "ada/x", "--description=x"],
     ["env", "versions", "ada/x"],
+    ["env", "packages", "ada/x:v1"],
+    ["env", "layers", "ada/x"],
+    ["env", "having", "numpy"],
     ["env", "activate", "ada/x:v1"],
     ["env", "diff", "ada/x", "1"],
     ["env", "copy", "ada/x", "ada/y"],
@@ -78,7 +81,7 @@ def somebody(tmp_path: Path) -> Person:
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("registry.cli.following._AWAY_SECONDS", 0)
-    monkeypatch.setattr("registry.cli.archive_download._RETRY_SECONDS", 0)
+    monkeypatch.setattr("registry.cli.download._RETRY_SECONDS", 0)
 
 
 def test_a_server_that_is_not_there_is_one_sentence(somebody: Person) -> None:

@@ -150,16 +150,21 @@ def test_environments_are_listed_by_name_and_by_what_they_have(
         "ada/other",
     ]
     assert "of two" in ada("env", "list", "ada").stdout
-    assert json.loads(ada("env", "list", "-o", "json").stdout) == api(served, "environments")
+    assert json.loads(ada("env", "list", "-o", "json").stdout) == api(
+        served, "environments?details=true"
+    )
     found = ada("env", "list", "--package=tool", "--version=2.0").stdout
     assert "ada/other" in found
     assert "ada/notebook" not in found
     assert "ada/other" not in ada("env", "list", "--search=note").stdout
+    assert "ada/other" in ada("env", "list", "--mine").stdout
+    assert "ada" in ada("namespace", "list", "--mine").stdout
+    assert "ada/other" not in ada("env", "list", "--building").stdout
     some = ada("env", "list", "--limit=1")
     assert "there are more" in some.stderr
     assert "ada/notebook" in ada("env", "show", "ada/notebook").stdout
     shown = json.loads(ada("env", "show", "ada/notebook", "-o", "json").stdout)
-    assert shown == api(served, "namespaces/ada/environments/notebook")
+    assert shown == api(served, "namespaces/ada/environments/notebook?details=true")
     assert "first" in ada("env", "show", f"http://{served.host}/ada/notebook:v1").stdout
 
 
@@ -332,3 +337,36 @@ def test_too_many_slashes_make_no_host_of_a_name() -> None:
     for text in ("bob/a/b", "bob/a/b:v1", "bob/a/b/c"):
         with pytest.raises(typer.BadParameter, match="is written NAMESPACE/ENVIRONMENT"):
             environment_place(text)
+
+
+def test_what_a_version_consists_of_is_listed(ada: Person, served: Served, specs: Path) -> None:
+    ada("env", "update", "ada/notebook", str(specs / "new.yml"))
+    lines = ada("env", "packages", "ada/notebook").stdout.splitlines()
+    assert lines[0].split()[:3] == ["package", "version", "build"]
+    assert any(line.startswith("*") for line in lines[1:])
+    asked = ada("env", "packages", "ada/notebook:v1", "--requested").stdout.splitlines()
+    assert all(line.startswith("*") for line in asked[1:])
+    document = json.loads(ada("env", "packages", "ada/notebook", "-o", "json").stdout)
+    assert document["packages"] == len(document["items"])
+    name = document["requested"][0]["name"]
+    layers = ada("env", "layers", "ada/notebook").stdout
+    assert "a node that has v1 fetches" in layers
+    assert name in layers
+    having = ada("env", "having", name).stdout.splitlines()
+    assert having[1].split()[:2] == ["ada/notebook", "v2"]
+    assert ada("env", "having", name, "--version", ">=9999").stdout.splitlines()[1:] == []
+    refused = ada("env", "having", name, "--version", ">==", code=1)
+    assert "condition on a version" in refused.stderr
+    shown = ada("env", "show", "ada/notebook").stdout
+    assert "v2 built" in shown
+    assert "findings" in shown
+    listed = ada("env", "list").stdout.splitlines()
+    assert listed[0].split() == [
+        "environment",
+        "active",
+        "newest",
+        "size",
+        "last",
+        "used",
+        "description",
+    ]

@@ -28,8 +28,8 @@ class Server:
         if request.url.path.endswith("/events"):
             self.streams += 1
             return await self.events()
-        if request.url.path.endswith("/log"):
-            return httpx.Response(200, text="2026-11-29T10:00:00Z asked\n2026-11-29T10:00:01Z so\n")
+        if request.url.path.endswith("/progress"):
+            return httpx.Response(200, json={"words": "solving the environment", "percent": 40})
         self.looks += 1
         state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
         if isinstance(state, Exception):
@@ -89,7 +89,7 @@ async def test_without_events_the_version_is_looked_at_anyhow(stream: str) -> No
 async def test_people_are_told_what_is_done_now() -> None:
     told: list[str] = []
     assert await follow(Server("queued", "building", "built"), told) == "built"
-    assert told == ["version 1 is queued", "version 1: so"]
+    assert told == ["version 1 is queued", "version 1: solving the environment, 40 %"]
 
 
 async def test_a_server_that_is_started_anew_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

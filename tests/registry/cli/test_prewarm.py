@@ -3,7 +3,8 @@ import asyncio
 import httpx
 import pytest
 
-from registry.cli.remote import RemoteError, warm
+from registry.cli.prewarm import warm
+from registry.cli.remote import RemoteError
 
 
 def answers(*replies: httpx.Response) -> tuple[httpx.AsyncClient, list[str]]:
@@ -17,7 +18,7 @@ def answers(*replies: httpx.Response) -> tuple[httpx.AsyncClient, list[str]]:
 
 
 def test_an_image_that_takes_long_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("registry.cli.remote._RETRY_SECONDS", 0)
+    monkeypatch.setattr("registry.cli.prewarm._RETRY_SECONDS", 0)
     http, asked = answers(
         httpx.Response(307, headers={"location": "latest?wait=1"}),
         httpx.Response(429),

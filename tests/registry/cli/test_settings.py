@@ -40,6 +40,11 @@ def said(tmp_path: Path, variables: dict[str, str], *command: str) -> str:
             "s3:/bucket",
             "PULLFORGE_STORE: 's3:/bucket' is not a place for a store",
         ),
+        (
+            "PULLFORGE_WATCH",
+            '[{"path": "https://git.example.org/envs.git", "namespace": "team"}]',
+            "PULLFORGE_WATCH.0.PATH: directories of this machine are watched; of a repository,",
+        ),
         ("PULLFORGE_STORE", "/proc/x", "the store's directory /proc/x cannot be made"),
     ],
 )
@@ -49,3 +54,15 @@ def test_a_setting_that_cannot_be_used_is_told_in_one_line(
     lines = said(tmp_path, {name: value}, *command).splitlines()
     assert len(lines) == 1, lines
     assert lines[0].startswith(f"pullforge: {sentence}"), lines
+
+
+def test_a_server_says_in_one_line_that_a_policy_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "company.toml").write_text('\n[age]\nminimum = "a while"')
+    for path, sentence in {
+        "policies": "company.toml, line 3, age.minimum: 'a while' is not a duration such as",
+        "nowhere": f"{tmp_path}/nowhere: it cannot be read (No such file or directory)",
+    }.items():
+        lines = said(tmp_path, {"PULLFORGE_POLICIES": str(tmp_path / path)}, "serve").splitlines()
+        assert len(lines) == 1, lines
+        assert lines[0].startswith(f"pullforge: {sentence}"), lines

@@ -95,6 +95,20 @@ async def test_writers_come_one_after_the_other(database_url: str) -> None:
             assert (await connection.execute(select(change.c.subject))).scalar_one() == "30"
 
 
+async def test_writers_that_wait_for_their_turn_leave_connections_to_readers(
+    database: Database,
+) -> None:
+    """One that takes long holds up those after it, and nobody who only reads."""
+    async with database.writing():
+        waiting = [asyncio.create_task(add(database)) for _ in range(30)]
+        await asyncio.sleep(0.5)
+        assert not any(one.done() for one in waiting)
+        async with asyncio.timeout(2):
+            assert await count(database) == 0
+    await asyncio.gather(*waiting)
+    assert await count(database) == 30
+
+
 async def test_a_caller_that_leaves_holds_nobody_up(database: Database) -> None:
     async def hold() -> None:
         async with database.writing() as connection:

@@ -2,15 +2,24 @@ from pathlib import Path
 
 import pytest
 
+from registry.catalog.assessing import Assessor
+from registry.catalog.blocks import Blocks
+from registry.catalog.findings import Findings
+from registry.catalog.judging import Judging
+from registry.catalog.policies import Policies
+from registry.catalog.ports import LockedPackage
 from registry.catalog.records import EVERYTHING
 from registry.database import Database
 from registry.database.export import export_lines, import_lines
 from registry.database.migrations.versions import HEAD
 from registry.errors import ExportInvalid
 from tests.registry.catalog.house import ADA, House, key_of
+from tests.registry.catalog.test_judging import Threads
 from tests.registry.databases import BOTH, Postgres, new_url, opened
 
 pytestmark = pytest.mark.anyio
+
+NO_PAD = '[packages]\ndenied = ["left-pad"]\n'
 
 
 async def filled(database: Database) -> House:
@@ -25,6 +34,17 @@ async def filled(database: Database) -> House:
     await house.grants.give(
         ADA, subject_kind="everyone", subject=None, namespace_glob="ada", role="viewer"
     )
+    policies = Policies(database, house.book, house.follower.settled)
+    await policies.set(ADA, "company", NO_PAD)
+    await policies.set(ADA, "company", 'mode = "warn"\n' + NO_PAD)
+    await policies.set(ADA, "own", NO_PAD, namespace="ada")
+    await Blocks(database).block(ADA, "ab" * 16, "it has a backdoor")
+    pad = LockedPackage("linux-64", "conda", "left-pad", "1.0", "0", "main", licence="MIT")
+    house.packages[key_of(b"pad")] = [pad]
+    await house.built("ada/notebook", b"pad")
+    assert await Judging(
+        database, house.book, Assessor(database, Threads()), "judge", settled=house.follower.settled
+    ).look()
     await house.versions.ask(ADA, "ada", "notebook", b"\xff\0three")
     return house
 
@@ -48,8 +68,15 @@ async def test_everything_is_the_same_elsewhere(
         assert house.memory.pointers == before.memory.pointers
         assert house.memory.tokens == before.memory.tokens
         assert house.memory.grants == before.memory.grants
-        assert (await house.ended("ada/notebook", 3)).key == key_of(b"\xff\0three")
-        assert await house.versions.specification("ada", "notebook", 3) == b"\xff\0three"
+        assert house.book.policies() == before.book.policies()
+        assert [one.key for one in (await Blocks(other).list()).items] == ["ab" * 16]
+        found = (await Findings(other).list(visible=EVERYTHING)).items
+        assert {(one.policy, one.key) for one in found} == {
+            ("company", key_of(b"pad")),
+            ("own", key_of(b"pad")),
+        }
+        assert (await house.ended("ada/notebook", 4)).key == key_of(b"\xff\0three")
+        assert await house.versions.specification("ada", "notebook", 4) == b"\xff\0three"
         await house.environments.restore(ADA, "ada", "gone")
         await house.environments.create(ADA, "ada", "new")
         assert len((await house.environments.search(EVERYTHING)).items) == 3

@@ -31,6 +31,15 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 NAMESPACE = "/api/v1/namespaces/analytics"
 FORECAST = f"{NAMESPACE}/environments/forecast"
 NO_KEY = "0" * 32
+#: What columns that came since then have in rows of before.
+ADDED: dict[str, dict[str, Any]] = {
+    "namespace": {"size_bytes": None},
+    "version": {"told": None, "judged": 0, "freed_at": None, "propose": 0}
+    | {"origin": None, "deleted_at": None},
+    "environment": {"source_id": None, "archived_at": None, "test_command": ""},
+    "lock_package": {"package_id": None},
+    "event": {"via": ""},
+}
 
 
 @pytest.fixture
@@ -67,6 +76,9 @@ async def kept(url: str, of: Rows) -> dict[str, list[dict[str, Any]]]:
     documents = [row["path"] for row in found["outbox"]]
     assert sorted(documents) == ["analytics", "analytics/forecast"]
     found["outbox"] = [row for row in found["outbox"] if row["path"] != "analytics"]
+    for name, added in ADDED.items():
+        for row in found[name]:
+            assert {column: row.pop(column) for column in added} == added
     return found
 
 

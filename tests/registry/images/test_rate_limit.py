@@ -39,6 +39,39 @@ async def test_names_that_are_new_are_refused_after_so_many(site: Site) -> None:
         assert int(replies[-1].headers["retry-after"]) > 1000
 
 
+@pytest.mark.parametrize(
+    "user_agent",
+    [
+        "docker/29.0.1 go/go1.24 kernel/6.1 os/linux arch/amd64 containerd-client/2.1.4",
+        "docker/20.10.24+dfsg1 go/go1.19.8 os/linux arch/amd64",
+        "containers/5.16.0 (github.com/containers/image)",
+        "skopeo/1.9.3",
+        "containerd/1.6.20~ds1",
+        "containerd/v2.1.4",
+        "go-containerregistry/v0.20.2",
+        "curl/8.5.0",
+    ],
+)
+async def test_every_client_is_told_in_one_sentence_and_when_to_come_again(
+    site: Site, user_agent: str
+) -> None:
+    async with site.open() as client:
+        await ask(client, 5)
+        reply = await client.get(misspelt(100), user_agent=user_agent)
+        message = assert_oci_error(reply, 429, "TOOMANYREQUESTS")
+        api = await client.post(BUILDS, wish("nothing-100"), user_agent=user_agent)
+        assert api.status == 429
+        for told, answered in ((message, reply), (api.json()["error"]["message"], api)):
+            assert told.startswith("you have asked for too many images that have to be built first")
+            assert "\n" not in told
+            assert len(told) < 400
+            seconds = int(answered.headers["retry-after"])
+            assert f"ask again in {seconds} s" in told
+        # What asks first with HEAD, which has no text, asks again with GET after this one.
+        head = await client.request("HEAD", misspelt(100), [("user-agent", user_agent)], b"")
+        assert (head.status, head.body) == (405, b"")
+
+
 async def test_at_once_exactly_so_many_are_begun(site: Site) -> None:
     async with site.open() as client:
         work = [client.get(misspelt(number)) for number in range(30)]

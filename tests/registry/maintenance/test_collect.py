@@ -182,7 +182,7 @@ async def test_a_collection_that_fails_is_logged_and_the_next_one_succeeds(
         await shelf.layer("second", long_ago)
         await collect_all(store, NOTHING, time.time(), upload_seconds=3600)
     store.close()
-    failed = ["failed to collect"] * 2  # what was pushed, and the cache: each by itself
+    failed = ["failed to collect"] * 3  # what was pushed, the cache, and rules: each by itself
     assert [line["event"] for line in lines] == ["collected", *failed, "collected"]
     assert lines[0]["freed_bytes"] == 9
     assert lines[1]["error"] == "the store does not answer"

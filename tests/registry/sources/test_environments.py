@@ -23,7 +23,7 @@ from registry.sources.source import Source
 from registry.storage.layout import environment_key
 from registry.web.services import Services
 from registry.wiring import open_services
-from tests.registry.pulling import pull, reference, referrers, tags
+from tests.registry.pulling import built, pull, reference, referrers, tags
 from tests.registry.web.api.site import Site
 
 pytestmark = pytest.mark.anyio
@@ -293,6 +293,7 @@ async def test_a_server_without_its_database_reads_the_store_with_each_request(s
             directory,
             services.sources.of("build/x"),
             source_of(services)._holdings,  # type: ignore[attr-defined]  # of the same service
+            built(services)._blocked,
             site.clock,
             is_followed=lambda: followed,
         )

@@ -79,7 +79,7 @@ async def test_requests_are_counted_by_template(client: Client) -> None:
     await client.head("/v2/env/pandas/manifests/latest")
     await client.get("/v2/env/Pandas/manifests/latest")
     await client.get("/v2/nonsense")
-    await client.get("/nonsense")
+    await client.get("/nonsense/at/all")
     await client.request("BREW", "/v2/")
     await client.get("/healthz")
     text = (await client.get("/metrics")).body.decode()

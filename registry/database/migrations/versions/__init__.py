@@ -3,4 +3,4 @@
 from typing import Final
 
 #: The one that the program needs.
-HEAD: Final = "0003"
+HEAD: Final = "0006"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.rules.model import Rules
 from registry.requests.progress import RequestProgress
 from registry.requests.runner import BuildRunner, Requested
 from tests.registry.asgi import Client
@@ -53,12 +54,17 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
     gate, make = Gate(), BuildRunner.make
 
     async def held(
-        self: BuildRunner, asked: Requested, request_progress: RequestProgress, *, renew: bool
+        self: BuildRunner,
+        asked: Requested,
+        request_progress: RequestProgress,
+        *,
+        renew: bool,
+        rules: Rules,
     ) -> str:
         gate.arrived.set()
         await gate.open.wait()
         gate.passed += 1
-        return await make(self, asked, request_progress, renew=renew)
+        return await make(self, asked, request_progress, renew=renew, rules=rules)
 
     monkeypatch.setattr(BuildRunner, "make", held)
     return gate

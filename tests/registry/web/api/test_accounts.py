@@ -64,7 +64,8 @@ async def test_a_limited_token_may_no_more_than_it_says_and_makes_no_other(clien
     body = {"name": "reader", "scopes": ["ada/**:pull"]}
     reader = f"Bearer {(await made(client, TOKENS, ADA, body))['secret']}"
     assert (await send(client, "GET", NOTEBOOK, reader)).status == 200
-    refused(await send(client, "DELETE", NOTEBOOK, reader), 403, "DENIED")
+    told = refused(await send(client, "DELETE", NOTEBOOK, reader), 403, "DENIED")
+    assert "the token is limited to less" in told
     refused(await send(client, "POST", TOKENS, reader, {"name": "more"}), 403, "DENIED")
     body = {"name": "other", "scopes": ["team/**:pull"]}
     other = f"Bearer {(await made(client, TOKENS, ADA, body))['secret']}"

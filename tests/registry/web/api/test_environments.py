@@ -105,9 +105,13 @@ async def test_an_environment_is_deleted_and_restored(client: Client) -> None:
     assert (await send(client, "GET", NOTEBOOK, ADA)).status == 404
     (kept,) = (await send(client, "GET", f"{ENVIRONMENTS}?deleted", ADA)).json()["items"]
     assert kept["deleted_at"] is not None
+    assert (await send(client, "GET", f"{ENVIRONMENTS}?deleted=only", ADA)).json()["items"] == [
+        kept
+    ]
     assert (await send(client, "POST", f"{NOTEBOOK}/restore", BOB)).status == 404
     restored = await send(client, "POST", f"{NOTEBOOK}/restore", ADA)
     assert (restored.status, restored.json()["deleted_at"]) == (200, None)
+    assert (await send(client, "GET", f"{ENVIRONMENTS}?deleted=only", ADA)).json()["items"] == []
 
 
 async def test_moving_and_copying_need_a_role_there_too(client: Client) -> None:

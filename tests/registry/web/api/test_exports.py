@@ -3,6 +3,7 @@ import base64
 import gzip
 import hashlib
 import io
+import re
 import tarfile
 
 import pytest
@@ -38,6 +39,50 @@ async def test_every_form_is_there_whole_in_part_and_by_its_headers(client: Clie
     cyclonedx = (await client.get(f"{links['sbom']}?format=cyclonedx")).json()
     assert spdx["spdxVersion"] == "SPDX-2.3"
     assert cyclonedx["bomFormat"] == "CycloneDX"
+
+
+async def test_a_package_of_a_build_is_the_archive_of_its_channel(
+    client: Client, site: Site
+) -> None:
+    document = (await build(client, wish("tool"))).json()
+    lock = (await client.get(document["links"]["lock"])).body.decode()
+    for path in site.files("packages"):
+        path.unlink()
+    sums = re.findall("sha256: ([0-9a-f]{64})", lock)
+    assert sums
+    for sha256 in sums:
+        url = f"{document['links']['self']}/packages/{sha256}"
+        head = await client.head(url)
+        reply = await client.get(url)
+        assert reply.status == 200, reply
+        assert hashlib.sha256(reply.body).hexdigest() == sha256
+        assert head.headers["content-length"] == str(len(reply.body))
+        digest = base64.b64encode(bytes.fromhex(sha256)).decode()
+        assert reply.headers["repr-digest"] == f"sha-256=:{digest}:"
+        name = re.search('filename="(.*)"', reply.headers["content-disposition"])
+        assert name is not None
+        assert name[1].endswith((".conda", ".tar.bz2"))
+        part = await client.get(url, range="bytes=5-9")
+        assert (part.status, part.body) == (206, reply.body[5:10])
+        same = await client.get(url, if_none_match=reply.headers["etag"])
+        assert same.status == 304
+
+
+async def test_what_a_build_does_not_have_is_no_package_of_it(client: Client) -> None:
+    one = (await build(client, wish("tool"))).json()["links"]
+    other = (await build(client, wish("library"))).json()["links"]
+    theirs = set(
+        re.findall("sha256: ([0-9a-f]{64})", (await client.get(one["lock"])).body.decode())
+    )
+    mine = set(
+        re.findall("sha256: ([0-9a-f]{64})", (await client.get(other["lock"])).body.decode())
+    )
+    for sha256 in (*(theirs - mine), "0" * 64, "x", "%0d%0a", "a" * 5000):
+        reply = await client.get(f"{other['self']}/packages/{sha256}")
+        assert reply.status == 404, reply
+        error = reply.json()["error"]
+        assert error["code"] == "ARCHIVE_UNKNOWN"
+        assert "installation.json" in error["message"]
 
 
 def names_in(tar: bytes) -> set[str]:

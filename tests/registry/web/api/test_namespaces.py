@@ -47,6 +47,28 @@ async def test_people_make_the_namespace_of_their_name_and_administrators_any(
     refused(await send(client, "POST", NAMESPACES, None, {"name": "eve"}), 401, "UNAUTHORIZED")
 
 
+async def test_namespaces_of_ones_own_are_those_where_one_was_given_a_role(client: Client) -> None:
+    for name, owner in (("ada", "ada"), ("bob", "bob"), ("open", "root"), ("team", "root")):
+        await made(client, NAMESPACES, ROOT, {"name": name, "owner": owner})
+    everybody = {"subject_kind": "authenticated", "role": "viewer"}
+    await made(client, f"{NAMESPACES}/open/grants", ROOT, everybody)
+    one = {"subject": "ada", "role": "viewer", "environment": "forecast"}
+    await made(client, f"{NAMESPACES}/team/grants", ROOT, one)
+    await made(client, f"{NAMESPACES}/team/environments", ROOT, {"name": "forecast"})
+
+    async def slugs(who: str | None, query: str) -> list[str]:
+        reply = await send(client, "GET", f"{NAMESPACES}?{query}", who)
+        return [one["slug"] for one in reply.json()["items"]]
+
+    assert await slugs(ADA, "") == ["ada", "open", "team"]
+    assert await slugs(ADA, "mine=true") == ["ada", "team"]
+    assert await slugs(ROOT, "mine=true") == ["open", "team"]
+    assert await slugs(None, "mine=true") == []
+    await made(client, f"{NAMESPACES}/open/environments", ROOT, {"name": "notebook"})
+    found = (await send(client, "GET", "/api/v1/environments?mine=true", ADA)).json()["items"]
+    assert [one["path"] for one in found] == ["team/forecast"]
+
+
 async def test_what_one_may_not_see_is_answered_as_what_is_not_there(client: Client) -> None:
     await make_notebook(client)
     for path in ("ada", "ada/environments", "ada/grants", "ada/environments/notebook"):
@@ -172,8 +194,9 @@ async def test_the_roles_of_the_service_are_given_by_administrators_alone(client
     assert (await send(client, "GET", NOTEBOOK, BOB)).status == 200
     refused(await send(client, "DELETE", NOTEBOOK, BOB), 403, "DENIED")
     refused(await send(client, "POST", "/api/v1/grants", BOB, body), 403, "DENIED")
-    (event, *_) = (await send(client, "GET", "/api/v1/events", BOB)).json()["items"]
-    assert (event["action"], event["address"]) == ("grant.given", "192.0.2.1")
+    events = (await send(client, "GET", "/api/v1/events", BOB)).json()["items"]
+    given = next(event for event in events if event["action"] == "grant.given")
+    assert (given["detail"]["role"], given["address"]) == ("auditor", "192.0.2.1")
     reply = await send(client, "DELETE", f"/api/v1/grants/{grant['id']}", ROOT)
     assert reply.status == 204
     assert (await send(client, "GET", NOTEBOOK, BOB)).status == 404

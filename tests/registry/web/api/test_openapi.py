@@ -1,6 +1,7 @@
 """The description of the API, held against what the API does."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,24 +72,53 @@ async def test_what_is_answered_is_what_the_document_says(site: Site) -> None:
     async with site.open() as client:
         await make_notebook(client, wish("tool"))
         await ask(client, wish("nothing-like-this"))
+        await ask(client, wish("library"), query="?propose")
+        lock = (await send(client, "GET", f"{NOTEBOOK}/versions/1/lock", ADA)).body.decode()
+        sha256 = re.findall("sha256: ([0-9a-f]{64})", lock)[0]
+        proposal = (await send(client, "GET", NOTEBOOK, ADA)).json()["proposal"]
         token = await made(client, "/api/v1/tokens", ADA, {"name": "laptop"})
         grant = {"subject": "bob", "role": "viewer", "expires_at": "2100-01-01T00:00:00+02:00"}
         given_ = await made(client, f"{NAMESPACES}/ada/grants", ADA, grant)
         assert given_["expires_at"] == "2099-12-31T22:00:00Z"
+        text = b'mode = "warn"\n[packages]\ndenied = ["tool"]\n'
+        for url in ("/api/v1/policies/company", f"{NAMESPACES}/ada/policy"):
+            assert (await send(client, "PUT", url, ROOT, text)).status == 200
+        wanted = {"policy": "company", "spec": "tool ==2.0", "reason": "a bug is fixed in it"}
+        (waiver,) = (await made(client, "/api/v1/waivers", ADA, wanted))["items"]
+        schedule = {"cron": "weekly", "timezone": "Europe/Berlin"}
+        assert (await send(client, "PUT", f"{NOTEBOOK}/schedule", ADA, schedule)).status == 200
+        wanted = {"name": "laptop", "kind": "remote", "namespace": "ada"}
+        source = await made(client, "/api/v1/sources", ADA, wanted)
+        wanted = {"url": "https://hook.invalid/x", "namespace": "ada"}
+        webhook = await made(client, "/api/v1/webhooks", ADA, wanted)
+        ping = await send(client, "POST", f"/api/v1/webhooks/{webhook['id']}/ping", ADA)
+        member = "/api/v1/groups/staff/members/ada"
+        assert (await send(client, "PUT", member, ROOT)).status == 200
         fields = {
+            "policy": "company",
+            "package": "tool",
+            "user": "ada",
+            "group": "staff",
             "namespace": "ada",
             "environment": "notebook",
             "number": "1",
             "a": "1",
             "b": "1",
+            "delivery": str(ping.json()["id"]),
             "id": str(token["id"]),
+            "sha256": sha256,
         }
         seen = 0
         for path, methods in DOCUMENT["paths"].items():
             if "get" not in methods or path.startswith(("/api/v1/builds", "/api/v1/requests")):
                 continue
-            id_ = str(given_["id"]) if "grants" in path else fields["id"]
-            reply = await send(client, "GET", path.format(**{**fields, "id": id_}), ROOT)
+            numbers = {"grants": given_["id"], "waivers": waiver["id"], "proposals": proposal}
+            numbers |= {"sources": source["id"], "webhooks": webhook["id"]}
+            id_ = str(next((one for part, one in numbers.items() if part in path), fields["id"]))
+            url = path.format(**{**fields, "id": id_})
+            if path.endswith("/imported-versions"):
+                url += "?source=https://old.invalid"
+            reply = await send(client, "GET", url, ROOT)
             assert reply.status == 200, (path, reply)
             if reply.headers["content-type"] == "application/json":
                 conforms(reply, "GET", path)

@@ -15,6 +15,7 @@ from builder.records import BaseReference
 from tests.registry.accounts import HASH, basic, write_policy
 from tests.registry.asgi import Client, Reply
 from tests.registry.pushing import descriptor, manifest_of
+from tests.registry.web.api.catalog import NAMESPACES, made, send
 from tests.registry.web.api.site import BUILDS, Site, build, wish
 
 pytestmark = pytest.mark.anyio
@@ -121,3 +122,24 @@ async def test_the_default_base_is_everybodys_wherever_it_lies(site: Site, clien
         lock = (await stranger.get(f"{BUILDS}/{first.json()['key']}/lock")).body
         again = await build(stranger, lock)
         assert again.status in {200, 201}, again.body
+
+
+async def test_a_limited_token_has_no_file_of_a_source_built_on_what_it_may_not_pull(
+    client: Client,
+) -> None:
+    await made(client, NAMESPACES, OWNER, {"name": "ada"})
+    wanted = {"name": "team", "kind": "remote", "namespace": "ada"}
+    source = await made(client, "/api/v1/sources", OWNER, wanted)
+    limited = {"name": "pipeline", "scopes": ["ada/**:pull,push,delete"]}
+    token = f"Bearer {(await made(client, '/api/v1/tokens', OWNER, limited))['secret']}"
+    file = f"/api/v1/sources/{source['id']}/files/a/environment.yml?environment=a"
+
+    async def problem(who: str, base: str) -> str | None:
+        body = wish("tool", base=f"registry:{base}:1")
+        reply = await send(client, "PUT", file, who, body)
+        assert reply.status == 200, reply
+        found: str | None = reply.json()["problem"]
+        return found
+
+    assert "may not pull 'team/base'" in (await problem(token, "team/base") or "")
+    assert await problem(OWNER, "team/base") is None

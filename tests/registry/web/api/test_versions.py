@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from registry.catalog import event_feed
+from registry.catalog.events import Events
 from registry.catalog.records import Actor
 from tests.registry.asgi import Client
 from tests.registry.web.api.catalog import (
@@ -82,6 +83,12 @@ async def test_what_fails_is_a_version_with_its_sentence(client: Client) -> None
     assert len((await send(client, "GET", VERSIONS, ADA)).json()["items"]) == 1
 
 
+async def building(client: Client, who: str) -> list[str]:
+    """Return the environments of which a version is made, or waits."""
+    reply = await send(client, "GET", "/api/v1/environments?building=true", who)
+    return [one["path"] for one in reply.json()["items"]]
+
+
 async def test_a_version_is_followed_and_cancelled_while_it_is_built(
     client: Client, gate: Gate
 ) -> None:
@@ -92,10 +99,13 @@ async def test_a_version_is_followed_and_cancelled_while_it_is_built(
     waited = await send(client, "POST", VERSIONS, ADA, wish("tool"), prefer="wait=1")
     assert (waited.status, waited.json()["number"]) == (202, 1)
     await gate.arrived.wait()
+    assert await building(client, ADA) == ["ada/notebook"]
+    assert await building(client, BOB) == []
     cancelled = await send(client, "POST", f"{VERSIONS}/1/cancel", ADA)
     assert (cancelled.status, cancelled.json()["state"]) == (200, "cancelled")
     gate.open.set()
     assert (await ended(client, f"{VERSIONS}/1", ADA))["state"] == "cancelled"
+    assert await building(client, ADA) == []
     actions = (await send(client, "GET", f"{NOTEBOOK}/events", ADA)).json()["items"]
     assert actions[0]["action"] == "version.cancelled"
 
@@ -132,8 +142,12 @@ async def test_events_are_followed_and_what_was_missed_is_sent_again(client: Cli
 
 @pytest.mark.parametrize("how", ["token", "role", "disabled"])
 async def test_a_stream_of_events_ends_for_whoever_may_follow_no_more(
-    client: Client, how: str
+    client: Client, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Long enough for what happens next not to be told, and not for everybody to wait.
+    defaults = Events.follow.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "beat_seconds", 2)
     await make_notebook(client)
     granted = await made(
         client, f"{NAMESPACES}/ada/grants", ADA, {"subject": "bob", "role": "viewer"}

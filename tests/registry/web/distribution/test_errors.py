@@ -17,10 +17,13 @@ from registry.errors import (
     ManifestUnknown,
     NameUnknown,
     PolicyInvalid,
+    PrefixError,
     ProviderUnavailable,
     RangeInvalid,
     ReferrersUnavailable,
     RegistryError,
+    SourceFileUnreadable,
+    SourceUnreachable,
     StillBuilding,
     TagInvalid,
     Unauthorized,
@@ -60,6 +63,11 @@ def test_every_error_is_told(kind: type[BuilderError | RegistryError]) -> None:
         PolicyInvalid,
         ProviderUnavailable,
         ReferrersUnavailable,
+        # Whoever looks at files writes these down: no request is answered by them.
+        SourceFileUnreadable,
+        SourceUnreachable,
+        # These are told where the directories are.
+        *family(PrefixError),
     }
 
 

@@ -47,6 +47,9 @@ class MemorySessions:
     def owner(self, secret: str) -> str | None:
         return self.browsers.get(secret)
 
+    def number(self, secret: str) -> int | None:
+        return list(self.browsers).index(secret) if secret in self.browsers else None
+
     async def close(self, secret: str, address: str) -> None:
         self.browsers.pop(secret, None)
 

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 
 class Page(HTMLParser):
-    """What a page has: the fields of its forms, and its links."""
+    """What a page has: the fields of its forms, its links, and whether it runs what is not ours."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -23,7 +23,10 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = {name: value or "" for name, value in attrs}
-        self.has_script |= tag == "script" or any(name.startswith("on") for name in found)
+        is_ours = tag == "script" and found.get("src", "").startswith("/static/")
+        self.has_script |= (tag == "script" and not is_ours) or any(
+            name.startswith(("on", "hx-on")) for name in found
+        )
         if tag == "input" and "name" in found:
             self.fields[found["name"]] = found.get("value", "")
         if tag == "a":
@@ -42,7 +45,7 @@ class Browser:
     async def get(self, path: str) -> httpx.Response:
         return await self.http.get(path)
 
-    async def submit(self, path: str, **fields: str) -> httpx.Response:
+    async def submit(self, path: str, /, **fields: str) -> httpx.Response:
         return await self.http.post(path, data=fields, headers={"origin": self.origin})
 
     def cookie(self, name: str) -> str | None:

@@ -1,0 +1,1 @@
+"""Policies, waivers, blocks and the audit log, from outside: two servers as a company runs them."""

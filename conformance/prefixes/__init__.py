@@ -1,0 +1,1 @@
+"""Environments as directories, as machines and their users see them."""

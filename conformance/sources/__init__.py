@@ -1,0 +1,1 @@
+"""Files that define environments, on servers and machines as their users have them."""

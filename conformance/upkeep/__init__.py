@@ -1,0 +1,1 @@
+"""Environments that keep themselves current, from outside: schedules, tests, who is told."""

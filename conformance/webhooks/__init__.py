@@ -1,0 +1,1 @@
+"""Webhooks from outside: real servers, and receivers of every kind."""

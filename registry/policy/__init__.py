@@ -1,0 +1,1 @@
+"""Policies: read, compiled into rules, and kept in memory; no SQL, no HTTP."""

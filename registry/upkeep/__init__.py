@@ -1,0 +1,1 @@
+"""What keeps environments current: schedules that are due, and the tests of proposals."""

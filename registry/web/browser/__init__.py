@@ -1,0 +1,1 @@
+"""Whose browser sent a request, and what it sends: for all pages."""

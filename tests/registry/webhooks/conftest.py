@@ -1,0 +1,3 @@
+from tests.registry.catalog.conftest import database, database_url, house, postgres
+
+__all__ = ["database", "database_url", "house", "postgres"]
