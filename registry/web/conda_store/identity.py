@@ -92,6 +92,14 @@ def ends_at(call: Call) -> datetime | None:
     return min((at for at in ends if at is not None), default=None)
 
 
+def own_namespace(call: Call) -> str | None:
+    """Return the namespace of their token, or else of their name; ``None``: nobody knows either."""
+    child = call.rights.caller.child
+    if child is not None and child.primary_namespace is not None:
+        return child.primary_namespace
+    return call.rights.name
+
+
 def seen_with(call: Call, token: str | None) -> Visibility:
     """Return what whoever sent a request may see and a token, too; ``None``: they alone.
 

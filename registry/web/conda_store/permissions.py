@@ -22,15 +22,14 @@ from registry.catalog.slugs import slug_of
 from registry.errors import CatalogNameInvalid
 from registry.web.conda_store.answers import answer, moment
 from registry.web.conda_store.calls import Call, Routes
-from registry.web.conda_store.identity import ends_at
+from registry.web.conda_store.identity import ends_at, own_namespace
+from registry.web.conda_store.settings import primary_namespace
 
 #: Roles as conda-store tells them: an editor is a developer there.
 ToldRole = Literal["viewer", "developer", "admin"]
 TOLD_ROLES: Final[Mapping[Role, ToldRole]] = MappingProxyType(
     {"viewer": "viewer", "editor": "developer", "admin": "admin", "owner": "admin"}
 )
-#: Where those are at home who have no namespace of their own.
-DEFAULT_NAMESPACE: Final = "default"
 EVERYTHING: Final = "*/*"
 
 _VIEWER: Final = frozenset({"environment::read", "namespace::read", "namespace-role-mapping::read"})
@@ -60,7 +59,7 @@ async def get_permission(call: Call) -> ASGIApp:
     return answer(
         {
             "authenticated": rights.name is not None,
-            "primary_namespace": primary_namespace(call),
+            "primary_namespace": await primary_namespace(call),
             "entity_permissions": {key: _permissions(key, role) for key, role in told.items()},
             "entity_roles": {key: [role] for key, role in roles.items()},
             "expiration": moment(ends_at(call)),
@@ -82,18 +81,10 @@ async def told_roles(call: Call) -> Mapping[str, ToldRole]:
         after = page.next
         if after is None:
             break
-    own = primary_namespace(call)
-    if rights.name is not None and f"{own}/*" not in found and _may_make_own(call):
+    own = own_namespace(call)
+    if own is not None and f"{own}/*" not in found and _may_make(call, own):
         found[f"{own}/*"] = "admin"
     return found
-
-
-def primary_namespace(call: Call) -> str:
-    """Return where whoever asks is at home."""
-    child = call.rights.caller.child
-    if child is not None and child.primary_namespace is not None:
-        return child.primary_namespace
-    return call.rights.name or DEFAULT_NAMESPACE
 
 
 def _roles_in(call: Call, namespace: Namespace) -> Mapping[str, ToldRole]:
@@ -116,10 +107,10 @@ def _permissions(key: str, role: ToldRole) -> list[str]:
     return sorted(PERMISSIONS[role] | ({_CREATES} if makes else set()))
 
 
-def _may_make_own(call: Call) -> bool:
-    """Tell whether the namespace of their own name is theirs to make, and is not there."""
+def _may_make(call: Call, name: str) -> bool:
+    """Tell whether a namespace is that of their own name, and is not there."""
     try:
-        own = slug_of(primary_namespace(call))
+        own = slug_of(name)
     except CatalogNameInvalid:
         return False
     return call.rights.owns_name(own) and not call.catalog.directory.is_namespace(own)

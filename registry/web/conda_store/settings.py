@@ -23,6 +23,7 @@ from registry.errors import EnvironmentUnknown, NamespaceUnknown, ParameterInval
 from registry.web.api_client import unless
 from registry.web.conda_store.answers import answer
 from registry.web.conda_store.calls import Call, Routes
+from registry.web.conda_store.identity import own_namespace
 from registry.web.conda_store.merging import checked, merged
 from registry.web.conda_store.names import environment_in, namespace_in, quoted
 from registry.web.conda_store.policy_texts import POLICY_KEYS, policy_text
@@ -89,9 +90,10 @@ async def layers_of(
 
 
 async def primary_namespace(call: Call) -> str:
-    """Return where somebody works who does not say it: in the namespace of their name."""
-    if call.rights.name is not None:
-        return call.rights.name
+    """Return where whoever asks works, unless they say it."""
+    own = own_namespace(call)
+    if own is not None:
+        return own
     return str(merged(await layers_of(call, None), {})["default_namespace"])
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.registry.accounts import basic
 from tests.registry.asgi import Client
 from tests.registry.web.api.catalog import ADA, BOB, NAMESPACES, NOTEBOOK, ROOT, made, send
-from tests.registry.web.conda_store.people import API
+from tests.registry.web.conda_store.people import API, bearer, token
 from tests.registry.web.conda_store.site import built, ended, message, specification, submit
 
 pytestmark = pytest.mark.anyio
@@ -152,6 +152,14 @@ async def test_what_cannot_be_understood_is_refused_and_nothing_is_made(client: 
         assert message(await send(client, "POST", f"{API}/specification", DAN, body), 400), body
     listed = await send(client, "GET", f"{NAMESPACES}/dan/environments", DAN)
     assert json.loads(listed.body)["items"] == []
+
+
+async def test_who_names_no_namespace_means_that_of_their_token(client: Client) -> None:
+    await made(client, NAMESPACES, ROOT, {"name": "robots"})
+    given = bearer(await token(client, ROOT, primary_namespace="robots"))
+    assert (await submit(client, specification("nightly", "tool"), given)).status == 200
+    url = f"{NAMESPACES}/robots/environments/nightly"
+    assert (await send(client, "GET", url, ROOT)).status == 200
 
 
 async def test_settings_say_what_a_specification_leaves_empty(client: Client) -> None:
