@@ -64,6 +64,10 @@ class _Refused(RemoteError):
         self.status = status
 
 
+class _Odd(RemoteError):
+    """It answers what conda-store does not."""
+
+
 class CondaStoreApi:
     """Reads a conda-store by its REST API; :func:`open_conda_store` makes it."""
 
@@ -124,7 +128,7 @@ class CondaStoreApi:
             document = await self._data(f"/build/{build.id}/")
             spec = document["specification"]["spec"]
             kinds = {_text(one, "artifact_type") for one in document.get("build_artifacts") or ()}
-        except _Refused as exc:
+        except (_Refused, _Odd) as exc:
             raise Unreadable(str(exc)) from exc
         except (LookupError, TypeError) as exc:
             raise Unreadable("conda-store tells nothing of what it was built from") from exc
@@ -148,19 +152,23 @@ class CondaStoreApi:
         path = f"/namespace/{quote(name, safe='', errors='replace')}"
         try:
             document = await self._data(f"{path}/")
-            for row in _rows(document, "role_mappings"):
-                role = OldRole("v1", name, _text(row, "entity"), _text(row, "role"))
-                old.roles.append(role)
             # An installation of before 2024 has none of these.
             roles = await self._answer(f"{path}/roles", missing={"data": []})
-        except _Refused as exc:
+            old.roles += [
+                OldRole("v1", name, _text(row, "entity"), _text(row, "role"))
+                for row in _rows(document, "role_mappings")
+            ] + [
+                OldRole(
+                    "v2",
+                    _text(row, "other_namespace"),
+                    f"{_text(row, 'namespace')}/*",
+                    _text(row, "role"),
+                )
+                for row in _rows(roles, "data")
+            ]
+        except (_Refused, _Odd) as exc:
             old.remarks.append(Remark(f"the roles of {name}", str(exc)))
             return OldNamespace(name)
-        for row in _rows(roles, "data"):
-            where = f"{_text(row, 'namespace')}/*"
-            old.roles.append(
-                OldRole("v2", _text(row, "other_namespace"), where, _text(row, "role"))
-            )
         return OldNamespace(name, has_metadata=bool(document.get("metadata_")))
 
     async def _rights(self, *, is_known: bool = True) -> dict[str, Any]:
@@ -297,8 +305,8 @@ class CondaStoreApi:
             pause *= 2
         raise AssertionError
 
-    def _odd(self, path: str) -> RemoteError:
-        return RemoteError(
+    def _odd(self, path: str) -> _Odd:
+        return _Odd(
             f"{self._server}{_API}{path} does not answer as conda-store does: give the address of"
             " one"
         )
@@ -360,7 +368,7 @@ def _unseen(rights: Mapping[str, Any], *, has_token: bool) -> Remark | None:
 def _environment(row: Mapping[str, Any]) -> OldEnvironment:
     namespace = row.get("namespace")
     if not isinstance(namespace, Mapping):
-        raise RemoteError("an environment of conda-store has no namespace: it is a much older one")
+        raise _Odd("an environment of conda-store has no namespace: it is a much older one")
     current = row.get("current_build_id")
     return OldEnvironment(
         id=row["id"],
@@ -374,7 +382,7 @@ def _environment(row: Mapping[str, Any]) -> OldEnvironment:
 def _build(row: Mapping[str, Any]) -> OldBuild:
     environment = row.get("environment_id")
     if not isinstance(environment, int):
-        raise RemoteError("a build of conda-store has no environment: it is a much older one")
+        raise _Odd("a build of conda-store has no environment: it is a much older one")
     return OldBuild(
         id=row["id"],
         environment_id=environment,
@@ -390,11 +398,11 @@ def _rows(row: Mapping[str, Any], field: str) -> list[Any]:
     """Return a field that is a list, or nothing.
 
     Raises:
-        RemoteError: It is something else.
+        _Odd: It is something else.
     """
     value = row.get(field) or []
     if not isinstance(value, list):
-        raise RemoteError(f"conda-store's answer has no list '{plain(field)}': it is none")
+        raise _Odd(f"conda-store's answer has no list '{plain(field)}': it is none")
     return value
 
 
@@ -402,9 +410,9 @@ def _text(row: object, field: str) -> str:
     """Return a field that is a text.
 
     Raises:
-        RemoteError: It is none.
+        _Odd: It is none.
     """
     value = row.get(field) if isinstance(row, Mapping) else None
     if not isinstance(value, str):
-        raise RemoteError(f"conda-store's answer has no text '{field}': it is a much older one")
+        raise _Odd(f"conda-store's answer has no text '{field}': it is a much older one")
     return value

@@ -217,32 +217,73 @@ def test_a_list_that_gives_one_page_again_and_again_has_an_end(shop: Shop) -> No
         assert len(read(url).builds) == 3
 
 
-@pytest.mark.parametrize(
-    ("path", "odd", "why"),
-    [
-        ("namespace/team/", {**TEAM, "role_mappings": 5}, "no list 'role_mappings'"),
-        ("namespace/team/roles", True, "no list 'data'"),
-        ("permission/", {"authenticated": True, "entity_roles": {"x": 5}}, "no list 'x'"),
-        ("namespace/", [{"id": 1, "name": "\ud800"}], ""),
-        ("build/", [{**row(1), "started_on": 5, "ended_on": True}], ""),
-    ],
-)
-def test_what_is_of_another_type_is_told_or_left(
-    shop: Shop, path: str, odd: object, why: str
-) -> None:
-    document = {"status": "ok", "data": odd, "count": 1}
-    text = json.dumps(document)
+def instead(shop: Shop, path: str, odd: object) -> None:
+    """Have one address answer something else."""
+    text = json.dumps({"status": "ok", "data": odd, "count": 1})
     shop.before = lambda request: (
         Response(text, media_type="application/json")
         if request.path_params["path"] == path
         else None
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "odd", "why"),
+    [
+        ("namespace/team/", {**TEAM, "role_mappings": 5}, "no list 'role_mappings'"),
+        ("namespace/team/", [], "does not answer as conda-store does"),
+        ("namespace/team/roles", True, "no list 'data'"),
+        ("namespace/team/roles", [{"namespace": "team"}], "no text 'other_namespace'"),
+    ],
+)
+def test_roles_that_cannot_be_read_are_told_and_keep_nothing_else(
+    shop: Shop, path: str, odd: object, why: str
+) -> None:
+    instead(shop, path, odd)
     with opened(shop) as url:
-        if why:
-            with pytest.raises(RemoteError, match=why):
-                read(url)
-        else:
-            assert all(one.started_on is None for one in read(url).builds)
+        found = read(url)
+    assert not found.roles
+    assert [why in one.why for one in found.remarks if one.what == "the roles of team"] == [True]
+    assert len(found.builds) == 7
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        5,
+        {"specification": 5},
+        {"specification": {"spec": "x"}},
+        {"specification": {"spec": {}}, "build_artifacts": 5},
+        {"specification": {"spec": {}}, "build_artifacts": [5]},
+        {"specification": {"spec": {}}, "build_artifacts": [{}]},
+    ],
+)
+def test_a_build_that_cannot_be_read_is_told_alone(shop: Shop, odd: object) -> None:
+    instead(shop, "build/2/", odd)
+    with opened(shop) as url:
+        builds = read(url).builds
+        with pytest.raises(Unreadable):
+            content(url, builds[1])
+        assert content(url, builds[2]).lock == "lock 3"
+
+
+def test_rights_that_cannot_be_read_end_it(shop: Shop) -> None:
+    instead(shop, "permission/", {"authenticated": True, "entity_roles": {"x": 5}})
+    with opened(shop) as url, pytest.raises(RemoteError, match="no list 'x'"):
+        read(url)
+
+
+@pytest.mark.parametrize(
+    ("path", "odd"),
+    [
+        ("namespace/", [{"id": 1, "name": "\ud800"}]),
+        ("build/", [{**row(1), "started_on": 5, "ended_on": True}]),
+    ],
+)
+def test_what_says_nothing_is_left(shop: Shop, path: str, odd: object) -> None:
+    instead(shop, path, odd)
+    with opened(shop) as url:
+        assert all(one.started_on is None for one in read(url).builds)
 
 
 @pytest.mark.parametrize("token", ["of yesterday", ""])
