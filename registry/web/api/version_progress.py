@@ -61,6 +61,7 @@ _LOOK_SECONDS: Final = 5
 _ENDING_SECONDS: Final = 0.5
 #: No client is told more often: what happens meanwhile is told together.
 _PAUSE_SECONDS: Final = 0.1
+_IMPORTED: Final = "it was built elsewhere and is imported: how it was built is not known here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +194,8 @@ async def _lines(
     elif version.key is not None:
         locked = call.request.state["services"].builds.locked
         lines = (await locked.log(version.key)).decode().splitlines()
+    if not lines and version.reason == "import":
+        lines = [_IMPORTED]
     if version.has_ended and version.message and version.message not in "\n".join(lines):
         lines += version.message.splitlines()
     return lines

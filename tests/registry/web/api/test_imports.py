@@ -99,6 +99,9 @@ async def test_what_was_locked_elsewhere_is_pulled_here_without_a_solve(site: Si
         assert specification.body.decode() == (
             "name: Forecast 2\nchannels:\n- main\ndependencies:\n- library\n- pip:\n  - requests\n"
         )
+        logs = [await send(client, "GET", f"{PLACE}/versions/{one}/log", ADA) for one in (1, 2)]
+        assert ["is imported" in one.body.decode() for one in logs] == [True, True]
+        assert logs[1].body.endswith(b"\nUnsatisfiable\n")
         for tag in ("latest", "v1", key, "2025-03-05"):
             pulled, _ = await client.follow(
                 "GET", f"/v2/ada/forecast-2/manifests/{tag}", [("authorization", ADA)]
