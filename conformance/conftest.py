@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--executor",
         choices=["embedded", "celery"],
         default="embedded",
-        help="servers of start_server build by themselves, or have a worker each",
+        help="servers of tests build by themselves, or have a worker each",
     )
 
 
@@ -80,15 +80,41 @@ def index() -> Iterator[ChannelServer]:
         yield index
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def start_server(
     paths: ChannelPaths,
     channel: ChannelServer,
     index: ChannelServer,
     pytestconfig: pytest.Config,
 ) -> Iterator[StartServer]:
+    """Start servers with an empty store each; they are stopped after the test."""
+    with _starting(paths, channel, index, pytestconfig) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def start_module_server(
+    paths: ChannelPaths,
+    channel: ChannelServer,
+    index: ChannelServer,
+    pytestconfig: pytest.Config,
+) -> Iterator[StartServer]:
     """Start servers with an empty store each; they are stopped after the module."""
-    kind = ServerWithWorker if pytestconfig.getoption("executor") == "celery" else Server
+    with _starting(paths, channel, index, pytestconfig) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def server(start_module_server: StartServer) -> Server:
+    """Return the module's server."""
+    return start_module_server()
+
+
+@contextmanager
+def _starting(
+    paths: ChannelPaths, channel: ChannelServer, index: ChannelServer, config: pytest.Config
+) -> Iterator[StartServer]:
+    kind = ServerWithWorker if config.getoption("executor") == "celery" else Server
     home = Path(tempfile.mkdtemp(prefix="pf-server-"))
     with ExitStack() as stack:
         count = 0
@@ -102,12 +128,6 @@ def start_server(
 
         yield start
     shutil.rmtree(home, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def server(start_server: StartServer) -> Server:
-    """Return the module's server."""
-    return start_server()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -14,9 +14,9 @@ CONDA_ONLY = b"dependencies: [python=3.11, numpy, click]\n"
 
 
 @pytest.fixture(scope="module")
-def other(start_server: StartServer) -> Server:
+def other(start_module_server: StartServer) -> Server:
     """Return a server with an empty store."""
-    return start_server()
+    return start_module_server()
 
 
 def test_a_lock_has_the_same_key_and_image(server: Server, other: Server, tmp_path: Path) -> None:

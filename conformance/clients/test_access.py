@@ -37,9 +37,9 @@ def node_token(accounts: Accounts) -> str:
 
 
 @pytest.fixture(scope="module")
-def guarded(start_server: StartServer, accounts: Accounts, node_token: str) -> Server:
+def guarded(start_module_server: StartServer, accounts: Accounts, node_token: str) -> Server:
     """Return a server where one package's images are private; it knows users and the robot."""
-    return start_server(auth_file=accounts.path)
+    return start_module_server(auth_file=accounts.path)
 
 
 @pytest.fixture

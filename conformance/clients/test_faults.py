@@ -48,7 +48,7 @@ def healthy_channel(channel: ChannelServer) -> Iterator[ChannelServer]:
 
 @pytest.fixture(scope="module")
 def hostile_server(
-    start_server: StartServer,
+    start_module_server: StartServer,
     channel: ChannelServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Server]:
@@ -56,7 +56,7 @@ def hostile_server(
     directory = tmp_path_factory.mktemp("hostile")
     write_hostile_channel(directory)
     with ChannelServer(directory) as hostile:
-        yield start_server(channels={"conda-forge": channel.url, "hostile": hostile.url})
+        yield start_module_server(channels={"conda-forge": channel.url, "hostile": hostile.url})
 
 
 @pytest.mark.parametrize("client", every(), indirect=True)

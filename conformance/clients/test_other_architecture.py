@@ -31,9 +31,9 @@ def emulation() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def both(start_server: StartServer) -> Server:
+def both(start_module_server: StartServer) -> Server:
     """Return a server that builds every image for both platforms."""
-    return start_server(platforms=["linux-64", "linux-aarch64"])
+    return start_module_server(platforms=["linux-64", "linux-aarch64"])
 
 
 @pytest.mark.parametrize("runner", every(_ENGINES), indirect=True)

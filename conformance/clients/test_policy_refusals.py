@@ -27,13 +27,13 @@ REASON: Final = "it was built of a stolen package, ask it@example.org"
 
 
 @pytest.fixture(scope="module")
-def server(start_server: StartServer, tmp_path_factory: pytest.TempPathFactory) -> Server:
+def server(start_module_server: StartServer, tmp_path_factory: pytest.TempPathFactory) -> Server:
     """Return a server with a policy, on which one build is blocked after it was pulled."""
     home = tmp_path_factory.mktemp("company")
     policies = home / "policies"
     policies.mkdir()
     (policies / "company.toml").write_text(POLICY, encoding="utf-8")
-    server = start_server(policies=policies, auth_file=accounts(home / "auth.toml").path)
+    server = start_module_server(policies=policies, auth_file=accounts(home / "auth.toml").path)
     answer = get_manifest(server, BLOCKED)
     assert answer.status_code == 200, answer.text
     block = {"key": answer.headers["pullforge-build"], "reason": REASON}

@@ -19,9 +19,9 @@ from conformance.clients.server import Server, StartServer
 
 
 @pytest.fixture(scope="module")
-def two_platforms(start_server: StartServer) -> Server:
+def two_platforms(start_module_server: StartServer) -> Server:
     """Return a server that makes each image for two platforms."""
-    return start_server(platforms=["linux-64", "linux-aarch64"])
+    return start_module_server(platforms=["linux-64", "linux-aarch64"])
 
 
 @pytest.mark.parametrize("client", every(), indirect=True)

@@ -32,9 +32,9 @@ def accounts(tmp_path_factory: pytest.TempPathFactory) -> Accounts:
 
 
 @pytest.fixture(scope="module")
-def registry(start_server: StartServer, accounts: Accounts) -> Server:
+def registry(start_module_server: StartServer, accounts: Accounts) -> Server:
     """Return a server that takes pushes from those who have a right to."""
-    return start_server(auth_file=accounts.path)
+    return start_module_server(auth_file=accounts.path)
 
 
 @pytest.fixture

@@ -34,13 +34,13 @@ class Pulled:
 
 
 @pytest.fixture(scope="module")
-def pulled(start_server: StartServer) -> Iterator[Pulled]:
+def pulled(start_module_server: StartServer) -> Iterator[Pulled]:
     """Pull an image through a server that has a worker, and end the worker."""
     with ExitStack() as stack:
         collector = stack.enter_context(Collector())
         redis = stack.enter_context(RedisServer())
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pf-worker-")))
-        server = start_server(**redis.settings, traces=collector.url, workers=2)
+        server = start_module_server(**redis.settings, traces=collector.url, workers=2)
         worker = stack.enter_context(Worker(home, server.settings))
         url = f"{server.url}/v2/env/click/manifests/latest"
         answer = httpx.get(url, headers=_HEADERS, follow_redirects=True, timeout=120)
