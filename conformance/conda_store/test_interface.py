@@ -100,10 +100,16 @@ def begin(page: Page, where: str, name: str, description: str) -> None:
 
 
 def write(page: Page, text: str) -> None:
-    """Write YAML instead of choosing."""
+    """Write YAML instead of choosing; once more if the interface puts its own text over it."""
     if not page.get_by_test_id("yaml-editor").is_visible():
         page.get_by_role("checkbox").click()
-    page.get_by_test_id("yaml-editor").get_by_role("textbox").fill(text)
+    editor = page.get_by_test_id("yaml-editor").get_by_role("textbox")
+    for _ in range(5):
+        editor.fill(text)
+        page.wait_for_timeout(500)  # nothing says that the interface has put its text
+        if editor.inner_text().split() == text.split():
+            return
+    pytest.fail("the interface's editor does not keep what is written")
 
 
 def add_package(page: Page, word: str, name: str) -> None:

@@ -48,10 +48,10 @@ async def main(url: str, directory: Path, seed: int) -> None:
             for name in ("ada", "bob"):
                 with suppress(CatalogError):
                     await house.namespaces.create(ADA, name)
-            print("begun", flush=True)  # noqa: T201 (whoever kills it waits for this)
             while True:
                 with suppress(CatalogError):
                     await change(house, choose)
+                    print("changed", flush=True)  # noqa: T201 (whoever kills it counts these)
 
 
 if __name__ == "__main__":

@@ -18,17 +18,16 @@ from tests.registry.catalog.house import House, stop
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
 
-async def run_and_kill(url: str, directory: Path, seed: int, seconds: float) -> None:
-    """Have a server work, and kill it after a time."""
+async def run_and_kill(url: str, directory: Path, seed: int, changes: int, seconds: float) -> None:
+    """Have a server make some changes, and kill it in the midst of the next ones."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.registry.catalog.killed", url, str(directory), str(seed)),
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
     try:
-        async for line in process.stdout:
-            if line == b"begun\n":
-                break
+        for _ in range(changes):
+            assert await process.stdout.readline() == b"changed\n"
         await asyncio.sleep(seconds)
     finally:
         process.kill()
@@ -65,8 +64,9 @@ async def test_database_and_store_agree_after_kills(
     for turn in range(5):
         async with asyncio.TaskGroup() as group:  # two servers at once
             for one in range(2):
-                seconds = choose.uniform(0.05, 1.2)
-                group.create_task(run_and_kill(database_url, directory, 2 * turn + one, seconds))
+                changes, seconds = choose.randrange(1, 10), choose.uniform(0, 0.2)
+                seed = 2 * turn + one
+                group.create_task(run_and_kill(database_url, directory, seed, changes, seconds))
     store = FilesystemStore(directory)
     for table in (tables.version, tables.outbox):  # as if the leases had run out
         async with database.writing() as connection:
