@@ -10,11 +10,19 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 from builder.concurrency.priority import NICENESS, PrioritySemaphore
 from builder.errors import MachineUnavailable, WorkerLost
 from builder.system_errors import machine_errors
+
+#: What the first layer needs.
+_NEEDED: Final = ("builder.install.assemble", "conda_lock.lockfile.v1.models")
+
+# A process without threads has imported all that, and forks the workers: a fork of a process with
+# threads (rattler's, the store's) may deadlock, and each that is spawned would import for itself.
+_FORKS: Final = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(list(_NEEDED))
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -74,16 +82,13 @@ class LocalProcesses:
             self._pool = None
 
     def _new_pool(self) -> ProcessPoolExecutor:
-        # "spawn": a fork of a process with threads (rattler's, the store's) may deadlock.
-        return ProcessPoolExecutor(
-            self._count, mp_context=multiprocessing.get_context("spawn"), initializer=_settle_in
-        )
+        return ProcessPoolExecutor(self._count, mp_context=_FORKS, initializer=_settle_in)
 
 
 def _load() -> None:
-    """Import what the first layer needs."""
-    importlib.import_module("builder.install.assemble")
-    importlib.import_module("conda_lock.lockfile.v1.models")
+    """Import what is needed, where that was not done before the fork."""
+    for name in _NEEDED:
+        importlib.import_module(name)
 
 
 def _settle_in() -> None:

@@ -22,6 +22,10 @@ def fail() -> None:
     raise CorruptPackage("the archive is damaged")
 
 
+def imported() -> list[str]:
+    return list(sys.modules)
+
+
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -50,6 +54,14 @@ def test_work_is_done_in_another_process_and_its_errors_come_back() -> None:
             assert await pool.run(os.getpid) != os.getpid()
             with pytest.raises(CorruptPackage, match="the archive is damaged"):
                 await pool.run(fail)
+
+    asyncio.run(scenario())
+
+
+def test_what_layers_need_is_imported_once_for_all_processes() -> None:
+    async def scenario() -> None:
+        async with processes() as pool:
+            assert {"builder.install.assemble", "conda_lock"} <= set(await pool.run(imported))
 
     asyncio.run(scenario())
 
