@@ -5,13 +5,18 @@ test-engines`` runs them alone. A test that needs such a program and is not mark
 the machine that has none.
 """
 
+import functools
+import os
 import socket
+import ssl
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from httpx import create_ssl_context
+from httpx._transports import default
 
 _ROOT: Final = Path(__file__).parent
 
@@ -65,8 +70,20 @@ _LEFT_OUT: Final = pytest.StashKey[Counter[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin to count."""
+    """Begin to count; and have httpx read each file of certificates once.
+
+    Otherwise each client does, in 20 to 100 ms, also of servers without TLS; tests make thousands.
+    """
     config.stash[_LEFT_OUT] = Counter()
+    made = functools.cache(_make_context)
+    httpx_transports: Any = default
+    httpx_transports.create_ssl_context = lambda **options: made(
+        *(os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")), **options
+    )
+
+
+def _make_context(_file: str | None, _directory: str | None, **options: Any) -> ssl.SSLContext:
+    return create_ssl_context(**options)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
