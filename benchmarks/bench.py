@@ -17,7 +17,7 @@ from conformance.clients.engines import Docker
 from conformance.clients.server import Server
 from registry.cli.session import NullMetrics
 from registry.settings import Settings
-from registry.wiring import Builder, open_builder
+from registry.wiring.building import Builder, open_builder
 
 
 class Bench:

@@ -12,7 +12,7 @@ from builder.ports import Progress
 from conformance.clients.images import ACCEPT
 from conformance.clients.server import Server
 from registry.cli.session import today
-from registry.wiring import Builder
+from registry.wiring.building import Builder
 
 #: An everyday environment: 38 packages of all sizes, nine of them pure Python; 460 MB installed.
 EVERYDAY: Final = "env/matplotlib.pandas.scikit-learn:latest"

@@ -11,7 +11,7 @@ from registry.catalog.comparing import compare
 from registry.database import Database, open_database, tables
 from registry.settings import Settings
 from registry.sources.directory import dump_pointer
-from registry.wiring.catalog import database_url
+from registry.wiring.database import database_url
 from registry.wiring.stores import open_store
 
 #: A lease of a server that was killed takes 15 seconds, a claim of a document 30.

@@ -14,7 +14,7 @@ from builder.oci.digest import Digest
 from builder.ports import Progress, ProgressListener
 from registry.cli.session import NullMetrics
 from registry.settings import Settings
-from registry.wiring import open_builder
+from registry.wiring.building import open_builder
 
 #: Libraries with prefixes in them, a noarch package, and wheels with a command.
 NAME: Final = "env/click.numpy.pandas/pypi--flask"

@@ -25,7 +25,7 @@ from conformance.lookalikes.channel_index import Record
 from conformance.lookalikes.channels import Form, SignedChannels
 from registry.settings import Settings
 from registry.telemetry import Metrics
-from registry.wiring import Builder, open_builder
+from registry.wiring.building import Builder, open_builder
 
 pytestmark = pytest.mark.anyio
 

@@ -20,7 +20,7 @@ from conformance.lookalikes import PyPI
 from conformance.lookalikes.pypi import Form
 from registry.settings import Settings
 from registry.telemetry import Metrics
-from registry.wiring import Builder, open_builder
+from registry.wiring.building import Builder, open_builder
 
 pytestmark = pytest.mark.anyio
 

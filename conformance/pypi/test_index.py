@@ -16,7 +16,7 @@ from conformance import channel, pypi
 from conformance.channel.server import ChannelServer
 from registry.settings import Settings
 from registry.telemetry import Metrics
-from registry.wiring import Builder, open_builder
+from registry.wiring.building import Builder, open_builder
 
 pytestmark = pytest.mark.anyio
 

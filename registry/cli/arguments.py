@@ -16,7 +16,8 @@ from registry.cli.session import split_name, today
 from registry.errors import BuildUnknown
 from registry.settings import Settings
 from registry.sources.source import ENVIRONMENTS
-from registry.wiring import Builder, open_local_judge
+from registry.wiring.building import Builder
+from registry.wiring.rules import open_local_judge
 
 #: What is said of such an argument in ``--help``.
 ASKED: Final = "an image name (env/numpy:py3.12), a file (environment.yml, a lock), or a key"

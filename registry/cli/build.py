@@ -12,7 +12,7 @@ from builder.ports import ProgressListener
 from registry.cli.arguments import ASKED, lock_of
 from registry.cli.session import run, split_name
 from registry.cli.timings import Timings
-from registry.wiring import Builder
+from registry.wiring.building import Builder
 
 
 def build(

@@ -10,13 +10,13 @@ from typing import Annotated
 import typer
 
 from builder.errors import StoreUnavailable
-from registry.cli.session import exit_on_error
+from registry.cli.errors import exit_on_error
 from registry.database import Database, open_database
 from registry.database.export import export_lines, import_lines
 from registry.errors import DatabaseMissing
 from registry.settings import Settings
 from registry.storage.location import parse_location
-from registry.wiring.catalog import database_url
+from registry.wiring.database import database_url
 
 database = typer.Typer(
     help="Bring the database to this program's version, write it into a file, and read it back.",

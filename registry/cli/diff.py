@@ -20,7 +20,7 @@ from builder.platforms import Subdir
 from builder.ports import ProgressListener
 from registry.cli.arguments import ASKED, lock_of
 from registry.cli.session import run
-from registry.wiring import Builder
+from registry.wiring.building import Builder
 
 
 def diff(

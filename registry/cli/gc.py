@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from registry.cli.session import exit_on_error
+from registry.cli.errors import exit_on_error
 from registry.maintenance.collect import Eviction, evict
 from registry.maintenance.collect_pushed import PushedGarbage, collect_pushed
 from registry.maintenance.eviction import KINDS, Amount, Budget, EvictionPlan, Kind, plan_eviction
 from registry.maintenance.inventory import take_inventory
 from registry.settings import Settings
-from registry.wiring import open_store
+from registry.wiring.stores import open_store
 
 _NAMES: dict[Kind, str] = {
     "form": "archives and other forms",

@@ -8,7 +8,7 @@ from builder.lock import to_yaml
 from builder.ports import ProgressListener
 from registry.cli.arguments import ASKED, lock_of
 from registry.cli.session import run
-from registry.wiring import Builder
+from registry.wiring.building import Builder
 
 
 def lock(

@@ -9,7 +9,7 @@ from builder.ports import ProgressListener
 from registry.cli.arguments import kept_lock
 from registry.cli.session import run
 from registry.images.pins import Pins
-from registry.wiring import Builder
+from registry.wiring.building import Builder
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="32 hex digits, e.g. of build/KEY")]
 

@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from registry.cli.session import exit_on_error
+from registry.cli.errors import exit_on_error
 from registry.maintenance.findings import ScrubReport
 from registry.maintenance.scrub import Scrub, find_leftovers, hashed_bytes
 from registry.settings import Settings
-from registry.wiring import open_store, scratch_of
+from registry.wiring.stores import open_store, scratch_of
 
 
 def scrub(

@@ -11,7 +11,7 @@ from typing import Final
 import uvicorn
 
 from registry.app import create_app
-from registry.cli.session import exit_on_error
+from registry.cli.errors import exit_on_error
 from registry.database import open_database
 from registry.errors import DatabaseOutdated, DatabaseUnavailable
 from registry.settings import Settings
@@ -19,10 +19,11 @@ from registry.telemetry import AccessLog, JsonAccessLog, configure_logs
 from registry.web.asgi.connections import Connections
 from registry.web.asgi.protocol import ShortcutProtocol
 from registry.web.services import Services
-from registry.wiring import open_access, open_services, open_store
-from registry.wiring.catalog import database_url
 from registry.wiring.conda_store import conda_store_face
+from registry.wiring.database import database_url
 from registry.wiring.policy import try_policies
+from registry.wiring.services import open_access, open_services
+from registry.wiring.stores import open_store
 
 #: Files that the store, the channels, logs and worker processes may need at once.
 _RESERVED_FILES: Final = 512

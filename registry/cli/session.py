@@ -2,19 +2,15 @@
 
 import asyncio
 import datetime
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-import typer
 from rich.console import Console
 
-from builder.errors import BuilderError
 from builder.ports import Progress, ProgressListener
-from builder.system_errors import machine_errors
-from registry.errors import RegistryError
+from registry.cli.errors import exit_on_error
 from registry.settings import Settings
-from registry.wiring import Builder, open_builder
+from registry.wiring.building import Builder, open_builder
 
 
 class NullMetrics:
@@ -34,17 +30,6 @@ def run(work: Callable[[Builder, ProgressListener], Coroutine[Any, Any, None]]) 
     """Run ``work`` with a builder and a line of progress; an error is one sentence, exit 1."""
     with exit_on_error():
         asyncio.run(_session(work))
-
-
-@contextmanager
-def exit_on_error() -> Iterator[None]:
-    """Turn what can go wrong into one sentence and exit code 1."""
-    try:
-        with machine_errors():
-            yield
-    except (BuilderError, RegistryError) as exc:
-        typer.echo(f"pullforge: {exc.message}", err=True)
-        raise typer.Exit(1) from None
 
 
 async def _session(work: Callable[[Builder, ProgressListener], Coroutine[Any, Any, None]]) -> None:

@@ -20,11 +20,11 @@ from rich.progress import (
 )
 
 from builder.errors import StoreUnavailable
-from registry.cli.session import exit_on_error
+from registry.cli.errors import exit_on_error
 from registry.settings import Settings
 from registry.storage.copying import Copied, plan_copy, run_copy
 from registry.storage.location import parse_location
-from registry.wiring import open_store
+from registry.wiring.stores import open_store
 
 store = typer.Typer(help="Move the store.", no_args_is_help=True)
 

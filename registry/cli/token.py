@@ -11,6 +11,7 @@ import typer
 from registry.auth import policy_editor
 from registry.auth.secret import new_token
 from registry.cli.api import Api, Document, ask
+from registry.cli.errors import exit_on_error
 from registry.cli.output import (
     OutputOption,
     RemoteGroup,
@@ -23,7 +24,6 @@ from registry.cli.output import (
 from registry.cli.places import ServerOption
 from registry.cli.remote import RemoteError
 from registry.cli.rights import DaysOption, Name, auth_file, expiry
-from registry.cli.session import exit_on_error
 from registry.settings import Settings
 
 token = typer.Typer(

@@ -10,8 +10,8 @@ from rich.table import Table
 from registry.auth import policy_editor
 from registry.auth.policy_file import read_policy
 from registry.auth.secret import TOKEN_PREFIX, is_token, kind_of_hash
+from registry.cli.errors import exit_on_error
 from registry.cli.rights import DaysOption, Name, RightsOption, auth_file, expiry
-from registry.cli.session import exit_on_error
 
 user = typer.Typer(help="Manage who may log in with a password.", no_args_is_help=True)
 

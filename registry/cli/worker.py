@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from registry.cli.session import exit_on_error
+from registry.cli.errors import exit_on_error
 from registry.settings import Settings
 from registry.telemetry import configure_logs
 

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from builder.lock import Lock
@@ -94,7 +93,6 @@ from registry.sources.directory import (
 from registry.sources.pulls import PullCounts
 from registry.storage.layout import (
     CATALOG,
-    DATABASE,
     ENVIRONMENTS,
     LOCKS,
     NAMESPACES,
@@ -103,7 +101,7 @@ from registry.storage.layout import (
     namespace_key,
     repository_in,
 )
-from registry.storage.location import parse_location
+from registry.wiring.database import database_url
 from registry.wiring.limits import keeping_of, limit_jobs, limits_of
 from registry.wiring.rules import FollowedRules
 from registry.wiring.webhooks import problem_with
@@ -147,16 +145,6 @@ class PushedNames:
         async for _ in self._store.entries(manifests_prefix(repository)):
             return True
         return False
-
-
-def database_url(settings: Settings) -> str | None:
-    """Return the address of the database; ``None``: there can be none unless it is set."""
-    if settings.database is not None:
-        return settings.database.get_secret_value()
-    location = parse_location(settings.store)
-    if not isinstance(location, Path):
-        return None
-    return f"sqlite:///{(location / DATABASE / 'pullforge.db').absolute()}"
 
 
 @asynccontextmanager

@@ -65,7 +65,8 @@ from registry.wiring.building import (
     open_builder,
     tell_of_sandbox,
 )
-from registry.wiring.catalog import database_url, open_catalog
+from registry.wiring.catalog import open_catalog
+from registry.wiring.database import database_url
 from registry.wiring.login import open_login
 from registry.wiring.policy import open_policies
 from registry.wiring.rules import GlobalRules, open_judge

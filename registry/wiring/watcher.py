@@ -27,7 +27,7 @@ from registry.watcher.git import GitTree, Slots
 from registry.watcher.git_program import Repository
 from registry.watcher.source_task import Watched
 from registry.watcher.watcher import Watcher
-from registry.wiring.catalog import database_url
+from registry.wiring.database import database_url
 from registry.wiring.network import hosts_of, network_of
 from registry.wiring.stores import scratch_of
 

@@ -2,7 +2,7 @@
 
 from registry.jobs.queue import make_app, schedule
 from registry.settings import Settings
-from registry.wiring import chore_seconds
+from registry.wiring.schedule import chore_seconds
 
 
 def run_beat(settings: Settings) -> None:

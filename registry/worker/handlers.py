@@ -37,17 +37,12 @@ from registry.jobs.types import (
 from registry.maintenance.periodic import PeriodicJob
 from registry.settings import Settings
 from registry.telemetry import Metrics, open_traces
-from registry.wiring import (
-    GlobalRules,
-    chores_of,
-    local_processes,
-    open_builder,
-    open_judge,
-    open_maker,
-    open_policies,
-    open_workers,
-    tell_of_sandbox,
-)
+from registry.wiring.building import local_processes, open_builder, tell_of_sandbox
+from registry.wiring.policy import open_policies
+from registry.wiring.rules import GlobalRules, open_judge
+from registry.wiring.schedule import chores_of
+from registry.wiring.sources import open_maker
+from registry.wiring.workers import open_workers
 from registry.worker.threads import ThreadWorkers
 
 

@@ -16,7 +16,7 @@ from conformance.channel.index import index_channel
 from conformance.channel.writer import Entry, Package, write_package
 from registry.cli.session import NullMetrics, today
 from registry.settings import Settings
-from registry.wiring import open_builder
+from registry.wiring.building import open_builder
 
 NAME = "env/data-tool.language"
 DATA = b"""\

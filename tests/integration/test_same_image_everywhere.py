@@ -10,7 +10,7 @@ import pytest
 from builder.oci.layout import OciLayout
 from conformance.channel import ChannelPaths, ensure
 from registry.settings import Settings
-from registry.wiring import open_services
+from registry.wiring.services import open_services
 from tests.registry import pulling
 
 NAME = "env/click.ruamel.yaml.python-dateutil:py3.11"

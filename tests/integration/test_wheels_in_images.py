@@ -23,7 +23,7 @@ from conformance.channel.wheel_lock import read_lock
 from conformance.oci_client import PulledImage, run_in, unpack
 from registry.cli.session import NullMetrics, today
 from registry.settings import Settings
-from registry.wiring import Builder, open_builder
+from registry.wiring.building import Builder, open_builder
 
 #: Wheels for manylinux expect a C++ library from the system, which the base has not.
 NAME = "env/python.3.11.libstdcxx"

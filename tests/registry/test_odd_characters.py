@@ -21,7 +21,7 @@ import uvicorn
 from registry.app import create_app
 from registry.settings import Settings
 from registry.web.asgi.protocol import ShortcutProtocol
-from registry.wiring import open_services
+from registry.wiring.services import open_services
 from tests.registry.accounts import HASH, basic, write_policy
 from tests.registry.doors import DOORS, Door
 from tests.registry.web.api.site import BUILDS, Site, wish

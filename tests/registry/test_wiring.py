@@ -21,8 +21,9 @@ from registry.images.processes import LocalProcesses
 from registry.policy import advisory_files, files
 from registry.settings import Settings, WatchedPath
 from registry.telemetry import Metrics
-from registry.wiring import open_access, open_links, open_services, open_store
 from registry.wiring.policy import open_policies, try_policies
+from registry.wiring.services import open_access, open_services
+from registry.wiring.stores import open_links, open_store
 from tests.registry.accounts import write_policy
 from tests.registry.policy.texts import osv_json
 

@@ -22,7 +22,7 @@ from builder.oci.digest import Digest
 from builder.ports import Progress, ProgressListener
 from registry.cli.session import NullMetrics
 from registry.settings import Settings
-from registry.wiring import Builder, open_builder
+from registry.wiring.building import Builder, open_builder
 from tests.tiny_channel import write_tiny_channel
 
 TODAY = datetime.date(2026, 1, 1)

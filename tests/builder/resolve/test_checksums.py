@@ -20,8 +20,7 @@ from builder.keys import package_key
 from builder.lock import Lock, to_yaml
 from registry.settings import Settings
 from registry.telemetry import Metrics
-from registry.wiring import open_builder
-from registry.wiring.building import environment_policy
+from registry.wiring.building import environment_policy, open_builder
 from tests.made_by_others import copy_of
 
 ZLIB = "zlib-1.2.11-h7b6447c_3.tar.bz2"

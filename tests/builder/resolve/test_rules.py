@@ -36,7 +36,7 @@ from conformance.pypi import settings as pypi_settings
 from conformance.pypi.index import write_index
 from registry.settings import Settings
 from registry.telemetry import Metrics
-from registry.wiring import Builder, open_builder
+from registry.wiring.building import Builder, open_builder
 from tests.tiny_wheels import TinyWheel, wheel_bytes
 
 pytestmark = pytest.mark.anyio

@@ -13,7 +13,7 @@ from conformance.channel.writer import Entry, Package, write_package
 from conformance.pypi import settings as pypi_settings
 from registry.settings import Settings
 from registry.telemetry import Metrics
-from registry.wiring import Builder, open_builder
+from registry.wiring.building import Builder, open_builder
 from tests.tiny_index import write_tiny_index
 
 pytestmark = pytest.mark.anyio

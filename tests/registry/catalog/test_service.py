@@ -17,8 +17,9 @@ from registry.sources.directory import parse_pointer
 from registry.storage.filesystem import FilesystemStore
 from registry.storage.layout import catalog_key, manifests_prefix
 from registry.web.services import Services
-from registry.wiring import open_services
-from registry.wiring.catalog import PushedNames, database_url
+from registry.wiring.catalog import PushedNames
+from registry.wiring.database import database_url
+from registry.wiring.services import open_services
 from tests.registry.catalog.house import ADA
 from tests.registry.databases import Postgres, opened
 from tests.registry.web.api.site import Site, wish

@@ -16,7 +16,7 @@ from registry.app import create_app
 from registry.cli import app
 from registry.settings import Settings
 from registry.web.asgi.protocol import ShortcutProtocol
-from registry.wiring import open_services
+from registry.wiring.services import open_services
 from tests.registry.accounts import PASSWORD
 
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from registry.app import create_app
 from registry.cli import app
 from registry.settings import Settings
-from registry.wiring import open_services
+from registry.wiring.services import open_services
 from tests.registry.web.api.site import Site
 
 OLD = "name: old\nchannels: [main]\ndependencies: [tool=1.0]\n"

@@ -20,7 +20,7 @@ from registry.errors import ReferrersUnavailable, StillBuilding
 from registry.settings import Settings
 from registry.storage.filesystem import FilesystemStore
 from registry.web.services import Services
-from registry.wiring import open_services
+from registry.wiring.services import open_services
 from tests.registry import pulling
 from tests.registry.pulling import referrers
 from tests.tiny_channel import write_tiny_channel

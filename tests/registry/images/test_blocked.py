@@ -14,7 +14,7 @@ from registry.images.blocked import BlockedBuilds, dump_block
 from registry.images.stems import Stem, Stems, stem_of
 from registry.storage.layout import blocked_key, stem_key
 from registry.web.services import Services
-from registry.wiring import open_services
+from registry.wiring.services import open_services
 from tests.registry.pulling import built, pull
 from tests.registry.web.api.site import Site
 

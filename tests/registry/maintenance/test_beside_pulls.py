@@ -16,7 +16,7 @@ from registry.maintenance.eviction import GRACE_SECONDS, Budget
 from registry.settings import Settings
 from registry.storage.filesystem import FilesystemStore
 from registry.storage.layout import PACKAGES
-from registry.wiring import open_services
+from registry.wiring.services import open_services
 from tests.registry.asgi import Client, open_client
 from tests.tiny_channel import write_tiny_channel
 

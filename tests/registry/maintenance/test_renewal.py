@@ -9,7 +9,7 @@ from registry.settings import Settings
 from registry.storage.filesystem import FilesystemStore
 from registry.storage.layout import image_key, solve_key, tag_key, used_key
 from registry.web.services import Services
-from registry.wiring import open_services
+from registry.wiring.services import open_services
 from tests.registry.maintenance.clock import Clock
 from tests.registry.pulling import built, pull
 from tests.tiny_channel import IN_2025, publish, tool, write_tiny_channel

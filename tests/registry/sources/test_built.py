@@ -20,7 +20,7 @@ from registry.content.names import parse_repository
 from registry.errors import ManifestUnknown, NameUnknown, StillBuilding
 from registry.settings import Settings
 from registry.web.services import Services
-from registry.wiring import open_services
+from registry.wiring.services import open_services
 from tests.registry import pulling
 from tests.registry.pulling import built, reference
 from tests.tiny_channel import IN_2025, publish, tool, write_tiny_channel

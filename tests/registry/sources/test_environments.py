@@ -22,7 +22,7 @@ from registry.sources.environments import EnvironmentSource, StoredPointers
 from registry.sources.source import Source
 from registry.storage.layout import environment_key
 from registry.web.services import Services
-from registry.wiring import open_services
+from registry.wiring.services import open_services
 from tests.registry.pulling import built, pull, reference, referrers, tags
 from tests.registry.web.api.site import Site
 

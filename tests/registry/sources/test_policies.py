@@ -16,7 +16,7 @@ from registry.policy.book import PolicyBook
 from registry.policy.policy import read_policy
 from registry.sources.directory import Pointer
 from registry.web.services import Services
-from registry.wiring import open_services
+from registry.wiring.services import open_services
 from tests.registry.pulling import built, pull, reference
 from tests.registry.web.api.site import Site
 from tests.tiny_channel import IN_2025, publish, tool

@@ -14,7 +14,8 @@ from registry.maintenance.collect import collect
 from registry.maintenance.eviction import Budget
 from registry.settings import Settings
 from registry.web.services import Services
-from registry.wiring import open_services, open_store
+from registry.wiring.services import open_services
+from registry.wiring.stores import open_store
 from tests.registry import pulling
 from tests.registry.storage.s3_stores import new_location
 from tests.tiny_channel import write_tiny_channel

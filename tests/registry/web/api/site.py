@@ -9,7 +9,7 @@ from typing import Any
 
 from registry.app import create_app
 from registry.settings import Settings
-from registry.wiring import open_services
+from registry.wiring.services import open_services
 from tests.builder.fetch.test_base_image import write_layout
 from tests.registry.accounts import HASH, basic, write_policy
 from tests.registry.asgi import Client, Reply, open_client

@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import response_schema_conformance
 from registry.app import create_app
 from registry.web.api.openapi import openapi_document
 from registry.web.api.routes import ADDRESSES
-from registry.wiring import open_services
+from registry.wiring.services import open_services
 from tests.registry.accounts import PASSWORD
 from tests.registry.asgi import Client, Reply
 from tests.registry.cli.servers import running

@@ -8,7 +8,7 @@ import pytest
 
 from registry.app import create_app
 from registry.web.conda_store import Face
-from registry.wiring import open_services
+from registry.wiring.services import open_services
 from tests.registry.asgi import Client, open_client
 from tests.registry.web.api.site import Site
 from tests.registry.web.conda_store.site import message

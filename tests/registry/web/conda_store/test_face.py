@@ -9,7 +9,7 @@ from registry.web.api.routes import ADDRESSES as OF_API
 from registry.web.conda_store import Face
 from registry.web.conda_store.addresses import ADDRESSES
 from registry.web.conda_store.face import WITH_SLASH, is_for_root
-from registry.wiring import open_services
+from registry.wiring.services import open_services
 from tests.registry.asgi import open_client
 from tests.registry.web.api.catalog import ADA
 from tests.registry.web.api.site import Site

@@ -10,7 +10,7 @@ import pytest
 from registry.app import create_app
 from registry.web.conda_store.addresses import ADDRESSES
 from registry.web.conda_store.face import Face
-from registry.wiring import open_services
+from registry.wiring.services import open_services
 from tests.registry.accounts import PASSWORD
 from tests.registry.web.api.site import Site
 from tests.registry.web.conda_store.people import API, FACE

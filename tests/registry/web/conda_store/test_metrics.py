@@ -4,8 +4,8 @@ import pytest
 
 from registry.app import create_app
 from registry.web.conda_store import Face
-from registry.wiring import open_services
 from registry.wiring.conda_store import conda_store_face
+from registry.wiring.services import open_services
 from tests.registry.accounts import HASH, write_policy
 from tests.registry.asgi import Client, open_client
 from tests.registry.web.api.catalog import ADA, ROOT, ask, make_notebook, send

@@ -15,7 +15,7 @@ from registry.app import create_app
 from registry.cli import app as command_line
 from registry.cli.login import by_device
 from registry.cli.profile import load
-from registry.wiring import open_services
+from registry.wiring.services import open_services
 from tests.registry.accounts import HASH, PASSWORD, basic, still, write_policy
 from tests.registry.catalog.conftest import database_url, postgres
 from tests.registry.databases import opened

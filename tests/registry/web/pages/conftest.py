@@ -11,7 +11,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from registry.app import create_app
-from registry.wiring import open_services
+from registry.wiring.services import open_services
 from tests.registry.accounts import PASSWORD, basic, still
 from tests.registry.databases import opened
 from tests.registry.web.api.catalog import make_site

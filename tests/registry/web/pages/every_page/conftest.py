@@ -12,7 +12,7 @@ from conformance.channel.server import ChannelServer
 from conformance.pages.furniture import PEOPLE, SLOW, block, filled, furnish, write_channel
 from registry.app import create_app
 from registry.web.pages.routes import ADDRESSES, Page
-from registry.wiring import open_services
+from registry.wiring.services import open_services
 from tests.registry.accounts import still
 from tests.registry.catalog.conftest import postgres
 from tests.registry.databases import BOTH, Postgres, new_url, opened
