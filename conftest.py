@@ -6,9 +6,11 @@ the machine that has none.
 """
 
 import functools
+import math
 import os
 import socket
 import ssl
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,12 +63,26 @@ _BY_PATH: Final = {
     "tests/registry/jobs/test_queue.py": "redis and RabbitMQ",
     "tests/registry/jobs/test_events.py": "redis",
 }
+#: Comes last: each test of it pulls with another engine, so that one less says least.
+_MANY_ENGINES: Final = _ROOT / "conformance/clients"
 #: What takes minutes comes first, or one process is at it while the other has nothing left to do.
 _LONGEST: Final = {
     _ROOT / "tests/registry/web/api/test_nothing_is_loosened.py",
     _ROOT / "tests/registry/web/api/test_openapi.py",
 }
 _LEFT_OUT: Final = pytest.StashKey[Counter[str]]()
+_TOO_LATE: Final = "there was no time left to begin it"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let CI, which is ended after a time, end by itself before."""
+    parser.addoption(
+        "--begin-before",
+        type=float,
+        default=math.inf,
+        metavar="SECONDS",
+        help="skip tests that have not begun by then, a time as of `date +%%s`",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -100,12 +116,27 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that need a program, before any are left out; the longest files come first."""
-    conformance = _ROOT / "conformance"
-    items.sort(key=lambda one: (one.path not in _LONGEST, not one.path.is_relative_to(conformance)))
     for item in items:
         if item.get_closest_marker("engine") is None:
             for name in _needs(item):
                 item.add_marker(pytest.mark.engine(name))
+    items.sort(key=_turn)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Begin nothing that there is no time for."""
+    if time.time() > item.config.getoption("--begin-before"):
+        pytest.skip(_TOO_LATE)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how much there was no time for."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    count = sum(_TOO_LATE in str(report.longrepr) for report in skipped)
+    if count:
+        terminalreporter.section("no time left", red=True)
+        terminalreporter.line(f"{count} tests were not begun, as too little time was left")
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
@@ -140,6 +171,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
             f"not run, as they need programs that not every machine has: {left_out.total()} tests"
             f" ({names}). `make test-engines` installs those and runs the rest."
         )
+
+
+def _turn(item: pytest.Item) -> tuple[bool, bool, bool]:
+    is_engine = item.get_closest_marker("engine") is not None
+    is_later = is_engine and item.path.is_relative_to(_MANY_ENGINES)
+    return item.path not in _LONGEST, is_later, not item.path.is_relative_to(_ROOT / "conformance")
 
 
 def _needs(item: pytest.Item) -> list[str]:

@@ -42,7 +42,7 @@ async def processes() -> AsyncIterator[LocalProcesses]:
 def test_building_gives_way_to_what_answers() -> None:
     async def scenario() -> None:
         async with processes() as pool:
-            assert await pool.run(os.nice, 0) == os.nice(0) + 10
+            assert await pool.run(os.nice, 0) == min(os.nice(0) + 10, 19)
 
     asyncio.run(scenario())
 
