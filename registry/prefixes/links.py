@@ -17,7 +17,9 @@ def text_of(link: str, prefix: str) -> str:
     >>> text_of("analytics/envs/forecast", "builds/0123")
     '../../builds/0123'
     """
-    return posixpath.relpath(prefix, posixpath.dirname(link))
+    above, to = link.split("/")[:-1], prefix.split("/")
+    shared = len(posixpath.commonprefix([above, to]))
+    return "/".join([*[".."] * (len(above) - shared), *to[shared:]]) or "."
 
 
 def place_link(root: Root, path: str, prefix: str) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from registry.prefixes.layout import Layout, Template
 from registry.prefixes.server import Wanted, WantedVersion
@@ -95,8 +94,9 @@ class _Placing:
 
     def _is_free(self, version: WantedVersion, path: str) -> bool:
         """Tell whether nothing else is to be at a path, above or below it, and take it."""
-        above = {str(one) for one in PurePosixPath(path).parents} - {"."}
-        for other in (path, *sorted(above)):
+        parts = path.split("/")
+        above = ["/".join(parts[:count]) for count in range(1, len(parts))]
+        for other in (path, *above):
             taken = self.prefixes.get(other)
             if taken is None and other in self.links:
                 taken = self.links[other].version
@@ -110,7 +110,7 @@ class _Placing:
                 version,
                 f"'{path}' is a directory that others are in already: choose another template",
             )
-        self._directories |= above
+        self._directories.update(above)
         return True
 
     def _tell(self, version: WantedVersion, why: str) -> bool:
