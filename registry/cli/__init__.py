@@ -4,8 +4,8 @@ A command's module is imported when the command is run: what a server needs take
 and whoever runs a program in an environment, or completes a name, need not wait for it.
 """
 
-import gc
 from collections.abc import Mapping
+from gc import disable, enable  # not as gc: a command here has that name
 from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Any, Final
@@ -84,11 +84,11 @@ class _Commands(TyperGroup):
 
 def _load(name: str) -> Any:
     module, attribute = _COMMANDS[name]
-    gc.disable()  # nothing of a module is garbage: to look for it takes a sixth of the import
+    disable()  # nothing of a module is garbage: to look for it takes a sixth of the import
     try:
         found = getattr(import_module(f"registry.cli.{module}"), attribute)
     finally:
-        gc.enable()
+        enable()
     if isinstance(found, typer.Typer):
         group = get_group(found)
         group.name = name
