@@ -2,7 +2,9 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
+from registry.cli import app
 from registry.cli.arguments import file_of
 
 
@@ -21,3 +23,9 @@ def test_a_file_below_env_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     path.parent.mkdir()
     path.touch()
     assert file_of("env/ci.yml") == path
+
+
+def test_help_tells_of_every_command_in_one_process() -> None:
+    told = CliRunner().invoke(app, ["--help"])
+    assert told.exit_code == 0, told.exception
+    assert {"gc", "scrub", "user"} <= set(told.output.split())
