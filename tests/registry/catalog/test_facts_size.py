@@ -1,6 +1,5 @@
 """What pages are made of, in a large catalog: how long it takes, and by which plans."""
 
-import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -11,6 +10,7 @@ from registry.catalog.records import EVERYTHING, Visibility
 from registry.database import Database
 from tests.registry.catalog.house import House
 from tests.registry.catalog.many import fill
+from tests.registry.catalog.speed import Ask, slow
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
 
@@ -23,7 +23,7 @@ SOME = Visibility((*((f"team-{one:04}", "*") for one in range(0, 200, 7)), ("*",
 PLACE = ("team-0077", "env-00077")
 
 
-def asked(house: House) -> dict[str, Callable[[], Awaitable[object]]]:
+def asked(house: House) -> dict[str, Ask]:
     contents, users = house.contents, house.directory.users
     return {
         "overviews": lambda: house.overviews.of(range(500, 600)),
@@ -50,20 +50,14 @@ def house(database: Database) -> House:
 async def test_nothing_that_pages_show_takes_long_in_a_large_catalog(house: House) -> None:
     await fill(house.database, environments=4000, versions=4, facts=True)
     await analyze(house.database)
-    # Other tests run beside: against what costs least is measured.
-    least = await shortest(lambda: house.environments.get(*PLACE))
-    slow = {}
-    for name, ask in asked(house).items():
-        taken = await shortest(ask)
-        if taken > 0.05 + 20 * least:
-            slow[name] = (round(taken, 3), round(least, 3))
+    long = await slow(asked(house), lambda: house.environments.get(*PLACE))
     read = {}
     for name, ask in asked(house).items():
         plans = await plans_of(house.database, ask)
         found = [line for line in plans if any(is_whole(line, table) for table in LARGE)]
         if found:
             read[name] = found
-    assert (slow, read) == ({}, {})
+    assert (long, read) == ({}, {})
     if not house.database.is_shared:
         statement = "SELECT count(DISTINCT note) FROM version"
         plan = await explained(house.database, statement, ())
@@ -97,16 +91,6 @@ async def test_packages_have_what_policies_found_in_them(house: House) -> None:
     assert (user.environment.path, user.advisories) == ("team-0002/env-00005", 1)
     with pytest.raises(LockError, match="is for linux-64, and not for linux-aarch64"):
         await house.contents.packages(*place, platform="linux-aarch64")
-
-
-async def shortest(ask: Callable[[], Awaitable[object]]) -> float:
-    """Return how many seconds something takes, the best of seven."""
-    taken = []
-    for _ in range(7):
-        before = time.perf_counter()
-        await ask()
-        taken.append(time.perf_counter() - before)
-    return min(taken)
 
 
 def is_whole(line: str, table: str) -> bool:
