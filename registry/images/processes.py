@@ -6,10 +6,12 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import BaseContext
 from typing import Final, ParamSpec, TypeVar
 
 from builder.concurrency.priority import NICENESS, PrioritySemaphore
@@ -19,10 +21,9 @@ from builder.system_errors import machine_errors
 #: What the first layer needs.
 _NEEDED: Final = ("builder.install.assemble", "conda_lock.lockfile.v1.models")
 
-# A process without threads has imported all that, and forks the workers: a fork of a process with
-# threads (rattler's, the store's) may deadlock, and each that is spawned would import for itself.
-_FORKS: Final = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(list(_NEEDED))
+#: The most bytes that the path of a socket has, without what multiprocessing gives it:
+#: ``/pymp-12345678/listener-12345678``.
+_LONGEST_DIRECTORY: Final = 107 - 32
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -82,7 +83,20 @@ class LocalProcesses:
             self._pool = None
 
     def _new_pool(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self._count, mp_context=_FORKS, initializer=_settle_in)
+        return ProcessPoolExecutor(self._count, mp_context=_context(), initializer=_settle_in)
+
+
+def _context() -> BaseContext:
+    """Return how processes start: forked, from a process without threads that has all they need.
+
+    A fork of this one may deadlock, as it has threads (rattler's, the store's). Where the path of
+    the other's socket would be too long, each is a new one, and imports for itself.
+    """
+    if len(os.fsencode(tempfile.gettempdir())) > _LONGEST_DIRECTORY:
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(_NEEDED))
+    return context
 
 
 def _load() -> None:

@@ -89,10 +89,17 @@ if __name__ == "__main__":
 """
 
 
-def test_workers_end_when_their_server_is_killed(tmp_path: Path) -> None:
+# The path of a socket has 107 bytes at most, and that of the process which forks lies there.
+@pytest.mark.parametrize("length", [0, 150], ids=["forked", "where paths are long"])
+def test_workers_end_when_their_server_is_killed(tmp_path: Path, length: int) -> None:
     script = tmp_path / "server.py"
     script.write_text(SERVER)
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    temporary = tmp_path / ("t" * length) if length else Path("/tmp")
+    temporary.mkdir(exist_ok=True)
+    environment = os.environ | {
+        "PYTHONPATH": str(Path(__file__).parents[3]),
+        "TMPDIR": str(temporary),
+    }
     with subprocess.Popen(
         [sys.executable, script], env=environment, stdout=subprocess.PIPE, text=True
     ) as server:
