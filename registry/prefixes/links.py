@@ -17,9 +17,7 @@ def text_of(link: str, prefix: str) -> str:
     >>> text_of("analytics/envs/forecast", "builds/0123")
     '../../builds/0123'
     """
-    above, to = link.split("/")[:-1], prefix.split("/")
-    shared = len(posixpath.commonprefix([above, to]))
-    return "/".join([*[".."] * (len(above) - shared), *to[shared:]]) or "."
+    return posixpath.relpath(prefix, posixpath.dirname(link))
 
 
 def place_link(root: Root, path: str, prefix: str) -> None:
