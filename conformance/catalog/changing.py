@@ -33,8 +33,6 @@ class Changing(Repeating):
         self._chance = Random(chance.random())
         self._seed = seed
         self._count = 0
-        #: How many requests were answered so far.
-        self.answered = 0
         #: Path and number of every version that the server has said it takes.
         self.accepted: list[tuple[str, int]] = []
         #: What succeeded how often; ``cut``: requests that nobody answered.
@@ -49,7 +47,6 @@ class Changing(Repeating):
             self.done["cut"] += 1
             self._ends.set()
             return 0
-        self.answered += 1
         assert answer.status_code in {200, 201, 202, 404, 409}, (
             f"{answer.request.url}: {answer.status_code} {answer.text}"
         )
