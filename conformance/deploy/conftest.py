@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from conformance.clients.engines import EngineMissing
-from conformance.deploy.images import BuildingDocker, ServerImage, build_server, import_debian
+from conformance.deploy.images import BuildingDocker, ServerImage, provide, server_image
 
 
 @pytest.hookimpl(wrapper=True)
@@ -32,13 +32,13 @@ def _skipping() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def docker() -> Iterator[BuildingDocker]:
-    """Start an engine that has a Debian."""
+    """Start an engine that has the images the deployments are made of."""
     with BuildingDocker() as docker:
-        import_debian(docker)
+        provide(docker)
         yield docker
 
 
 @pytest.fixture(scope="session")
 def image(docker: BuildingDocker) -> ServerImage:
-    """Build the project's image."""
-    return build_server(docker)
+    """Return the project's image."""
+    return server_image(docker)

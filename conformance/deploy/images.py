@@ -1,11 +1,13 @@
 """A Docker engine that builds, and the images the deployments are made of."""
 
+import fcntl
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal
 
@@ -25,6 +27,8 @@ STORAGE: Final = "localhost/versitygw:test"
 BuilderName = Literal["classic", "buildkit"]
 
 _BUILD_SECONDS: Final = 900
+#: All that the images are made of is in these, and in some files beside them.
+_DIRECTORIES: Final = ("builder", "registry", "deploy", "conformance/deploy")
 
 _NGINX_DOCKERFILE: Final = f"""\
 FROM {DEBIAN}
@@ -46,7 +50,6 @@ class ServerImage:
     """The image that ``Dockerfile`` makes."""
 
     name: str
-    build_seconds: float
     size_bytes: int
     base_size_bytes: int
 
@@ -103,28 +106,62 @@ class BuildingDocker(Docker):
         return int(self.call("image", "inspect", "--format={{.Size}}", name))
 
 
-def import_debian(docker: BuildingDocker) -> None:
-    """Make ``DEBIAN``, on which the others are built."""
-    imported = f"{DEBIAN}-imported"
-    docker.call("import", '--change=CMD ["sh"]', str(debian_tar()), imported)
-    with tempfile.TemporaryDirectory(prefix="pf-context-") as directory:
-        write_context(Path(directory), imported)
-        docker.build(Path(directory), DEBIAN)
+def provide(docker: BuildingDocker) -> None:
+    """Give an engine ``DEBIAN``, ``SERVER`` and what stands for public images.
+
+    They are built once, which takes minutes, and then loaded: also by those who wait for it.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pullforge" / "images"
+    cache.mkdir(parents=True, exist_ok=True)
+    tar = cache / f"{_version()}.tar"
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if tar.exists():
+            docker.load(tar)
+            return
+        _build(docker)
+        for old in cache.glob("*.tar*"):
+            old.unlink()
+        part = tar.with_suffix(".tar.part")
+        names = (DEBIAN, SERVER, NGINX, REDIS, STORAGE)
+        docker.call("save", f"--output={part}", *names, timeout_seconds=300)
+        part.rename(tar)
 
 
 def build_server(
     docker: BuildingDocker, name: str = SERVER, builder: BuilderName = "classic"
 ) -> ServerImage:
     """Build ``Dockerfile`` on ``DEBIAN``."""
-    seconds = docker.build(ROOT, name, {"BASE": DEBIAN}, builder)
-    return ServerImage(name, seconds, docker.size_bytes(name), docker.size_bytes(DEBIAN))
+    docker.build(ROOT, name, {"BASE": DEBIAN}, builder)
+    return server_image(docker, name)
 
 
-def build_neighbours(docker: BuildingDocker) -> None:
-    """Build ``NGINX``, ``REDIS`` and ``STORAGE``, which stand for public images."""
+def server_image(docker: BuildingDocker, name: str = SERVER) -> ServerImage:
+    """Return what ``Dockerfile`` has made."""
+    return ServerImage(name, docker.size_bytes(name), docker.size_bytes(DEBIAN))
+
+
+def _build(docker: BuildingDocker) -> None:
+    imported = f"{DEBIAN}-imported"
+    docker.call("import", '--change=CMD ["sh"]', str(debian_tar()), imported)
+    with tempfile.TemporaryDirectory(prefix="pf-context-") as directory:
+        write_context(Path(directory), imported)
+        docker.build(Path(directory), DEBIAN)
     docker.build_text(_NGINX_DOCKERFILE, NGINX)
     docker.build_text(_REDIS_DOCKERFILE, REDIS)
     docker.build_text(_STORAGE_DOCKERFILE, STORAGE, VERSITYGW.directory() / "versitygw")
+    build_server(docker)
+
+
+def _version() -> str:
+    """Return another name for every change of what the images are made of."""
+    digest = sha256(f"{debian_tar()} {VERSITYGW.directory()}".encode())
+    for place in ("Dockerfile", ".dockerignore", "pyproject.toml", "README.md", *_DIRECTORIES):
+        for path in sorted([ROOT / place, *(ROOT / place).rglob("*")]):
+            if path.is_file() and "__pycache__" not in path.parts:
+                name = path.relative_to(ROOT).as_posix()
+                digest.update(f"{name} {sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 def local_settings(paths: ChannelPaths) -> list[str]:

@@ -10,14 +10,7 @@ from typing import Final
 from conformance.channel import ChannelPaths
 from conformance.clients.engines.program import Outcome, run
 from conformance.clients.server import ROOT
-from conformance.deploy.images import (
-    NGINX,
-    REDIS,
-    STORAGE,
-    BuildingDocker,
-    ServerImage,
-    build_neighbours,
-)
+from conformance.deploy.images import NGINX, REDIS, STORAGE, BuildingDocker, ServerImage
 from conformance.deploy.programs import COMPOSE
 from conformance.ports import free_port
 
@@ -69,7 +62,6 @@ def started(
         paths: The channel and the base image that servers are given.
         files: The options that name compose files.
     """
-    build_neighbours(docker)
     port, s3_port = free_port(), free_port()
     settings = {
         "S3_SECRET_KEY": "test-secret-of-no-value",
