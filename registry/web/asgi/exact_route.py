@@ -1,9 +1,11 @@
 """Routes that match their path and nothing else."""
 
 import re
+from functools import cache
 from typing import Any
 
-from starlette.routing import Route
+from starlette.convertors import Convertor
+from starlette.routing import Route, compile_path
 
 
 def exact_route(path: str, endpoint: Any) -> Route:
@@ -17,8 +19,15 @@ def exact_route(path: str, endpoint: Any) -> Route:
     >>> exact_route("/groups/{group}", object()).path_regex.match("/groups//a/b")["group"]
     '/a/b'
     """
-    with_slashes = path.replace("{group}", "{group:path}").replace("{file}", "{file:path}")
-    route = Route(with_slashes, endpoint)
+    # Not of the path, which would be compiled again for every application.
+    route = Route("/", endpoint)
     route.path = path
-    route.path_regex = re.compile(route.path_regex.pattern.removesuffix("$") + r"\Z")
+    route.path_regex, route.path_format, route.param_convertors = _compiled(path)
     return route
+
+
+@cache
+def _compiled(path: str) -> tuple[re.Pattern[str], str, dict[str, Convertor[Any]]]:
+    with_slashes = path.replace("{group}", "{group:path}").replace("{file}", "{file:path}")
+    regex, path_format, convertors = compile_path(with_slashes)
+    return re.compile(regex.pattern.removesuffix("$") + r"\Z"), path_format, convertors
