@@ -2,19 +2,22 @@ import asyncio
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, func, insert, select, text, update
+from sqlalchemy import Connection, func, insert, inspect, select, text, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from registry.database import Database, open_database
 from registry.database.engine import parse_url
+from registry.database.migrations import upgrade
 from registry.database.migrations.versions import HEAD
 from registry.database.tables import change, group, metadata
 from registry.errors import DatabaseOutdated, DatabaseUnavailable
-from tests.registry.databases import Postgres, opened
+from tests.registry.databases import Postgres, new_url, opened
 
 pytestmark = pytest.mark.anyio
 
@@ -36,10 +39,49 @@ async def count(database: Database) -> int:
         return (await connection.execute(select(func.count()).select_from(change))).scalar_one()
 
 
-async def test_the_revisions_make_the_tables_that_the_program_knows(database: Database) -> None:
+def written(part: Any) -> str:
+    """Return what describes a column, a constraint or an index; clauses as they are written."""
+    options = part.get("dialect_options", {})
+    return repr({**part, "dialect_options": {name: str(each) for name, each in options.items()}})
+
+
+def described(connection: Connection) -> dict[object, object]:
+    """Return what a database says of its tables; the order of columns is that of their age."""
+    found = inspect(connection)
+    of_tables = {
+        "columns": found.get_multi_columns(),
+        "primary key": found.get_multi_pk_constraint(),
+        "foreign keys": found.get_multi_foreign_keys(),
+        "unique": found.get_multi_unique_constraints(),
+        "indexes": found.get_multi_indexes(),
+        "checks": found.get_multi_check_constraints(),
+    }
+    return {
+        (what, table): sorted(map(written, parts)) if isinstance(parts, list) else written(parts)
+        for what, tables in of_tables.items()
+        for (_, table), parts in tables.items()
+    }
+
+
+async def test_the_revisions_make_the_tables_that_a_new_database_has(
+    database: Database, postgres: Postgres, tmp_path: Path
+) -> None:
+    """One after another, as whoever has upgraded each time has them."""
+    kind = "postgresql" if database.is_shared else "sqlite"
+    url = new_url(kind, postgres, tmp_path / "revisions")
+    (tmp_path / "revisions" / "database").mkdir(parents=True)
     async with database.reading() as connection:
         assert await connection.run_sync(differences) == []
-    assert await database.upgrade() == HEAD
+        new = await connection.run_sync(described)
+    engine = create_async_engine(parse_url(url))
+    for number in range(1, int(HEAD) + 1):
+        async with engine.begin() as connection:
+            await connection.run_sync(upgrade, f"{number:04}")
+    async with engine.connect() as connection:
+        assert await connection.run_sync(described) == new
+    await engine.dispose()
+    async with open_database(url) as upgraded:
+        assert await upgraded.upgrade() == HEAD
 
 
 async def test_an_sqlite_database_is_made_by_itself_and_a_postgresql_one_is_not(
