@@ -1,6 +1,7 @@
 import asyncio
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def written(part: Any) -> str:
 def described(connection: Connection) -> dict[object, object]:
     """Return what a database says of its tables; the order of columns is that of their age."""
     found = inspect(connection)
-    of_tables = {
+    of_tables: dict[str, Mapping[Any, Any]] = {
         "columns": found.get_multi_columns(),
         "primary key": found.get_multi_pk_constraint(),
         "foreign keys": found.get_multi_foreign_keys(),
