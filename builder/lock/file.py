@@ -17,8 +17,8 @@ The key covers all of it: whoever sends a lock first writes nothing that others 
 not say as well. Files of before have ``pullforge.left_out`` too, sentences that anybody could have
 written: they are not read.
 
-``conda_lock`` takes 0.6 s and 70 MB to import, as its package pulls in its command line and
-poetry; so it is imported where a lock is written or read, and never when the server starts.
+conda-lock's models take some tenths of a second to import; so they are imported where a lock is
+written or read, and never when the server starts.
 """
 
 import json
@@ -44,7 +44,7 @@ from builder.records import (
 from builder.spec import Channel, VirtualPackage, parse_user
 
 if TYPE_CHECKING:
-    from conda_lock.lockfile.v1.models import LockedDependency, Lockfile, LockMeta
+    from builder.lock.conda_lock_models import LockedDependency, Lockfile, LockMeta
 
 _OURS: Final = "pullforge."
 
@@ -60,12 +60,12 @@ _HEADER: Final = """\
 
 def to_yaml(lock: Lock) -> bytes:
     """Return a deterministic conda-lock file; a package takes 1 ms: call it in a worker."""
-    from conda_lock.lockfile.v1.models import (  # noqa: PLC0415 - slow, see above
+    from builder.lock.conda_lock_models import (  # noqa: PLC0415 - slow, see above
+        LockChannel,
         LockedDependency,
         Lockfile,
         LockMeta,
     )
-    from conda_lock.models.channel import Channel as LockChannel  # noqa: PLC0415 - as above
 
     packages = [
         LockedDependency.model_validate(entry)
@@ -113,7 +113,7 @@ def from_yaml(data: bytes) -> Lock:
 
 
 def _parse(data: bytes) -> "Lockfile":
-    from conda_lock.lockfile.v1.models import Lockfile  # noqa: PLC0415 - slow, see above
+    from builder.lock.conda_lock_models import Lockfile  # noqa: PLC0415 - slow, see above
 
     try:
         content = load(data)

@@ -19,7 +19,7 @@ from builder.errors import MachineUnavailable, WorkerLost
 from builder.system_errors import machine_errors
 
 #: What the first layer needs.
-_NEEDED: Final = ("builder.install.assemble", "conda_lock.lockfile.v1.models")
+_NEEDED: Final = ("builder.install.assemble", "builder.lock.conda_lock_models")
 
 #: The most bytes that the path of a socket has, without what multiprocessing gives it:
 #: ``/pymp-12345678/listener-12345678``.
