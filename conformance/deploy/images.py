@@ -27,8 +27,11 @@ STORAGE: Final = "localhost/versitygw:test"
 BuilderName = Literal["classic", "buildkit"]
 
 _BUILD_SECONDS: Final = 900
-#: All that the images are made of is in these, and in some files beside them.
-_DIRECTORIES: Final = ("builder", "registry", "deploy", "conformance/deploy")
+#: What the images are made of.
+_SOURCES: Final = (
+    *("Dockerfile", ".dockerignore", "deploy", "pyproject.toml", "README.md"),
+    *("builder", "registry", "conformance/deploy/images.py", "conformance/deploy/debian.py"),
+)
 
 _NGINX_DOCKERFILE: Final = f"""\
 FROM {DEBIAN}
@@ -101,6 +104,12 @@ class BuildingDocker(Docker):
                 shutil.copy2(file, context)
             self.build(context, name)
 
+    def forget_pulled(self) -> None:
+        """Remove what was pulled from servers of this machine: its layers would not be fetched."""
+        for name in self.call("image", "ls", "--format={{.Repository}}:{{.Tag}}").splitlines():
+            if name.startswith("127.0.0.1:"):
+                self.remove(name)
+
     def size_bytes(self, name: str) -> int:
         """Return how much disk an image takes, unpacked."""
         return int(self.call("image", "inspect", "--format={{.Size}}", name))
@@ -156,7 +165,7 @@ def _build(docker: BuildingDocker) -> None:
 def _version() -> str:
     """Return another name for every change of what the images are made of."""
     digest = sha256(f"{debian_tar()} {VERSITYGW.directory()}".encode())
-    for place in ("Dockerfile", ".dockerignore", "pyproject.toml", "README.md", *_DIRECTORIES):
+    for place in _SOURCES:
         for path in sorted([ROOT / place, *(ROOT / place).rglob("*")]):
             if path.is_file() and "__pycache__" not in path.parts:
                 name = path.relative_to(ROOT).as_posix()

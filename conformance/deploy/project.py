@@ -62,6 +62,7 @@ def started(
         paths: The channel and the base image that servers are given.
         files: The options that name compose files.
     """
+    docker.forget_pulled()
     port, s3_port = free_port(), free_port()
     settings = {
         "S3_SECRET_KEY": "test-secret-of-no-value",
