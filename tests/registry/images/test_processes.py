@@ -61,7 +61,8 @@ def test_work_is_done_in_another_process_and_its_errors_come_back() -> None:
 def test_what_layers_need_is_imported_once_for_all_processes() -> None:
     async def scenario() -> None:
         async with processes() as pool:
-            assert {"builder.install.assemble", "conda_lock"} <= set(await pool.run(imported))
+            needed = {"builder.install.assemble", "builder.lock.conda_lock_models"}
+            assert needed <= set(await pool.run(imported))
 
     asyncio.run(scenario())
 
