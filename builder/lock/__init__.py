@@ -2,11 +2,11 @@
 
 ::
 
-    model      Lock and its key
-    file       a lock as a conda-lock file, and back
-    conda_lock_models   its models, without its command line
-    explicit   a lock as an @EXPLICIT list
-    told       what is told of a lock beside it
+    model               Lock and its key
+    file                a lock as a conda-lock file, and back
+    conda_lock_models   conda-lock's models of it, without its command line
+    explicit            a lock as an @EXPLICIT list
+    told                what is told of a lock beside it
 """
 
 from builder.lock.explicit import to_explicit

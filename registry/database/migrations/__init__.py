@@ -12,13 +12,10 @@ from sqlalchemy import Connection, inspect, text
 from registry.database.migrations.versions import HEAD
 from registry.database.tables import metadata
 
-#: How Alembic notes the revision.
-_NOTED: Final = (
-    (
-        "CREATE TABLE alembic_version"
-        " (version_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY)"
-    ),
-    "INSERT INTO alembic_version VALUES (:revision)",
+#: Where Alembic notes the revision.
+_NOTED_IN: Final = (
+    "CREATE TABLE alembic_version"
+    " (version_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY)"
 )
 
 
@@ -33,12 +30,12 @@ def revision_of(connection: Connection) -> str | None:
 def upgrade(connection: Connection, revision: str = HEAD) -> None:
     """Bring the tables to ``revision``, within the transaction of ``connection``.
 
-    Where there are none yet, they are made as they are now, which takes a fifth of the time.
+    Where there are none yet, they are made as they are now, which takes a third of the time.
     """
     if revision == HEAD and revision_of(connection) is None:
         metadata.create_all(connection, checkfirst=False)
-        for statement in _NOTED:
-            connection.execute(text(statement), {"revision": HEAD})
+        connection.execute(text(_NOTED_IN))
+        connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
         return
     # Half a second of imports, which a server with a database that is as it should be saves.
     from alembic.operations import Operations  # noqa: PLC0415
