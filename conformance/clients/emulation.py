@@ -1,13 +1,13 @@
 """Programs of another architecture, which the kernel hands to qemu."""
 
 import fcntl
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from conformance.cache import cache_directory
 from conformance.clients.engines import EngineMissing
 
 _KERNEL: Final = Path("/proc/sys/fs/binfmt_misc")
@@ -29,9 +29,7 @@ def arm64_programs() -> Iterator[None]:
     entry = _KERNEL / "qemu-aarch64"
     if not _RULE.exists():
         raise EngineMissing(f"{_RULE} is missing: install qemu-user-static")
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pullforge"
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "emulation.lock").open("w") as lock:
+    with (cache_directory() / "emulation.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with _mounted():
             if entry.exists():  # the machine has it already, and keeps it

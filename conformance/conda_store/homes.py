@@ -5,7 +5,6 @@ the server does not start; only builds use it. A stand-in has every module and n
 """
 
 import hashlib
-import os
 import shutil
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from conformance.cache import cache_directory
 from conformance.clients.engines.program import run
 
 _REQUIREMENTS: Final = Path(__file__).parent
@@ -65,12 +65,10 @@ def client_home() -> Path:
 
 def _home(kind: str, stand_in: str) -> Path:
     requirements = _REQUIREMENTS / f"{kind}_requirements.txt"
-    root = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    cache = root / "pullforge" / f"conda-store-{kind}"
+    cache = cache_directory(f"conda-store-{kind}")
     made_of = (requirements.read_text(encoding="utf-8"), stand_in, sys.version, version("uv"))
     target = cache / hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
     if not target.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix="part-", dir=cache))
         # Its programs find their Python by themselves, also after it was renamed.
         _uv("venv", "--relocatable", "--allow-existing", f"--python={sys.executable}", part)

@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from conformance.cache import cache_directory
 from conformance.clients.engines.client import EngineMissing
 from conformance.clients.engines.home import require
 from conformance.clients.engines.program import run
@@ -39,10 +40,8 @@ def debian_tar() -> Path:
     Raises:
         EngineMissing: ``mmdebstrap`` is not installed, or Debian cannot be reached.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pullforge" / "debian"
-    cache.mkdir(parents=True, exist_ok=True)
     version = sha256("\n".join(_OPTIONS).encode()).hexdigest()[:12]
-    tar = cache / f"{SUITE}-{version}.tar"
+    tar = cache_directory("debian") / f"{SUITE}-{version}.tar"
     with tar.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not tar.exists():

@@ -11,6 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal
 
+from conformance.cache import cache_directory
 from conformance.channel import ChannelPaths
 from conformance.clients.engines import Docker, EngineMissing
 from conformance.clients.engines.program import Outcome, run
@@ -120,8 +121,7 @@ def provide(docker: BuildingDocker) -> None:
 
     They are built once, which takes minutes, and then loaded: also by those who wait for it.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pullforge" / "images"
-    cache.mkdir(parents=True, exist_ok=True)
+    cache = cache_directory("images")
     tar = cache / f"{_version()}.tar"
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

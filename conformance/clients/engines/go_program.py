@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import os
 import platform
 import re
 import shutil
@@ -10,6 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from conformance.cache import cache_directory
 from conformance.clients.engines.client import EngineMissing
 from conformance.clients.engines.program import run
 
@@ -41,9 +41,8 @@ class GoProgram:
         Raises:
             EngineMissing: There is no Go, or the build failed.
         """
-        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pullforge" / "go"
+        cache = cache_directory("go")
         target = cache / f"{self.name}-{self.version}"
-        cache.mkdir(parents=True, exist_ok=True)
         with (cache / f"{self.name}-{self.version}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not target.is_dir():
