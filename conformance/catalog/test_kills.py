@@ -18,9 +18,9 @@ from conformance.clients.server import Server
 
 #: Of each of the two: one server with SQLite, two with PostgreSQL. Each takes ten seconds there.
 KILLS: Final = int(os.environ.get("CATALOG_KILLS", "10"))
-#: After how many versions were accepted a server is killed, and how long after the last of those at
-#: most. A server that has just started takes a second or more for the first.
-ACCEPTED: Final = range(6)
+#: After how many accepted versions at most a server is killed, one less each time, and how long
+#: after the last of those. A server that has just started takes a second or more for the first.
+MOST_ACCEPTED: Final = 5
 LONGEST_SECONDS: Final = 0.5
 #: How long those may take.
 _ACCEPTED_SECONDS: Final = 120
@@ -42,7 +42,7 @@ def test_one_server_with_sqlite_killed_at_any_moment_loses_nothing(
         people = [with_token(person, server) for person in people]
         for kill in range(KILLS):
             began = [Changing(person, server, chance, f"{kill} {person.name}") for person in people]
-            kill_during(server, chance, began)
+            kill_during(server, kill, chance, began)
             changes += began
             server.start()
         require_all(people, [server], changes)
@@ -60,7 +60,7 @@ def test_two_servers_with_postgresql_of_which_one_is_killed_lose_nothing(pair: P
         stays = Changing(people[0], other, chance, f"{kill} stays")
         began = [Changing(person, killed, chance, f"{kill} {person.name}") for person in people]
         stays.start()
-        kill_during(killed, chance, began)
+        kill_during(killed, kill, chance, began)
         stays.end()
         assert not stays.done["cut"], "the other one did not answer"
         changes += [*began, stays]
@@ -82,9 +82,10 @@ def with_token(person: Person, server: Server) -> Person:
     return Person(person.name, made["secret"])
 
 
-def kill_during(server: Server, chance: Random, changes: Sequence[Changing]) -> None:
-    """Have environments changed at a server, and kill it at a random moment."""
-    accepted, seconds = chance.choice(ACCEPTED), chance.uniform(0, LONGEST_SECONDS)
+def kill_during(server: Server, kill: int, chance: Random, changes: Sequence[Changing]) -> None:
+    """Have environments changed at a server, and kill it at a random moment, as number ``kill``."""
+    accepted = MOST_ACCEPTED - kill % (MOST_ACCEPTED + 1)
+    seconds = chance.uniform(0, LONGEST_SECONDS)
     deadline = time.monotonic() + _ACCEPTED_SECONDS
     for one in changes:
         one.start()
@@ -111,6 +112,7 @@ def require_all(
         f" nothing to do after {time.monotonic() - began:.0f} s"
     )
     assert done["cut"] >= KILLS // 2
+    assert len(accepted) > 2 * KILLS, "they were killed before anything was done"
     found: dict[str, int] = {}
     for person in people:
         for one in all_items(person, servers[0], "/environments"):
